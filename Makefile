@@ -1,0 +1,49 @@
+# Two commands do everything on a machine with Python >= 3.11, make and pip:
+#   make verify     decide every claim, write results/verify/report.html
+#   make test       run the test suite
+# Other targets: full, lint, format, bench, clean.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+JOBS ?= 2
+
+.PHONY: verify full test lint format bench pins clean
+
+verify: $(STAMP)
+	$(BIN)/rolora verify --profile quick --jobs $(JOBS)
+
+full: $(STAMP)
+	$(BIN)/rolora verify --profile full --jobs $(JOBS)
+
+test: $(STAMP)
+	$(BIN)/pytest -n $(JOBS) --dist worksteal
+
+lint: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(STAMP)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(STAMP)
+	$(BIN)/python -m benchmarks.linear
+
+# The stamp is newer than the files that say what to install, or the environment is made again.
+$(STAMP): pyproject.toml requirements/pins.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed, this is " + sys.version.split()[0] + "; name another with make PYTHON=...")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c requirements/pins.txt -e '.[llm,test,lint]'
+	@touch $(STAMP)
+
+# Write the versions of the environment at hand into the pins file.
+pins: $(STAMP)
+	$(BIN)/python -m pip freeze --exclude-editable --exclude pip --exclude setuptools > requirements/pins.txt.new
+	mv requirements/pins.txt.new requirements/pins.txt
+	@touch $(STAMP)
+
+clean:
+	rm -rf $(VENV) results build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache

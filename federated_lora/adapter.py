@@ -1,0 +1,129 @@
+"""A LoRA adapter as two plain arrays, and the stack of what the clients sent back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from math import isfinite
+
+from federated_lora.arrays import Array, namespace
+
+
+class Factor(StrEnum):
+    """One of the two factors of an adapter."""
+
+    A = "A"
+    """Down-projection, shape (d_in, r)."""
+    B = "B"
+    """Up-projection, shape (r, d_out)."""
+
+
+BOTH = frozenset({Factor.A, Factor.B})
+ONLY_A = frozenset({Factor.A})
+ONLY_B = frozenset({Factor.B})
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """Sizes of one adapted matrix: `d_in × d_out` at LoRA rank `rank`."""
+
+    d_in: int
+    rank: int
+    d_out: int
+
+    def numbers(self, factor: Factor) -> int:
+        """How many numbers the factor holds."""
+        return self.d_in * self.rank if factor is Factor.A else self.rank * self.d_out
+
+
+@dataclass(frozen=True, slots=True)
+class Adapter:
+    """`ΔW = scale · A · B` in the row-vector convention `x ↦ x W`.
+
+    Attributes:
+        A: down-projection, shape (*batch, d_in, r). PEFT's `lora_A.weight` is its transpose.
+        B: up-projection, shape (*batch, r, d_out). PEFT's `lora_B.weight` is its transpose.
+        scale: s = alpha / r, or alpha / sqrt(r) for rsLoRA.
+
+    Raises:
+        ValueError: on shapes that do not chain or a scale that is not finite and non-zero.
+    """
+
+    A: Array
+    B: Array
+    scale: float = 1.0
+
+    def __post_init__(self) -> None:
+        namespace(self.A, self.B)
+        if self.A.ndim < 2 or self.B.ndim < 2 or self.A.shape[-1] != self.B.shape[-2]:
+            raise ValueError(
+                f"A must be (d_in, r) and B (r, d_out) with one rank, got A {tuple(self.A.shape)}"
+                f" and B {tuple(self.B.shape)}"
+            )
+        if tuple(self.A.shape[:-2]) != tuple(self.B.shape[:-2]):
+            raise ValueError(
+                f"A and B must share their leading axes, got A {tuple(self.A.shape)}"
+                f" and B {tuple(self.B.shape)}"
+            )
+        if not isfinite(self.scale) or self.scale == 0.0:
+            raise ValueError(f"scale must be finite and non-zero, got {self.scale}")
+
+    @property
+    def shape(self) -> Shape:
+        """Sizes d_in, rank, d_out."""
+        return Shape(int(self.A.shape[-2]), int(self.A.shape[-1]), int(self.B.shape[-1]))
+
+    def factor(self, factor: Factor) -> Array:
+        """The named factor."""
+        return self.A if factor is Factor.A else self.B
+
+    def with_factor(self, factor: Factor, value: Array) -> Adapter:
+        """A copy with the named factor exchanged; the other factor is the same object."""
+        return replace(self, A=value) if factor is Factor.A else replace(self, B=value)
+
+    def delta(self) -> Array:
+        """The update ΔW = s·A·B, shape (*batch, d_in, d_out). Dense: for tests and small layers."""
+        return self.scale * (self.A @ self.B)
+
+
+@dataclass(frozen=True, slots=True)
+class ClientFactors:
+    """What the clients of one round sent back for one adapted matrix.
+
+    The client axis comes first; further leading axes (Monte Carlo trials, say) may follow.
+
+    Attributes:
+        A: stacked down-projections, shape (N, *batch, d_in, r), or None if A was not trained.
+        B: stacked up-projections, shape (N, *batch, r, d_out), or None if B was not trained.
+
+    Raises:
+        ValueError: if both are None or the client counts differ.
+    """
+
+    A: Array | None = None
+    B: Array | None = None
+
+    def __post_init__(self) -> None:
+        counts = {int(x.shape[0]) for x in (self.A, self.B) if x is not None}
+        if not counts:
+            raise ValueError("clients must send back at least one factor, got neither A nor B")
+        if len(counts) > 1 or counts == {0}:
+            raise ValueError(
+                f"A and B must come from the same, at least one, clients, got counts {counts}"
+            )
+
+    @property
+    def count(self) -> int:
+        """Number of clients N."""
+        sent = self.A if self.A is not None else self.B
+        assert sent is not None  # guaranteed by __post_init__
+        return int(sent.shape[0])
+
+    def factor(self, factor: Factor) -> Array | None:
+        """The named stack, or None if it was not sent."""
+        return self.A if factor is Factor.A else self.B
+
+
+Model = Mapping[str, Adapter]
+"""A whole model: layer name to adapter."""

@@ -1,0 +1,50 @@
+"""The few array operations the rules need, on numpy and torch alike, through the array API."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import array_api_compat as compat
+
+Array = Any
+"""A numpy array or a torch tensor. The array API has no common static type."""
+
+
+def namespace(*arrays: Array) -> Any:
+    """The array API namespace of the given arrays.
+
+    Raises:
+        ValueError: if the arrays do not come from one library.
+    """
+    try:
+        return compat.array_namespace(*arrays)
+    except TypeError as error:
+        kinds = ", ".join(sorted({type(a).__module__ + "." + type(a).__name__ for a in arrays}))
+        raise ValueError(
+            f"factors must be numpy arrays or torch tensors of one library, got {kinds}"
+        ) from error
+
+
+def is_half(array: Array) -> bool:
+    """True for 16-bit floats, in which no sum over clients should be accumulated."""
+    return str(array.dtype).rsplit(".", 1)[-1] in {"bfloat16", "float16"}
+
+
+def accumulator(array: Array) -> Array:
+    """The array in the precision sums are taken in: float32 for 16-bit floats, else its own."""
+    if not is_half(array):
+        return array
+    xp = namespace(array)
+    return xp.astype(array, xp.float32)
+
+
+def like(array: Array, reference: Array) -> Array:
+    """`array` in the precision of `reference`."""
+    if array.dtype == reference.dtype:
+        return array
+    return namespace(array).astype(array, reference.dtype)
+
+
+def swap(array: Array) -> Array:
+    """Transpose of the last two axes."""
+    return namespace(array).matrix_transpose(array)

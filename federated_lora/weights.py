@@ -1,0 +1,55 @@
+"""Client weights p_k, and the mean they define."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from federated_lora.arrays import Array, accumulator, like
+
+
+def client_weights(sizes: Sequence[float] | np.ndarray | None, clients: int) -> np.ndarray:
+    """Weights that sum to one, proportional to the given sizes.
+
+    Args:
+        sizes: example counts or any non-negative importance per client, length `clients`;
+            None for uniform weights.
+        clients: number of clients N ≥ 1.
+
+    Returns:
+        float64 array of shape (N,), non-negative, summing to one.
+
+    Raises:
+        ValueError: on a wrong length, a negative or non-finite size, or sizes that are all zero.
+    """
+    if clients < 1:
+        raise ValueError(f"clients must be at least 1, got {clients}")
+    if sizes is None:
+        return np.full(clients, 1.0 / clients)
+    given = np.asarray(sizes, dtype=np.float64)
+    if given.shape != (clients,):
+        raise ValueError(
+            f"weights must be one number per client ({clients}), got shape {given.shape}"
+        )
+    if not np.all(np.isfinite(given)) or np.any(given < 0.0) or given.sum() == 0.0:
+        raise ValueError(
+            f"weights must be finite, non-negative and not all zero, got {given.tolist()}"
+        )
+    return given / given.sum()
+
+
+def accumulated_mean(stack: Array, weights: np.ndarray) -> Array:
+    """`Σ_k p_k stack_k` over the leading axis, in at least float32.
+
+    The sum runs over clients one by one, so the bits do not depend on how the stack was chunked.
+    """
+    total = accumulator(stack[0]) * float(weights[0])
+    for k in range(1, stack.shape[0]):
+        total = total + accumulator(stack[k]) * float(weights[k])
+    return total
+
+
+def weighted_mean(stack: Array, weights: np.ndarray) -> Array:
+    """`accumulated_mean`, rounded back to the precision of the stack."""
+    return like(accumulated_mean(stack, weights), stack)

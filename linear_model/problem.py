@@ -1,0 +1,162 @@
+"""The linear model's problem: everything that fixes the distribution of an experiment."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from math import isfinite
+
+import numpy as np
+
+ORTHONORMAL_TOLERANCE = 1e-10
+
+
+class Data(StrEnum):
+    """Whether clients draw new samples or keep theirs."""
+
+    FRESH = "fresh"
+    """New X_i every round."""
+    FIXED = "fixed"
+    """The same X_i in every round."""
+
+
+class Batches(StrEnum):
+    """Whether the two half-steps of a round see the same samples (fresh data only)."""
+
+    SEPARATE = "separate"
+    SHARED = "shared"
+
+
+@dataclass(frozen=True, eq=False)
+class Problem:
+    """Clients i = 1…N with `Y_i = X_i A* B_i* + σ E_i`, X_i (m × d) and E_i (m × p) i.i.d. N(0, 1).
+
+    Attributes:
+        d: input width, ≥ 2.
+        clients: number of clients N ≥ 1.
+        samples: samples per client and half-step, m ≥ rank (least squares with moments: > rank + 1).
+        rank: LoRA rank r, 1 ≤ r ≤ d. Rank 1 is the paper's.
+        A_star: true down-projection, (d, rank) with orthonormal columns (rank 1: also (d,));
+            None for the first `rank` unit vectors, which by rotational invariance loses nothing.
+        B_star: true up-projection: (rank, p) shared by all clients, or (N, rank, p) one per client
+            (rank 1: also (p,)); None for (identity, p = rank).
+        noise: label noise σ ≥ 0.
+        data: fresh samples every round, or fixed ones.
+        batches: separate or shared samples in the two half-steps of a round of fresh data.
+        participants: clients drawn without replacement in each round; None for all.
+
+    Raises:
+        ValueError: naming the argument, its value and what is allowed.
+    """
+
+    d: int
+    clients: int = 1
+    samples: int = 100
+    rank: int = 1
+    A_star: np.ndarray | None = None
+    B_star: np.ndarray | None = None
+    noise: float = 0.0
+    data: Data = Data.FRESH
+    batches: Batches = Batches.SEPARATE
+    participants: int | None = None
+
+    def __post_init__(self) -> None:
+        for name, value, least in (
+            ("d", self.d, 2),
+            ("clients", self.clients, 1),
+            ("samples", self.samples, 1),
+            ("rank", self.rank, 1),
+        ):
+            if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
+                raise ValueError(f"{name} must be an integer of at least {least}, got {value!r}")
+        if self.rank > self.d:
+            raise ValueError(f"rank must be at most d = {self.d}, got {self.rank}")
+        if self.samples < self.rank:
+            raise ValueError(
+                f"samples must be at least the rank {self.rank} for least squares,"
+                f" got {self.samples}"
+            )
+        if not isfinite(self.noise) or self.noise < 0.0:
+            raise ValueError(f"noise must be finite and non-negative, got {self.noise}")
+        object.__setattr__(self, "data", Data(self.data))
+        object.__setattr__(self, "batches", Batches(self.batches))
+        object.__setattr__(self, "A_star", self._checked_A())
+        object.__setattr__(self, "B_star", self._checked_B())
+        if self.participants is not None and not 1 <= self.participants <= self.clients:
+            raise ValueError(
+                f"participants must lie between 1 and clients = {self.clients},"
+                f" got {self.participants}"
+            )
+
+    def _checked_A(self) -> np.ndarray:
+        if self.A_star is None:
+            return np.eye(self.d, self.rank)
+        A = np.array(self.A_star, dtype=np.float64)
+        if A.ndim == 1:
+            A = A[:, None]
+        if A.shape != (self.d, self.rank):
+            raise ValueError(
+                f"A_star must have shape (d, rank) = {(self.d, self.rank)}, got {A.shape}"
+            )
+        if not np.all(np.isfinite(A)):
+            raise ValueError("A_star must be finite, got a NaN or infinite entry")
+        gap = float(np.max(np.abs(A.T @ A - np.eye(self.rank))))
+        if gap > ORTHONORMAL_TOLERANCE:
+            raise ValueError(
+                f"A_star must have orthonormal columns (rank 1: unit length), off by {gap:.3g}"
+            )
+        return A
+
+    def _checked_B(self) -> np.ndarray:
+        if self.B_star is None:
+            return np.broadcast_to(np.eye(self.rank), (self.clients, self.rank, self.rank))
+        B = np.array(self.B_star, dtype=np.float64)
+        if B.ndim == 1:
+            B = B[None, :]
+        if B.ndim == 2:
+            B = np.broadcast_to(B, (self.clients, *B.shape))
+        if B.ndim != 3 or B.shape[:2] != (self.clients, self.rank):
+            raise ValueError(
+                "B_star must have shape (rank, p) or (clients, rank, p) ="
+                f" {(self.clients, self.rank, 'p')}, got {B.shape}"
+            )
+        if not np.all(np.isfinite(B)):
+            raise ValueError("B_star must be finite, got a NaN or infinite entry")
+        return B
+
+    @property
+    def mean_B(self) -> np.ndarray:
+        """B̄* = mean_i B_i*, shape (rank, p)."""
+        assert self.B_star is not None
+        return self.B_star.mean(axis=0)
+
+    @property
+    def outputs(self) -> int:
+        """Number of outputs p."""
+        assert self.B_star is not None
+        return int(self.B_star.shape[-1])
+
+    @property
+    def pooled_samples(self) -> int:
+        """M = N·m."""
+        return self.clients * self.samples
+
+
+def step_size(problem: Problem, *, eta: float | None = None, kappa: float | None = None) -> float:
+    """The step size η from either itself or the dimensionless κ = 2 η ||B̄*||².
+
+    For rank r the norm is the largest singular value of B̄*. η multiplies the true gradient of
+    (1/m)||·||_F², factor 2 included (theory.md §1).
+
+    Raises:
+        ValueError: unless exactly one is given, finite and positive.
+    """
+    if (eta is None) == (kappa is None):
+        raise ValueError(f"give exactly one of eta and kappa, got eta={eta} and kappa={kappa}")
+    name, value = ("eta", eta) if eta is not None else ("kappa", kappa)
+    assert value is not None
+    if not isfinite(value) or value <= 0.0:
+        raise ValueError(f"{name} must be finite and positive, got {value}")
+    if eta is not None:
+        return float(eta)
+    return float(value / (2.0 * np.linalg.norm(problem.mean_B, 2) ** 2))

@@ -1,0 +1,39 @@
+"""What an experiment on the linear model returns, whichever simulator ran it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """Trajectories of all trials, float64 arrays of shape (trials, rounds + 1); column 0 is the start.
+
+    Attributes:
+        angle: angle distance δ = ||(I − A*A*ᵀ)A||₂ (spectral norm; rank 1: |sin θ|).
+        excess: excess risk over the best shared model, ||A B − A* B̄*||_F² with the B of that round
+            (column 0: with the B the method starts from).
+        loss: expected global loss mean_i ||A B − A* B_i*||_F² + σ² p.
+        aggregation_error: ||A B − mean_i A_i B_i||_F of the round's (last) server step; NaN in column 0.
+        method, simulator: names.
+        rounds, trials: sizes.
+    """
+
+    angle: np.ndarray
+    excess: np.ndarray
+    loss: np.ndarray
+    aggregation_error: np.ndarray
+    method: str
+    simulator: str
+
+    @property
+    def trials(self) -> int:
+        """Number of Monte Carlo trials."""
+        return int(self.angle.shape[0])
+
+    @property
+    def rounds(self) -> int:
+        """Number of rounds."""
+        return int(self.angle.shape[1]) - 1

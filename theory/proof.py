@@ -1,0 +1,61 @@
+"""Small tools for machine-checked proof steps."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import sympy as sp
+
+from theory.finding import ProofStep
+
+
+def identity(statement: str, left: Any, right: Any) -> ProofStep:
+    """A step that holds if `left − right` simplifies to exactly 0 (scalars or matrices)."""
+    difference = sp.simplify(sp.together(sp.expand(left - right))) if _scalar(left) else None
+    if difference is None:
+        matrix = (left - right).applyfunc(lambda entry: sp.simplify(sp.together(sp.expand(entry))))
+        holds = all(entry == 0 for entry in matrix)
+        return ProofStep(
+            statement,
+            holds,
+            "every entry of the difference simplifies to 0" if holds else f"difference: {matrix}",
+        )
+    holds = difference == 0
+    return ProofStep(
+        statement, holds, "difference simplifies to 0" if holds else f"difference: {difference}"
+    )
+
+
+def nonnegative_on_box(
+    statement: str, expression: Any, box: dict[Any, tuple[Any, Any]]
+) -> ProofStep:
+    """A step that holds if a polynomial is ≥ 0 on a box with rational corners.
+
+    Every variable x in [a, b] becomes x = (a + b t)/(1 + t), t ≥ 0 (b may be oo: x = a + t); clearing the
+    positive denominators leaves a polynomial in the t's. Only non-negative coefficients: a proof.
+    Sufficient, not necessary: a step that fails is not a disproof.
+    """
+    substituted = expression
+    fresh = []
+    for index, (variable, (low, high)) in enumerate(box.items()):
+        t = sp.Symbol(f"t{index}", nonnegative=True)
+        fresh.append(t)
+        image = low + t if high == sp.oo else (low + high * t) / (1 + t)
+        substituted = substituted.subs(variable, image)
+    numerator, denominator = sp.fraction(sp.cancel(sp.together(substituted)))
+    bottom = sp.Poly(sp.expand(denominator), *fresh).coeffs()
+    if all(c < 0 for c in bottom):
+        numerator, bottom = -numerator, [-c for c in bottom]
+    top = sp.Poly(sp.expand(numerator), *fresh).coeffs()
+    holds = all(c >= 0 for c in top) and all(c > 0 for c in bottom)
+    return ProofStep(
+        statement,
+        bool(holds),
+        f"all {len(top)} coefficients non-negative after mapping the box to t ≥ 0"
+        if holds
+        else f"coefficients of mixed sign: {top}",
+    )
+
+
+def _scalar(expression: Any) -> bool:
+    return not hasattr(expression, "applyfunc")

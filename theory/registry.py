@@ -1,0 +1,11 @@
+"""The claims that mathematics alone decides. Claims that need a simulator live with the laboratories."""
+
+from __future__ import annotations
+
+from theory import population_map
+from theory.claim import Claim
+
+
+def claims() -> tuple[Claim, ...]:
+    """Every claim of this package, in the order of theory.md."""
+    return (population_map.CLAIM,)
