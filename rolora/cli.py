@@ -1,0 +1,45 @@
+"""The command `rolora`."""
+
+from __future__ import annotations
+
+import sys
+import traceback
+
+import typer
+
+from rolora.commands import claims, llm, nonlinear, verify
+from rolora.console import fail
+
+app = typer.Typer(
+    name="rolora",
+    help="Verify the theory and the experiments of RoLoRA, federated fine-tuning by alternating "
+    "optimisation of the LoRA factors.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    epilog="Add --debug to any command to see the traceback behind an error.",
+)
+app.command("verify")(verify.verify)
+app.command("claims")(claims.claims)
+app.add_typer(nonlinear.app, name="nonlinear")
+app.add_typer(llm.app, name="llm")
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line.
+
+    Exit status 0: done and as expected; 1: some verdict differs; 2: bad usage or an input or output
+    that does not work; 130: interrupted.
+
+    Args:
+        arguments: without the program's name; None for the process's own.
+    """
+    given = sys.argv[1:] if arguments is None else list(arguments)
+    debug = "--debug" in given
+    try:
+        app([word for word in given if word != "--debug"], prog_name="rolora")
+    except (ValueError, OSError) as error:
+        if debug:
+            traceback.print_exc()
+        fail(str(error) or type(error).__name__)
+        sys.exit(2)

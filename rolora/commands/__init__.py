@@ -1,0 +1,1 @@
+"""One file per command. Importing them is cheap: what is heavy is imported when a command runs."""

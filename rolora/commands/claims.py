@@ -1,0 +1,86 @@
+"""`rolora claims`: list the claims, or explain one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from rolora.console import VERDICT_STYLES, output
+
+if TYPE_CHECKING:
+    from theory.claim import Claim
+
+
+def claims(
+    claim_id: Annotated[
+        str | None, typer.Argument(metavar="[ID]", help="Claim to explain; all are listed without.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON only.")] = False,
+) -> None:
+    """List the claims, or explain one."""
+    from rolora import registry
+    from rolora.serialise import json_text
+
+    chosen = [entry.claim for entry in registry.select([claim_id] if claim_id else [])]
+    if as_json:
+        described = [_describe(claim) for claim in chosen]
+        typer.echo(json_text(described[0] if claim_id else described), nl=False)
+    elif claim_id:
+        _explain(chosen[0])
+    else:
+        _list(chosen)
+
+
+def _describe(claim: Claim) -> dict[str, Any]:
+    return {
+        "id": claim.id,
+        "title": claim.title,
+        "statement": claim.statement,
+        "latex": claim.latex,
+        "source": claim.source,
+        "assumptions": list(claim.assumptions),
+        "exact": claim.exact,
+        "expected": str(claim.expected),
+        "negative_control": claim.control,
+    }
+
+
+def _list(chosen: list[Claim]) -> None:
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("claim", no_wrap=True)
+    table.add_column("what it says")
+    table.add_column("expected", no_wrap=True)
+    for claim in chosen:
+        expected = str(claim.expected)
+        table.add_row(claim.id, Text(claim.title), Text(expected, style=VERDICT_STYLES[expected]))
+    console = output()
+    console.print(table)
+    console.print(
+        f"{len(chosen)} claims. `rolora claims ID` explains one, `rolora verify` checks them all.",
+        soft_wrap=True,
+    )
+
+
+def _explain(claim: Claim) -> None:
+    from rich.markup import escape
+
+    console = output()
+    console.print(f"[bold]{claim.id}[/bold]  {escape(claim.title)}\n")
+    console.print(escape(claim.statement) + "\n")
+    lines = [
+        ("source", claim.source),
+        ("assumptions", "; ".join(claim.assumptions) or "none"),
+        ("exact result", claim.exact),
+        ("expected", f"{claim.expected} ({claim.expected.meaning})"),
+        ("negative control", claim.control),
+        ("LaTeX", claim.latex),
+    ]
+    for label, text in lines:
+        if text:
+            console.print(f"[bold]{label}:[/bold] {escape(text)}")
+    console.print(f"\nCheck it with [bold]rolora verify --only {claim.id}[/bold]")

@@ -1,0 +1,1 @@
+"""The verification report: its content, and its JSON, Markdown and HTML forms."""

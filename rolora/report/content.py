@@ -1,0 +1,278 @@
+"""What a verification report says, before any format."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from rolora.numbers import number
+from rolora.runner import Outcome
+from rolora.serialise import plain
+from theory.finding import Comparison, Finding, Table
+from theory.verdict import Verdict
+
+SCHEMA_VERSION = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """One verification run.
+
+    Attributes:
+        outcomes: one per claim, in the report's order.
+        total_claims: claims the toolkit has, whether selected or not.
+        profile, seed: of the run.
+        command: the command line that repeats it, without machine paths.
+        seconds: wall time.
+        environment: versions, platform, commit.
+    """
+
+    outcomes: tuple[Outcome, ...]
+    total_claims: int
+    profile: str
+    seed: int
+    command: str
+    seconds: float
+    environment: dict[str, Any]
+
+    @property
+    def ok(self) -> bool:
+        """Whether every verdict is the expected one and every negative control failed."""
+        return all(outcome.ok for outcome in self.outcomes)
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """How many claims have each verdict, strongest first, errors last; zeros left out."""
+        order = [str(v) for v in Verdict] + ["ERROR"]
+        verdicts = [outcome.verdict for outcome in self.outcomes]
+        return {name: verdicts.count(name) for name in order if name in verdicts}
+
+    @property
+    def headline(self) -> str:
+        """One sentence: how many claims came out how."""
+        parts = [f"{count} {_IN_WORDS[name]}" for name, count in self.counts.items()]
+        total = len(self.outcomes)
+        return f"Of {total} claim{'s' * (total != 1)}, {_enumerate(parts)}."
+
+    @property
+    def details(self) -> tuple[str, ...]:
+        """The sentences after the headline: refuted, unexpected, unchecked, negative controls."""
+        said = []
+        refuted = self._ids(lambda o: o.verdict == "REFUTED")
+        said.append(f"Refuted: {_enumerate(refuted)}." if refuted else "Nothing was refuted.")
+        limited = self._ids(lambda o: o.verdict == "HOLDS_UNDER")
+        if limited:
+            said.append(f"True only under an added assumption: {_enumerate(limited)}.")
+        errors = self._ids(lambda o: o.verdict == "ERROR")
+        if errors:
+            said.append(f"Stopped by an error: {_enumerate(errors)}.")
+        surprises = self._ids(lambda o: not o.as_expected and not o.error)
+        said.append(
+            f"Not the expected verdict: {_enumerate(surprises)}."
+            if surprises
+            else "Every verdict is the expected one."
+            if not errors
+            else "Every other verdict is the expected one."
+        )
+        passed = self._ids(lambda o: not o.control_failed and not o.error)
+        ran = sum(
+            o.control is not None and o.control.verdict is Verdict.REFUTED for o in self.outcomes
+        )
+        if passed:
+            said.append(
+                f"Negative controls that did not fail as they must: {_enumerate(passed)}; "
+                "their checks prove nothing until they do."
+            )
+        else:
+            skipped = len(self.outcomes) - ran
+            rest = f" ({skipped} did not run)" if skipped else ""
+            said.append(
+                f"Negative controls: {ran} of {len(self.outcomes)} deliberately false variants were "
+                f"refuted by the same checks{rest}."
+            )
+        unchecked = self._ids(lambda o: o.not_checked)
+        if unchecked:
+            said.append(f"Not checked for want of something: {_enumerate(unchecked)}.")
+        if len(self.outcomes) < self.total_claims:
+            said.append(f"Only these of the toolkit's {self.total_claims} claims were run.")
+        return tuple(said)
+
+    def _ids(self, test: Any) -> list[str]:
+        return [outcome.claim.id for outcome in self.outcomes if test(outcome)]
+
+    def tables(self) -> dict[str, Table]:
+        """Every tidy table by file stem: `<claim id>`, and `<claim id>-<name>` for further ones."""
+        named: dict[str, Table] = {}
+        for outcome in self.outcomes:
+            finding = outcome.finding
+            if finding is None:
+                continue
+            if finding.table is not None:
+                named[outcome.claim.id] = finding.table
+            for name, table in finding.extra_tables.items():
+                named[f"{outcome.claim.id}-{_stem(name)}"] = table
+        return named
+
+
+_IN_WORDS = {
+    "PROVED": "proved",
+    "CERTIFIED": "certified by interval arithmetic",
+    "CONSISTENT": "consistent with simulation",
+    "SUPPORTED": "supported by experiment",
+    "HOLDS_UNDER": "true only under an added assumption",
+    "REFUTED": "refuted",
+    "NOT_CHECKED": "not checked",
+    "ERROR": "stopped by an error",
+}
+
+
+def _enumerate(parts: Sequence[str]) -> str:
+    if len(parts) < 2:
+        return "".join(parts)
+    return f"{', '.join(parts[:-1])} and {parts[-1]}"
+
+
+def _stem(name: str) -> str:
+    return "".join(c if c.isalnum() or c in "-_" else "-" for c in name)
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One row of the summary table, as text."""
+
+    id: str
+    title: str
+    verdict: str
+    expected: str
+    quantity: str
+    theory: str
+    measured: str
+    margin: str
+    method: str
+    as_expected: bool
+    control: str
+
+
+def summary_row(outcome: Outcome) -> Row:
+    """The row of one claim: its headline comparison, its verdict, its control."""
+    finding = outcome.finding
+    headline = finding.headline if finding is not None else None
+    return Row(
+        id=outcome.claim.id,
+        title=outcome.claim.title,
+        verdict=outcome.verdict,
+        expected=str(outcome.claim.expected),
+        quantity=headline.quantity if headline else "",
+        theory=theory_text(headline) if headline else "–",
+        measured=measured_text(headline) if headline else "–",
+        margin=number(headline.margin, 3) if headline else "–",
+        method=outcome.error or (finding.method if finding is not None else ""),
+        as_expected=outcome.as_expected,
+        control=control_text(outcome),
+    )
+
+
+def theory_text(comparison: Comparison) -> str:
+    """The theory value with its relation: `= 0.6667`, `≤ 12`."""
+    return f"{comparison.relation} {number(comparison.theory)}"
+
+
+def measured_text(comparison: Comparison) -> str:
+    """The measured value with its interval."""
+    text = number(comparison.measured)
+    if comparison.interval is None:
+        return text
+    low, high = (number(bound) for bound in comparison.interval)
+    return f"{text} [{low}, {high}]"
+
+
+def control_text(outcome: Outcome) -> str:
+    """What the negative control did, in one or two words."""
+    if outcome.control is None:
+        return "did not run"
+    if outcome.control.verdict is Verdict.REFUTED:
+        return "refuted"
+    return (
+        f"NOT REFUTED ({outcome.control.verdict})" if not outcome.control_failed else "did not run"
+    )
+
+
+def as_json(report: Report, files: Sequence[str]) -> dict[str, Any]:
+    """The report as JSON data. Numbers that are not finite become the strings "nan", "inf", "-inf"."""
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "ok": report.ok,
+        "headline": report.headline,
+        "details": list(report.details),
+        "counts": report.counts,
+        "profile": report.profile,
+        "seed": report.seed,
+        "command": report.command,
+        "seconds": round(report.seconds, 3),
+        "claims": [_claim_json(outcome) for outcome in report.outcomes],
+        "environment": report.environment,
+        "files": list(files),
+    }
+
+
+def _claim_json(outcome: Outcome) -> dict[str, Any]:
+    claim = outcome.claim
+    return {
+        "id": claim.id,
+        "title": claim.title,
+        "statement": claim.statement,
+        "latex": claim.latex,
+        "source": claim.source,
+        "assumptions": list(claim.assumptions),
+        "exact": claim.exact,
+        "verdict": outcome.verdict,
+        "expected": str(claim.expected),
+        "as_expected": outcome.as_expected,
+        "negative_control_failed": outcome.control_failed,
+        "ok": outcome.ok,
+        "error": outcome.error,
+        "warnings": list(outcome.warnings),
+        "finding": finding_json(outcome.finding),
+        "negative_control": {"statement": claim.control, **(finding_json(outcome.control) or {})},
+    }
+
+
+def finding_json(finding: Finding | None) -> dict[str, Any] | None:
+    """A finding as JSON data; its tables are in the CSV files beside the report."""
+    if finding is None:
+        return None
+    return {
+        "verdict": str(finding.verdict),
+        "method": finding.method,
+        "comparisons": [_comparison_json(c) for c in finding.comparisons],
+        "proof": [
+            {"statement": s.statement, "holds": s.holds, "certificate": s.certificate}
+            for s in finding.proof
+        ],
+        "trials": finding.trials,
+        "alpha": plain(finding.alpha),
+        "detectable": plain(finding.detectable),
+        "seed": finding.seed,
+        "seconds": round(finding.seconds, 3),
+        "added_assumption": finding.added_assumption,
+        "counterexample": finding.counterexample,
+        "missing": finding.missing,
+        "notes": list(finding.notes),
+    }
+
+
+def _comparison_json(comparison: Comparison) -> dict[str, Any]:
+    return {
+        "quantity": comparison.quantity,
+        "theory": plain(float(comparison.theory)),
+        "measured": plain(float(comparison.measured)),
+        "relation": str(comparison.relation),
+        "interval": plain(comparison.interval),
+        "tolerance": plain(float(comparison.tolerance)),
+        "certify": comparison.certify,
+        "margin": plain(float(comparison.margin)),
+        "holds": bool(comparison.holds),
+        "standing": comparison.standing,
+        "why": comparison.why,
+    }

@@ -1,0 +1,52 @@
+"""All files of a verification report, staged in one folder and published together."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+from rolora.output_folder import OutputFolder
+from rolora.report.content import Report, as_json
+from rolora.report.markdown import as_markdown
+from rolora.serialise import csv_text, json_text
+
+_OURS = re.compile(r"(figures/[\w-]+\.(svg|pdf)|data/[\w-]+\.csv)")
+
+
+def write(report: Report, folder: OutputFolder) -> str:
+    """Write tables, pictures and the report in its three forms.
+
+    Returns:
+        The JSON text.
+
+    Raises:
+        ValueError: if something cannot be written; then nothing is left behind.
+    """
+    files: list[str] = []
+
+    def stage(name: str, content: str | bytes) -> None:
+        folder.write(name, content)
+        files.append(name)
+
+    for stem, table in report.tables().items():
+        stage(f"data/{stem}.csv", csv_text(table.columns))
+    figures: dict[str, str] = {}
+    stage("report.md", as_markdown(report, figures))
+    text = json_text(as_json(report, [*files, "report.json"]))
+    stage("report.json", text)
+    folder.publish(remove=_left_over(folder.path, set(files)))
+    return text
+
+
+def _left_over(folder: Path, new: set[str]) -> tuple[str, ...]:
+    """Pictures and tables that an earlier report in this folder says it wrote, and this one did not."""
+    try:
+        earlier = json.loads((folder / "report.json").read_text(encoding="utf-8"))["files"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return ()
+    return tuple(
+        name
+        for name in earlier
+        if isinstance(name, str) and _OURS.fullmatch(name) and name not in new
+    )

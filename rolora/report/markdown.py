@@ -1,0 +1,142 @@
+"""The report as Markdown."""
+
+from __future__ import annotations
+
+from rolora.numbers import number, seconds
+from rolora.report.content import Report, measured_text, summary_row, theory_text
+from rolora.runner import Outcome
+
+
+def as_markdown(report: Report, figures: dict[str, str]) -> str:
+    """The whole report as one Markdown text.
+
+    Args:
+        report: the run.
+        figures: path of the picture, relative to the report, by claim id.
+    """
+    lines = [
+        "# Verification of the RoLoRA theory",
+        "",
+        f"**{report.headline}** {' '.join(report.details)}",
+        "",
+        f"Profile `{report.profile}`, seed {report.seed}, {seconds(report.seconds)}; "
+        f"repeat with `{report.command}`.",
+        "",
+        "| claim | verdict | expected | theory | measured | margin | negative control |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for outcome in report.outcomes:
+        row = summary_row(outcome)
+        cells = (
+            f"[{row.id}](#{row.id})",
+            row.verdict,
+            "yes" if row.as_expected else f"NO, {row.expected}",
+            row.theory,
+            row.measured,
+            row.margin,
+            row.control,
+        )
+        lines.append("| " + " | ".join(_cell(cell) for cell in cells) + " |")
+    for outcome in report.outcomes:
+        lines += ["", *_claim(outcome, figures.get(outcome.claim.id))]
+    environment = report.environment
+    packages = ", ".join(f"{name} {version}" for name, version in environment["packages"].items())
+    commit = environment["commit"] or "unknown"
+    lines += [
+        "",
+        "## Environment",
+        "",
+        f"Python {environment['python']} on {environment['platform']}; {packages}; "
+        f"commit {commit}{' with local changes' if environment['modified'] else ''}.",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _claim(outcome: Outcome, figure: str | None) -> list[str]:
+    claim, finding, control = outcome.claim, outcome.finding, outcome.control
+    lines = [
+        f"## {claim.id}",
+        "",
+        f"**{claim.title}.** {claim.statement}",
+        "",
+        f"$${claim.latex}$$",
+        "",
+        f"- Source: {claim.source}",
+        f"- Assumptions: {'; '.join(claim.assumptions) or 'none'}",
+        f"- Verdict: **{outcome.verdict}** (expected {claim.expected})",
+    ]
+    if claim.exact:
+        lines.append(f"- Exact result: {claim.exact}")
+    if outcome.error:
+        lines.append(f"- Error: {outcome.error}")
+    if finding is not None:
+        lines.append(f"- Method: {finding.method}")
+        for label, text in (
+            ("Added assumption", finding.added_assumption),
+            ("Counterexample", finding.counterexample),
+            ("Missing", finding.missing),
+        ):
+            if text:
+                lines.append(f"- {label}: {text}")
+        lines += [f"- Note: {note}" for note in finding.notes]
+        if finding.comparisons:
+            lines += [
+                "",
+                "| quantity | theory | measured | margin | standing |",
+                "|---|---|---|---|---|",
+            ]
+            for c in finding.comparisons:
+                cells = (
+                    c.quantity, theory_text(c), measured_text(c), number(c.margin, 3), c.standing
+                )  # fmt: skip
+                lines.append("| " + " | ".join(_cell(cell) for cell in cells) + " |")
+        if finding.proof:
+            lines += ["", "Proof steps, checked by machine:", ""]
+            for index, step in enumerate(finding.proof, 1):
+                mark = "holds" if step.holds else "FAILS"
+                lines.append(f"{index}. {step.statement} — {mark}: {step.certificate}")
+    lines += ["", f"Negative control: {claim.control}. " + control_sentence(outcome)]
+    if figure is not None and finding is not None and finding.plot is not None:
+        lines += ["", f"![{_cell(claim.title)}]({figure})", "", finding.plot.caption]
+    if control is not None and finding is not None:
+        lines += ["", evidence_sentence(outcome)]
+    return lines
+
+
+def control_sentence(outcome: Outcome) -> str:
+    """How the negative control came out, in one sentence."""
+    control = outcome.control
+    if control is None:
+        return "It did not run."
+    if outcome.control_failed and control.counterexample:
+        return f"Refuted, as it must be: {control.counterexample}."
+    if outcome.control_failed and control.missing:
+        return f"It did not run: {control.missing}."
+    if outcome.control_failed:
+        return "Refuted, as it must be."
+    return f"It came out {control.verdict}, so this check cannot tell the claim from a false one."
+
+
+def evidence_sentence(outcome: Outcome) -> str:
+    """Trials, error probability, detectable gap, seed and time of the check."""
+    finding = outcome.finding
+    assert finding is not None
+    parts = []
+    if finding.trials:
+        parts.append(f"{finding.trials:,} trials")
+    if finding.alpha is not None:
+        parts.append(f"false-failure probability at most {number(finding.alpha)}")
+    if finding.detectable is not None:
+        parts.append(f"smallest detectable relative gap {number(finding.detectable, 2)}")
+    if finding.seed is not None:
+        parts.append(f"seed {finding.seed}")
+    parts.append(f"{seconds(finding.seconds)} for the check")
+    if outcome.control is not None:
+        parts.append(f"{seconds(outcome.control.seconds)} for its negative control")
+    text = ", ".join(parts) + "."
+    return text[0].upper() + text[1:]
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|").replace("\n", " ")
