@@ -26,6 +26,17 @@ def identity(statement: str, left: Any, right: Any) -> ProofStep:
     )
 
 
+def sized_identity(statement: str, left: Any, right: Any) -> ProofStep:
+    """A step that holds if `left − right` expands to the zero matrix, its sizes left symbolic.
+
+    For expressions in `sympy.MatrixSymbol`: one proof for every dimension.
+    """
+    difference = sp.expand(sp.expand(left - right).doit()).doit()
+    holds = difference == sp.ZeroMatrix(*difference.shape)
+    certificate = "expands to the zero matrix with symbolic sizes"
+    return ProofStep(statement, holds, certificate if holds else f"difference: {difference}")
+
+
 def nonnegative_on_box(
     statement: str, expression: Any, box: dict[Any, tuple[Any, Any]]
 ) -> ProofStep:

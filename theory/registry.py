@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from theory import population_map
+from theory import population_map, rank_r
 from theory.claim import Claim
 
 
 def claims() -> tuple[Claim, ...]:
     """Every claim of this package, in the order of theory.md."""
-    return (population_map.CLAIM,)
+    return (
+        population_map.CLAIM,
+        rank_r.CLAIM,
+    )

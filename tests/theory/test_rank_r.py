@@ -1,0 +1,67 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from theory import population_map, rank_r
+from theory.budget import Budget
+from theory.verdict import Verdict
+
+
+def planted(d: int, r: int, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    A = np.linalg.qr(rng.standard_normal((d, r)))[0]
+    A_star = np.linalg.qr(rng.standard_normal((d, r)))[0]
+    return A, A_star, rng.standard_normal((r, r + 2))
+
+
+def test_claim_is_proved_and_its_control_refuted() -> None:
+    assert rank_r.CLAIM.check(Budget()).verdict is Verdict.PROVED
+    assert rank_r.CLAIM.negative_control(Budget(seed=5)).verdict is Verdict.REFUTED
+
+
+@pytest.mark.parametrize(("d", "r"), [(2, 1), (5, 2), (9, 4), (12, 6)])
+@pytest.mark.parametrize("eta", [0.01, 0.2, 1.3])
+def test_tangent_map_is_the_literal_round_at_random_starts(d: int, r: int, eta: float) -> None:
+    A, A_star, B_star = planted(d, r, seed=d)
+    moved = rank_r.round_by_matrices(A, A_star, B_star, eta)
+    literal = rank_r.tangents_of(moved, A_star)
+    stated = rank_r.next_tangents(rank_r.tangents_of(A, A_star), B_star @ B_star.T, eta)
+    np.testing.assert_allclose(
+        np.linalg.norm(literal - stated), 0.0, atol=1e-9 * max(1.0, np.linalg.norm(stated))
+    )
+
+
+def test_well_conditioned_b_sends_every_principal_angle_through_the_rank_one_map() -> None:
+    tangents = np.linalg.qr(np.random.default_rng(0).standard_normal((6, 3)))[0]
+    tangents = tangents * np.array([0.01, 0.7, 40.0])
+    kappa = 0.8
+    moved = np.linalg.svd(rank_r.next_tangents(tangents, np.eye(3), kappa / 2), compute_uv=False)
+    expected = sorted(population_map.next_tangent(np.array([0.01, 0.7, 40.0]), kappa))[::-1]
+    np.testing.assert_allclose(moved, expected, rtol=1e-10)
+
+
+def test_best_step_beats_a_fine_grid() -> None:
+    values = np.array([1.7, 1.1, 0.6])
+    grid = np.linspace(1e-3, 1.0, 4001)
+    best = rank_r.local_rate(values, rank_r.best_step(1.7, 0.6))
+    assert best <= min(rank_r.local_rate(values, eta) for eta in grid) + 1e-15
+    assert best == pytest.approx(rank_r.best_rate(1.7, 0.6), rel=1e-14)
+
+
+@pytest.mark.parametrize(
+    "name", ["moved_parts", "next_tangents", "local_rate", "best_step", "best_rate"]
+)
+def test_a_formula_off_by_five_percent_is_noticed(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    exact = getattr(rank_r, name)
+
+    def off(*args, **kwargs):
+        value = exact(*args, **kwargs)
+        if isinstance(value, tuple):
+            return tuple(part * 1.05 for part in value)
+        return value * 1.05 if isinstance(value, (float, np.ndarray)) else value * 21 / 20
+
+    monkeypatch.setattr(rank_r, name, off)
+    assert rank_r.CLAIM.check(Budget()).verdict is Verdict.REFUTED
