@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from math import isfinite
 
-from federated_lora.arrays import Array, namespace
+from federated_lora.arrays import Array, dtype_name, namespace
 
 
 class Factor(StrEnum):
@@ -26,11 +26,20 @@ ONLY_B = frozenset({Factor.B})
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """Sizes of one adapted matrix: `d_in × d_out` at LoRA rank `rank`."""
+    """Sizes of one adapted matrix: `d_in × d_out` at LoRA rank `rank`.
+
+    Raises:
+        ValueError: on a size below 1.
+    """
 
     d_in: int
     rank: int
     d_out: int
+
+    def __post_init__(self) -> None:
+        for name, value in (("d_in", self.d_in), ("rank", self.rank), ("d_out", self.d_out)):
+            if value < 1:
+                raise ValueError(f"{name} must be at least 1, got {value}")
 
     def numbers(self, factor: Factor) -> int:
         """How many numbers the factor holds."""
@@ -47,7 +56,8 @@ class Adapter:
         scale: s = alpha / r, or alpha / sqrt(r) for rsLoRA.
 
     Raises:
-        ValueError: on shapes that do not chain or a scale that is not finite and non-zero.
+        ValueError: on shapes that do not chain, an empty axis, factors that are not of one floating
+            type, or a scale that is not finite and non-zero.
     """
 
     A: Array
@@ -55,7 +65,7 @@ class Adapter:
     scale: float = 1.0
 
     def __post_init__(self) -> None:
-        namespace(self.A, self.B)
+        xp = namespace(self.A, self.B)
         if self.A.ndim < 2 or self.B.ndim < 2 or self.A.shape[-1] != self.B.shape[-2]:
             raise ValueError(
                 f"A must be (d_in, r) and B (r, d_out) with one rank, got A {tuple(self.A.shape)}"
@@ -65,6 +75,16 @@ class Adapter:
             raise ValueError(
                 f"A and B must share their leading axes, got A {tuple(self.A.shape)}"
                 f" and B {tuple(self.B.shape)}"
+            )
+        if 0 in self.A.shape or 0 in self.B.shape:
+            raise ValueError(
+                f"A and B must not be empty, got A {tuple(self.A.shape)} and B {tuple(self.B.shape)}"
+            )
+        # An average of integers would be cut back to integers, and torch multiplies no mixed types.
+        if self.A.dtype != self.B.dtype or not xp.isdtype(self.A.dtype, "real floating"):
+            raise ValueError(
+                "A and B must have one real floating dtype,"
+                f" got A {dtype_name(self.A)} and B {dtype_name(self.B)}"
             )
         if not isfinite(self.scale) or self.scale == 0.0:
             raise ValueError(f"scale must be finite and non-zero, got {self.scale}")
@@ -98,19 +118,30 @@ class ClientFactors:
         B: stacked up-projections, shape (N, *batch, r, d_out), or None if B was not trained.
 
     Raises:
-        ValueError: if both are None or the client counts differ.
+        ValueError: if both are None, an array lacks the client axis, or the client counts differ.
     """
 
     A: Array | None = None
     B: Array | None = None
 
     def __post_init__(self) -> None:
+        for factor in Factor:
+            stack = self.factor(factor)
+            if stack is None:
+                continue
+            namespace(stack)
+            if stack.ndim < 3:
+                raise ValueError(
+                    f"clients' {factor} must be stacked with the client axis first, three axes at"
+                    f" least, got shape {tuple(stack.shape)}"
+                )
         counts = {int(x.shape[0]) for x in (self.A, self.B) if x is not None}
         if not counts:
             raise ValueError("clients must send back at least one factor, got neither A nor B")
         if len(counts) > 1 or counts == {0}:
             raise ValueError(
-                f"A and B must come from the same, at least one, clients, got counts {counts}"
+                "A and B must come from the same clients, at least one,"
+                f" got counts {sorted(counts)}"
             )
 
     @property

@@ -25,9 +25,14 @@ def namespace(*arrays: Array) -> Any:
         ) from error
 
 
+def dtype_name(array: Array) -> str:
+    """The array's type without its library: `float32`, `bfloat16`."""
+    return str(array.dtype).rsplit(".", 1)[-1]
+
+
 def is_half(array: Array) -> bool:
     """True for 16-bit floats, in which no sum over clients should be accumulated."""
-    return str(array.dtype).rsplit(".", 1)[-1] in {"bfloat16", "float16"}
+    return dtype_name(array) in {"bfloat16", "float16"}
 
 
 def accumulator(array: Array) -> Array:

@@ -32,23 +32,29 @@ def aggregation_error(
     Returns:
         Scalar array of the factors' (at least float32) precision, one per batch entry.
     """
-    # A shared factor is factored out, so that exact rules give exactly their rounding error.
-    if merged is None and clients.A is None:
+    # A factor that stayed with the server and left with it unchanged is factored out, so that exact
+    # rules give exactly their rounding error.
+    if merged is None and clients.A is None and adapter.A is server.A:
         mean_B = accumulated_mean(clients.B, weights)
         left, right = accumulator(adapter.A), accumulator(adapter.B) - mean_B
         return abs(adapter.scale) * _product_norm(left, right)
-    if merged is None and clients.B is None:
+    if merged is None and clients.B is None and adapter.B is server.B:
         mean_A = accumulated_mean(clients.A, weights)
         left, right = accumulator(adapter.A) - mean_A, accumulator(adapter.B)
         return abs(adapter.scale) * _product_norm(left, right)
 
     xp = namespace(adapter.A)
     lefts, rights = [accumulator(adapter.A)], [accumulator(adapter.B)]
-    for k in range(clients.count):
-        A_k = clients.A[k] if clients.A is not None else server.A
-        B_k = clients.B[k] if clients.B is not None else server.B
-        lefts.append(-float(weights[k]) * accumulator(A_k))
-        rights.append(accumulator(B_k))
+    if clients.A is None:
+        lefts.append(-accumulator(server.A))
+        rights.append(accumulated_mean(clients.B, weights))
+    elif clients.B is None:
+        lefts.append(-accumulated_mean(clients.A, weights))
+        rights.append(accumulator(server.B))
+    else:
+        for k in range(clients.count):
+            lefts.append(-float(weights[k]) * accumulator(clients.A[k]))
+            rights.append(accumulator(clients.B[k]))
     left, right = xp.concat(lefts, axis=-1), xp.concat(rights, axis=-2)
     if merged is None:
         return abs(adapter.scale) * _product_norm(left, right)

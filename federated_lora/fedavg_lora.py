@@ -28,7 +28,7 @@ class FedAvgLoRA:
         self, server: Adapter, clients: ClientFactors, weights: Weights, round: int
     ) -> Aggregate:
         """Ā = Σ p_k A_k and B̄ = Σ p_k B_k."""
-        return average_factors(server, clients, weights, self.trainable(round))
+        return average_factors(server, clients, weights, self.trainable(round), round)
 
     def traffic(self, shapes: Iterable[Shape], round: int) -> Traffic:
         """r(d_in + d_out) each way."""

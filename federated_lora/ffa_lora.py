@@ -28,7 +28,7 @@ class FFALoRA:
         self, server: Adapter, clients: ClientFactors, weights: Weights, round: int
     ) -> Aggregate:
         """B̄ = Σ p_k B_k; A is the server's, bit for bit."""
-        return average_factors(server, clients, weights, self.trainable(round))
+        return average_factors(server, clients, weights, self.trainable(round), round)
 
     def traffic(self, shapes: Iterable[Shape], round: int) -> Traffic:
         """r·d_out each way."""

@@ -9,7 +9,7 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 
 from federated_lora.adapter import Adapter, ClientFactors, Factor, Model, Shape
-from federated_lora.arrays import Array, namespace
+from federated_lora.arrays import Array, dtype_name, namespace
 from federated_lora.diagnostics import aggregation_error
 from federated_lora.traffic import Traffic
 from federated_lora.weights import client_weights, weighted_mean
@@ -77,7 +77,11 @@ def check_round(round: int) -> None:
 
 
 def average_factors(
-    server: Adapter, clients: ClientFactors, weights: Weights, factors: frozenset[Factor]
+    server: Adapter,
+    clients: ClientFactors,
+    weights: Weights,
+    factors: frozenset[Factor],
+    round: int,
 ) -> Aggregate:
     """Average the named factors over clients and keep the others bit for bit.
 
@@ -86,49 +90,60 @@ def average_factors(
         clients: what came back; a factor outside `factors` may be present only if it is unchanged.
         weights: client sizes or weights, None for uniform.
         factors: the factors to average.
+        round: server round, for the error messages.
 
     Raises:
-        ValueError: if a factor is missing, has a wrong shape, is not finite (the client is named), or
-            if a frozen factor came back changed.
+        ValueError: if a factor is missing, has a wrong shape or type, is not finite (client and round
+            are named), or if a frozen factor came back changed.
     """
     p = client_weights(weights, clients.count)
+    for factor in sorted(factors):
+        if clients.factor(factor) is None:
+            raise ValueError(f"factor {factor} is trained in round {round}, but no client sent it")
     adapter = server
     for factor in Factor:
         sent = clients.factor(factor)
         held = server.factor(factor)
         if factor not in factors:
             if sent is not None:
-                _require_unchanged(sent, held, factor)
+                _require_unchanged(sent, held, factor, round)
             continue
-        if sent is None:
-            raise ValueError(f"factor {factor} is trained in this round, but no client sent it")
-        _require_sound(sent, held, factor)
+        _require_sound(sent, held, factor, round)
         adapter = adapter.with_factor(factor, weighted_mean(sent, p))
     return Aggregate(adapter=adapter, server=server, clients=clients, weights=p)
 
 
-def _require_sound(sent: Array, held: Array, factor: Factor) -> None:
-    xp = namespace(sent, held)
+def _require_alike(sent: Array, held: Array, factor: Factor) -> None:
     if tuple(sent.shape[1:]) != tuple(held.shape):
         raise ValueError(
             f"factor {factor} of each client must have the server's shape {tuple(held.shape)},"
             f" got {tuple(sent.shape[1:])}"
         )
+    if sent.dtype != held.dtype:
+        raise ValueError(
+            f"factor {factor} of each client must have the server's dtype {dtype_name(held)},"
+            f" got {dtype_name(sent)}"
+        )
+
+
+def _require_sound(sent: Array, held: Array, factor: Factor, round: int) -> None:
+    xp = namespace(sent, held)
+    _require_alike(sent, held, factor)
     if not bool(xp.all(xp.isfinite(sent))):
         bad = next(k for k in range(sent.shape[0]) if not bool(xp.all(xp.isfinite(sent[k]))))
-        raise ValueError(f"client {bad} sent a NaN or infinite value in factor {factor}")
-
-
-def _require_unchanged(sent: Array, held: Array, factor: Factor) -> None:
-    xp = namespace(sent, held)
-    if tuple(sent.shape[1:]) != tuple(held.shape):
         raise ValueError(
-            f"factor {factor} of each client must have the server's shape {tuple(held.shape)},"
-            f" got {tuple(sent.shape[1:])}"
+            f"client {bad} sent a NaN or infinite value in factor {factor} in round {round}"
         )
+
+
+def _require_unchanged(sent: Array, held: Array, factor: Factor, round: int) -> None:
+    xp = namespace(sent, held)
+    _require_alike(sent, held, factor)
     for k in range(sent.shape[0]):
         if not bool(xp.all(sent[k] == held)):
-            raise ValueError(f"client {k} changed factor {factor}, which is frozen in this round")
+            raise ValueError(
+                f"client {k} changed factor {factor}, which is frozen in round {round}"
+            )
 
 
 def aggregate_model(
@@ -162,5 +177,5 @@ def aggregate_model(
         try:
             aggregates[layer] = method.aggregate(adapter, clients[layer], weights, round)
         except ValueError as error:
-            raise ValueError(f"round {round}, layer {layer}: {error}") from error
+            raise ValueError(f"layer {layer}: {error}") from error
     return aggregates

@@ -29,7 +29,7 @@ class RoLoRA:
         self, server: Adapter, clients: ClientFactors, weights: Weights, round: int
     ) -> Aggregate:
         """Average of the round's factor; the other is the server's, bit for bit."""
-        return average_factors(server, clients, weights, self.trainable(round))
+        return average_factors(server, clients, weights, self.trainable(round), round)
 
     def traffic(self, shapes: Iterable[Shape], round: int) -> Traffic:
         """r·d_out each way in B-rounds, r·d_in in A-rounds.

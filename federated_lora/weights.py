@@ -27,16 +27,20 @@ def client_weights(sizes: Sequence[float] | np.ndarray | None, clients: int) -> 
         raise ValueError(f"clients must be at least 1, got {clients}")
     if sizes is None:
         return np.full(clients, 1.0 / clients)
-    given = np.asarray(sizes, dtype=np.float64)
+    try:
+        given = np.asarray(sizes, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"weights must be real numbers, one per client, got {sizes!r}") from error
     if given.shape != (clients,):
         raise ValueError(
             f"weights must be one number per client ({clients}), got shape {given.shape}"
         )
-    if not np.all(np.isfinite(given)) or np.any(given < 0.0) or given.sum() == 0.0:
+    if not np.all(np.isfinite(given)) or np.any(given < 0.0) or not np.any(given):
         raise ValueError(
             f"weights must be finite, non-negative and not all zero, got {given.tolist()}"
         )
-    return given / given.sum()
+    shares = given / given.max()  # first, so that the sum of huge sizes does not overflow
+    return shares / shares.sum()
 
 
 def accumulated_mean(stack: Array, weights: np.ndarray) -> Array:
