@@ -74,10 +74,9 @@ def _wishart() -> list[ProofStep]:
     for rank in (2, 3):
         entries = sp.symbols(f"w1:{rank * (rank + 1) // 2 + 1}", real=True)
         W = sp.zeros(rank)
-        for (i, j), value in zip(
-            [(i, j) for i in range(rank) for j in range(i, rank)], entries, strict=True
-        ):
-            W[i, j] = W[j, i] = value
+        upper = [(row, column) for row in range(rank) for column in range(row, rank)]
+        for (row, column), value in zip(upper, entries, strict=True):
+            W[row, column] = W[column, row] = value
         rest = W[1:, 1:]
         schur = W[0, 0] - (W[0, 1:] * rest.inv() * W[1:, 0])[0, 0]
         first = rest.det() / W.det()  # Cramer's rule
