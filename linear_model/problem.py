@@ -131,6 +131,17 @@ class Problem:
         return self.B_star.mean(axis=0)
 
     @property
+    def homogeneous(self) -> bool:
+        """True if all clients share one B*."""
+        assert self.B_star is not None
+        return bool(np.all(self.B_star == self.B_star[:1]))
+
+    @property
+    def active(self) -> int:
+        """Clients that take part in a round."""
+        return self.clients if self.participants is None else int(self.participants)
+
+    @property
     def outputs(self) -> int:
         """Number of outputs p."""
         assert self.B_star is not None

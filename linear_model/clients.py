@@ -1,0 +1,43 @@
+"""What the samples of one half-step can answer: the one interface the methods are written against.
+
+Arrays carry trials first and clients second: T trials, n participating clients.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import numpy as np
+
+
+class ClientBatch(Protocol):
+    """The samples all participating clients use in one half-step.
+
+    A shared by the clients has shape (T, d, r), per-client ones (T, n, d, r); B alike.
+    """
+
+    def normal(self, A: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """`Aᵀ G_i A` (T, n, r, r) and `Aᵀ X_iᵀY_i / m` (T, n, r, p) for a shared A."""
+
+    def fit(self, A: np.ndarray) -> np.ndarray:
+        """Per-client least squares `argmin_B ||X_i A B − Y_i||` for a shared A, (T, n, r, p)."""
+
+    def mean_gradient(self, A: np.ndarray, B: np.ndarray) -> np.ndarray:
+        """Mean over clients of `∇_A (1/m)||X_i A B − Y_i||²` at shared A and B, (T, d, r)."""
+
+    def gradients(
+        self, A: np.ndarray, B: np.ndarray, *, of_B: bool
+    ) -> tuple[np.ndarray, np.ndarray | None]:
+        """Each client's gradients in its own A (T, n, d, r) and, if asked for, B (T, n, r, p)."""
+
+
+def transpose(matrix: np.ndarray) -> np.ndarray:
+    """Transpose of the last two axes."""
+    return np.swapaxes(matrix, -1, -2)
+
+
+def solve(normal: np.ndarray, right: np.ndarray) -> np.ndarray:
+    """Batched solution of small symmetric systems; rank 1 is a division."""
+    if normal.shape[-1] == 1:
+        return right / normal
+    return np.linalg.solve(normal, right)

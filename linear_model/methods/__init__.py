@@ -1,0 +1,1 @@
+"""The methods the linear model can run, one a file."""

@@ -1,0 +1,59 @@
+"""What a method is to the simulators that work on vectors."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from linear_model.clients import ClientBatch
+from linear_model.problem import Problem
+
+
+@dataclass(frozen=True, eq=False)
+class State:
+    """The server's factors in all trials.
+
+    Attributes:
+        A: (T, d, r).
+        B: (T, r, p).
+        aggregation_error: ||A B − mean_i A_i B_i||_F of the last server step, (T,).
+    """
+
+    A: np.ndarray
+    B: np.ndarray
+    aggregation_error: np.ndarray
+
+
+class Rounds(Protocol):
+    """The samples of the round at hand."""
+
+    def batch(self) -> ClientBatch:
+        """Samples of the next half-step: new ones, or the same, as the problem says."""
+
+
+class LinearMethod(Protocol):
+    """A method on the linear model."""
+
+    @property
+    def name(self) -> str:
+        """Key in results and on the command line."""
+
+    @property
+    def orthonormal(self) -> bool:
+        """True if A keeps orthonormal columns."""
+
+    def step(self, problem: Problem) -> float:
+        """The step size η on this problem (NaN if the method has none); refuses bad options."""
+
+    def first_B(self, problem: Problem) -> np.ndarray:
+        """B before the first round, (r, p)."""
+
+    def round(self, state: State, rounds: Rounds, number: int, eta: float) -> State:
+        """The server's state after round `number`, counting from 1."""
+
+
+def zero_B(problem: Problem) -> np.ndarray:
+    """B = 0, the usual start of LoRA."""
+    return np.zeros((problem.rank, problem.outputs))

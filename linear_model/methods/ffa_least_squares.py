@@ -1,0 +1,50 @@
+"""FFA-LoRA with B found by least squares: the best that can be done while A stays where it started."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from linear_model.clients import solve
+from linear_model.methods.base import Rounds, State, zero_B
+from linear_model.problem import Problem
+
+
+@dataclass(frozen=True, slots=True)
+class FFALeastSquares:
+    """A stays frozen; every round refits B on that round's samples.
+
+    Attributes:
+        pooled: False: each client solves its own least squares, the server averages (the paper's
+            proposition); True: one least-squares problem over all clients' samples.
+    """
+
+    pooled: bool = False
+
+    @property
+    def name(self) -> str:
+        """Key in results and on the command line."""
+        return "ffa-pooled" if self.pooled else "ffa-ls"
+
+    @property
+    def orthonormal(self) -> bool:
+        """A never moves from its orthonormal start."""
+        return True
+
+    def step(self, problem: Problem) -> float:
+        """No step size: NaN."""
+        return float("nan")
+
+    def first_B(self, problem: Problem) -> np.ndarray:
+        """Zero; never used."""
+        return zero_B(problem)
+
+    def round(self, state: State, rounds: Rounds, number: int, eta: float) -> State:
+        """Refit B. A is shared by all clients, so the average is exact."""
+        if self.pooled:
+            square, right = rounds.batch().normal(state.A)
+            B = solve(square.mean(axis=1), right.mean(axis=1))
+        else:
+            B = rounds.batch().fit(state.A).mean(axis=1)
+        return State(state.A, B, np.zeros(B.shape[0]))

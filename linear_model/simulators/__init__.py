@@ -1,0 +1,1 @@
+"""Four ways to run the same experiment, one a file."""

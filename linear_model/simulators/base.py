@@ -1,0 +1,221 @@
+"""What the simulators share: fixed blocks of trials, recording, the rounds' samples."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from linear_model.clients import ClientBatch
+from linear_model.methods.base import LinearMethod, State
+from linear_model.problem import Batches, Data, Problem
+from linear_model.start import Start, frames
+from theory.angle import angle_distance
+from theory.seeds import generator
+
+BLOCK_DOUBLES = 1 << 18
+"""Numbers a block of trials may hold: 2 MiB, so that it stays in cache. Part of what a seed means."""
+
+LARGEST_BLOCK = 1 << 12
+
+Tick = Callable[[int], None]
+"""Told how many trial-rounds have just been done."""
+
+
+@dataclass(frozen=True, eq=False)
+class Job:
+    """One block of trials: what every simulator is handed.
+
+    Attributes:
+        problem, method: as given.
+        eta: resolved step size.
+        rounds: number of rounds.
+        start: checked start.
+        first, count: which trials.
+        seed, axes: name of the random streams.
+    """
+
+    problem: Problem
+    method: LinearMethod
+    eta: float
+    rounds: int
+    start: Start
+    first: int
+    count: int
+    seed: int
+    axes: tuple[str | int, ...]
+
+    def rng(self, purpose: str) -> np.random.Generator:
+        """The block's stream for one purpose."""
+        return generator(self.seed, *self.axes, purpose, self.first)
+
+
+@dataclass(frozen=True, eq=False)
+class Traces:
+    """Views of the rows of a Run that a block fills, each (count, rounds + 1)."""
+
+    angle: np.ndarray
+    excess: np.ndarray
+    loss: np.ndarray
+    aggregation_error: np.ndarray
+
+
+class Simulator(Protocol):
+    """One way to run the experiment."""
+
+    @property
+    def name(self) -> str:
+        """Key in results and on the command line."""
+
+    def refuse(self, problem: Problem, method: LinearMethod) -> None:
+        """Raise ValueError, naming a simulator that can, for what this one cannot do."""
+
+    def trial_doubles(self, problem: Problem) -> int:
+        """Numbers held per trial, by the problem alone; fixes the block size."""
+
+    def run(self, job: Job, traces: Traces, tick: Tick) -> None:
+        """Run one block of trials and fill its rows."""
+
+
+def block_size(simulator: Simulator, problem: Problem) -> int:
+    """Trials that share one random stream; a function of the problem and the simulator alone."""
+    return min(max(BLOCK_DOUBLES // simulator.trial_doubles(problem), 1), LARGEST_BLOCK)
+
+
+class RoundSamples:
+    """The samples of each round: who takes part, and new or fixed data."""
+
+    def __init__(self, problem: Problem, source: Source, job: Job, tag: str) -> None:
+        self._problem, self._source, self._trials = problem, source, job.count
+        self._rng, self._who_rng = job.rng(f"{tag} samples"), job.rng("participants")
+        self._all = None
+        if problem.data is Data.FIXED:
+            self._all = source.draw(problem, self._rng, job.count, self._truth(None), fixed=True)
+        self._now: ClientBatch | None = None
+        self._B: np.ndarray = self._truth(None)
+
+    def begin(self) -> None:
+        """Start a round: choose who takes part and forget fresh samples."""
+        problem = self._problem
+        if problem.active == problem.clients:
+            self._now = self._all
+            return
+        keys = self._who_rng.random((self._trials, problem.clients))
+        who = np.sort(np.argsort(keys, axis=1)[:, : problem.active], axis=1)
+        self._B = self._truth(who)
+        self._now = None if self._all is None else self._source.choose(self._all, who, self._B)
+
+    def batch(self) -> ClientBatch:
+        """Samples of the next half-step."""
+        if self._now is not None:
+            return self._now
+        drawn = self._source.draw(self._problem, self._rng, self._trials, self._B, fixed=False)
+        if self._problem.batches is Batches.SHARED:
+            self._now = drawn
+        return drawn
+
+    def end(self) -> None:
+        """Forget the fresh samples of the round."""
+        if self._all is None:
+            self._now = None
+
+    def _truth(self, who: np.ndarray | None) -> np.ndarray:
+        """B_i* of those who take part, (T or 1, n or 1, r, p); one entry if all clients share it."""
+        B = self._problem.B_star
+        assert B is not None
+        if self._problem.homogeneous:
+            return B[None, :1]
+        return B[None] if who is None else B[who]
+
+
+class Source(ABC):
+    """Where the samples of a half-step come from."""
+
+    @abstractmethod
+    def draw(
+        self,
+        problem: Problem,
+        rng: np.random.Generator,
+        trials: int,
+        B_star: np.ndarray,
+        *,
+        fixed: bool,
+    ) -> ClientBatch:
+        """Samples of all clients (fixed data) or of as many as take part (fresh data)."""
+
+    @abstractmethod
+    def choose(self, batch: ClientBatch, who: np.ndarray, B_star: np.ndarray) -> ClientBatch:
+        """The named clients of each trial, `who` of shape (T, n)."""
+
+
+def run_vectors(
+    job: Job,
+    source: Source,
+    traces: Traces,
+    tick: Tick,
+    *,
+    tag: str,
+    problem: Problem | None = None,
+) -> None:
+    """Run a block on factors as vectors.
+
+    Args:
+        job: the block.
+        source: where samples come from.
+        traces: rows to fill.
+        tick: told of progress.
+        tag: name of the samples' random stream.
+        problem: the problem in the coordinates the source works in, if not job.problem.
+    """
+    if problem is None:
+        problem = job.problem
+        A = frames(problem, job.start, job.rng("start"), job.first, job.count)
+    else:
+        from linear_model.start import reduced_frames
+
+        A = reduced_frames(job.problem, job.start, job.rng("start"), job.first, job.count)
+    first_B = job.method.first_B(problem)
+    B = np.broadcast_to(first_B, (job.count, *first_B.shape))
+    state = State(A, B, np.full(job.count, np.nan))
+    samples = RoundSamples(problem, source, job, tag)
+    record = Recorder(problem, traces, orthonormal=job.method.orthonormal)
+    record(0, state)
+    for number in range(1, job.rounds + 1):
+        samples.begin()
+        state = job.method.round(state, samples, number, job.eta)
+        samples.end()
+        record(number, state)
+        tick(job.count)
+
+
+class Recorder:
+    """Writes what is measured of a state into the rows of a run."""
+
+    def __init__(self, problem: Problem, traces: Traces, *, orthonormal: bool) -> None:
+        self._problem, self._traces, self._orthonormal = problem, traces, orthonormal
+        self._floor = loss_floor(problem)
+
+    def __call__(self, number: int, state: State) -> None:
+        """Record the state after round `number`."""
+        truth = self._problem.A_star
+        assert truth is not None
+        inside = truth.T @ state.A
+        outside = state.A - truth @ inside
+        traces = self._traces
+        excess = np.square(inside @ state.B - self._problem.mean_B).sum(axis=(-2, -1))
+        product = (np.swapaxes(outside, -1, -2) @ outside) @ state.B
+        excess = excess + (state.B * product).sum(axis=(-2, -1))
+        traces.angle[:, number] = angle_distance(state.A, truth, orthonormal=self._orthonormal)
+        traces.excess[:, number] = excess
+        traces.loss[:, number] = excess + self._floor
+        traces.aggregation_error[:, number] = state.aggregation_error
+
+
+def loss_floor(problem: Problem) -> float:
+    """Expected global loss of the best shared model: spread of the B_i* plus σ² p."""
+    assert problem.B_star is not None
+    spread = np.square(problem.B_star - problem.mean_B).sum(axis=(-2, -1)).mean()
+    return float(spread + problem.noise**2 * problem.outputs)

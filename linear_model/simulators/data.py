@@ -1,0 +1,62 @@
+"""`data`: literal X and Y. The reference: slow, memory for every sample, no mathematics assumed."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from linear_model.clients import ClientBatch
+from linear_model.methods.base import LinearMethod
+from linear_model.problem import Problem
+from linear_model.simulators.base import Job, Source, Tick, Traces, run_vectors
+from linear_model.simulators.samples import SampleClients
+
+TAG = "data"
+
+
+class DataSimulator:
+    """Draws every sample. Prefer `gram`, which has the same law and does not feel m."""
+
+    name = TAG
+
+    def refuse(self, problem: Problem, method: LinearMethod) -> None:
+        """It can do everything."""
+
+    def trial_doubles(self, problem: Problem) -> int:
+        """X and Y of the clients a half-step needs."""
+        return problem.clients * problem.samples * (problem.d + problem.outputs)
+
+    def run(self, job: Job, traces: Traces, tick: Tick) -> None:
+        """See Simulator."""
+        run_vectors(job, _Samples(), traces, tick, tag=TAG)
+
+
+def draw_samples(
+    problem: Problem, rng: np.random.Generator, trials: int, clients: int
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """X (T, n, m, d), and σE (T, n, m, p) or None without label noise."""
+    X = rng.standard_normal((trials, clients, problem.samples, problem.d))
+    if problem.noise == 0.0:
+        return X, None
+    noise = rng.standard_normal((trials, clients, problem.samples, problem.outputs))
+    return X, problem.noise * noise
+
+
+class _Samples(Source):
+    def draw(
+        self,
+        problem: Problem,
+        rng: np.random.Generator,
+        trials: int,
+        B_star: np.ndarray,
+        *,
+        fixed: bool,
+    ) -> ClientBatch:
+        clients = problem.clients if fixed else problem.active
+        X, noise = draw_samples(problem, rng, trials, clients)
+        Y = (X @ problem.A_star) @ B_star
+        return SampleClients(X, Y if noise is None else Y + noise)
+
+    def choose(self, batch: ClientBatch, who: np.ndarray, B_star: np.ndarray) -> ClientBatch:
+        assert isinstance(batch, SampleClients)
+        trial = np.arange(who.shape[0])[:, None]
+        return SampleClients(batch.X[trial, who], batch.Y[trial, who])

@@ -1,0 +1,133 @@
+"""`gram`: sufficient statistics, drawn by Bartlett's decomposition; the cost does not depend on m.
+
+`X = Q R` with R upper trapezoidal (k × d, k = min(m, d)): independent N(0, 1) above the diagonal, the
+j-th diagonal entry the root of a χ² with m − j degrees of freedom (j from 0), and
+`XᵀE = Rᵀ(QᵀE)` with QᵀE again i.i.d. N(0, 1), of shape (k, p).
+Source: Bartlett 1933; Muirhead, Aspects of Multivariate Statistical Theory, theorem 3.2.14.
+"""
+
+from __future__ import annotations
+
+from math import sqrt
+
+import numpy as np
+
+from linear_model.clients import ClientBatch, transpose
+from linear_model.methods.base import LinearMethod
+from linear_model.problem import Problem
+from linear_model.simulators import data
+from linear_model.simulators.base import Job, Source, Tick, Traces, run_vectors
+from linear_model.simulators.moments import GramClients, RootClients
+
+TAG = "gram"
+
+
+class GramSimulator:
+    """Same law as `data` at a cost independent of m. The default.
+
+    Args:
+        from_samples: draw X and E exactly as `data` does with the same seed, and only then reduce them
+            to X'X/m and X'E/m: for comparing the two simulators on the same samples.
+    """
+
+    name = TAG
+
+    def __init__(self, *, from_samples: bool = False) -> None:
+        self._from_samples = from_samples
+
+    def refuse(self, problem: Problem, method: LinearMethod) -> None:
+        """It can do everything."""
+
+    def trial_doubles(self, problem: Problem) -> int:
+        """Roots of the clients' Gram matrices."""
+        if self._from_samples:
+            return data.DataSimulator().trial_doubles(problem)
+        rows = min(problem.samples, problem.d)
+        return problem.clients * problem.d * (rows + problem.outputs)
+
+    def run(self, job: Job, traces: Traces, tick: Tick) -> None:
+        """See Simulator."""
+        source = _Reduced() if self._from_samples else _Bartlett()
+        tag = data.TAG if self._from_samples else TAG
+        run_vectors(job, source, traces, tick, tag=tag)
+
+
+def gram_of_samples(
+    X: np.ndarray, A_star: np.ndarray, B_star: np.ndarray, noise: np.ndarray | None = None
+) -> GramClients:
+    """Sufficient statistics of given samples.
+
+    Args:
+        X: (T, n, m, d).
+        A_star: (d, r).
+        B_star: (T or 1, n or 1, r, p).
+        noise: σE, (T, n, m, p), or None.
+    """
+    samples = X.shape[-2]
+    cross = None if noise is None else transpose(X) @ noise / samples
+    return GramClients(A_star, B_star, cross, transpose(X) @ X / samples)
+
+
+def bartlett_root(
+    rng: np.random.Generator, samples: int, d: int, shape: tuple[int, ...]
+) -> np.ndarray:
+    """Triangular factors R with RᵀR distributed as XᵀX for X (samples × d) of i.i.d. N(0, 1).
+
+    Args:
+        rng: stream.
+        samples: m ≥ 1, may be below d.
+        d: width.
+        shape: leading axes of independent draws.
+
+    Returns:
+        float64, shape (*shape, min(samples, d), d), zero below the diagonal.
+    """
+    rows = min(samples, d)
+    root = np.zeros((*shape, rows, d))
+    above, diagonal = np.triu_indices(rows, 1, d), np.arange(rows)
+    root[..., above[0], above[1]] = rng.standard_normal((*shape, above[0].size))
+    freedom = 0.5 * (samples - diagonal)
+    root[..., diagonal, diagonal] = np.sqrt(2.0 * rng.standard_gamma(freedom, (*shape, rows)))
+    return root
+
+
+class _Bartlett(Source):
+    def draw(
+        self,
+        problem: Problem,
+        rng: np.random.Generator,
+        trials: int,
+        B_star: np.ndarray,
+        *,
+        fixed: bool,
+    ) -> ClientBatch:
+        clients = problem.clients if fixed else problem.active
+        root = bartlett_root(rng, problem.samples, problem.d, (trials, clients))
+        root /= sqrt(problem.samples)
+        cross = None
+        if problem.noise > 0.0:
+            seen = rng.standard_normal((trials, clients, root.shape[-2], problem.outputs))
+            cross = transpose(root) @ (seen * (problem.noise / sqrt(problem.samples)))
+        assert problem.A_star is not None
+        drawn = RootClients(problem.A_star, B_star, cross, root)
+        return drawn.formed() if fixed else drawn
+
+    def choose(self, batch: ClientBatch, who: np.ndarray, B_star: np.ndarray) -> ClientBatch:
+        assert isinstance(batch, GramClients)
+        return batch.chosen(who, B_star)
+
+
+class _Reduced(_Bartlett):
+    def draw(
+        self,
+        problem: Problem,
+        rng: np.random.Generator,
+        trials: int,
+        B_star: np.ndarray,
+        *,
+        fixed: bool,
+    ) -> ClientBatch:
+        clients = problem.clients if fixed else problem.active
+        X, noise = data.draw_samples(problem, rng, trials, clients)
+        assert problem.A_star is not None
+        return gram_of_samples(X, problem.A_star, B_star, noise)

@@ -1,0 +1,181 @@
+"""Clients known by their sufficient statistics `G_i = X_iᵀX_i/m` and `σ X_iᵀE_i/m`."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+
+from linear_model.clients import solve, transpose
+
+
+@dataclass(frozen=True, eq=False)
+class MomentClients(ABC):
+    """Everything the methods ask for, from products with G_i.
+
+    Attributes:
+        A_star: (d, r).
+        B_star: (T or 1, n or 1, r, p).
+        cross: `σ X_iᵀE_i/m`, shape (T, n, d, p), or None without label noise.
+    """
+
+    A_star: np.ndarray
+    B_star: np.ndarray
+    cross: np.ndarray | None
+
+    @abstractmethod
+    def apply(self, V: np.ndarray) -> np.ndarray:
+        """`G_i V_i` for V of shape (T, n or 1, d, c)."""
+
+    @abstractmethod
+    def mean_apply(self, V: np.ndarray) -> np.ndarray:
+        """`mean_i G_i V` for a shared V of shape (T, d, c)."""
+
+    @abstractmethod
+    def products(self, A: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """`Aᵀ G_i A` and `Aᵀ G_i A*` for a shared A."""
+
+    @cached_property
+    def mean_cross(self) -> np.ndarray | None:
+        """Mean of `cross` over clients, (T, d, p)."""
+        return None if self.cross is None else self.cross.mean(axis=1)
+
+    @cached_property
+    def apply_truth(self) -> np.ndarray:
+        """`G_i A*`, (T, n, d, r), formed once for all local steps on this batch."""
+        return self.apply(self.A_star[None, None])
+
+    def normal(self, A: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """See ClientBatch."""
+        square, mixed = self.products(A)
+        right = mixed @ self.B_star
+        if self.cross is not None:
+            right = right + transpose(A)[:, None] @ self.cross
+        return square, right
+
+    def fit(self, A: np.ndarray) -> np.ndarray:
+        """See ClientBatch."""
+        return solve(*self.normal(A))
+
+    def mean_gradient(self, A: np.ndarray, B: np.ndarray) -> np.ndarray:
+        """See ClientBatch."""
+        if self.B_star.shape[1] == 1:  # one B* for all: only the mean of the G_i matters
+            gradient = self.mean_apply((A @ B - self.A_star @ self.B_star[:, 0]) @ transpose(B))
+        else:
+            residual = A[:, None] @ B[:, None] - self.A_star @ self.B_star
+            gradient = self.apply(residual @ transpose(B)[:, None]).mean(axis=1)
+        if self.mean_cross is not None:
+            gradient = gradient - self.mean_cross @ transpose(B)
+        return 2.0 * gradient
+
+    def gradients(
+        self, A: np.ndarray, B: np.ndarray, *, of_B: bool
+    ) -> tuple[np.ndarray, np.ndarray | None]:
+        """See ClientBatch."""
+        if not of_B:
+            gradient = self.apply((A @ B - self.A_star @ self.B_star) @ transpose(B))
+            if self.cross is not None:
+                gradient = gradient - self.cross @ transpose(B)
+            return 2.0 * gradient, None
+        # G_i is applied to r columns, however many outputs there are.
+        residual = self.apply(A) @ B - self.apply_truth @ self.B_star
+        if self.cross is not None:
+            residual = residual - self.cross
+        return 2.0 * (residual @ transpose(B)), 2.0 * (transpose(A) @ residual)
+
+
+@dataclass(frozen=True, eq=False)
+class GramClients(MomentClients):
+    """Clients known by G_i.
+
+    Attributes:
+        gram: G_i, shape (T, n, d, d).
+    """
+
+    gram: np.ndarray
+
+    @cached_property
+    def mean_gram(self) -> np.ndarray:
+        """Ḡ, (T, d, d)."""
+        return self.gram.mean(axis=1)
+
+    def apply(self, V: np.ndarray) -> np.ndarray:
+        """See MomentClients."""
+        return _apply(self.gram, V)
+
+    def mean_apply(self, V: np.ndarray) -> np.ndarray:
+        """See MomentClients."""
+        return self.mean_gram @ V
+
+    def products(self, A: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """See MomentClients."""
+        image = transpose(_apply(self.gram, A[:, None]))
+        return image @ A[:, None], image @ self.A_star
+
+    def chosen(self, who: np.ndarray, B_star: np.ndarray) -> GramClients:
+        """The named clients of each trial, `who` of shape (T, n)."""
+        trial = np.arange(who.shape[0])[:, None]
+        cross = None if self.cross is None else self.cross[trial, who]
+        return replace(self, gram=self.gram[trial, who], cross=cross, B_star=B_star)
+
+
+@dataclass(frozen=True, eq=False)
+class RootClients(MomentClients):
+    """Clients known by a root of G_i: `G_i = R_iᵀ R_i` with few rows, cheaper than forming G_i.
+
+    Attributes:
+        root: R_i, shape (T, n, k, d), k = min(m, d).
+    """
+
+    root: np.ndarray
+
+    def apply(self, V: np.ndarray) -> np.ndarray:
+        """See MomentClients."""
+        return transpose(self.root) @ _apply(self.root, V)
+
+    def mean_apply(self, V: np.ndarray) -> np.ndarray:
+        """See MomentClients."""
+        trials, clients, rows, d = self.root.shape
+        stacked = self.root.reshape(trials, clients * rows, d)
+        return transpose(stacked) @ (stacked @ V) / clients
+
+    def products(self, A: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """See MomentClients."""
+        truth = np.broadcast_to(self.A_star, A.shape)
+        image = _apply(self.root, np.concatenate([A, truth], axis=-1)[:, None])
+        rank = A.shape[-1]
+        left = transpose(image[..., :rank])
+        return left @ image[..., :rank], left @ image[..., rank:]
+
+    def formed(self) -> GramClients:
+        """The same clients with G_i formed, which pays off over many products."""
+        return GramClients(self.A_star, self.B_star, self.cross, transpose(self.root) @ self.root)
+
+
+@dataclass(frozen=True, eq=False)
+class PopulationClients(MomentClients):
+    """Clients with infinitely many samples: G_i is the identity and label noise averages out."""
+
+    def apply(self, V: np.ndarray) -> np.ndarray:
+        """See MomentClients."""
+        return V
+
+    def mean_apply(self, V: np.ndarray) -> np.ndarray:
+        """See MomentClients."""
+        return V
+
+    def products(self, A: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """See MomentClients."""
+        left = transpose(A)[:, None]
+        return left @ A[:, None], left @ self.A_star
+
+
+def _apply(matrices: np.ndarray, V: np.ndarray) -> np.ndarray:
+    """`M_i V_i`; a V shared by the clients goes through one tall product per trial."""
+    trials, clients, rows, d = matrices.shape
+    if V.shape[1] != 1 or clients == 1:
+        return matrices @ V
+    image = matrices.reshape(trials, clients * rows, d) @ V[:, 0]
+    return image.reshape(trials, clients, rows, V.shape[-1])
