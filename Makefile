@@ -1,6 +1,10 @@
 # Two commands do everything on a machine with Python >= 3.11, make and pip:
 #   make verify     decide every claim, write results/verify/report.html
 #   make test       run the test suite
+#   make figures    draw every figure, into results/figures
+#   make notebooks  execute every notebook
+#   make docs       build the documentation site, into site
+#   make lab        open the notebooks in JupyterLab
 # Other targets: full, lint, format, bench, clean.
 
 PYTHON ?= python3
@@ -9,7 +13,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 JOBS ?= 2
 
-.PHONY: verify full test lint format bench pins clean
+.PHONY: verify full test lint format bench figures notebooks docs readme lab pins clean
 
 verify: $(STAMP)
 	$(BIN)/rolora verify --profile quick --jobs $(JOBS)
@@ -32,11 +36,32 @@ format: $(STAMP)
 bench: $(STAMP)
 	$(BIN)/python -m benchmarks.linear
 
+figures: $(STAMP)
+	$(BIN)/rolora figures --jobs $(JOBS)
+
+notebooks: $(STAMP)
+	$(BIN)/python -m notebooks.execute --jobs $(JOBS)
+
+# Pages and pictures that the site and the README take from results; committed, and checked by a test.
+readme: $(STAMP)
+	$(BIN)/python -m rolora.readme
+
+docs: $(STAMP)
+	$(BIN)/python -m docs.build
+
+# JupyterLab is large and only needed to edit; it is installed on first use.
+lab: $(VENV)/.lab
+	$(BIN)/jupyter lab notebooks
+
+$(VENV)/.lab: $(STAMP) requirements/lab.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c requirements/pins.txt -c requirements/lab.txt -e '.[lab]'
+	@touch $(VENV)/.lab
+
 # The stamp is newer than the files that say what to install, or the environment is made again.
 $(STAMP): pyproject.toml requirements/pins.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed, this is " + sys.version.split()[0] + "; name another with make PYTHON=...")'
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c requirements/pins.txt -e '.[llm,test,lint]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c requirements/pins.txt -e '.[llm,test,lint,notebooks,docs]'
 	@touch $(STAMP)
 
 # Write the versions of the environment at hand into the pins file.
