@@ -17,12 +17,12 @@ from theory.proof import identity
 
 
 def coefficient_variance(clients: Any, samples: Any) -> Any:
-    """v = Var ρ̄ = 1/(N(m − 2)): what the averaged least-squares step adds to b̄, for m > 2."""
+    """The variance v = Var ρ̄ = 1/(N(m − 2)): what the averaged least-squares step adds to b̄, for m > 2."""
     return moments.student_variance(samples) / (samples * clients)
 
 
 def noise_ratio(d: Any, clients: Any, samples: Any) -> Any:
-    """q = (d + (d − 1) v)/M: the width over the pooled number of samples, up to v.
+    """The noise ratio q = (d + (d − 1) v)/M: width over pooled samples, up to v.
 
     Args:
         d: input width ≥ 2.
@@ -35,7 +35,7 @@ def noise_ratio(d: Any, clients: Any, samples: Any) -> Any:
 
 
 def rate_squared(kappa: Any, q: Any) -> Any:
-    """lim E[s⁺²]/s² = (1 − κ)² + κ² q as the angle goes to 0. Source: theory.md §6."""
+    """The limit of E[s⁺²]/s² is (1 − κ)² + κ² q as the angle goes to 0. Source: theory.md §6."""
     return (1 - kappa) ** 2 + kappa**2 * q
 
 
