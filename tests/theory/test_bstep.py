@@ -1,0 +1,57 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy import integrate, stats
+
+from theory import bstep
+
+
+def test_every_derivation_step_holds() -> None:
+    assert [step.statement for step in bstep.derive() if not step.holds] == []
+
+
+@pytest.mark.parametrize("samples", [1, 3, 8, 200])
+def test_density_and_tail_are_scipys_student_t(samples: int) -> None:
+    x = np.linspace(-6.0, 6.0, 41)
+    np.testing.assert_allclose(bstep.density(x, samples), stats.t.pdf(x, samples), rtol=1e-12)
+    epsilon = np.abs(x)
+    slow = 2.0 * stats.t.sf(epsilon * np.sqrt(samples), samples)
+    np.testing.assert_allclose(bstep.tail(epsilon, samples), slow, rtol=1e-10)
+
+
+@pytest.mark.parametrize("order", [2, 4, 6])
+def test_moments_are_integrals_of_the_density(order: int) -> None:
+    samples = 11
+    value = integrate.quad(lambda x: x**order * bstep.density(x, samples), -np.inf, np.inf)[0]
+    assert bstep.moment(order, samples) == pytest.approx(value / samples ** (order / 2), rel=1e-8)
+
+
+def test_bounds_hold_for_one_client_everywhere() -> None:
+    for samples in (3, 4, 7, 30, 1000):
+        epsilon = np.geomspace(1e-3, 10.0, 200)
+        exact = bstep.tail(epsilon, samples)
+        assert np.all(exact <= bstep.quadratic_bound(epsilon, 1, samples) * (1 + 1e-12))
+        assert np.all(exact <= bstep.union_bound(epsilon, 1, samples) * (1 + 1e-12))
+
+
+def test_mixture_constant_cannot_be_lowered_in_its_last_digit(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(
+        bstep, "MIXTURE_CONSTANT", bstep.MIXTURE_CONSTANT - bstep.sp.Rational(1, 10**4)
+    )
+    assert not all(step.holds for step in bstep.derive())
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (lambda: bstep.moment(3, 10), "order must be even"),
+        (lambda: bstep.moment(4, 4), "below samples = 4"),
+        (lambda: bstep.mean_variance(1, 2), "samples must exceed 2"),
+    ],
+)
+def test_moments_that_do_not_exist_are_refused(call, words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        call()
