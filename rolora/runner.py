@@ -35,6 +35,7 @@ class Outcome:
         error: one sentence on what was raised by either, "" if nothing was.
         trace: the traceback behind `error`, for `--debug` only.
         warnings: distinct warnings the two runs gave, in order of appearance.
+        svg: the finding's picture in placeholder colours (see `rolora.draw`), "" without one.
     """
 
     claim: Claim
@@ -43,6 +44,7 @@ class Outcome:
     error: str = ""
     trace: str = ""
     warnings: tuple[str, ...] = ()
+    svg: str = ""
 
     @property
     def not_checked(self) -> bool:
@@ -133,7 +135,7 @@ def run(
     return [outcomes[entry.claim.id] for entry in selected]
 
 
-_Result = tuple[Finding | None, Finding | None, str, str, tuple[str, ...]]
+_Result = tuple[Finding | None, Finding | None, str, str, tuple[str, ...], str]
 
 
 def _run_one(provider: str, claim_id: str, budget: Budget) -> tuple[str, _Result]:
@@ -143,8 +145,10 @@ def _run_one(provider: str, claim_id: str, budget: Budget) -> tuple[str, _Result
     """
     from threadpoolctl import threadpool_limits
 
+    from rolora import draw
+
     finding = control = None
-    error = trace = ""
+    error = trace = svg = ""
     with threadpool_limits(1), _one_torch_thread(), warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         step = "loading the claim"
@@ -154,11 +158,14 @@ def _run_one(provider: str, claim_id: str, budget: Budget) -> tuple[str, _Result
             finding = _timed(claim.check, budget)
             step = "the negative control"
             control = _timed(claim.negative_control, budget)
+            step = "drawing the figure"
+            if finding.plot is not None and finding.table is not None:
+                svg = draw.svg(claim.id, finding.table, finding.plot)
         except Exception as raised:  # any failure of a check is a row of the report
             error = f"{step} raised {type(raised).__name__}: {raised}"
             trace = traceback.format_exc()
     texts = dict.fromkeys(f"{w.category.__name__}: {w.message}" for w in caught)
-    return claim_id, (finding, control, error, trace, tuple(texts))
+    return claim_id, (finding, control, error, trace, tuple(texts), svg)
 
 
 def _timed(check: Callable[[Budget], Finding], budget: Budget) -> Finding:

@@ -6,12 +6,14 @@ import json
 import re
 from pathlib import Path
 
+from rolora import draw
 from rolora.output_folder import OutputFolder
 from rolora.report.content import Report, as_json
+from rolora.report.html import as_html
 from rolora.report.markdown import as_markdown
 from rolora.serialise import csv_text, json_text
 
-_OURS = re.compile(r"(figures/[\w-]+\.(svg|pdf)|data/[\w-]+\.csv)")
+_OURS = re.compile(r"(figures/[\w-]+\.svg|data/[\w-]+\.csv)")
 
 
 def write(report: Report, folder: OutputFolder) -> str:
@@ -32,6 +34,12 @@ def write(report: Report, folder: OutputFolder) -> str:
     for stem, table in report.tables().items():
         stage(f"data/{stem}.csv", csv_text(table.columns))
     figures: dict[str, str] = {}
+    for outcome in report.outcomes:
+        if outcome.svg:
+            name = f"figures/{outcome.claim.id}.svg"
+            stage(name, draw.standalone(outcome.svg))
+            figures[outcome.claim.id] = name
+    stage("report.html", as_html(report))
     stage("report.md", as_markdown(report, figures))
     text = json_text(as_json(report, [*files, "report.json"]))
     stage("report.json", text)

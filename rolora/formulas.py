@@ -1,0 +1,92 @@
+"""LaTeX formulas as inline SVG, typeset by matplotlib's mathtext: no TeX and no network."""
+
+from __future__ import annotations
+
+import re
+from html import escape
+
+SIZE = 10.0
+"""Points at which a formula is set; one em of the page it is put on."""
+
+_REPLACEMENTS = (
+    (r"\\[td]frac(?![a-zA-Z])", r"\\frac"),
+    (r"\\[lr]Vert(?![a-zA-Z])", r"\\|"),
+    (r"\\[lr]vert(?![a-zA-Z])", "|"),
+    (r"\\(?:big|Big|bigg|Bigg)[lrm]?(?![a-zA-Z])", ""),
+    (r"\\(?:le)(?![a-zA-Z])", r"\\leq"),
+    (r"\\(?:ge)(?![a-zA-Z])", r"\\geq"),
+    (r"\\(?:ne)(?![a-zA-Z])", r"\\neq"),
+    (r"\\(?:to)(?![a-zA-Z])", r"\\rightarrow"),
+    (r"\\top(?![a-zA-Z])", r"\\mathsf{T}"),
+    (r"\\implies(?![a-zA-Z])", r"\\;\\Longrightarrow\\;"),
+    (r"\\iff(?![a-zA-Z])", r"\\;\\Longleftrightarrow\\;"),
+    (r"\\[!]", ""),
+)
+
+
+def formula_html(latex: str) -> str:
+    """The formula as HTML: one SVG per part between wide spaces, or its source if mathtext fails."""
+    try:
+        parts = [_svg(part) for part in _parts(latex)]
+    except (ValueError, RuntimeError):
+        return f'<code class="latex">{escape(latex)}</code>'
+    return f'<span class="formula">{"".join(parts)}</span>'
+
+
+def _parts(latex: str) -> list[str]:
+    """Split at wide spaces and line breaks outside braces, so that a narrow page can break lines."""
+    parts, depth, start = [], 0, 0
+    for match in re.finditer(
+        r"[{}]|\\left(?![a-zA-Z])|\\right(?![a-zA-Z])|\\q?quad(?![a-zA-Z])|\\\\", latex
+    ):
+        token = match.group()
+        if token in ("{", "\\left"):
+            depth += 0 if _escaped(latex, match.start()) else 1
+        elif token in ("}", "\\right"):
+            depth -= 0 if _escaped(latex, match.start()) else 1
+        elif depth == 0:
+            parts.append(latex[start : match.start()])
+            start = match.end()
+    parts.append(latex[start:])
+    return [part.strip() for part in parts if part.strip()]
+
+
+def _escaped(text: str, at: int) -> bool:
+    return text[at] in "{}" and at > 0 and text[at - 1] == "\\"
+
+
+def _svg(latex: str) -> str:
+    from matplotlib.font_manager import FontProperties
+    from matplotlib.path import Path
+    from matplotlib.textpath import TextPath
+
+    source = latex
+    for pattern, replacement in _REPLACEMENTS:
+        source = re.sub(pattern, replacement, source)
+    font = FontProperties(family="STIXGeneral", math_fontfamily="stix")
+    path = TextPath((0, 0), f"${source}$", size=SIZE, prop=font)
+    if not len(path.vertices):
+        raise ValueError(f"empty formula {latex!r}")
+    box = path.get_extents()
+    letters = {Path.MOVETO: "M", Path.LINETO: "L", Path.CURVE3: "Q", Path.CURVE4: "C"}
+    words = []
+    for points, code in path.iter_segments(curves=True, simplify=False):
+        if code == Path.CLOSEPOLY:
+            words.append("Z")
+        elif code in letters:
+            words.append(letters[code] + " ".join(_coordinate(v, i) for i, v in enumerate(points)))
+    margin = 0.6
+    x, y = box.x0 - margin, -box.y1 - margin
+    width, height = box.width + 2 * margin, box.height + 2 * margin
+    return (
+        f'<svg class="math" role="img" aria-label="{escape(latex)}" '
+        f'viewBox="{x:.2f} {y:.2f} {width:.2f} {height:.2f}" '
+        f'style="width:{width / SIZE:.3f}em;vertical-align:{(box.y0 - margin) / SIZE:.3f}em">'
+        f'<path fill="currentColor" d="{"".join(words)}"/></svg>'
+    )
+
+
+def _coordinate(value: float, index: int) -> str:
+    # SVG's y axis points down.
+    text = f"{value if index % 2 == 0 else -value:.2f}".rstrip("0").rstrip(".")
+    return "0" if text in ("-0", "") else text
