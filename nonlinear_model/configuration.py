@@ -1,0 +1,186 @@
+"""Everything that fixes a run of the non-linear study, checked before any work."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from difflib import get_close_matches
+from math import isfinite
+from typing import Any
+
+from nonlinear_model import schedules
+from nonlinear_model.dataset import check_dataset_name
+from nonlinear_model.splits import SplitRule
+
+WEIGHTINGS = ("size", "uniform")
+DTYPES = ("float32", "float64")
+
+
+@dataclass(frozen=True, slots=True)
+class Configuration:
+    """One federated run. Every policy is named here and recorded with the result.
+
+    Attributes:
+        dataset: `mnist` or `digits`.
+        method: a method of `federated_lora` or a schedule (`nonlinear_model.schedules.named`).
+        clients, split, labels_per_client, alpha, proportions, equal_sizes: see `splits.SplitRule`.
+        participants: clients drawn in each round; None for all.
+        weighting: clients count by `size`, or `uniform`.
+        rounds: server rounds.
+        local_steps: steps K a client takes in a round; ignored if `local_epochs` is given.
+        local_epochs: passes over its data a client makes instead, or None.
+        batch_size: images a step.
+        optimiser, momentum, optimiser_state: see `optimisers.Optimiser`.
+        learning_rate: finite and positive.
+        variant, rank, hidden, scale, head, start_of_B, base_classes: see `network.NetworkSpec`.
+        dtype: `float32` or `float64`.
+        device: a torch device, `cpu` or `cuda`.
+        seed: root of every random stream: split, start, batches, participants.
+        repeats: independent repetitions run side by side, with seeds seed, seed + 1, …
+        evaluate_every: rounds between two rows of the record; the last round always has one.
+        probe: images per client on which gradient norms are measured; 0 to leave them out.
+        loss_bound: a batch loss above it counts as divergence.
+
+    Raises:
+        ValueError: naming the argument, its value and what is allowed.
+    """
+
+    dataset: str = "digits"
+    method: str = "rolora"
+    clients: int = 5
+    split: str = "shards"
+    labels_per_client: int | None = None
+    alpha: float = 0.5
+    proportions: tuple[float, ...] | None = None
+    equal_sizes: bool = False
+    participants: int | None = None
+    weighting: str = "size"
+    rounds: int = 100
+    local_steps: int = 10
+    local_epochs: int | None = None
+    batch_size: int = 32
+    optimiser: str = "sgd"
+    momentum: float = 0.9
+    optimiser_state: str = "reset"
+    learning_rate: float = 0.1
+    variant: str = "plain"
+    rank: int = 16
+    hidden: int = 200
+    scale: float = 1.0
+    head: str = "fixed"
+    start_of_B: str = "gaussian"
+    base_classes: int = 5
+    dtype: str = "float32"
+    device: str = "cpu"
+    seed: int = 0
+    repeats: int = 1
+    evaluate_every: int = 1
+    probe: int = 32
+    loss_bound: float = 1e3
+
+    def __post_init__(self) -> None:
+        check_dataset_name(self.dataset)
+        for name, least in (
+            ("rounds", 1),
+            ("local_steps", 1),
+            ("batch_size", 1),
+            ("repeats", 1),
+            ("evaluate_every", 1),
+            ("probe", 0),
+            ("seed", 0),
+        ):
+            _check_count(name, getattr(self, name), least)
+        if self.local_epochs is not None:
+            _check_count("local_epochs", self.local_epochs, 1)
+        for name in ("learning_rate", "loss_bound"):
+            value = getattr(self, name)
+            if not isfinite(value) or value <= 0.0:
+                raise ValueError(f"{name} must be finite and positive, got {value}")
+        _check_choice("weighting", self.weighting, WEIGHTINGS)
+        _check_choice("dtype", self.dtype, DTYPES)
+        self.split_rule()
+        if self.participants is not None and not 1 <= self.participants <= self.clients:
+            raise ValueError(
+                f"participants must lie between 1 and clients = {self.clients}, got {self.participants}"
+            )
+        schedules.named(self.method, self.rounds)
+        # The network and the optimiser check their own fields; torch is imported only here.
+        self.network_spec()
+        self.optimiser_rule()
+
+    def split_rule(self) -> SplitRule:
+        """How images are dealt."""
+        return SplitRule(
+            self.split,
+            self.clients,
+            self.labels_per_client,
+            self.alpha,
+            None if self.proportions is None else tuple(self.proportions),
+            self.equal_sizes,
+        )
+
+    def network_spec(self) -> Any:
+        """The network, a `network.NetworkSpec`."""
+        from nonlinear_model.network import NetworkSpec
+
+        return NetworkSpec(
+            self.variant,
+            self.rank,
+            self.hidden,
+            self.scale,
+            self.head,
+            self.start_of_B,
+            self.base_classes,
+        )
+
+    def optimiser_rule(self) -> Any:
+        """The update rule, an `optimisers.Optimiser`."""
+        from nonlinear_model.optimisers import Optimiser
+
+        return Optimiser(self.optimiser, self.momentum, state=self.optimiser_state)
+
+    @property
+    def seeds(self) -> tuple[int, ...]:
+        """Seeds of the repetitions."""
+        return tuple(range(self.seed, self.seed + self.repeats))
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values, for a manifest."""
+        return asdict(self)
+
+    def fingerprint(self) -> str:
+        """A checksum of everything that decides the result, to match a checkpoint with its run."""
+        text = json.dumps(self.as_dict(), sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Configuration:
+        """The inverse of `as_dict`.
+
+        Raises:
+            ValueError: on an unknown field, with the nearest one suggested.
+        """
+        known = {field.name for field in fields(cls)}
+        for name in values:
+            if name not in known:
+                near = get_close_matches(name, sorted(known), n=1, cutoff=0.0)
+                raise ValueError(f"unknown setting {name!r}; did you mean {near[0]!r}?")
+        given = dict(values)
+        if given.get("proportions") is not None:
+            given["proportions"] = tuple(float(value) for value in given["proportions"])
+        return cls(**given)
+
+
+def _check_count(name: str, value: object, least: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        raise ValueError(f"{name} must be a whole number of at least {least}, got {value!r}")
+
+
+def _check_choice(name: str, value: str, allowed: tuple[str, ...]) -> None:
+    if value not in allowed:
+        near = get_close_matches(str(value), allowed, n=1, cutoff=0.0)
+        raise ValueError(
+            f"{name} must be one of {', '.join(allowed)}, got {value!r}; did you mean {near[0]!r}?"
+        )

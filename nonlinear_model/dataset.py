@@ -1,0 +1,94 @@
+"""A labelled image data set as plain arrays, and the data sets by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+
+import numpy as np
+
+DATASETS = ("mnist", "digits")
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """Images as rows in [0, 1], and their labels 0 … classes − 1.
+
+    Attributes:
+        name: key in configurations and results.
+        train_x: float32 array of shape (n, d).
+        train_y: int64 array of shape (n,).
+        test_x: float32 array of shape (n_test, d).
+        test_y: int64 array of shape (n_test,).
+
+    Raises:
+        ValueError: if images and labels do not match in number or width.
+    """
+
+    name: str
+    train_x: np.ndarray
+    train_y: np.ndarray
+    test_x: np.ndarray
+    test_y: np.ndarray
+
+    def __post_init__(self) -> None:
+        for part, x, y in (
+            ("train", self.train_x, self.train_y),
+            ("test", self.test_x, self.test_y),
+        ):
+            if x.ndim != 2 or y.shape != (x.shape[0],) or x.shape[0] == 0:
+                raise ValueError(
+                    f"{part} images must be (n, d) with n labels, got {x.shape} and {y.shape}"
+                )
+        if self.train_x.shape[1] != self.test_x.shape[1]:
+            raise ValueError(
+                f"train and test images must be equally wide, got {self.train_x.shape[1]}"
+                f" and {self.test_x.shape[1]}"
+            )
+
+    @property
+    def width(self) -> int:
+        """Number of pixels d."""
+        return int(self.train_x.shape[1])
+
+    @property
+    def classes(self) -> int:
+        """Number of labels."""
+        return int(max(self.train_y.max(), self.test_y.max())) + 1
+
+
+def check_dataset_name(name: str) -> None:
+    """Refuse a data set that does not exist.
+
+    Raises:
+        ValueError: the nearest name is suggested.
+    """
+    if name not in DATASETS:
+        near = get_close_matches(name, DATASETS, n=1, cutoff=0.0)
+        raise ValueError(
+            f"dataset must be one of {', '.join(DATASETS)}, got {name!r}; did you mean {near[0]!r}?"
+        )
+
+
+def load(name: str, data_dir: Path | None = None, *, download: bool = False) -> Dataset:
+    """The named data set.
+
+    Args:
+        name: `mnist` (IDX files) or `digits` (ships with scikit-learn, no files).
+        data_dir: folder that holds the IDX files, or a folder `mnist` with them; None for the
+            environment variable ROLORA_DATA_DIR.
+        download: fetch missing MNIST files through the `datasets` library (needs a network).
+
+    Raises:
+        ValueError: on an unknown name, or files that are missing, truncated or not MNIST.
+    """
+    check_dataset_name(name)
+    from nonlinear_model import data_digits, data_mnist
+
+    loaders: dict[str, Callable[[], Dataset]] = {
+        "mnist": lambda: data_mnist.load(data_dir, download=download),
+        "digits": data_digits.load,
+    }
+    return loaders[name]()

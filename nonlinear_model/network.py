@@ -1,0 +1,233 @@
+"""The paper's two-layer network, `ReLU(x(W0 + sAB)) W_out`, for a whole stack of clients at once.
+
+Without a base (W0 = 0) this is `f(x) = ReLU(x A B) W_out` of the paper's MNIST study (A 784×16,
+B 16×200, W_out 200×10). Gradients are written by hand: a frozen factor's gradient is never computed.
+
+Layout of every stacked array: replicas R first (independent experiments run side by side), then the
+clients N of each, then the array's own axes. A three-dimensional factor (R, ·, ·) is one that all clients
+of a replica share; a four-dimensional one (R, N, ·, ·) is each client's own.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from difflib import get_close_matches
+from math import isfinite
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from nonlinear_model.dataset import Dataset
+from theory.seeds import generator
+
+VARIANTS = ("plain", "base")
+HEADS = ("fixed", "trained")
+STARTS_OF_B = ("gaussian", "zero")
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkSpec:
+    """What the network is and how it starts.
+
+    Attributes:
+        variant: `plain`, ReLU(x·sAB)W_out, or `base`, with a W0 pretrained on some of the classes.
+        rank: LoRA rank r ≥ 1.
+        hidden: width of the hidden layer.
+        scale: s, finite and positive.
+        head: W_out `fixed` at its start, or `trained` by the clients and averaged.
+        start_of_B: `gaussian`, N(0, 1/r) entries, or `zero`. The same draw for all methods.
+        base_classes: for `base`: how many classes, counted from label 0, the base was pretrained on.
+
+    Raises:
+        ValueError: naming the argument; also for `plain` with B = 0, a start that cannot move because
+            x·A·0 = 0 and ReLU'(0) = 0 leave every gradient zero for ever.
+    """
+
+    variant: str = "plain"
+    rank: int = 16
+    hidden: int = 200
+    scale: float = 1.0
+    head: str = "fixed"
+    start_of_B: str = "gaussian"
+    base_classes: int = 5
+
+    def __post_init__(self) -> None:
+        for name, value, allowed in (
+            ("variant", self.variant, VARIANTS),
+            ("head", self.head, HEADS),
+            ("start_of_B", self.start_of_B, STARTS_OF_B),
+        ):
+            if value not in allowed:
+                near = get_close_matches(str(value), allowed, n=1, cutoff=0.0)
+                raise ValueError(
+                    f"{name} must be one of {', '.join(allowed)}, got {value!r};"
+                    f" did you mean {near[0]!r}?"
+                )
+        for name, number in (("rank", self.rank), ("hidden", self.hidden)):
+            if isinstance(number, bool) or not isinstance(number, int) or number < 1:
+                raise ValueError(f"{name} must be a whole number of at least 1, got {number!r}")
+        if not isfinite(self.scale) or self.scale <= 0.0:
+            raise ValueError(f"scale must be finite and positive, got {self.scale}")
+        if self.base_classes < 1:
+            raise ValueError(f"base_classes must be at least 1, got {self.base_classes}")
+        if self.variant == "plain" and self.start_of_B == "zero":
+            raise ValueError(
+                "start_of_B must not be 'zero' without a base: x·A·0 = 0 and ReLU'(0) = 0 leave every"
+                " gradient zero for ever, so nothing could train"
+            )
+
+
+@dataclass(frozen=True, eq=False)
+class Start:
+    """The network before the first round, float64 arrays.
+
+    Attributes:
+        A: (d, r). B: (r, hidden). head: (hidden, classes). W0: (d, hidden), or None without a base.
+    """
+
+    A: np.ndarray
+    B: np.ndarray
+    head: np.ndarray
+    W0: np.ndarray | None = None
+
+
+def draw_start(spec: NetworkSpec, data: Dataset, seed: int) -> Start:
+    """The start all methods of one seed share: A ~ N(0, 1/d), B ~ N(0, 1/r), W_out ~ N(0, 1/hidden).
+
+    With a base, W0 and W_out come from `pretrain` instead.
+    """
+    if spec.rank > min(data.width, spec.hidden):
+        raise ValueError(
+            f"rank must be at most min(pixels, hidden) = {min(data.width, spec.hidden)}, got {spec.rank}"
+        )
+    rng = generator(seed, "nonlinear", "start")
+    A = rng.standard_normal((data.width, spec.rank)) / np.sqrt(data.width)
+    B = rng.standard_normal((spec.rank, spec.hidden)) / np.sqrt(spec.rank)
+    head = rng.standard_normal((spec.hidden, data.classes)) / np.sqrt(spec.hidden)
+    if spec.start_of_B == "zero":
+        B = np.zeros_like(B)
+    if spec.variant == "plain":
+        return Start(A, B, head)
+    W0, head = pretrain(spec, data)
+    return Start(A, B, head, W0)
+
+
+def pretrain(
+    spec: NetworkSpec, data: Dataset, *, steps: int = 300, batch: int = 128, rate: float = 2e-3
+) -> tuple[np.ndarray, np.ndarray]:
+    """W0 and W_out trained with Adam on the first `base_classes` labels only, in float64.
+
+    One base per data set and spec, whatever the seed: it plays the part of the downloaded model.
+    """
+    if spec.base_classes > data.classes:
+        raise ValueError(f"base_classes must be at most {data.classes}, got {spec.base_classes}")
+    rng = generator(0, "nonlinear", "base", spec.base_classes, spec.hidden)
+    W = torch.tensor(rng.standard_normal((data.width, spec.hidden)) * np.sqrt(2.0 / data.width))
+    head = torch.tensor(rng.standard_normal((spec.hidden, data.classes)) / np.sqrt(spec.hidden))
+    members = np.flatnonzero(data.train_y < spec.base_classes)
+    parameters = [W.requires_grad_(), head.requires_grad_()]
+    optimiser = torch.optim.Adam(parameters, lr=rate)
+    for _ in range(steps):
+        rows = rng.choice(members, size=min(batch, members.size), replace=False)
+        x = torch.from_numpy(data.train_x[rows]).double()
+        y = torch.from_numpy(data.train_y[rows])
+        loss = functional.cross_entropy(torch.relu(x @ W) @ head, y)
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+    return W.detach().numpy(), head.detach().numpy()
+
+
+@dataclass(frozen=True, eq=False)
+class Gradients:
+    """Mean cross-entropy per client and its gradients; None where none was asked for.
+
+    Attributes:
+        loss: (R, N). A: (R, N, d, r). B: (R, N, r, hidden). head: (R, N, hidden, classes).
+    """
+
+    loss: Tensor
+    A: Tensor | None
+    B: Tensor | None
+    head: Tensor | None
+
+
+def multiply(x: Tensor, W: Tensor) -> Tensor:
+    """`x @ W` for x (R, N, b, i) and W either shared, (R, i, o), or each client's, (R, N, i, o)."""
+    R, N, b, i = x.shape
+    if W.ndim == 3:  # one product per replica instead of one per client
+        return torch.bmm(x.reshape(R, N * b, i), W).view(R, N, b, W.shape[-1])
+    return torch.bmm(x.reshape(R * N, b, i), W.reshape(R * N, i, W.shape[-1])).view(R, N, b, -1)
+
+
+def forward(
+    x: Tensor, A: Tensor, B: Tensor, head: Tensor, scale: float, base: Tensor | None = None
+) -> Tensor:
+    """Logits (R, N, b, classes) of images x (R, N, b, d); `base` is x·W0, (R, N, b, hidden)."""
+    pre = multiply(multiply(x, A), B) * scale
+    return multiply(torch.relu(pre if base is None else pre + base), head)
+
+
+def gradients(
+    x: Tensor,
+    y: Tensor,
+    A: Tensor,
+    B: Tensor,
+    head: Tensor,
+    scale: float,
+    *,
+    base: Tensor | None = None,
+    projected: Tensor | None = None,
+    want_A: bool = False,
+    want_B: bool = False,
+    want_head: bool = False,
+) -> Gradients:
+    """Mean cross-entropy over each client's batch and the gradients asked for.
+
+    Args:
+        x: images (R, N, b, d); not looked at if `projected` is given.
+        y: labels (R, N, b), int64.
+        A, B, head: shared (three axes) or per client (four axes).
+        scale: s.
+        base: x·W0, (R, N, b, hidden), or None.
+        projected: x·A if it is known already (a frozen A), (R, N, b, r).
+        want_A, want_B, want_head: gradients to compute; the others cost nothing.
+    """
+    z = multiply(x, A) if projected is None else projected
+    pre = multiply(z, B)
+    if scale != 1.0:
+        pre = pre * scale
+    if base is not None:
+        pre = pre + base
+    hidden = torch.relu(pre)
+    logits = multiply(hidden, head)
+    R, N, b, classes = logits.shape
+    log_p = torch.log_softmax(logits, dim=-1)
+    chosen = y.unsqueeze(-1)
+    loss = -log_p.gather(-1, chosen).sum(dim=(2, 3)) / b
+    to_logits = log_p.exp_()
+    to_logits.scatter_add_(-1, chosen, torch.full_like(chosen, -1, dtype=x.dtype))
+    to_logits /= b
+
+    grad_head = _weight_gradient(hidden, to_logits) if want_head else None
+    if not (want_A or want_B):
+        return Gradients(loss, None, None, grad_head)
+    to_pre = multiply(to_logits, head.transpose(-1, -2))
+    to_pre = torch.where(pre > 0, to_pre, 0.0)  # ReLU'(0) = 0, as the frameworks have it
+    if scale != 1.0:
+        to_pre = to_pre * scale
+    grad_B = _weight_gradient(z, to_pre) if want_B else None
+    grad_A = None
+    if want_A:
+        grad_A = _weight_gradient(x, multiply(to_pre, B.transpose(-1, -2)))
+    return Gradients(loss, grad_A, grad_B, grad_head)
+
+
+def _weight_gradient(left: Tensor, right: Tensor) -> Tensor:
+    """`leftᵀ @ right` per client: (R, N, b, i), (R, N, b, o) → (R, N, i, o)."""
+    R, N, b, i = left.shape
+    o = right.shape[-1]
+    product = torch.bmm(left.reshape(R * N, b, i).transpose(1, 2), right.reshape(R * N, b, o))
+    return product.view(R, N, i, o)
