@@ -11,9 +11,9 @@ from theory.finding import ProofStep
 
 def identity(statement: str, left: Any, right: Any) -> ProofStep:
     """A step that holds if `left − right` simplifies to exactly 0 (scalars or matrices)."""
-    difference = sp.simplify(sp.together(sp.expand(left - right))) if _scalar(left) else None
+    difference = _reduced(left - right) if _scalar(left) else None
     if difference is None:
-        matrix = (left - right).applyfunc(lambda entry: sp.simplify(sp.together(sp.expand(entry))))
+        matrix = (left - right).applyfunc(_reduced)
         holds = all(entry == 0 for entry in matrix)
         return ProofStep(
             statement,
@@ -70,3 +70,14 @@ def nonnegative_on_box(
 
 def _scalar(expression: Any) -> bool:
     return not hasattr(expression, "applyfunc")
+
+
+def _reduced(difference: Any) -> Any:
+    """The difference in a form that is 0 if the machine can see that it is."""
+    expanded = sp.expand(difference)
+    symbols = sorted(expanded.free_symbols, key=str)
+    if symbols and all(s.is_commutative for s in symbols) and expanded.is_polynomial(*symbols):
+        domain = sp.Poly(expanded, *symbols).domain
+        if domain.is_ZZ or domain.is_QQ:
+            return expanded  # expanded rational polynomials are equal only if identical
+    return sp.simplify(sp.together(expanded))

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from theory import population_map, rank_r
+from theory import alternating, interference, population_map, rank_r
 from theory.claim import Claim
 
 
 def claims() -> tuple[Claim, ...]:
     """Every claim of this package, in the order of theory.md."""
     return (
+        interference.CLAIM,
+        alternating.CLAIM,
         population_map.CLAIM,
         rank_r.CLAIM,
     )

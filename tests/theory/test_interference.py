@@ -1,0 +1,72 @@
+import numpy as np
+import pytest
+
+from federated_lora import ClientFactors, FedAvgLoRA, FFALoRA, RoLoRA
+from theory import alternating, interference
+from theory.budget import Budget
+from theory.verdict import Verdict
+
+
+def literal(A, B, p):
+    d_in, r, d_out = A.shape[1], A.shape[2], B.shape[2]
+    out = np.zeros((d_in, d_out))
+    for i in range(d_in):
+        for j in range(d_out):
+            for k in range(r):
+                a, b = A[:, i, k], B[:, k, j]
+                out[i, j] += np.sum(p * a * b) - np.sum(p * a) * np.sum(p * b)
+    return out
+
+
+def test_interference_is_the_literal_covariance():
+    rng = np.random.default_rng(0)
+    A, B = rng.standard_normal((4, 5, 2)), rng.standard_normal((4, 2, 3))
+    p = np.array([0.1, 0.2, 0.3, 0.4])
+    np.testing.assert_allclose(
+        interference.interference(list(A), list(B), list(p)), literal(A, B, p), atol=1e-14
+    )
+
+
+@pytest.mark.parametrize("module", [interference, alternating])
+def test_claim_is_proved_and_its_control_refuted(module):
+    finding = module.CLAIM.check(Budget())
+    assert finding.verdict is module.CLAIM.expected is Verdict.PROVED
+    control = module.CLAIM.negative_control(Budget())
+    assert control.verdict is Verdict.REFUTED
+    assert 0 < len(control.counterexample) < 400
+
+
+@pytest.mark.parametrize("module", [interference, alternating])
+@pytest.mark.parametrize("name", ["interference", "mean"])
+def test_a_mutated_formula_is_noticed(module, name, monkeypatch):
+    formula = getattr(interference, name)
+    monkeypatch.setattr(interference, name, lambda *given: 1.05 * formula(*given))
+    assert module.CLAIM.check(Budget()).verdict is Verdict.REFUTED
+
+
+def test_an_average_that_uses_the_first_client_only_is_noticed(monkeypatch):
+    """The misspelt variable of a public implementation."""
+
+    class FirstOnly(RoLoRA):
+        def aggregate(self, server, clients, weights, round):
+            head = ClientFactors(
+                A=None if clients.A is None else clients.A[:1],
+                B=None if clients.B is None else clients.B[:1],
+            )
+            return RoLoRA.aggregate(self, server, head, None, round)
+
+    monkeypatch.setattr(alternating, "RoLoRA", FirstOnly)
+    assert alternating.check(Budget()).verdict is Verdict.REFUTED
+
+
+def test_rounds_do_not_depend_on_the_order_of_methods():
+    one = alternating.federated_rounds(FedAvgLoRA(), Budget().rng("alternating-exact"))
+    alternating.federated_rounds(FFALoRA(), Budget().rng("alternating-exact"))
+    two = alternating.federated_rounds(FedAvgLoRA(), Budget().rng("alternating-exact"))
+    assert one == two
+
+
+def test_the_logged_error_is_the_literal_one():
+    for method in (FedAvgLoRA(), RoLoRA(), FFALoRA()):
+        for record in alternating.federated_rounds(method, np.random.default_rng(3)):
+            assert record["logged"] == pytest.approx(record["error"], rel=1e-9, abs=1e-13)
