@@ -70,7 +70,7 @@ class Schedule:
         self, server: Adapter, clients: ClientFactors, weights: Weights, round: int
     ) -> Aggregate:
         """Average of the round's factor; the other is the server's, bit for bit."""
-        return average_factors(server, clients, weights, self.trainable(round))
+        return average_factors(server, clients, weights, self.trainable(round), round)
 
     def traffic(self, shapes: Iterable[Shape], round: int) -> Traffic:
         """The round's factor each way."""

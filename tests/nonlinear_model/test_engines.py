@@ -1,0 +1,170 @@
+"""The stacked engine against the literal loop over clients."""
+
+import numpy as np
+import pytest
+import torch
+
+from nonlinear_model import reference, schedules, stacked
+from nonlinear_model.configuration import Configuration
+from nonlinear_model.data_digits import load
+from nonlinear_model.federation import Federation, Replica
+
+METHODS = ("fedavg", "ffa", "rolora", "a-heavy", "rolora-then-ffa:50", "ffa-then-rolora:50")
+TOLERANCE = {"float32": 1e-5, "float64": 1e-10}
+
+
+@pytest.fixture(scope="module")
+def digits():
+    return load()
+
+
+def run(data, config, engine, rounds=4, replicas=None):
+    federation = Federation(config, data, replicas, engine=engine)
+    for _ in range(rounds):
+        federation.step()
+    return federation
+
+
+def assert_same(first, second, tolerance):
+    for name, value in first.server.tensors().items():
+        other = second.server.tensors()[name]
+        gap = float((value - other).abs().max() / other.abs().max())
+        assert gap < tolerance, (name, gap)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("optimiser", ["sgd", "momentum", "adam"])
+@pytest.mark.parametrize("method", METHODS)
+def test_stacked_equals_the_loop(digits, method, optimiser, dtype):
+    config = Configuration(
+        method=method, optimiser=optimiser, dtype=dtype, rounds=4, local_steps=3, probe=0,
+        learning_rate=0.02 if optimiser == "adam" else 0.1, evaluate_every=4,
+    )  # fmt: skip
+    # Adam divides by gradients near 0 (dead pixels), so its float32 rounding is larger than SGD's.
+    tolerance = TOLERANCE[dtype] * (20 if (optimiser, dtype) == ("adam", "float32") else 1)
+    assert_same(
+        run(digits, config, stacked.train), run(digits, config, reference.train), tolerance
+    )
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"head": "trained"},
+        {"variant": "base", "start_of_B": "zero", "scale": 2.0},
+        {"variant": "base", "head": "trained"},
+        {"local_epochs": 2, "batch_size": 64, "split": "dirichlet", "alpha": 0.3},
+        {"participants": 2, "clients": 6, "split": "iid", "proportions": (1, 2, 3, 4, 5, 6.0)},
+        {"scale": 0.5, "local_steps": 30},
+    ],
+)
+@pytest.mark.parametrize("method", ["fedavg", "rolora"])
+def test_stacked_equals_the_loop_under_every_policy(digits, method, changes):
+    config = Configuration(**{"method": method, "dtype": "float64", "rounds": 4, "local_steps": 3, "probe": 0, **changes})  # fmt: skip
+    assert_same(run(digits, config, stacked.train), run(digits, config, reference.train), 1e-10)
+
+
+@pytest.mark.parametrize("optimiser", ["momentum", "adam"])
+def test_kept_state_equals_torch_optimisers_that_live_on(digits, optimiser):
+    config = Configuration(
+        method="rolora", optimiser=optimiser, optimiser_state="kept", dtype="float64", rounds=6,
+        local_steps=3, learning_rate=0.01, probe=0,
+    )  # fmt: skip
+    held: dict = {}
+
+    def engine(server, examples, work, rule, states):
+        return reference.train(server, examples, work, rule, held)
+
+    literal = Federation(config, digits, engine=engine)
+    literal._keep_states = lambda people, returned: None  # the loop keeps torch's own state dicts
+    for _ in range(6):
+        literal.step()
+    assert_same(run(digits, config, stacked.train, 6), literal, 1e-10)
+    fresh = Configuration(**{**config.as_dict(), "optimiser_state": "reset"})
+    with pytest.raises(AssertionError):
+        assert_same(run(digits, fresh, stacked.train, 6), literal, 1e-6)
+
+
+def test_replicas_side_by_side_equal_separate_runs(digits):
+    config = Configuration(
+        method="fedavg", dtype="float64", rounds=3, local_steps=4, equal_sizes=True, probe=8
+    )
+    replicas = [Replica(seed, rate) for seed in (0, 3) for rate in (0.05, 0.2)]
+    together = run(digits, config, stacked.train, 3, replicas)
+    for place, replica in enumerate(replicas):
+        alone = run(digits, config, stacked.train, 3, [replica])
+        for name, value in together.server.tensors().items():
+            gap = (value[place] - alone.server.tensors()[name][0]).abs().max()
+            assert float(gap) < 1e-12, name
+        ours = [r for r in together.rows if (r["seed"], r["learning_rate"]) == (replica.seed, replica.rate)]  # fmt: skip
+        for row, other in zip(ours, alone.rows, strict=True):
+            for column, value in row.items():
+                if isinstance(value, float):
+                    # 1e-7: an angle of 0 is a norm of rounding errors of different products.
+                    assert value == pytest.approx(other[column], rel=1e-9, abs=1e-7), column
+
+
+def test_unequal_sizes_weight_each_replica_by_its_own_clients(digits):
+    config = Configuration(
+        method="fedavg", dtype="float64", split="dirichlet", rounds=2, local_steps=2, repeats=2, probe=0
+    )  # fmt: skip
+    together = run(digits, config, stacked.train, 2)
+    alone = run(digits, config, stacked.train, 2, [Replica(1, config.learning_rate)])
+    assert float((together.server.A[1] - alone.server.A[0]).abs().max()) < 1e-12
+    uniform = Configuration(**{**config.as_dict(), "weighting": "uniform"})
+    other = run(digits, uniform, stacked.train, 2)
+    assert float((together.server.A - other.server.A).abs().max()) > 1e-6
+
+
+def test_frozen_factors_keep_their_bits_and_their_gradient_is_never_computed(digits, monkeypatch):
+    config = Configuration(method="rolora", rounds=4, local_steps=2, probe=0)
+    asked = []
+    original = stacked.gradients
+
+    def spy(*args, **options):
+        asked.append((options["want_A"], options["want_B"]))
+        return original(*args, **options)
+
+    monkeypatch.setattr(stacked, "gradients", spy)
+    federation = Federation(config, digits)
+    for t in range(1, 5):
+        A, B = federation.server.A, federation.server.B
+        asked.clear()
+        federation.step()
+        odd = t % 2 == 1
+        assert set(asked) == {(not odd, odd)}
+        assert torch.equal(federation.server.A, A) == odd
+        assert torch.equal(federation.server.B, B) == (not odd)
+
+
+def test_first_round_of_every_method_moves_the_product(digits):
+    for method in (*schedules.names(),):
+        config = Configuration(
+            method=method, rounds=2, local_steps=1, probe=0, variant="base", start_of_B="zero"
+        )
+        federation = run(digits, config, stacked.train, 1)
+        assert float((federation.server.A @ federation.server.B).abs().max()) > 0.0, method
+
+
+def test_a_start_that_cannot_move_is_refused(digits):
+    with pytest.raises(ValueError, match="every gradient zero for ever"):
+        Configuration(start_of_B="zero")
+
+
+def test_clients_order_does_not_matter(digits, monkeypatch):
+    config = Configuration(method="fedavg", dtype="float64", rounds=2, local_steps=3, probe=0)
+    plain = run(digits, config, stacked.train, 2)
+    rule = type(config.split_rule())
+    divide = rule.divide
+
+    monkeypatch.setattr(rule, "divide", lambda self, y, rng: divide(self, y, rng)[::-1])
+    from nonlinear_model import sampling
+
+    draw = sampling.draw
+    last = config.clients - 1
+    monkeypatch.setattr(
+        sampling, "draw", lambda seed, t, client, *rest: draw(seed, t, last - client, *rest)
+    )
+    turned = run(digits, config, stacked.train, 2)
+    assert np.array_equal(plain.parts[0][0], turned.parts[0][-1])
+    assert_same(plain, turned, 1e-12)
