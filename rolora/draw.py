@@ -185,6 +185,8 @@ def _draw(
 
 
 def _heat(figure: Any, axes: Any, table: Table, plot: Plot) -> None:
+    import matplotlib as mpl
+
     assert plot.heat is not None
     first = plot.series[0]
     xs = [_float(v) for v in table.columns[plot.x]]
@@ -196,7 +198,12 @@ def _heat(figure: Any, axes: Any, table: Table, plot: Plot) -> None:
         cell = {(x, y): v for x, y, v in zip(xs, ys, values, strict=True)}
         grid = [[cell[x, y] for x in columns] for y in lines]
         drawn = axes.pcolormesh(
-            _edges(columns, plot.xlog), _edges(lines, plot.ylog), grid, cmap=SEQUENCE, linewidth=0
+            _edges(columns, plot.xlog),
+            _edges(lines, plot.ylog),
+            grid,
+            cmap=SEQUENCE,
+            edgecolors="face",
+            linewidth=0.3,
         )
         axes.grid(False)
     else:
@@ -206,7 +213,10 @@ def _heat(figure: Any, axes: Any, table: Table, plot: Plot) -> None:
     rows = list(range(len(xs)))
     for s, series in enumerate(plot.series[1:]):
         dash = _dash(plot.series, s + 1)
-        _draw(axes, table, plot, series, rows, "#ffffff", dash, MARKERS[s % len(MARKERS)])
+        marker = MARKERS[s % len(MARKERS)]
+        with mpl.rc_context({"lines.linewidth": 3.0}):  # a dark rim: white alone is lost on yellow
+            _draw(axes, table, plot, series, rows, "#000000", "-", marker)
+        _draw(axes, table, plot, series, rows, "#ffffff", dash, marker)
     if len(plot.series) > 1:
         axes.set_xlim(*_edges(columns, plot.xlog)[:: len(columns)])
         axes.set_ylim(*_edges(lines, plot.ylog)[:: len(lines)])

@@ -63,6 +63,7 @@ def _svg(latex: str) -> str:
     source = latex
     for pattern, replacement in _REPLACEMENTS:
         source = re.sub(pattern, replacement, source)
+    source = _display_fractions(source)
     font = FontProperties(family="STIXGeneral", math_fontfamily="stix")
     path = TextPath((0, 0), f"${source}$", size=SIZE, prop=font)
     if not len(path.vertices):
@@ -84,6 +85,17 @@ def _svg(latex: str) -> str:
         f'style="width:{width / SIZE:.3f}em;vertical-align:{(box.y0 - margin) / SIZE:.3f}em">'
         f'<path fill="currentColor" d="{"".join(words)}"/></svg>'
     )
+
+
+def _display_fractions(latex: str) -> str:
+    """Full-size fractions outside braces, as in a displayed formula."""
+    depth = 0
+    words = []
+    for match in re.finditer(r"\\frac(?![a-zA-Z])|\\.|[{}]|[^\\{}]+", latex):
+        word = match.group()
+        depth += (word == "{") - (word == "}")
+        words.append("\\dfrac" if word == "\\frac" and depth == 0 else word)
+    return "".join(words)
 
 
 def _coordinate(value: float, index: int) -> str:

@@ -34,6 +34,8 @@ def number(value: float, digits: int = 4) -> str:
 
 def seconds(value: float) -> str:
     """A duration: 0.3 s, 42 s, 12 min 5 s."""
+    if value < 0.1:
+        return "under 0.1 s"
     if value < 10:
         return f"{value:.1f} s"
     if value < 120:

@@ -162,21 +162,19 @@ def _show(report: Report, out: Path, quiet: bool) -> None:
 
     console = output()
     wide = console.width >= 120
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
     table.add_column("claim", overflow="fold")
     table.add_column("verdict", no_wrap=True)
     if wide:
         table.add_column("quantity", ratio=1)
-    table.add_column("theory", no_wrap=True)
-    table.add_column("measured", overflow="fold")
-    table.add_column("margin", no_wrap=True)
-    table.add_column("expected?", overflow="fold")
+    for name in ("theory", "measured", "margin", "expected?"):
+        table.add_column(name, no_wrap=True)
     for outcome in report.outcomes:
         row = summary_row(outcome)
         if not row.as_expected:
-            expected = Text(f"no: {row.expected}", style="bold red")
+            expected = Text("NO", style="bold red")
         elif not outcome.control_failed:
-            expected = Text("control not refuted", style="bold red")
+            expected = Text("control", style="bold red")
         elif outcome.not_checked:
             expected = Text("allowed", style="dim")
         else:
@@ -184,7 +182,8 @@ def _show(report: Report, out: Path, quiet: bool) -> None:
         cells = [Text(row.id), Text(row.verdict, style=VERDICT_STYLES[row.verdict])]
         if wide:
             cells.append(Text(outcome.error or row.quantity))
-        table.add_row(*cells, row.theory, row.measured, row.margin, expected)
+        measured = row.measured if wide else row.measured.partition(" [")[0]
+        table.add_row(*cells, row.theory, measured, row.margin, expected)
     console.print(table)
     for outcome in report.outcomes:
         if outcome.error:

@@ -34,7 +34,10 @@ def from_csv(text: str) -> Table:
     if any(len(row) != len(header) for row in body):
         raise ValueError(f"every row of a figure's CSV must have {len(header)} cells")
     return Table(
-        {name: _typed(list(cells)) for name, cells in zip(header, zip(*body, strict=True), strict=True)}
+        {
+            name: _typed(list(cells))
+            for name, cells in zip(header, zip(*body, strict=True), strict=True)
+        }
     )
 
 

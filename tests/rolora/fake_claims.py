@@ -28,7 +28,14 @@ def _mean(budget: Budget, mean: float) -> Finding:
     x = np.geomspace(1, 1000, 30)
     table = Table.from_rows(
         [
-            {"n": float(v), "bound": 3 / v, "seen": 1 / v, "low": 0.8 / v, "high": 1.3 / v, "kappa": k}
+            {
+                "n": float(v),
+                "bound": 3 / v,
+                "seen": 1 / v,
+                "low": 0.8 / v,
+                "high": 1.3 / v,
+                "kappa": k,
+            }
             for k in (0.5, 1.0)
             for v in x * k
         ]
@@ -120,7 +127,7 @@ def _nan(budget: Budget) -> Finding:
     )
 
 
-def make(claim_id: str, expected: Verdict, check, control=_refuted, **more) -> Claim:  # noqa: ANN001, ANN003
+def make(claim_id: str, expected: Verdict, check, control=_refuted, **more) -> Claim:
     return Claim(
         id=claim_id,
         title=f"The claim called {claim_id}",
@@ -153,7 +160,10 @@ def good() -> tuple[Claim, ...]:
 
 
 def surprising() -> tuple[Claim, ...]:
-    return (make("fake-surprise", Verdict.PROVED, _refuted), make("fake-fine", Verdict.PROVED, _proved))
+    return (
+        make("fake-surprise", Verdict.PROVED, _refuted),
+        make("fake-fine", Verdict.PROVED, _proved),
+    )
 
 
 def toothless() -> tuple[Claim, ...]:
