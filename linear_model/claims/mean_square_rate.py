@@ -76,7 +76,7 @@ def _check(budget: Budget, shapes: Sequence[tuple[int, int, int]], stretch: floa
     worst = detectable = 0.0
     for clients, samples, d, kappa, name, simulator in cells:
         q = stretch * float(rate.noise_ratio(d, clients, samples))
-        count = trials if simulator == "chain" else trials // 10
+        count = trials if simulator == "chain" else trials // 5
         ratios = one_round_ratios(
             budget, clients, samples, d, kappa, count, ID, simulator, simulator=simulator
         )
