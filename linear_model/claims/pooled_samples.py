@@ -75,7 +75,9 @@ def one_round(budget: Budget, clients: int, samples: int, trials: int, d: int = 
     return Rounds(x=(1.0 + y - at[1.0]) / 2.0, y=y)
 
 
-def _simulated(budget: Budget, clients: int, samples: int, trials: int, kappa: float) -> np.ndarray:
+def _simulated(
+    budget: Budget, clients: int, samples: int, trials: int, kappa: float, d: int = WIDTH
+) -> np.ndarray:
     run = simulate(
         Problem(d=d, clients=clients, samples=samples),
         Algorithm2(kappa=kappa),
