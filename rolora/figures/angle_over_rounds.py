@@ -54,7 +54,7 @@ def data(budget: Budget) -> Table:
             start=START,
             axes=("angle-over-rounds", "methods"),
         )
-        rows += _rows(method, "population", _scaled(run.angle, method))
+        rows += _rows(method, "population", run.angle)
     return Table.from_rows(rows)
 
 
@@ -64,10 +64,6 @@ def _client_targets() -> np.ndarray:
     mean[0] = 1.0
     spread = np.eye(CLIENTS) - 1.0 / CLIENTS
     return (mean + 0.5 * spread)[:, None, :]
-
-
-def _scaled(angle: np.ndarray, method: str) -> np.ndarray:
-    return angle
 
 
 def _rows(method: str, source: str, angle: np.ndarray) -> list[dict[str, Any]]:

@@ -12,10 +12,9 @@ NAMES = (
     "angle-over-rounds",
     "ffa-floor",
     "heterogeneity-loss",
-    "step-size-phase",
     "theorem-tightness",
     "pooled-samples",
-    "noise-floor",
+    "aggregation-error",
 )
 """In the order of presentation; the module of `some-name` is `rolora.figures.some_name`."""
 

@@ -1,0 +1,156 @@
+"""Which step sizes contract, over pooled samples per width: measured rate and exact threshold."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from linear_model import Algorithm2, Problem, simulate
+from rolora.figures import look
+from rolora.figures.figure import Figure
+from rolora.figures.tidy import distinct, select
+from rolora.numbers import number
+from theory import mean_square_rate
+from theory.finding import Table
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure as Drawing
+
+    from theory.budget import Budget
+
+D, SAMPLES, SMALL_ANGLE = 64, 8, 1e-6
+CLIENTS = (4, 6, 8, 12, 16, 24, 32, 64, 128, 256)
+STEPS = tuple(float(k) for k in np.linspace(0.1, 2.2, 15))
+SPLITS = ((1, 128), (4, 32), (16, 8), (32, 4))
+PATTERN = (0.2, 0.5, 0.8, 1.1, 1.4)
+
+
+def data(budget: Budget) -> Table:
+    """Part `phase`: one-step mean-square rate on a grid. Part `split`: the same pool split differently."""
+    trials = budget.pick(1500, 20_000)
+    rows = []
+    for clients in CLIENTS:
+        rows += [_row("phase", clients, SAMPLES, kappa, trials, budget) for kappa in STEPS]
+    for clients, samples in SPLITS:
+        rows += [_row("split", clients, samples, kappa, 4 * trials, budget) for kappa in PATTERN]
+    return Table.from_rows(rows)
+
+
+def _row(
+    part: str, clients: int, samples: int, kappa: float, trials: int, budget: Budget
+) -> dict[str, Any]:
+    run = simulate(
+        Problem(d=D, clients=clients, samples=samples),
+        Algorithm2(kappa=kappa),
+        simulator="chain",
+        rounds=1,
+        trials=trials,
+        seed=budget.seed,
+        start=SMALL_ANGLE,
+        axes=("figure pooled-samples", part, clients, samples, round(1000 * kappa)),
+    )
+    rate = np.square(run.angle[:, 1] / run.angle[:, 0])
+    q = mean_square_rate.noise_ratio(D, clients, samples)
+    return {
+        "part": part,
+        "clients": clients,
+        "samples": samples,
+        "pooled_per_width": clients * samples / D,
+        "kappa": kappa,
+        "trials": trials,
+        "rate": float(rate.mean()),
+        "error": float(rate.std(ddof=1) / np.sqrt(trials)),
+        "theory": float(mean_square_rate.rate_squared(kappa, q)),
+        "threshold": float(mean_square_rate.threshold_kappa(q)),
+        "best": float(mean_square_rate.optimal_kappa(q)),
+    }
+
+
+def draw(table: Table, drawing: Drawing) -> None:
+    """Left: the phase picture. Right: one pool of samples, split among 1 to 32 clients."""
+    from matplotlib.colors import TwoSlopeNorm
+
+    left, right = drawing.subplots(1, 2, gridspec_kw={"width_ratios": (1.2, 1.0)})
+    phase = select(table, part="phase")
+    steps, pools = np.unique(phase["kappa"]), np.unique(phase["pooled_per_width"])
+    values = np.full((pools.size, steps.size), np.nan)
+    rows = np.searchsorted(pools, phase["pooled_per_width"])
+    columns = np.searchsorted(steps, phase["kappa"])
+    values[rows, columns] = np.log10(phase["rate"])
+    mesh = left.pcolormesh(
+        _edges(steps),
+        np.exp(_edges(np.log(pools))),
+        values,
+        cmap="PuOr_r",
+        norm=TwoSlopeNorm(0.0, -1.5, 1.0),
+        linewidth=0,
+    )
+    bar = drawing.colorbar(mesh, ax=left, pad=0.02)
+    bar.set_label(r"$\log_{10}\,\mathrm{E}[s_+^2]/s^2$ in one round")
+    one = select(table, part="phase", kappa=steps[0])
+    left.plot(one["threshold"], one["pooled_per_width"], color="black", label="exact: rate 1")
+    left.plot(
+        one["best"],
+        one["pooled_per_width"],
+        color="black",
+        linestyle="--",
+        label="exact: best step",
+    )
+    left.set_yscale("log")
+    left.set_ylim(pools[0], pools[-1])
+    left.set_xlim(steps[0], steps[-1])
+    left.grid(False)
+    left.set_xlabel("step size κ")
+    left.set_ylabel("pooled samples per width, Nm/d")
+    left.set_title("(a) where the angle shrinks")
+    left.legend(loc="upper left", frameon=True, framealpha=0.85, edgecolor="none", fontsize=7)
+    split = distinct(Table(select(table, part="split")), "clients")
+    styles = [look.of_method(m) for m in ("rolora", "fedavg", "ffa", "flexlora")]
+    for style, clients in zip(styles, split, strict=True):
+        rows_of = select(table, part="split", clients=clients)
+        right.plot(rows_of["kappa"], rows_of["theory"], color=style.colour, linestyle=style.dash)
+        right.errorbar(
+            rows_of["kappa"],
+            rows_of["rate"],
+            yerr=2 * rows_of["error"],
+            fmt=style.marker,
+            color=style.colour,
+            markerfacecolor="white",
+            label=f"N = {clients}, m = {int(rows_of['samples'][0])}",
+        )
+    right.set_xlabel("step size κ")
+    right.set_ylabel(r"$\mathrm{E}[s_+^2]/s^2$ in one round")
+    right.set_title("(b) one pool, four splits")
+    right.legend(loc="upper left", fontsize=7)
+
+
+def _edges(centres: np.ndarray) -> np.ndarray:
+    inner = (centres[1:] + centres[:-1]) / 2
+    return np.concatenate([[2 * centres[0] - inner[0]], inner, [2 * centres[-1] - inner[-1]]])
+
+
+def caption(table: Table) -> str:
+    """What is seen, with the numbers of the table."""
+    phase, split = select(table, part="phase"), select(table, part="split")
+    off = np.max(np.abs(phase["rate"] / phase["theory"] - 1.0))
+    ends = [select(table, part="split", clients=n, kappa=PATTERN[1])["rate"][0] for n, _ in SPLITS]
+    listed = ", ".join(number(value, 3) for value in ends)
+    return (
+        f"Pooled samples decide. (a) Measured factor on the mean square angle in one round near θ = 0, d = {D}, "
+        f"m = {SAMPLES} samples per client (far fewer than d), N from {CLIENTS[0]} to {CLIENTS[-1]} clients, "
+        f"n = {int(phase['trials'][0])} draws of the exact chain a cell. Orange cells grow, purple cells "
+        "shrink; the black line is the exact threshold κ = 2/(1 + q), q ≈ d/(Nm), the dashed one the "
+        f"best step. Measured and exact rates differ by at most {number(100 * off, 2)} %, sampling error. "
+        f"(b) The same {SPLITS[0][0] * SPLITS[0][1]} samples split among 1 to {SPLITS[-1][0]} clients "
+        f"(n = {int(split['trials'][0])} a point, bars of two standard errors, lines exact): at κ = {PATTERN[1]} the "
+        f"rates are {listed}. Only with very few samples per client does the split show, through the "
+        "variance 1/(N(m − 2)) of the averaged least-squares step. The theorem's condition on the samples of "
+        "each single client is not needed. A typical run can still shrink slightly beyond the line, since "
+        "the mean square is dominated by rare large steps."
+    )
+
+
+FIGURE = Figure(
+    "pooled-samples", "Pooled samples against width: phase picture", data, draw, caption
+)
