@@ -77,14 +77,12 @@ def _derive_round() -> list[ProofStep]:
         return (residual.T @ gram @ residual)[0, 0]
 
     fits = [sp.solve(sp.diff(loss(gram, a, beta), beta), beta)[0] for gram in grams]
+    halves = [mean_fit([gram], a, a_star) for gram in grams]
     total = sum(loss(gram, a, beta) for gram in grams) / 2
     gradient = sp.Matrix([sp.diff(total, entry) for entry in a])
     return [
-        identity(
-            "b-step: mean of the clients' least squares (two clients, d = 3, generic G_i and a)",
-            sp.together(sum(fits) / 2),
-            sp.together(mean_fit(grams, a, a_star)),
-        ),
+        identity("b-step: a client's least squares (d = 3, generic G_i and a)", fits[0], halves[0]),
+        identity("b-step: the mean over two clients", mean_fit(grams, a, a_star), sum(halves) / 2),
         identity(
             "a-step: gradient step of the averaged loss (two clients, d = 3, generic G_i, a and b̄)",
             a - kappa / 2 * gradient,
