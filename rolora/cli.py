@@ -7,7 +7,7 @@ import traceback
 
 import typer
 
-from rolora.commands import claims, figures, linear, llm, nonlinear, verify
+from rolora.commands import claims, compare, figures, linear, llm, nonlinear, verify
 from rolora.console import fail
 
 app = typer.Typer(
@@ -21,6 +21,7 @@ app = typer.Typer(
 )
 app.command("verify")(verify.verify)
 app.command("claims")(claims.claims)
+app.command("compare")(compare.compare)
 app.command("figures")(figures.figures)
 app.add_typer(linear.app, name="linear")
 app.add_typer(nonlinear.app, name="nonlinear")

@@ -1,0 +1,246 @@
+"""`rolora compare`: finished runs side by side, and beside the published tables."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from rolora.console import messages, output
+from rolora.names import one_of
+
+if TYPE_CHECKING:
+    from rolora.published import Cell
+    from rolora.run_folder import StoredRun
+
+MOST_QUANTITIES = 5
+TITLES = {
+    "glue": "Published: RoBERTa-Large, GLUE accuracy (%), rank 4",
+    "glue-rank8": "Published: RoBERTa-Large, GLUE accuracy (%), rank 8, average",
+    "mnli-dirichlet": "Published: MNLI accuracy (%), Dirichlet splits",
+    "mnli-local-steps": "Published: MNLI accuracy (%), local steps",
+    "commonsense": "Published: Llama-2-7B, commonsense accuracy (%), rank 8",
+}
+
+
+def compare(
+    folders: Annotated[
+        list[Path] | None, typer.Argument(metavar="[DIR]...", help="Run folders to compare.")
+    ] = None,
+    paper: Annotated[
+        bool, typer.Option("--paper", help="Put the published numbers beside the runs.")
+    ] = False,
+    y: Annotated[
+        str | None, typer.Option("--y", metavar="COLUMN", help="Column to draw; the runs' first.")
+    ] = None,
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Folder for figure and tables.")] = Path(
+        "results/compare"
+    ),
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print the final numbers as JSON, and nothing else.")
+    ] = False,
+) -> None:
+    """Show the final numbers of runs side by side and draw their curves into one figure."""
+    from rolora.output_folder import OutputFolder
+    from rolora.run_folder import read
+    from rolora.serialise import csv_text, json_text
+
+    if not folders and not paper:
+        raise ValueError("give at least one run folder, or --paper for the published tables alone")
+    runs = [read(folder) for folder in folders or []]
+    names = _names(runs)
+    final = [_final(run, name, paper) for run, name in zip(runs, names, strict=True)]
+    if runs:
+        column = _column(runs, y)
+        curves = _curves(runs, names, column)
+        with OutputFolder(out) as folder:
+            folder.write("compare.svg", _figure(runs, curves, column))
+            folder.write("curves.csv", csv_text(curves))
+            folder.write("final.csv", csv_text(_as_columns(final)))
+            folder.publish()
+    if as_json:
+        typer.echo(
+            json_text({"runs": final, "published": _published_json() if paper else []}), nl=False
+        )
+        return
+    if runs:
+        _show(final, runs)
+        messages().print(f"Figure and tables: {out}", soft_wrap=True)
+    if paper:
+        _show_published()
+
+
+def _names(runs: list[StoredRun]) -> list[str]:
+    """The runs' names; runs of one name are told apart by their folders."""
+    plain = [run.name for run in runs]
+    names = [
+        name if plain.count(name) == 1 else f"{name} ({run.path.name})"
+        for run, name in zip(runs, plain, strict=True)
+    ]
+    return [
+        name if names.count(name) == 1 else f"{name} #{names[: i + 1].count(name)}"
+        for i, name in enumerate(names)
+    ]
+
+
+def _final(run: StoredRun, name: str, paper: bool) -> dict[str, Any]:
+    """Last row of a run: every stated quantity with its band."""
+    row: dict[str, Any] = {"run": name, "kind": run.manifest["kind"]}
+    row[run.x] = run.columns[run.x][-1]
+    for quantity in run.manifest["y"]:
+        for key in ("column", "low", "high"):
+            if quantity.get(key):
+                row[quantity[key]] = run.columns[quantity[key]][-1]
+    if paper:
+        cell = _published_for(run)
+        row["published"] = cell.value if cell else math.nan
+        row["published_clients"] = cell.clients if cell else math.nan
+        row["published_confirmed"] = cell.confirmed if cell else False
+    return row
+
+
+def _published_for(run: StoredRun) -> Cell | None:
+    from rolora.published import nearest
+
+    configuration = run.manifest["configuration"]
+    if not {"task", "method", "clients"} <= set(configuration):
+        return None
+    return nearest(
+        str(configuration["task"]), str(configuration["method"]), int(configuration["clients"])
+    )
+
+
+def _column(runs: list[StoredRun], asked: str | None) -> str:
+    """The column to draw: the one asked for, or the first that all runs state."""
+    common = [
+        quantity["column"]
+        for quantity in runs[0].manifest["y"]
+        if all(quantity["column"] in [q["column"] for q in run.manifest["y"]] for run in runs)
+    ]
+    if not common:
+        raise ValueError("the runs must have a quantity in common to be compared, they have none")
+    return common[0] if asked is None else one_of("--y", asked, common)
+
+
+def _quantity(run: StoredRun, column: str) -> dict[str, Any]:
+    return next(q for q in run.manifest["y"] if q["column"] == column)
+
+
+def _curves(runs: list[StoredRun], names: list[str], column: str) -> dict[str, list[Any]]:
+    """Tidy table of all runs' curves: run, x, the column and its band."""
+    tidy: dict[str, list[Any]] = {"run": [], "x": [], column: [], "low": [], "high": []}
+    for run, name in zip(runs, names, strict=True):
+        quantity = _quantity(run, column)
+        size = len(run.columns[run.x])
+        nothing = [math.nan] * size
+        tidy["run"] += [name] * size
+        tidy["x"] += run.columns[run.x]
+        tidy[column] += run.columns[column]
+        tidy["low"] += run.columns[quantity["low"]] if quantity.get("low") else nothing
+        tidy["high"] += run.columns[quantity["high"]] if quantity.get("high") else nothing
+    return tidy
+
+
+def _figure(runs: list[StoredRun], curves: dict[str, list[Any]], column: str) -> str:
+    from rolora import draw
+    from theory.finding import Plot, Series, Table
+
+    quantities = [_quantity(run, column) for run in runs]
+    plot = Plot(
+        x="x",
+        series=(Series(column, quantities[0]["label"], low="low", high="high"),),
+        xlabel=str(runs[0].manifest["x"]["label"]),
+        ylabel=str(quantities[0]["label"]),
+        caption="",
+        group="run",
+        ylog=all(q.get("log", False) for q in quantities),
+    )
+    return draw.standalone(draw.svg("compare", Table(curves), plot))
+
+
+def _as_columns(rows: list[dict[str, Any]]) -> dict[str, list[Any]]:
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    return {name: [row.get(name, math.nan) for row in rows] for name in names}
+
+
+def _published_json() -> list[dict[str, Any]]:
+    from dataclasses import asdict
+
+    from rolora.published import cells
+
+    return [asdict(cell) for cell in cells()]
+
+
+def _show(final: list[dict[str, Any]], runs: list[StoredRun]) -> None:
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    from rolora.numbers import number
+
+    labels = {q["column"]: q for run in runs for q in run.manifest["y"]}
+    shown = list(labels)[:MOST_QUANTITIES]
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
+    table.add_column("run", overflow="fold")
+    table.add_column(" / ".join(dict.fromkeys(run.x for run in runs)), justify="right")
+    for column in shown:
+        table.add_column(str(labels[column]["label"]))
+    published = "published" in final[0]
+    if published:
+        table.add_column("published (%)")
+    for row, run in zip(final, runs, strict=True):
+        cells: list[Text | str] = [Text(row["run"]), number(row[run.x])]
+        for column in shown:
+            value = row.get(column, math.nan)
+            cells.append("–" if math.isnan(value) else number(value, 3))
+        if published:
+            if math.isnan(row["published"]):
+                cells.append("–")
+            else:
+                doubt = "" if row["published_confirmed"] else ", unconfirmed"
+                clients = int(row["published_clients"])
+                cells.append(f"{row['published']:.2f} ({clients} clients{doubt})")
+        table.add_row(*cells)
+    output().print(table)
+
+
+def _show_published() -> None:
+    from rich import box
+    from rich.table import Table
+
+    from rolora.published import tables
+
+    console = output()
+    for name, cells in tables().items():
+        rows: dict[tuple[Any, ...], dict[str, Cell]] = {}
+        for cell in cells:
+            rows.setdefault((cell.clients, cell.setting, cell.method), {})[cell.task] = cell
+        tasks = list(dict.fromkeys(cell.task for cell in cells))
+        settings = any(cell.setting for cell in cells)
+        table = Table(
+            box=box.SIMPLE_HEAD,
+            pad_edge=False,
+            padding=(0, 1, 0, 0),
+            title=TITLES[name],
+            title_justify="left",
+        )
+        for heading in ("clients", *(["setting"] if settings else []), "method", *tasks):
+            table.add_column(heading, no_wrap=True)
+        for (clients, setting, method), found in rows.items():
+            values = [_cell_text(found.get(task)) for task in tasks]
+            table.add_row(str(clients), *([setting] if settings else []), method, *values)
+        console.print(table)
+        for note in dict.fromkeys(
+            f"{c.clients} clients, {c.method}: {c.note}" for c in cells if c.note
+        ):
+            console.print(f"  {note}", soft_wrap=True)
+    console.print("A question mark stands beside numbers that only a second-hand source gives.")
+
+
+def _cell_text(cell: Cell | None) -> str:
+    if cell is None:
+        return "–"
+    spread = f" ± {cell.std:g}" if cell.std is not None else ""
+    return f"{cell.value:.2f}{spread}{'' if cell.confirmed else '?'}"
