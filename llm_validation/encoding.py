@@ -1,0 +1,193 @@
+"""From texts to token ids, and from token ids to padded batches of one or many clients."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from llm_validation.tasks.examples import Classified, Examples, Instructed
+
+IGNORED = -100
+"""Label of a token that no loss is taken on."""
+
+
+@dataclass(frozen=True, eq=False)
+class Encoded:
+    """Token ids of a split.
+
+    Attributes:
+        ids: per example, its token ids, int64.
+        types: per example, its segment ids, or None if the model has none.
+        labels: class ids, int64, shape (n,); for causal text the position of the right option.
+        prompt: per example, how many leading tokens carry no loss; None for classification.
+    """
+
+    ids: tuple[np.ndarray, ...]
+    types: tuple[np.ndarray, ...] | None
+    labels: np.ndarray
+    prompt: np.ndarray | None = None
+
+    @property
+    def lengths(self) -> np.ndarray:
+        """Number of tokens of each example, shape (n,)."""
+        return np.array([ids.size for ids in self.ids], dtype=np.int64)
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """Padded examples of one or more clients, client after client, each padded to `rows` rows.
+
+    Attributes:
+        inputs: keyword arguments of the model, tensors of shape (clients · rows, length).
+        labels: (clients · rows,) for classification, (clients · rows, length) for causal text.
+        sizes: real examples of each client.
+        lengths: longest example of each client, in tokens.
+        left: True if the padding is on the left.
+        tokens: real tokens in the batch.
+    """
+
+    inputs: dict[str, torch.Tensor]
+    labels: torch.Tensor
+    sizes: tuple[int, ...]
+    lengths: tuple[int, ...]
+    left: bool
+    tokens: int
+
+    @property
+    def clients(self) -> int:
+        """Number of clients in the batch."""
+        return len(self.sizes)
+
+
+def encode(examples: Examples, tokenizer: Any, max_length: int, *, segments: bool) -> Encoded:
+    """Tokenise a split; the texts are cut to `max_length` tokens.
+
+    A prompt is cut at its front, so that the question and the answer survive.
+
+    Args:
+        examples: the split.
+        tokenizer: a fast Hugging Face tokenizer.
+        max_length: tokens kept.
+        segments: whether the model takes segment ids.
+    """
+    if isinstance(examples, Classified):
+        return _encode_classified(examples, tokenizer, max_length, segments=segments)
+    return _encode_pairs(examples.prompts, examples.answers, examples.labels, tokenizer, max_length)
+
+
+def encode_options(
+    examples: Instructed, tokenizer: Any, max_length: int
+) -> tuple[Encoded, np.ndarray]:
+    """Every option of every example as a continuation of its prompt.
+
+    Returns:
+        The encoded options, and the example each belongs to, int64.
+    """
+    owner = np.repeat(np.arange(len(examples)), [len(options) for options in examples.options])
+    prompts = [examples.prompts[i] for i in owner]
+    answers = [option for options in examples.options for option in options]
+    return _encode_pairs(prompts, answers, examples.labels[owner], tokenizer, max_length), owner
+
+
+def _encode_classified(
+    examples: Classified, tokenizer: Any, max_length: int, *, segments: bool
+) -> Encoded:
+    columns = [list(column) for column in zip(*examples.texts, strict=True)]
+    out = tokenizer(
+        *columns, truncation=True, max_length=max_length, return_token_type_ids=segments
+    )
+    ids = tuple(np.asarray(row, dtype=np.int64) for row in out["input_ids"])
+    types = (
+        tuple(np.asarray(row, dtype=np.int64) for row in out["token_type_ids"])
+        if segments
+        else None
+    )
+    return Encoded(ids, types, examples.labels)
+
+
+def _encode_pairs(
+    prompts: Sequence[str],
+    answers: Sequence[str],
+    labels: np.ndarray,
+    tokenizer: Any,
+    max_length: int,
+) -> Encoded:
+    heads = tokenizer(list(prompts))["input_ids"]
+    tails = tokenizer(list(answers), add_special_tokens=False)["input_ids"]
+    end = [tokenizer.eos_token_id] if tokenizer.eos_token_id is not None else []
+    ids, cuts = [], []
+    for head, tail in zip(heads, tails, strict=True):
+        tail = [*tail, *end][: max_length - 1]
+        head = head[max(0, len(head) + len(tail) - max_length) :]
+        ids.append(np.asarray([*head, *tail], dtype=np.int64))
+        cuts.append(len(head))
+    return Encoded(tuple(ids), None, labels, np.asarray(cuts, dtype=np.int64))
+
+
+def collate(
+    data: Encoded,
+    indices: Sequence[np.ndarray],
+    pad_id: int,
+    device: torch.device | str = "cpu",
+) -> Batch:
+    """Pad the named examples of one or more clients into one batch.
+
+    Classification is padded on the right; causal text on the left, so that the answers end together. A
+    client with fewer examples than the others gets padding rows, which carry no loss.
+
+    Args:
+        data: encoded split.
+        indices: per client, the examples of its minibatch, each non-empty.
+        pad_id: token id to pad with.
+        device: where the tensors go.
+    """
+    left = data.prompt is not None
+    rows = max(index.size for index in indices)
+    sizes = [int(index.size) for index in indices]
+    lengths = [max(data.ids[i].size for i in index) for index in indices]
+    length = max(lengths)
+    shape = (len(indices) * rows, length)
+    ids = np.full(shape, pad_id, dtype=np.int64)
+    mask = np.zeros(shape, dtype=np.int64)
+    types = np.zeros(shape, dtype=np.int64) if data.types is not None else None
+    labels = np.full(shape if left else shape[0], IGNORED, dtype=np.int64)
+    for client, index in enumerate(indices):
+        for slot in range(rows):
+            row = client * rows + slot
+            if slot >= index.size:
+                # One visible token: attention over nothing would be undefined.
+                mask[row, -1 if left else 0] = 1
+                continue
+            example = int(index[slot])
+            tokens = data.ids[example]
+            place = slice(length - tokens.size, length) if left else slice(0, tokens.size)
+            ids[row, place] = tokens
+            mask[row, place] = 1
+            if types is not None and data.types is not None:
+                types[row, place] = data.types[example]
+            if data.prompt is not None:
+                start = length - tokens.size + int(data.prompt[example])
+                labels[row, start:] = ids[row, start:]
+            else:
+                labels[row] = data.labels[example]
+    inputs = {"input_ids": ids, "attention_mask": mask}
+    if types is not None:
+        inputs["token_type_ids"] = types
+    if left:
+        inputs["position_ids"] = np.maximum(mask.cumsum(axis=1) - 1, 0)
+    tokens_seen = sum(int(data.ids[i].size) for index in indices for i in index)
+    return Batch(
+        {name: torch.from_numpy(value).to(device) for name, value in inputs.items()},
+        torch.from_numpy(labels).to(device),
+        tuple(sizes),
+        tuple(int(x) for x in lengths),
+        left,
+        tokens_seen,
+    )

@@ -1,0 +1,119 @@
+"""What a run needs in memory and in work, before it starts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import psutil
+import torch
+
+from llm_validation.config import Config
+from llm_validation.encoding import Batch, Encoded, collate
+from llm_validation.losses import client_losses
+from llm_validation.models import Workspace
+
+MARGIN = 0.8
+"""Share of the free memory that a run may plan with."""
+
+
+@dataclass(frozen=True, slots=True)
+class ClientMemory:
+    """Bytes that one more client in a pass costs.
+
+    Attributes:
+        adapter: its factors and head in training, their gradients included.
+        optimiser: its optimiser state.
+        activations: tensors kept for the backward pass, and the logits.
+    """
+
+    adapter: int
+    optimiser: int
+    activations: int
+
+    @property
+    def total(self) -> int:
+        """All of it."""
+        return self.adapter + self.optimiser + self.activations
+
+
+def free_bytes(device: torch.device) -> int:
+    """Free memory of the device, in bytes."""
+    if device.type == "cuda":
+        return int(torch.cuda.mem_get_info(device)[0])
+    return int(psutil.virtual_memory().available)
+
+
+def client_memory(config: Config, space: Workspace, data: Encoded) -> ClientMemory:
+    """Measure one client's share of a pass: a forward pass on its longest possible minibatch.
+
+    Both factors train in the probe, so the answer is an upper bound for the alternating methods.
+    """
+    size = min(config.batch_size, len(data))
+    longest = np.argsort(data.lengths, kind="stable")[-size:]
+    # Any example can meet the longest one, and is then padded to its length.
+    batch = collate(data, [np.full(size, longest[-1])], space.pad_id, space.device)
+    numbers = sum(
+        sum(bank.numel() for bank in (layer.lora_A[name].weight, layer.lora_B[name].weight))
+        for layer in space.layers.values()
+        for name in layer.lora_A
+    )
+    if config.head != "frozen":
+        numbers += sum(parameter.numel() for parameter in space.head.values())
+    per_number = {"adamw": 8, "sgd": 4 if config.momentum else 0}[config.optimiser]
+    return ClientMemory(numbers * 4 * 2, numbers * per_number, activation_bytes(space, batch))
+
+
+def activation_bytes(space: Workspace, batch: Batch) -> int:
+    """Bytes that autograd keeps between forward and backward on a batch, parameters not counted."""
+    own = {p.untyped_storage().data_ptr() for p in space.base.parameters()}
+    seen: dict[int, int] = {}
+
+    def pack(tensor: torch.Tensor) -> torch.Tensor:
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in own:
+            seen[storage.data_ptr()] = storage.nbytes()
+        return tensor
+
+    trained = [
+        bank[name].weight
+        for layer in space.layers.values()
+        for bank in (layer.lora_A, layer.lora_B)
+        for name in bank
+    ]
+    for parameter in trained:
+        parameter.requires_grad_(True)
+    training = space.model.training
+    space.model.train()
+    try:
+        with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+            loss = client_losses(space.logits(batch), batch).sum()
+        del loss
+    finally:
+        space.model.train(training)
+        for parameter in trained:
+            parameter.requires_grad_(False)
+    return sum(seen.values())
+
+
+def clients_that_fit(config: Config, space: Workspace, data: Encoded) -> int:
+    """Clients per pass that fit the free memory, at most the round's participants.
+
+    Raises:
+        ValueError: if not even one client fits; the message names the option that helps.
+    """
+    need = client_memory(config, space, data)
+    free = free_bytes(space.device)
+    count = int(free * MARGIN // need.total)
+    if count < 1:
+        raise ValueError(
+            f"one client needs {gib(need.total)} of activations and optimiser state, {gib(free)} are free:"
+            " lower batch_size or max_length, or set gradient_checkpointing"
+        )
+    taking_part = max(1, int(np.floor(config.clients * config.participation + 0.5)))
+    return min(count, taking_part)
+
+
+def gib(count: float) -> str:
+    """Bytes as text."""
+    return f"{count / 2**30:.2f} GiB"

@@ -1,0 +1,113 @@
+"""Layers that hold one adapter or one head per client and run all clients in one pass."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import nn
+
+
+class StackedLoRA(nn.Module):
+    """`x ↦ base(x) + s·drop(x)·A_k·B_k` for rows of client k.
+
+    A factor of shape (d_in, r) or (r, d_out) is shared by all clients: it is frozen in this round, and
+    since nothing asks for its gradient, none is computed and its input need not be kept.
+
+    Args:
+        base: the frozen layer.
+        A: (n, d_in, r), or (d_in, r) if shared.
+        B: (n, r, d_out), or (r, d_out) if shared.
+        scale: s.
+        dropout: module applied to the adapter's input.
+        clients: n; rows come client after client, equally many of each.
+    """
+
+    def __init__(
+        self,
+        base: nn.Module,
+        A: torch.Tensor,
+        B: torch.Tensor,
+        scale: float,
+        dropout: nn.Module,
+        clients: int,
+    ) -> None:
+        super().__init__()
+        self.base = base
+        self.A, self.B, self.scale = A, B, scale
+        self.dropout = dropout
+        self.clients = clients
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Rows of all clients, shape (n · rows, …, d_in)."""
+        base = self.base(x)
+        low = _times(self.dropout(x.to(self.A.dtype)), self.A, self.clients)
+        if base.dtype == self.B.dtype:
+            return _added(base, low, self.B, self.scale, self.clients)
+        up = _times(low * self.scale, self.B, self.clients)
+        return (base + up.reshape(base.shape)).to(base.dtype)
+
+
+class StackedLinear(nn.Module):
+    """A linear layer with weights per client: the classification head of each.
+
+    Args:
+        weight: (n, d_out, d_in).
+        bias: (n, d_out), or None.
+    """
+
+    def __init__(self, weight: torch.Tensor, bias: torch.Tensor | None) -> None:
+        super().__init__()
+        self.weight, self.bias = weight, bias
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Rows of all clients, shape (n · rows, …, d_in)."""
+        rows = x.to(self.weight.dtype).reshape(self.weight.shape[0], -1, x.shape[-1])
+        out = torch.bmm(rows, self.weight.transpose(1, 2))
+        if self.bias is not None:
+            out = out + self.bias[:, None, :]
+        return out.reshape(*x.shape[:-1], out.shape[-1])
+
+
+@contextmanager
+def installed(root: nn.Module, modules: Mapping[str, nn.Module]) -> Iterator[None]:
+    """The named submodules exchanged inside, put back after."""
+    before = {}
+    for name, module in modules.items():
+        parent, child = _parent(root, name)
+        before[name] = parent._modules[child]
+        parent._modules[child] = module
+        module.train(root.training)
+    try:
+        yield
+    finally:
+        for name, module in before.items():
+            parent, child = _parent(root, name)
+            parent._modules[child] = module
+
+
+def _times(x: torch.Tensor, factor: torch.Tensor, clients: int) -> torch.Tensor:
+    """x·factor, by client or shared; the result has the shape (n, rows, …) or that of x."""
+    if factor.ndim == 2:
+        return x @ factor
+    return torch.bmm(x.reshape(clients, -1, x.shape[-1]), factor)
+
+
+def _added(
+    base: torch.Tensor, low: torch.Tensor, B: torch.Tensor, scale: float, clients: int
+) -> torch.Tensor:
+    """Base + scale·low·B in one fused operation."""
+    if B.ndim == 2:
+        flat = base.reshape(-1, base.shape[-1])
+        out = torch.addmm(flat, low.reshape(-1, low.shape[-1]), B, alpha=scale)
+    else:
+        stack = base.reshape(clients, -1, base.shape[-1])
+        out = torch.baddbmm(stack, low.reshape(clients, -1, low.shape[-1]), B, alpha=scale)
+    return out.reshape(base.shape)
+
+
+def _parent(root: nn.Module, name: str) -> tuple[Any, str]:
+    path, _, child = name.rpartition(".")
+    return root.get_submodule(path), child

@@ -1,0 +1,81 @@
+"""What a task hands over: texts with class labels, or prompts with answers to choose from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True, eq=False)
+class Classified:
+    """Texts (or pairs of texts) with a class each.
+
+    Attributes:
+        texts: one tuple of one or two strings per example.
+        labels: class ids, int64, shape (n,), between 0 and len(names) − 1.
+        names: names of the classes by id.
+        note: what a reader of the result must know about the data, "" if nothing.
+    """
+
+    texts: tuple[tuple[str, ...], ...]
+    labels: np.ndarray
+    names: tuple[str, ...]
+    note: str = ""
+
+    def __len__(self) -> int:
+        return len(self.texts)
+
+    def take(self, index: np.ndarray) -> Classified:
+        """The examples at the given positions."""
+        return Classified(
+            tuple(self.texts[i] for i in index), self.labels[index], self.names, self.note
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Instructed:
+    """Prompts with the text to produce, and the options among which a model is scored.
+
+    Attributes:
+        prompts: text the model is given.
+        answers: text it should continue with, as trained on.
+        options: per example, the answers it chooses from; one of them is the right one.
+        labels: position of the right option, int64, shape (n,).
+        note: what a reader of the result must know about the data, "" if nothing.
+    """
+
+    prompts: tuple[str, ...]
+    answers: tuple[str, ...]
+    options: tuple[tuple[str, ...], ...]
+    labels: np.ndarray
+    note: str = ""
+
+    def __len__(self) -> int:
+        return len(self.prompts)
+
+    def take(self, index: np.ndarray) -> Instructed:
+        """The examples at the given positions."""
+        return Instructed(
+            tuple(self.prompts[i] for i in index),
+            tuple(self.answers[i] for i in index),
+            tuple(self.options[i] for i in index),
+            self.labels[index],
+            self.note,
+        )
+
+
+Examples = Classified | Instructed
+
+
+@dataclass(frozen=True, eq=False)
+class TaskData:
+    """Training and evaluation examples of one task."""
+
+    train: Examples
+    evaluation: Examples
+
+    @property
+    def causal(self) -> bool:
+        """True if the task needs a causal LM."""
+        return isinstance(self.train, Instructed)

@@ -1,0 +1,133 @@
+"""GLUE tasks by their public column names and label ids."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from llm_validation.tasks.examples import Classified, TaskData
+from llm_validation.tasks.records import Record, from_hub, read_split
+
+HUB = "nyu-mll/glue"
+EMPTY = 1e-3
+"""Share of rows that may have an empty text: QQP's public files hold a handful. They are kept."""
+
+
+@dataclass(frozen=True, slots=True)
+class GlueTask:
+    """Columns, classes and splits of one GLUE task.
+
+    Attributes:
+        columns: the one or two text columns.
+        names: class names by id.
+        train, evaluation: split names in order of preference.
+    """
+
+    columns: tuple[str, ...]
+    names: tuple[str, ...]
+    train: tuple[str, ...] = ("train", "train_subset")
+    evaluation: tuple[str, ...] = ("validation",)
+
+
+TASKS = {
+    "sst2": GlueTask(("sentence",), ("negative", "positive")),
+    "qnli": GlueTask(("question", "sentence"), ("entailment", "not_entailment")),
+    "mnli": GlueTask(
+        ("premise", "hypothesis"),
+        ("entailment", "neutral", "contradiction"),
+        evaluation=("validation_matched", "validation"),
+    ),
+    "qqp": GlueTask(("question1", "question2"), ("not_duplicate", "duplicate")),
+    "rte": GlueTask(("sentence1", "sentence2"), ("entailment", "not_entailment")),
+}
+
+
+def load(name: str, data_dir: Path | None) -> TaskData:
+    """Training and validation examples of a GLUE task.
+
+    Args:
+        name: key of `TASKS`.
+        data_dir: folder with a subfolder `name`, or None for the hub.
+
+    Raises:
+        ValueError: if a split is missing, a text is empty or a label out of range.
+    """
+    task = TASKS[name]
+    sides = []
+    for names in (task.train, task.evaluation):
+        if data_dir is None:
+            records, split = from_hub(HUB, name, names[0]), names[0]
+        else:
+            records, split = read_split(data_dir / name, names)
+        where = f"task {name}, split {split}"
+        note = f"{name}: `{split}` is a subset of the training data" if "subset" in split else ""
+        sides.append(
+            classified(records, task.columns, "label", task.names, where, note, empty=EMPTY)
+        )
+    return TaskData(*sides)
+
+
+def classified(
+    records: Sequence[Record],
+    columns: Sequence[str],
+    label_column: str,
+    names: Sequence[str],
+    where: str,
+    note: str = "",
+    *,
+    empty: float = 0.0,
+) -> Classified:
+    """Records as texts with classes.
+
+    Args:
+        records: rows with named columns.
+        columns: one or two text columns.
+        label_column: column of the class: an id, or one of `names`.
+        names: class names by id.
+        where: what is being read, for messages.
+        note: handed on.
+        empty: share of rows whose text may be empty.
+
+    Raises:
+        ValueError: on a missing column, an empty text or a label outside the classes; the row is named.
+    """
+    texts, labels = [], np.empty(len(records), dtype=np.int64)
+    allowed = int(empty * len(records))
+    for row, record in enumerate(records):
+        texts.append(tuple(_text(record, column, row, where) for column in columns))
+        if not all(text.strip() for text in texts[-1]):
+            allowed -= 1
+            if allowed < 0:
+                column = columns[[bool(text.strip()) for text in texts[-1]].index(False)]
+                raise ValueError(f"{where}: row {row} has an empty text in column {column!r}")
+        labels[row] = _label(record, label_column, names, row, where)
+    return Classified(tuple(texts), labels, tuple(names), note)
+
+
+def _text(record: Record, column: str, row: int, where: str) -> str:
+    if column not in record:
+        raise ValueError(f"{where}: column {column!r} is missing, there are {', '.join(record)}")
+    value = record[column]
+    if value is not None and not isinstance(value, str):
+        raise ValueError(f"{where}: row {row} has {value!r} in column {column!r}, which is no text")
+    return value or ""
+
+
+def _label(record: Record, column: str, names: Sequence[str], row: int, where: str) -> int:
+    if column not in record:
+        raise ValueError(f"{where}: column {column!r} is missing, there are {', '.join(record)}")
+    value: Any = record[column]
+    if isinstance(value, str) and value in names:
+        return list(names).index(value)
+    if isinstance(value, str) and value.strip().lstrip("-").isdigit():
+        value = int(value)
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < len(names):
+        raise ValueError(
+            f"{where}: row {row} has label {value!r}, allowed are 0 to {len(names) - 1}"
+            f" ({', '.join(names)})"
+        )
+    return value

@@ -1,0 +1,91 @@
+"""Reading a split of a data set into records: JSON lines, JSON, CSV, Parquet, or the hub."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from llm_validation.hub import require_hub
+
+Record = dict[str, Any]
+ENDINGS = (".jsonl", ".json", ".csv", ".parquet")
+
+
+def read_split(folder: Path, names: Sequence[str]) -> tuple[list[Record], str]:
+    """The records of the first split in `names` that the folder has a file for.
+
+    Args:
+        folder: folder of one task.
+        names: split names in order of preference.
+
+    Returns:
+        The records and the split's name.
+
+    Raises:
+        ValueError: if the folder or the split is missing, empty or unreadable.
+    """
+    if not folder.is_dir():
+        raise ValueError(f"data folder {folder} does not exist")
+    for name in names:
+        for ending in ENDINGS:
+            path = folder / (name + ending)
+            if path.is_file():
+                return read_file(path), name
+    raise ValueError(
+        f"split {names[0]!r} is missing: no {names[0]}{{{','.join(ENDINGS)}}} in {folder}"
+    )
+
+
+def read_file(path: Path) -> list[Record]:
+    """The records of one file, by its ending.
+
+    Raises:
+        ValueError: if it cannot be read, holds no records, or something that is not a record.
+    """
+    try:
+        records = _parse(path)
+    except OSError as error:
+        raise ValueError(f"data file {path} cannot be read: {error.strerror}") from error
+    except (UnicodeDecodeError, json.JSONDecodeError, csv.Error) as error:
+        raise ValueError(f"data file {path} is not valid {path.suffix[1:]}: {error}") from error
+    if not records:
+        raise ValueError(f"data file {path} holds no examples")
+    if not all(isinstance(record, dict) for record in records):
+        raise ValueError(f"data file {path} must hold one record with named columns per example")
+    return records
+
+
+def _parse(path: Path) -> list[Record]:
+    if path.suffix == ".parquet":
+        import pyarrow.parquet  # type: ignore[import-untyped]  # heavy, and only here
+
+        rows: list[Record] = pyarrow.parquet.read_table(path).to_pylist()
+        return rows
+    text = path.read_text(encoding="utf-8")
+    if path.suffix == ".csv":
+        return list(csv.DictReader(text.splitlines()))
+    if path.suffix == ".json":
+        loaded = json.loads(text)
+        return loaded if isinstance(loaded, list) else [loaded]
+    if path.suffix == ".jsonl":
+        # Not splitlines(): it also breaks at characters that JSON allows inside a string.
+        return [json.loads(line) for line in text.split("\n") if line.strip()]
+    raise ValueError(f"data file {path} must end in one of {', '.join(ENDINGS)}")
+
+
+def from_hub(repository: str, name: str, split: str) -> list[Record]:
+    """A split of a data set on the hub, through the `datasets` library.
+
+    Raises:
+        ValueError: if the hub cannot be reached, or does not have it.
+    """
+    require_hub(f"data set {repository}/{name}", "--data-dir with a local folder")
+    import datasets
+
+    try:
+        return list(datasets.load_dataset(repository, name, split=split))
+    except Exception as error:  # the library raises many kinds
+        raise ValueError(f"data set {repository}/{name} split {split}: {error}") from error

@@ -1,0 +1,48 @@
+"""Tasks by name."""
+
+from __future__ import annotations
+
+from difflib import get_close_matches
+from pathlib import Path
+
+from llm_validation.config import Config
+from llm_validation.tasks import commonsense, custom, glue
+from llm_validation.tasks.examples import TaskData
+
+
+def names() -> tuple[str, ...]:
+    """Every task that can be named."""
+    return (*glue.TASKS, *commonsense.SETS, "custom")
+
+
+def check_name(name: str) -> None:
+    """Refuse an unknown task.
+
+    Raises:
+        ValueError: suggesting the nearest name.
+    """
+    if name not in names():
+        near = get_close_matches(name, names(), n=1, cutoff=0.0)
+        raise ValueError(
+            f"task must be one of {', '.join(names())}, got {name!r}; did you mean {near[0]!r}?"
+        )
+
+
+def is_causal(name: str) -> bool:
+    """True for the tasks that need a causal LM."""
+    return name in commonsense.SETS
+
+
+def load(config: Config) -> TaskData:
+    """Examples of the configuration's task.
+
+    Raises:
+        ValueError: on an unknown task, missing files or bad records.
+    """
+    check_name(config.task)
+    folder = Path(config.data_dir) if config.data_dir is not None else None
+    if config.task in glue.TASKS:
+        return glue.load(config.task, folder)
+    if config.task in commonsense.SETS:
+        return commonsense.load(config.task, folder)
+    return custom.load(folder, config.text_columns, config.label_column)
