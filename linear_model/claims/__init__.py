@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
-from linear_model.claims import bstep_law, fixed_data_rate
+from linear_model.claims import (
+    bstep_law,
+    ffa_floor,
+    ffa_random_init,
+    fixed_data_rate,
+    mean_square_rate,
+    pooled_samples,
+    rank_r_ffa_floor,
+    recovery_theorem,
+)
 from theory.claim import Claim
 
 
@@ -10,5 +19,11 @@ def claims() -> tuple[Claim, ...]:
     """Every claim of this package, in the order of theory.md."""
     return (
         bstep_law.CLAIM,
+        recovery_theorem.CLAIM,
+        mean_square_rate.CLAIM,
+        pooled_samples.CLAIM,
         fixed_data_rate.CLAIM,
+        ffa_floor.CLAIM,
+        rank_r_ffa_floor.CLAIM,
+        ffa_random_init.CLAIM,
     )
