@@ -92,16 +92,22 @@ def caption(table: Table) -> str:
     strong = SPREADS[-1]
     return (
         f"Excess risk over the best shared model when clients differ: N = {CLIENTS}, d = {D}, "
-        f"{LOCAL_STEPS} local steps, population limit (no sampling noise, n = 1 deterministic run), start "
+        f"{LOCAL_STEPS} local steps, population limit (no sampling noise, n = 1 deterministic "
+        "run), start "
         f"sin θ = {START}, one step size for all methods. FFA-LoRA stops at the exact floor "
-        f"sin²θ ‖b̄*‖² = {number(START**2, 3)} ‖b̄*‖². FedAvg-LoRA averages the two factors separately and "
+        f"sin²θ ‖b̄*‖² = {number(START**2, 3)} ‖b̄*‖². FedAvg-LoRA averages the two factors "
+        "separately and "
         "pays interference: after a fast start its excess decays only like a power of the round (a "
         f"straight line here), to {number(ends[SPREADS[0], 'fedavg'], 2)} in (a) and "
-        f"{number(ends[strong, 'fedavg'], 2)} in (b) after {ROUNDS} rounds. RoLoRA's average is exact in "
+        f"{number(ends[strong, 'fedavg'], 2)} in (b) after {ROUNDS} rounds. RoLoRA's average is "
+        "exact in "
         f"every round: it reaches {number(ends[SPREADS[0], 'rolora'], 2)} and "
-        f"{number(ends[strong, 'rolora'], 2)}, drawn at {number(LEAST)} once below. It starts slower, because a "
-        "round trains one factor; in (b) the step must be small enough for the client with the longest "
-        "b*, and FedAvg-LoRA, which moves both factors, is ahead for the first rounds. Interference needs "
+        f"{number(ends[strong, 'rolora'], 2)}, drawn at {number(LEAST)} once below. It starts "
+        "slower, because a "
+        "round trains one factor; in (b) the step must be small enough for the client with the "
+        "longest "
+        "b*, and FedAvg-LoRA, which moves both factors, is ahead for the first rounds. "
+        "Interference needs "
         "clients whose b* differ in length: with equal lengths it vanishes in the limit."
     )
 

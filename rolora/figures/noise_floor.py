@@ -100,14 +100,21 @@ def caption(table: Table) -> str:
     last = noise["measured"][-1] / noise["theory"][-1]
     slope = np.polyfit(np.log(samples["pooled"]), np.log(samples["measured"]), 1)[0]
     return (
-        f"Noise floor of RoLoRA: root mean square angle after {ROUNDS} rounds, fresh data, d = {D}, "
-        f"N = {CLIENTS}, κ = {KAPPA}, n = {int(noise['trials'][0])} independent runs a point with 95 % "
+        f"Noise floor of RoLoRA: root mean square angle after {ROUNDS} rounds, fresh data, d = "
+        f"{D}, "
+        f"N = {CLIENTS}, κ = {KAPPA}, n = {int(noise['trials'][0])} independent runs a point "
+        "with 95 % "
         "intervals. (a) The floor is proportional to the label noise; up to σ = "
-        f"{number(noise['noise'][3], 2)} ‖b*‖ measurement and first-order formula differ by at most "
-        f"{number(100 * small, 2)} %. At σ = {number(noise['noise'][-1], 2)} ‖b*‖ the measured floor is "
-        f"{number(last, 3)} times the formula: noise in the averaged least-squares step lengthens b̄ and with it "
-        "the effective step, which the first order leaves out, and an angle distance cannot exceed 1. "
-        f"(b) At fixed noise the floor falls with the pooled samples with exponent {number(slope, 3)} "
+        f"{number(noise['noise'][3], 2)} ‖b*‖ measurement and first-order formula differ by at "
+        "most "
+        f"{number(100 * small, 2)} %. At σ = {number(noise['noise'][-1], 2)} ‖b*‖ the measured "
+        "floor is "
+        f"{number(last, 3)} times the formula: noise in the averaged least-squares step "
+        "lengthens b̄ and with it "
+        "the effective step, which the first order leaves out, and an angle distance cannot "
+        "exceed 1. "
+        "(b) At fixed noise the floor falls with the pooled samples with exponent "
+        f"{number(slope, 3)} "
         "(fitted; theory −1/2 to first order): more clients help as much as more data per client."
     )
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 WIDTHS = (10, 30, 100, 300, 1000, 10_000, 100_000, 1_000_000)
 CLIENTS, POOLED_PER_WIDTH, KAPPA, EPSILON, MOST_ROUNDS = 10, 100, 0.5, 1e-6, 150
-STARTS = {"random": "random", "warm": 0.5}
+STARTS: dict[str, str | float] = {"random": "random", "warm": 0.5}
 
 
 def data(budget: Budget) -> Table:
@@ -95,14 +95,19 @@ def caption(table: Table) -> str:
     """What is seen, with the numbers of the table."""
     random, warm = select(table, start="random"), select(table, start="warm")
     return (
-        f"Tightness of the recovery theorem: ε = {EPSILON:g}, κ = {KAPPA}, N = {CLIENTS} clients with "
+        f"Tightness of the recovery theorem: ε = {EPSILON:g}, κ = {KAPPA}, N = {CLIENTS} clients "
+        "with "
         f"{POOLED_PER_WIDTH} pooled samples per unit of width; median and 5–95 % band of "
-        f"n = {int(random['trials'][0])} runs of the exact chain a point. From a random start the theorem's "
-        "T grows linearly in d, because it uses the starting angle's factor 1 − (δ⁰)² ≈ 1/d in every round; "
+        f"n = {int(random['trials'][0])} runs of the exact chain a point. From a random start "
+        "the theorem's "
+        "T grows linearly in d, because it uses the starting angle's factor 1 − (δ⁰)² ≈ 1/d in "
+        "every round; "
         "the iteration escapes at a rate that does not depend on d and needs "
         f"{number(random['needed'][0])} rounds at d = {int(random['d'][0])} and "
-        f"{number(random['needed'][-1])} at d = {int(random['d'][-1]):,}: logarithmic growth. The ratio goes "
-        f"from {number(random['ratio'][0], 2)} to {number(random['ratio'][-1], 2)}; its band is wide because "
+        f"{number(random['needed'][-1])} at d = {int(random['d'][-1]):,}: logarithmic growth. "
+        "The ratio goes "
+        f"from {number(random['ratio'][0], 2)} to {number(random['ratio'][-1], 2)}; its band is "
+        "wide because "
         "a random start's distance from the worst angle varies. From a warm start (δ⁰ = "
         f"{STARTS['warm']}) the ratio is {number(warm['ratio'][-1], 2)} at every width."
     )
