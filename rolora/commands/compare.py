@@ -218,29 +218,39 @@ def _show_published() -> None:
         for cell in cells:
             rows.setdefault((cell.clients, cell.setting, cell.method), {})[cell.task] = cell
         tasks = list(dict.fromkeys(cell.task for cell in cells))
+        counts = {str(cell.clients) for cell in cells}
         settings = any(cell.setting for cell in cells)
-        table = Table(
-            box=box.SIMPLE_HEAD,
-            pad_edge=False,
-            padding=(0, 1, 0, 0),
-            title=TITLES[name],
-            title_justify="left",
-        )
-        for heading in ("clients", *(["setting"] if settings else []), "method", *tasks):
+        title = TITLES[name] + (f", {counts.copy().pop()} clients" if len(counts) == 1 else "")
+        console.print(title, style="bold", soft_wrap=True)
+        table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
+        for heading in (
+            *(["clients"] if len(counts) > 1 else []),
+            *(["setting"] if settings else []),
+            "method",
+            *tasks,
+        ):
             table.add_column(heading, no_wrap=True)
         for (clients, setting, method), found in rows.items():
-            values = [_cell_text(found.get(task)) for task in tasks]
-            table.add_row(str(clients), *([setting] if settings else []), method, *values)
+            table.add_row(
+                *([str(clients)] if len(counts) > 1 else []),
+                *([setting] if settings else []),
+                method,
+                *(_cell_text(found.get(task)) for task in tasks),
+            )
         console.print(table)
-        for note in dict.fromkeys(
-            f"{c.clients} clients, {c.method}: {c.note}" for c in cells if c.note
-        ):
+        notes = [f"{c.method}, {c.clients} clients: {c.note}" for c in cells if c.note]
+        notes += [
+            f"{c.method}, {c.clients} clients, {c.task}: standard deviation {c.std:g}"
+            for c in cells
+            if c.std is not None
+        ]
+        for note in dict.fromkeys(notes):
             console.print(f"  {note}", soft_wrap=True)
+        console.print()
     console.print("A question mark stands beside numbers that only a second-hand source gives.")
 
 
 def _cell_text(cell: Cell | None) -> str:
     if cell is None:
         return "–"
-    spread = f" ± {cell.std:g}" if cell.std is not None else ""
-    return f"{cell.value:.2f}{spread}{'' if cell.confirmed else '?'}"
+    return f"{cell.value:.2f}{'' if cell.confirmed else '?'}"
