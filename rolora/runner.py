@@ -9,6 +9,7 @@ import time
 import traceback
 import warnings
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import BrokenExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -109,6 +110,7 @@ def run(
 
     Raises:
         ValueError: if `jobs` is below 1.
+        ChildProcessError: if a worker process died.
     """
     if jobs < 1:
         raise ValueError(f"jobs must be at least 1, got {jobs}")
@@ -128,6 +130,10 @@ def run(
                 outcomes[claim_id] = outcome
                 if on_done is not None:
                     on_done(outcome)
+        except BrokenExecutor as error:
+            raise ChildProcessError(
+                "a worker process was killed, most likely for want of memory; use fewer --jobs"
+            ) from error
         except KeyboardInterrupt:
             if jobs > 1:
                 _kill_workers()

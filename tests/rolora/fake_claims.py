@@ -176,3 +176,90 @@ def raising() -> tuple[Claim, ...]:
         make("fake-control-raises", Verdict.PROVED, _proved, _raises),
         make("fake-fine", Verdict.PROVED, _proved),
     )
+
+
+def _interrupted(budget: Budget) -> Finding:
+    raise KeyboardInterrupt
+
+
+def interrupting() -> tuple[Claim, ...]:
+    return (
+        make("fake-proved", Verdict.PROVED, _proved),
+        make("fake-interrupted", Verdict.PROVED, _interrupted),
+    )
+
+
+def _slow(budget: Budget) -> Finding:
+    import time
+    from pathlib import Path
+
+    assert budget.data_dir is not None
+    Path(budget.data_dir, "started").touch()
+    time.sleep(60)
+    return _proved(budget)
+
+
+def slow() -> tuple[Claim, ...]:
+    return (
+        make("fake-proved", Verdict.PROVED, _proved),
+        make("fake-slow", Verdict.PROVED, _slow),
+        make("fake-slow-too", Verdict.PROVED, _slow),
+    )
+
+
+def _killed(budget: Budget) -> Finding:
+    import os
+    import signal
+
+    os.kill(os.getpid(), signal.SIGKILL)
+    raise AssertionError("unreachable")
+
+
+def dying() -> tuple[Claim, ...]:
+    return (
+        make("fake-proved", Verdict.PROVED, _proved),
+        make("fake-killed", Verdict.PROVED, _killed),
+    )
+
+
+def twice() -> tuple[Claim, ...]:
+    return (make("fake-proved", Verdict.PROVED, _proved),)
+
+
+def _undrawable(budget: Budget) -> Finding:
+    return conclude(
+        Verdict.PROVED,
+        "arithmetic",
+        proof=[ProofStep("2 + 2 = 4", True, "difference is 0")],
+        table=Table({"x": [1.0]}),
+        plot=Plot("x", (Series("nowhere", "missing column"),), "x", "y", "a caption"),
+    )
+
+
+def undrawable() -> tuple[Claim, ...]:
+    return (make("fake-undrawable", Verdict.PROVED, _undrawable),)
+
+
+def _warns(budget: Budget) -> Finding:
+    import warnings
+
+    for _ in range(3):
+        warnings.warn("a doubtful number", RuntimeWarning, stacklevel=1)
+    return _proved(budget)
+
+
+def warning() -> tuple[Claim, ...]:
+    return (make("fake-warns", Verdict.PROVED, _warns),)
+
+
+def threads() -> tuple[Claim, ...]:
+    return (make("fake-threads", Verdict.PROVED, _threads),)
+
+
+def _threads(budget: Budget) -> Finding:
+    from threadpoolctl import threadpool_info
+
+    counts = [pool["num_threads"] for pool in threadpool_info()]
+    return conclude(
+        Verdict.PROVED, "threads", comparisons=[Comparison("threads", 1.0, float(max(counts)))]
+    )

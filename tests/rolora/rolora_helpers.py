@@ -1,0 +1,34 @@
+"""Runs the command line inside the test process."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from rolora import cli
+
+
+def run(capsys: Any, *arguments: str) -> tuple[int, str, str]:
+    """Exit status, standard output and standard error of one command."""
+    capsys.readouterr()
+    try:
+        cli.main([str(argument) for argument in arguments])
+        code = 0
+    except SystemExit as stop:
+        code = int(stop.code or 0)
+    out, err = capsys.readouterr()
+    return code, out, err
+
+
+def strict_json(text: str) -> Any:
+    """Standard JSON only: NaN and Infinity literals are refused."""
+
+    def refuse(constant: str) -> None:
+        raise AssertionError(f"{constant} is not JSON")
+
+    return json.loads(text, parse_constant=refuse)
+
+
+def files(folder: Any) -> set[str]:
+    """Every file under a folder, hidden ones included."""
+    return {str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file()}

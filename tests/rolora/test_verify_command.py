@@ -1,0 +1,393 @@
+from __future__ import annotations
+
+import errno
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+from rolora_helpers import files, run, strict_json
+
+from rolora import output_folder, registry
+
+HERE = Path(__file__).parent
+
+
+@pytest.fixture
+def provide(monkeypatch):
+    def set_providers(*providers: str) -> None:
+        monkeypatch.setattr(registry, "PROVIDERS", providers)
+
+    return set_providers
+
+
+def without_times(report):
+    """The report without what may differ between two runs of the same thing."""
+    for claim in report["claims"]:
+        for part in ("finding", "negative_control"):
+            (claim[part] or {}).pop("seconds", None)
+    report.pop("seconds")
+    return report
+
+
+def test_everything_as_expected_is_success(provide, capsys, tmp_path):
+    provide("fake_claims:good")
+    code, out, err = run(capsys, "verify", "--out", tmp_path / "a" / "b")
+    assert code == 0
+    assert err.startswith("Report: ")
+    assert "Of 5 claims, 1 proved, 1 consistent with simulation" in out
+    for claim_id in ("fake-proved", "fake-mean", "fake-grid", "fake-missing", "fake-false"):
+        assert claim_id in out
+    assert "put MNIST into DIR" in out
+    assert files(tmp_path / "a" / "b") == {
+        "report.json",
+        "report.md",
+        "report.html",
+        "figures/fake-mean.svg",
+        "figures/fake-grid.svg",
+        "data/fake-mean.csv",
+        "data/fake-grid.csv",
+        "data/fake-false.csv",
+    }
+
+
+def test_json_has_the_same_verdicts_and_numbers_for_any_number_of_jobs(provide, capsys, tmp_path):
+    provide("fake_claims:good", "theory.registry:claims")
+    only = [w for c in ("fake-mean", "fake-grid", "population-map") for w in ("--only", c)]
+    reports = []
+    for jobs in (1, 2):
+        code, out, err = run(
+            capsys, "verify", "--json", "--jobs", jobs, *only, "--out", tmp_path / str(jobs)
+        )
+        assert (code, err) == (0, "")
+        report = strict_json(out)
+        assert report == strict_json((tmp_path / str(jobs) / "report.json").read_text())
+        reports.append(without_times(report))
+    assert reports[0] == reports[1]
+    assert [c["id"] for c in reports[0]["claims"]] == ["fake-mean", "fake-grid", "population-map"]
+    for name in ("data/fake-mean.csv", "data/population-map.csv", "figures/population-map.svg"):
+        assert (tmp_path / "1" / name).read_bytes() == (tmp_path / "2" / name).read_bytes()
+
+
+def test_another_seed_gives_other_numbers_and_the_same_seed_the_same(provide, capsys, tmp_path):
+    provide("fake_claims:good")
+    measured = []
+    for seed in (1, 1, 2):
+        _, out, _ = run(capsys, "verify", "--json", "--seed", seed, "--out", tmp_path)
+        measured.append(strict_json(out)["claims"][1]["finding"]["comparisons"][0]["measured"])
+    assert measured[0] == measured[1] != measured[2]
+
+
+def test_non_finite_numbers_are_words_in_json(provide, capsys, tmp_path):
+    provide("fake_claims:good")
+    _, out, _ = run(capsys, "verify", "--json", "--only", "fake-false", "--out", tmp_path)
+    comparison = strict_json(out)["claims"][0]["finding"]["comparisons"][0]
+    assert comparison["measured"] == "nan"
+    assert comparison["holds"] is False
+
+
+@pytest.mark.parametrize(
+    ("provider", "said"),
+    [
+        ("fake_claims:surprising", "Not the expected verdict: fake-surprise."),
+        (
+            "fake_claims:toothless",
+            "Negative controls that did not fail as they must: fake-toothless",
+        ),
+        ("fake_claims:undrawable", "Stopped by an error: fake-undrawable."),
+    ],
+)
+def test_a_surprise_or_a_toothless_check_fails_the_run(provide, capsys, tmp_path, provider, said):
+    provide(provider)
+    code, out, _ = run(capsys, "verify", "--out", tmp_path)
+    assert code == 1
+    assert said in out
+    assert said.split(":")[0] in (tmp_path / "report.html").read_text()
+
+
+def test_a_check_that_raises_is_a_row_and_the_others_still_run(provide, capsys, tmp_path):
+    provide("fake_claims:raising")
+    code, out, _ = run(capsys, "verify", "--out", tmp_path)
+    report = strict_json((tmp_path / "report.json").read_text())
+    assert code == 1
+    assert [c["verdict"] for c in report["claims"]] == ["ERROR", "ERROR", "PROVED"]
+    assert report["claims"][0]["error"].startswith("the check raised ZeroDivisionError")
+    assert report["claims"][1]["error"].startswith("the negative control raised")
+    assert "fake-raises: the check raised" in out
+    html = (tmp_path / "report.html").read_text()
+    assert "zero &lt;b&gt;" in html
+    assert "<b>\n" not in html
+
+
+def test_one_thread_in_every_mode(provide, capsys, tmp_path):
+    provide("fake_claims:threads", "fake_claims:good")
+    for jobs in (1, 2):
+        code, *_ = run(capsys, "verify", "--only", "fake-threads", "--only", "fake-proved",
+                       "--jobs", jobs, "--out", tmp_path)  # fmt: skip
+        assert code == 0
+
+
+def test_warnings_of_a_check_are_reported_once_each(provide, capsys, tmp_path):
+    provide("fake_claims:warning")
+    code, _, err = run(capsys, "verify", "--out", tmp_path)
+    report = strict_json((tmp_path / "report.json").read_text())
+    assert code == 0
+    assert report["claims"][0]["warnings"] == ["RuntimeWarning: a doubtful number"]
+    assert "doubtful" not in err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--only", "fake-prove"], "did you mean 'fake-proved'?"),
+        (["--profile", "quik"], "did you mean 'quick'?"),
+        (["--jobs", "0"], "--jobs"),
+        (["--jobs", "two"], "--jobs"),
+        (["--seed", "-1"], "--seed"),
+        (["--seed", "nan"], "--seed"),
+        (["--data-dir", "/nowhere/at/all"], "--data-dir must be an existing folder"),
+        (["--results-dir", "/nowhere/at/all"], "--results-dir must be an existing folder"),
+        (["--sed", "1"], "--seed"),
+    ],
+)
+def test_bad_usage_is_refused_before_anything_is_written(
+    provide, capsys, tmp_path, arguments, said
+):
+    provide("fake_claims:good")
+    code, out, err = run(capsys, "verify", "--out", tmp_path / "report", *arguments)
+    assert code == 2
+    assert out == ""
+    assert said in err
+    assert "Traceback" not in err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_debug_shows_the_traceback(provide, capsys, tmp_path):
+    provide("fake_claims:good")
+    code, _, err = run(capsys, "verify", "--only", "fake-prove", "--debug", "--out", tmp_path)
+    assert code == 2
+    assert "Traceback" in err
+
+
+def test_one_id_from_two_providers_is_refused(provide, capsys, tmp_path):
+    provide("fake_claims:good", "fake_claims:twice")
+    code, _, err = run(capsys, "verify", "--out", tmp_path / "x")
+    assert code == 2
+    assert "claim ids must be unique, got 'fake-proved'" in err
+
+
+def test_a_folder_below_a_file_is_refused_before_the_work(provide, capsys, tmp_path):
+    provide("fake_claims:interrupting")  # would stop the run with 130 if a check were started
+    (tmp_path / "file").write_text("mine")
+    code, _, err = run(capsys, "verify", "--out", tmp_path / "file" / "report")
+    assert code == 2
+    assert err.startswith(f"Error: cannot write {tmp_path}/file/report: ")
+    assert err.count("\n") == 1
+    assert files(tmp_path) == {"file"}
+
+
+def test_a_folder_without_permission_is_refused(provide, capsys, tmp_path, monkeypatch):
+    provide("fake_claims:interrupting")
+
+    def refuse(*_, **__):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+    monkeypatch.setattr(output_folder.tempfile, "mkdtemp", refuse)
+    code, _, err = run(capsys, "verify", "--out", tmp_path / "report")
+    assert code == 2
+    assert "Permission denied" in err
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("full_at", ["probe", "report.html", "report.json"])
+def test_a_full_disk_leaves_nothing_behind(provide, capsys, tmp_path, monkeypatch, full_at):
+    provide("fake_claims:good")
+    write = Path.write_bytes
+
+    def fill(path: Path, content: bytes) -> int:
+        if path.name == full_at:
+            write(path, content[:10])
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return write(path, content)
+
+    monkeypatch.setattr(Path, "write_bytes", fill)
+    code, out, err = run(capsys, "verify", "--out", tmp_path / "report")
+    assert code == 2
+    assert out == ""
+    assert "No space left on device" in err
+    assert err.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_disk_full_while_renaming_leaves_the_old_report_or_nothing(
+    provide, capsys, tmp_path, monkeypatch
+):
+    provide("fake_claims:good")
+    replace = os.replace
+
+    def fill(source, target):
+        if str(target).endswith("report.html"):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        replace(source, target)
+
+    monkeypatch.setattr(output_folder.os, "replace", fill)
+    code, _, err = run(capsys, "verify", "--out", tmp_path / "report")
+    assert code == 2
+    assert "No space left on device" in err
+    assert list(tmp_path.iterdir()) == []
+
+
+SCRIPT = """
+import sys
+sys.path.insert(0, {here!r})
+from rolora import cli, registry
+registry.PROVIDERS = ({provider!r},)
+{before}
+cli.main({arguments!r})
+"""
+
+
+def start(provider: str, arguments: list[str], before: str = "") -> subprocess.Popen:
+    script = SCRIPT.format(here=str(HERE), provider=provider, arguments=arguments, before=before)
+    return subprocess.Popen(
+        [sys.executable, "-c", script],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def test_a_disk_that_takes_no_large_file_is_noticed_before_the_work(tmp_path):
+    limit = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 19, 1 << 19))"
+    process = start("fake_claims:interrupting", ["verify", "--out", str(tmp_path / "r")], limit)
+    _, err = process.communicate(timeout=120)
+    assert process.returncode == 2
+    assert "cannot write" in err
+    assert "Traceback" not in err
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("jobs", ["1", "2"])
+def test_ctrl_c_says_what_was_finished_and_writes_nothing(tmp_path, jobs):
+    data = tmp_path / "data"
+    data.mkdir()
+    arguments = ["verify", "--jobs", jobs, "--out", str(tmp_path / "r"), "--data-dir", str(data)]
+    process = start("fake_claims:slow", arguments)
+    deadline = time.monotonic() + 100
+    while not (data / "started").exists():
+        assert time.monotonic() < deadline
+        assert process.poll() is None
+        time.sleep(0.05)
+    time.sleep(0.3)
+    os.killpg(process.pid, signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "Interrupted after 1 of 3 claims (fake-proved); nothing was written." in err
+    assert "Traceback" not in out + err
+    assert {p.name for p in tmp_path.iterdir()} == {"data"}
+
+
+def test_a_killed_worker_is_one_sentence(provide, capsys, tmp_path):
+    provide("fake_claims:dying")
+    code, _, err = run(capsys, "verify", "--jobs", 2, "--out", tmp_path / "r")
+    assert code == 2
+    assert "a worker process was killed" in err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_second_run_replaces_its_own_files_and_leaves_others_alone(provide, capsys, tmp_path):
+    provide("fake_claims:good")
+    run(capsys, "verify", "--out", tmp_path)
+    (tmp_path / "figures" / "mine.svg").write_text("mine")
+    (tmp_path / "notes.txt").write_text("mine")
+    code, *_ = run(capsys, "verify", "--only", "fake-grid", "--out", tmp_path)
+    assert code == 0
+    assert files(tmp_path) == {
+        "report.json", "report.md", "report.html", "notes.txt",
+        "figures/fake-grid.svg", "figures/mine.svg", "data/fake-grid.csv",
+    }  # fmt: skip
+
+
+class Page(HTMLParser):
+    """Checks that tags nest, and collects identifiers and links."""
+
+    VOID = frozenset({"meta", "link", "br", "img", "input", "hr"})
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stack: list[str] = []
+        self.ids: list[str] = []
+        self.links: list[str] = []
+        self.tags: list[str] = []
+
+    def handle_starttag(self, tag, attributes):
+        self.tags.append(tag)
+        for name, value in attributes:
+            if name == "id":
+                self.ids.append(value)
+            if name in ("href", "src", "xlink:href", "action", "data"):
+                self.links.append(value)
+        if tag not in self.VOID:
+            self.stack.append(tag)
+
+    def handle_startendtag(self, tag, attributes):
+        self.handle_starttag(tag, attributes)
+        if tag not in self.VOID:
+            self.stack.pop()
+
+    def handle_endtag(self, tag):
+        assert self.stack, f"</{tag}> closes nothing"
+        assert self.stack.pop() == tag
+
+
+def test_the_page_is_whole_and_needs_nothing_from_elsewhere(provide, capsys, tmp_path):
+    provide("fake_claims:good", "fake_claims:surprising", "theory.registry:claims")
+    run(capsys, "verify", "--out", tmp_path, *_only("fake-proved", "fake-mean", "fake-grid",
+        "fake-missing", "fake-false", "fake-surprise", "fake-fine", "population-map"))  # fmt: skip
+    html = (tmp_path / "report.html").read_text(encoding="utf-8")
+    page = Page()
+    page.feed(html)
+    page.close()
+    assert page.stack == []
+    assert len(page.ids) == len(set(page.ids))
+    within = [link for link in page.links if not link.startswith("data:image/png;base64,")]
+    assert all(link.startswith("#") for link in within)
+    assert {link[1:] for link in within} <= set(page.ids)
+    assert not re.search(r"https?://|@import|url\((?!#)", html)
+    assert not {"script", "link", "img", "iframe"} & set(page.tags)
+    for claim_id in ("fake-mean", "population-map"):
+        assert claim_id in page.ids
+    assert "Of 8 claims, 3 proved" in html.split("</header>")[0]
+    assert str(tmp_path) not in html
+    assert str(HERE.parents[1]) not in html
+
+
+def _only(*ids: str) -> list[str]:
+    return [word for claim_id in ids for word in ("--only", claim_id)]
+
+
+def test_markdown_has_a_row_and_a_section_per_claim(provide, capsys, tmp_path):
+    provide("fake_claims:good")
+    run(capsys, "verify", "--out", tmp_path)
+    text = (tmp_path / "report.md").read_text(encoding="utf-8")
+    assert len(re.findall(r"^\| \[fake-", text, re.MULTILINE)) == 5
+    assert len(re.findall(r"^## fake-", text, re.MULTILINE)) == 5
+    assert "](figures/fake-mean.svg)" in text
+    assert "the mean is exactly 1" in text
+
+
+def test_no_machine_paths_in_any_form_of_the_report(provide, capsys, tmp_path):
+    provide("fake_claims:good")
+    (tmp_path / "sets").mkdir()
+    run(capsys, "verify", "--out", tmp_path / "r", "--data-dir", tmp_path / "sets")
+    for name in ("report.json", "report.md", "report.html"):
+        text = (tmp_path / "r" / name).read_text(encoding="utf-8")
+        assert "--data-dir sets" in text
+        assert str(tmp_path) not in text
+        assert str(Path.home()) + "/" not in text
