@@ -15,6 +15,9 @@ class Run:
         angle: angle distance δ = ||(I − A*A*ᵀ)A||₂ (spectral norm; rank 1: |sin θ|).
         excess: excess risk over the best shared model, ||A B − A* B̄*||_F² with the B of that round
             (column 0: with the B the method starts from).
+        recovery: ||A_{t−1} B_t − A* B̄*||_F: the product of round t's B with the A that round started
+            from, which Algorithm 2 fits it to. This is what the recovery theorem bounds at
+            T = t − 1; NaN in column 0.
         loss: expected global loss mean_i ||A B − A* B_i*||_F² + σ² p.
         aggregation_error: ||A B − mean_i A_i B_i||_F of the round's (last) server step; NaN in column 0.
         method, simulator: names.
@@ -23,6 +26,7 @@ class Run:
 
     angle: np.ndarray
     excess: np.ndarray
+    recovery: np.ndarray
     loss: np.ndarray
     aggregation_error: np.ndarray
     method: str

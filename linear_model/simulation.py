@@ -96,7 +96,7 @@ def simulate(
     block = min(block_size(way, problem), trials)
     _require_memory(way, problem, block, trials, rounds, memory_bytes)
 
-    traces = Traces(*(np.empty((trials, rounds + 1)) for _ in range(4)))
+    traces = Traces(*(np.empty((trials, rounds + 1)) for _ in range(5)))
     done = 0
 
     def tick(count: int) -> None:
@@ -112,6 +112,7 @@ def simulate(
         views = Traces(
             traces.angle[rows],
             traces.excess[rows],
+            traces.recovery[rows],
             traces.loss[rows],
             traces.aggregation_error[rows],
         )
@@ -119,6 +120,7 @@ def simulate(
     return Run(
         angle=traces.angle,
         excess=traces.excess,
+        recovery=traces.recovery,
         loss=traces.loss,
         aggregation_error=traces.aggregation_error,
         method=chosen.name,
@@ -133,7 +135,7 @@ def _require_memory(
     if cap is not None and (isinstance(cap, bool) or cap < 1):
         raise ValueError(f"memory_bytes must be a positive number of bytes, got {cap!r}")
     available = int(psutil.virtual_memory().available * MEMORY_SHARE) if cap is None else int(cap)
-    result = 4 * 8 * trials * (rounds + 1)
+    result = 5 * 8 * trials * (rounds + 1)
     working = 3 * 8 * block * way.trial_doubles(problem)
     if result + working <= available:
         return

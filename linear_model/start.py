@@ -83,7 +83,7 @@ def reduced_frames(
         inside = truth.T @ given
         aside = given - truth @ inside
         aside -= truth @ (truth.T @ aside)
-        rest = np.linalg.qr(aside, mode="r")[..., :outside, :]
+        rest = np.asarray(np.linalg.qr(aside, mode="r"))[..., :outside, :]
         frame = np.concatenate([inside, rest], axis=-2)
         return np.broadcast_to(frame, (count, r + outside, r))
     if isinstance(start, float):

@@ -9,10 +9,10 @@ from typing import Protocol
 
 import numpy as np
 
-from linear_model.clients import ClientBatch
+from linear_model.clients import ClientBatch, transpose
 from linear_model.methods.base import LinearMethod, State
 from linear_model.problem import Batches, Data, Problem
-from linear_model.start import Start, frames
+from linear_model.start import Start, frames, reduced_frames
 from theory.angle import angle_distance
 from theory.seeds import generator
 
@@ -59,6 +59,7 @@ class Traces:
 
     angle: np.ndarray
     excess: np.ndarray
+    recovery: np.ndarray
     loss: np.ndarray
     aggregation_error: np.ndarray
 
@@ -174,8 +175,6 @@ def run_vectors(
         problem = job.problem
         A = frames(problem, job.start, job.rng("start"), job.first, job.count)
     else:
-        from linear_model.start import reduced_frames
-
         A = reduced_frames(job.problem, job.start, job.rng("start"), job.first, job.count)
     first_B = job.method.first_B(problem)
     B = np.broadcast_to(first_B, (job.count, *first_B.shape))
@@ -197,21 +196,30 @@ class Recorder:
     def __init__(self, problem: Problem, traces: Traces, *, orthonormal: bool) -> None:
         self._problem, self._traces, self._orthonormal = problem, traces, orthonormal
         self._floor = loss_floor(problem)
+        self._before: tuple[np.ndarray, np.ndarray] | None = None
 
     def __call__(self, number: int, state: State) -> None:
         """Record the state after round `number`."""
         truth = self._problem.A_star
         assert truth is not None
+        traces = self._traces
         inside = truth.T @ state.A
         outside = state.A - truth @ inside
-        traces = self._traces
-        excess = np.square(inside @ state.B - self._problem.mean_B).sum(axis=(-2, -1))
-        product = (np.swapaxes(outside, -1, -2) @ outside) @ state.B
-        excess = excess + (state.B * product).sum(axis=(-2, -1))
+        parts = inside, transpose(outside) @ outside
+        excess = self._excess(parts, state.B)
         traces.angle[:, number] = angle_distance(state.A, truth, orthonormal=self._orthonormal)
         traces.excess[:, number] = excess
         traces.loss[:, number] = excess + self._floor
         traces.aggregation_error[:, number] = state.aggregation_error
+        before = self._before
+        traces.recovery[:, number] = np.sqrt(self._excess(before, state.B)) if before else np.nan
+        self._before = parts
+
+    def _excess(self, parts: tuple[np.ndarray, np.ndarray], B: np.ndarray) -> np.ndarray:
+        """`||A B − A* B̄*||²` from `A*ᵀA` and the Gram matrix of the part of A outside A*."""
+        inside, outside = parts
+        within = np.square(inside @ B - self._problem.mean_B).sum(axis=(-2, -1))
+        return within + np.maximum((B * (outside @ B)).sum(axis=(-2, -1)), 0.0)
 
 
 def loss_floor(problem: Problem) -> float:

@@ -45,27 +45,29 @@ class ChainSimulator:
         problem, method = job.problem, job.method
         size = float(np.square(problem.mean_B).sum())
         kappa = 2.0 * job.eta * size
-        floor = loss_floor(problem)
         rng = job.rng(f"{TAG} samples")
         c, s = angles(problem, job.start, job.rng("start"), job.first, job.count)
-        excess = np.full(job.count, size)  # B = 0 before the first round
-        error = np.full(job.count, np.nan)
-        for number in range(job.rounds + 1):
-            if number:
-                if isinstance(method, FFALeastSquares):
-                    rho = _slope_of_frozen(rng, problem, job.count, pooled=method.pooled)
-                    excess = size * finite_sample.excess_of_frozen(s, rho)
-                else:
-                    rho, pull = _draws(rng, problem, job.count)
-                    before = c, s
-                    c, s = finite_sample.next_angle(c, s, kappa, rho, pull)
-                    excess = size * finite_sample.excess_of_round(*before, c, s, rho)
-                error = np.zeros(job.count)  # both averages share the other factor
-                tick(job.count)
+        traces.angle[:, 0] = s
+        traces.excess[:, 0] = size  # B = 0 before the first round
+        traces.recovery[:, 0] = traces.aggregation_error[:, 0] = np.nan
+        # Both averages of these methods are of one factor while the other is shared: exact.
+        traces.aggregation_error[:, 1:] = 0.0
+        for number in range(1, job.rounds + 1):
+            if isinstance(method, FFALeastSquares):
+                rho = _slope_of_frozen(rng, problem, job.count, pooled=method.pooled)
+                fitted = excess = finite_sample.excess_of_fit(s, rho)
+            else:
+                rho, pull = _draws(rng, problem, job.count)
+                fitted = finite_sample.excess_of_fit(s, rho)
+                c_next, s_next = finite_sample.next_angle(c, s, kappa, rho, pull)
+                drop = finite_sample.cosine_drop(c, s, c_next, s_next)
+                excess = finite_sample.excess_of_round(drop, s, s_next, rho)
+                c, s = c_next, s_next
             traces.angle[:, number] = s
-            traces.excess[:, number] = excess
-            traces.loss[:, number] = excess + floor
-            traces.aggregation_error[:, number] = error
+            traces.excess[:, number] = size * excess
+            traces.recovery[:, number] = np.sqrt(size * fitted)
+            tick(job.count)
+        traces.loss[:] = traces.excess + loss_floor(problem)
 
 
 def _chi2(rng: np.random.Generator, freedom: int, shape: int | tuple[int, ...]) -> np.ndarray:
@@ -77,11 +79,18 @@ def _slope_of_frozen(
     rng: np.random.Generator, problem: Problem, trials: int, *, pooled: bool
 ) -> np.ndarray:
     """ρ̄ of per-client least squares, or ρ of one least-squares problem over all samples."""
-    clients, samples = (
-        (1, problem.active * problem.samples) if pooled else (problem.active, problem.samples)
-    )
-    shape = (trials, clients)
-    return (rng.standard_normal(shape) / np.sqrt(_chi2(rng, samples, shape))).mean(axis=1)
+    if pooled:
+        return rng.standard_normal(trials) / np.sqrt(
+            _chi2(rng, problem.active * problem.samples, trials)
+        )
+    lengths = _chi2(rng, problem.samples, (trials, problem.active))
+    return _mean_slope(rng, lengths)
+
+
+def _mean_slope(rng: np.random.Generator, lengths: np.ndarray) -> np.ndarray:
+    """ρ̄ = mean_i z_i/|g_i| given |g_i|²: a single normal, for a sum of normals is normal."""
+    scale = np.sqrt(np.reciprocal(lengths).sum(axis=1)) / lengths.shape[1]
+    return scale * rng.standard_normal(lengths.shape[0])
 
 
 def _draws(
@@ -90,18 +99,18 @@ def _draws(
     """ρ̄ and `Ḡ(ρ̄ a − u)` of one round, each (trials,)."""
     shape = (trials, problem.active)
     pooled = problem.active * problem.samples
-    normal = rng.standard_normal(shape)
     gg = _chi2(rng, problem.samples, shape)
-    length = np.sqrt(gg)
-    rho = (normal / length).mean(axis=1)
-    if problem.batches is Batches.SEPARATE:
-        gamma = _chi2(rng, pooled, trials) / pooled
-        leak = np.sqrt(gamma / pooled)
-        along = leak * rng.standard_normal(trials)
-        across = leak * np.sqrt(_chi2(rng, problem.d - 2, trials))
-        return rho, finite_sample.pull_of_new_batch(rho, gamma, along, across)
-    gh = normal * length
-    hh = np.square(normal).sum(axis=1) + _chi2(rng, problem.active * (problem.samples - 1), trials)
     across = np.sqrt(_chi2(rng, problem.d - 2, trials) / pooled)
-    sums = (gg.sum(axis=1) / pooled, gh.sum(axis=1) / pooled, hh / pooled)
+    if problem.batches is Batches.SEPARATE:
+        rho = _mean_slope(rng, gg)
+        gamma = _chi2(rng, pooled, trials) / pooled
+        leak = np.sqrt(gamma)
+        along = leak * rng.standard_normal(trials) / np.sqrt(pooled)
+        return rho, finite_sample.pull_of_new_batch(rho, gamma, along, leak * across)
+    length, normal = np.sqrt(gg), rng.standard_normal(shape)
+    rho = (normal / length).mean(axis=1)
+    gh = (normal * length).sum(axis=1)
+    rest = _chi2(rng, problem.active * (problem.samples - 1), trials)
+    hh = np.square(normal).sum(axis=1) + rest
+    sums = (gg.sum(axis=1) / pooled, gh / pooled, hh / pooled)
     return rho, finite_sample.pull_of_same_batch(rho, *sums, across)

@@ -84,10 +84,12 @@ def bartlett_root(
     """
     rows = min(samples, d)
     root = np.zeros((*shape, rows, d))
-    above, diagonal = np.triu_indices(rows, 1, d), np.arange(rows)
-    root[..., above[0], above[1]] = rng.standard_normal((*shape, above[0].size))
+    flat = root.reshape(*shape, rows * d)
+    diagonal = np.arange(rows)
     freedom = 0.5 * (samples - diagonal)
-    root[..., diagonal, diagonal] = np.sqrt(2.0 * rng.standard_gamma(freedom, (*shape, rows)))
+    flat[..., diagonal * (d + 1)] = np.sqrt(2.0 * rng.standard_gamma(freedom, (*shape, rows)))
+    above = np.flatnonzero(np.arange(d) > diagonal[:, None])
+    flat[..., above] = rng.standard_normal((*shape, above.size))
     return root
 
 
