@@ -34,7 +34,7 @@ class Configuration:
         batch_size: images a step.
         optimiser, momentum, optimiser_state: see `optimisers.Optimiser`.
         learning_rate: finite and positive.
-        variant, rank, hidden, scale, head, start_of_B, base_classes: see `network.NetworkSpec`.
+        variant, rank, hidden, scale, head, b_start, base_classes: see `network.NetworkSpec`.
         dtype: `float32` or `float64`.
         device: a torch device, `cpu` or `cuda`.
         seed: root of every random stream: split, start, batches, participants.
@@ -70,7 +70,7 @@ class Configuration:
     hidden: int = 200
     scale: float = 1.0
     head: str = "fixed"
-    start_of_B: str = "gaussian"
+    b_start: str = "gaussian"
     base_classes: int = 5
     dtype: str = "float32"
     device: str = "cpu"
@@ -131,7 +131,7 @@ class Configuration:
             self.hidden,
             self.scale,
             self.head,
-            self.start_of_B,
+            self.b_start,
             self.base_classes,
         )
 

@@ -67,7 +67,11 @@ def find_folder(data_dir: Path | None = None) -> Path | None:
 def missing_message(data_dir: Path | None = None) -> str:
     """One sentence that says what is missing and where to put it."""
     given = data_dir if data_dir is not None else os.environ.get(DATA_DIR_VARIABLE)
-    where = f"{Path(given) / 'mnist'}" if given else f"a folder named by --data-dir or {DATA_DIR_VARIABLE}"
+    where = (
+        f"{Path(given) / 'mnist'}"
+        if given
+        else f"a folder named by --data-dir or {DATA_DIR_VARIABLE}"
+    )
     names = ", ".join(f"{name}[.gz]" for name in FILES.values())
     return f"the MNIST files were not found: put {names} into {where}, or give --download"
 

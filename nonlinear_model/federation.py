@@ -15,6 +15,7 @@ from nonlinear_model import sampling, schedules, stacked, subspace, tracking
 from nonlinear_model.configuration import Configuration
 from nonlinear_model.dataset import Dataset
 from nonlinear_model.network import draw_start, gradients
+from nonlinear_model.optimisers import State
 from nonlinear_model.splits import label_counts
 from nonlinear_model.stacked import Examples, Returned, Server, Work
 from theory.seeds import generator
@@ -106,7 +107,7 @@ class Federation:
         self._label_shares = counts / self._sizes[:, :, None]
         self._probe = self._draw_probe(device)
         self.diverged = np.zeros(len(self.replicas), dtype=bool)
-        self._states: dict[str, stacked.State] = {}
+        self._states: dict[str, State] = {}
         self._bases: list[Tensor] = []
         self._up = np.zeros(len(self.replicas), dtype=np.int64)
         self._down = np.zeros(len(self.replicas), dtype=np.int64)
@@ -144,7 +145,7 @@ class Federation:
         if "head" in train:
             head = self._mean(returned.stacks["head"], weights)
         self._count_traffic(people, train, t)
-        self.server = Server(adapter.A, adapter.B, head)
+        self.server = Server(adapter.A.contiguous(), adapter.B.contiguous(), head.contiguous())
         self.round = t
         if t % self.config.evaluate_every and t != self.config.rounds:
             return []
@@ -214,9 +215,7 @@ class Federation:
         rows = torch.from_numpy(batches).to(self._rates.device)
         return Work(rows, steps, train, self._rates, config.scale)
 
-    def _states_of(
-        self, people: np.ndarray, train: frozenset[str]
-    ) -> dict[str, stacked.State] | None:
+    def _states_of(self, people: np.ndarray, train: frozenset[str]) -> dict[str, State] | None:
         if self.optimiser.state == "reset":
             return None
         held = self.server.tensors()
@@ -365,15 +364,13 @@ class Federation:
         present = [g for g in (found.A, found.B, found.head) if g is not None]
         if all(not bool(torch.any(gradient)) for gradient in present):
             raise ValueError(
-                "the start cannot move: every gradient is zero there; choose another start_of_B"
+                "the start cannot move: every gradient is zero there; choose another b_start"
             )
 
     def _record(
         self, train_loss: np.ndarray | None, error: np.ndarray | None, trained: str
     ) -> list[tracking.Row]:
-        evaluation = tracking.evaluate(
-            self.server, self._test, self.config.scale, self._classes
-        )
+        evaluation = tracking.evaluate(self.server, self._test, self.config.scale, self._classes)
         spread = tracking.client_accuracies(evaluation, self._label_shares)
         norms: tuple[np.ndarray, np.ndarray] | None = None
         if self._probe is not None:
@@ -383,8 +380,13 @@ class Federation:
             norms = tracking.block_gradient_norms(
                 self.server, self._train, self._probe, everybody, self.config.scale
             )
-        base = subspace.basis(self.server.A)
-        step = subspace.sine(self._bases[-1], base).cpu().numpy() if self._bases else None
+        step: np.ndarray | None = None
+        base = self._bases[-1] if self._bases else subspace.basis(self.server.A)
+        if self._bases and self._changed["A"] > self.rows[-1]["round"]:
+            moved = subspace.basis(self.server.A)
+            step, base = subspace.sine(base, moved).cpu().numpy(), moved
+        elif self._bases:  # a frozen A has moved by exactly nothing, not by QR's rounding
+            step = np.zeros(len(self.replicas))
         self._bases.append(base)
         added = []
         for r, replica in enumerate(self.replicas):

@@ -24,7 +24,7 @@ from theory.seeds import generator
 
 VARIANTS = ("plain", "base")
 HEADS = ("fixed", "trained")
-STARTS_OF_B = ("gaussian", "zero")
+B_STARTS = ("gaussian", "zero")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +37,7 @@ class NetworkSpec:
         hidden: width of the hidden layer.
         scale: s, finite and positive.
         head: W_out `fixed` at its start, or `trained` by the clients and averaged.
-        start_of_B: `gaussian`, N(0, 1/r) entries, or `zero`. The same draw for all methods.
+        b_start: `gaussian`, N(0, 1/r) entries, or `zero`. The same draw for all methods.
         base_classes: for `base`: how many classes, counted from label 0, the base was pretrained on.
 
     Raises:
@@ -50,14 +50,14 @@ class NetworkSpec:
     hidden: int = 200
     scale: float = 1.0
     head: str = "fixed"
-    start_of_B: str = "gaussian"
+    b_start: str = "gaussian"
     base_classes: int = 5
 
     def __post_init__(self) -> None:
         for name, value, allowed in (
             ("variant", self.variant, VARIANTS),
             ("head", self.head, HEADS),
-            ("start_of_B", self.start_of_B, STARTS_OF_B),
+            ("b_start", self.b_start, B_STARTS),
         ):
             if value not in allowed:
                 near = get_close_matches(str(value), allowed, n=1, cutoff=0.0)
@@ -72,9 +72,9 @@ class NetworkSpec:
             raise ValueError(f"scale must be finite and positive, got {self.scale}")
         if self.base_classes < 1:
             raise ValueError(f"base_classes must be at least 1, got {self.base_classes}")
-        if self.variant == "plain" and self.start_of_B == "zero":
+        if self.variant == "plain" and self.b_start == "zero":
             raise ValueError(
-                "start_of_B must not be 'zero' without a base: x·A·0 = 0 and ReLU'(0) = 0 leave every"
+                "b_start must not be 'zero' without a base: x·A·0 = 0 and ReLU'(0) = 0 leave every"
                 " gradient zero for ever, so nothing could train"
             )
 
@@ -106,7 +106,7 @@ def draw_start(spec: NetworkSpec, data: Dataset, seed: int) -> Start:
     A = rng.standard_normal((data.width, spec.rank)) / np.sqrt(data.width)
     B = rng.standard_normal((spec.rank, spec.hidden)) / np.sqrt(spec.rank)
     head = rng.standard_normal((spec.hidden, data.classes)) / np.sqrt(spec.hidden)
-    if spec.start_of_B == "zero":
+    if spec.b_start == "zero":
         B = np.zeros_like(B)
     if spec.variant == "plain":
         return Start(A, B, head)
@@ -203,7 +203,7 @@ def gradients(
         pre = pre + base
     hidden = torch.relu(pre)
     logits = multiply(hidden, head)
-    R, N, b, classes = logits.shape
+    b = logits.shape[2]
     log_p = torch.log_softmax(logits, dim=-1)
     chosen = y.unsqueeze(-1)
     loss = -log_p.gather(-1, chosen).sum(dim=(2, 3)) / b

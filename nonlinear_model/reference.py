@@ -1,4 +1,4 @@
-"""The literal way: one client after the other, autograd, PyTorch's own optimisers. Slow, and the reference."""
+"""The literal way: client after client, autograd, PyTorch's own optimisers. Slow, and the reference."""
 
 from __future__ import annotations
 

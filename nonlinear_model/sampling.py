@@ -26,7 +26,9 @@ def participants(seed: int, round: int, clients: int, count: int | None) -> np.n
     return np.sort(rng.choice(clients, size=count, replace=False))
 
 
-def draw(seed: int, round: int, client: int, part: np.ndarray, steps: int, batch: int) -> np.ndarray:
+def draw(
+    seed: int, round: int, client: int, part: np.ndarray, steps: int, batch: int
+) -> np.ndarray:
     """One client's batches of a round: its examples shuffled, one epoch after the other.
 
     No example comes twice before all have come once; every batch is full, so a client with fewer examples

@@ -100,7 +100,10 @@ def train(
     R, N, K, b = work.batches.shape
     held = server.tensors()
     local = {
-        name: held[name].unsqueeze(1).expand(-1, N, -1, -1).clone(memory_format=torch.contiguous_format)
+        name: held[name]
+        .unsqueeze(1)
+        .expand(-1, N, -1, -1)
+        .clone(memory_format=torch.contiguous_format)
         if name in work.train
         else held[name]
         for name in held
@@ -157,13 +160,19 @@ def _project(A: Tensor, examples: Examples, batches: Tensor) -> Tensor:
         short = (examples.x @ A.permute(1, 0, 2).reshape(d, R * r)).view(n, R, r)
         picks = batches.reshape(R, -1)
         return torch.stack([short[picks[j], j] for j in range(R)]).view(R, N, K, b, r)
-    return torch.stack(
-        [
-            torch.bmm(examples.x.index_select(0, batches[:, :, k].reshape(-1)).view(R, N * b, d), A)
-            for k in range(K)
-        ],
-        dim=1,
-    ).view(R, K, N, b, r).transpose(1, 2)
+    return (
+        torch.stack(
+            [
+                torch.bmm(
+                    examples.x.index_select(0, batches[:, :, k].reshape(-1)).view(R, N * b, d), A
+                )
+                for k in range(K)
+            ],
+            dim=1,
+        )
+        .view(R, K, N, b, r)
+        .transpose(1, 2)
+    )
 
 
 def _step_some(

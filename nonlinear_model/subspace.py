@@ -8,7 +8,8 @@ from torch import Tensor
 
 def basis(A: Tensor) -> Tensor:
     """Orthonormal basis of the columns of A, (…, d, r), by QR in float64."""
-    return torch.linalg.qr(A.double()).Q
+    # QR returns columns first; products of rows-first copies (from a checkpoint, say) round differently.
+    return torch.linalg.qr(A.double()).Q.contiguous()
 
 
 def sine(first: Tensor, second: Tensor) -> Tensor:

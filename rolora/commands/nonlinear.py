@@ -1,8 +1,18 @@
-"""`rolora nonlinear`."""
+"""`rolora nonlinear`: the two-layer network study with label-split clients."""
 
 from __future__ import annotations
 
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
 import typer
+
+from rolora.console import fail, finite, messages, output
+
+if TYPE_CHECKING:
+    from nonlinear_model.configuration import Configuration
+    from nonlinear_model.experiment import Result
 
 app = typer.Typer(
     help="The two-layer network study with label-split clients.",
@@ -10,7 +20,261 @@ app = typer.Typer(
     add_completion=False,
 )
 
+CHECKPOINTS = "checkpoint"
+
 
 @app.callback()
 def group() -> None:
     """The two-layer network study with label-split clients."""
+
+
+@app.command("run")
+def run(
+    dataset: Annotated[
+        str, typer.Option(help="mnist (IDX files), or digits (ships with scikit-learn).")
+    ] = "digits",
+    method: Annotated[
+        str,
+        typer.Option(
+            help="fedavg, ffa, rolora, a-heavy, b-heavy, rolora-then-ffa:20 or ffa-then-rolora:20"
+            " (the number is a percentage of the rounds)."
+        ),
+    ] = "rolora",
+    clients: Annotated[int, typer.Option(help="Number of clients N.")] = 5,
+    split: Annotated[str, typer.Option(help="shards (by label), iid or dirichlet.")] = "shards",
+    labels_per_client: Annotated[
+        int | None,
+        typer.Option(help="Labels a client holds (shards); labels ÷ clients if not given."),
+    ] = None,
+    alpha: Annotated[float, typer.Option(help="Concentration α of the Dirichlet split.")] = 0.5,
+    proportions: Annotated[
+        str | None, typer.Option(help="Relative client sizes of the iid split, as 1,2,3.")
+    ] = None,
+    equal_sizes: Annotated[
+        bool, typer.Option("--equal-sizes", help="Cut all clients to the smallest one's images.")
+    ] = False,
+    participants: Annotated[
+        int | None, typer.Option(help="Clients drawn in each round; all if not given.")
+    ] = None,
+    weighting: Annotated[str, typer.Option(help="Clients count by size, or uniform.")] = "size",
+    rounds: Annotated[int, typer.Option(help="Server rounds.")] = 100,
+    local_steps: Annotated[int, typer.Option(help="Local steps K a round.")] = 10,
+    local_epochs: Annotated[
+        int | None, typer.Option(help="Passes over the client's data instead of local steps.")
+    ] = None,
+    batch_size: Annotated[int, typer.Option(help="Images a step.")] = 32,
+    optimiser: Annotated[str, typer.Option(help="sgd, momentum or adam.")] = "sgd",
+    momentum: Annotated[float, typer.Option(help="Heavy-ball factor of momentum.")] = 0.9,
+    optimiser_state: Annotated[
+        str, typer.Option(help="reset in every round, or kept by each client.")
+    ] = "reset",
+    learning_rate: Annotated[float, typer.Option(help="Learning rate of every client.")] = 0.1,
+    variant: Annotated[
+        str, typer.Option(help="plain network, or LoRA on a base pretrained on some labels.")
+    ] = "plain",
+    rank: Annotated[int, typer.Option(help="LoRA rank r.")] = 16,
+    hidden: Annotated[int, typer.Option(help="Width of the hidden layer.")] = 200,
+    scale: Annotated[float, typer.Option(help="Scale s of the adapter.", callback=finite)] = 1.0,
+    head: Annotated[str, typer.Option(help="W_out fixed at its start, or trained.")] = "fixed",
+    b_start: Annotated[
+        str, typer.Option(help="How B starts: gaussian, or zero (with a base only).")
+    ] = "gaussian",
+    base_classes: Annotated[
+        int, typer.Option(help="Labels the base was pretrained on, counted from 0.")
+    ] = 5,
+    dtype: Annotated[str, typer.Option(help="float32 or float64.")] = "float32",
+    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
+    threads: Annotated[
+        int | None,
+        typer.Option(help="CPU threads of each tensor operation; torch's choice.", min=1),
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Root of all randomness.")] = 0,
+    repeats: Annotated[int, typer.Option(help="Repetitions with seeds seed, seed + 1, …")] = 1,
+    evaluate_every: Annotated[int, typer.Option(help="Rounds between two rows of the record.")] = 1,
+    probe: Annotated[
+        int, typer.Option(help="Images per client for gradient norms; 0 leaves them out.")
+    ] = 32,
+    loss_bound: Annotated[float, typer.Option(help="A batch loss above it is divergence.")] = 1e3,
+    checkpoint_every: Annotated[int, typer.Option(help="Rounds between checkpoints.")] = 10,
+    resume: Annotated[
+        bool,
+        typer.Option("--resume", help="Go on from the checkpoint in the output folder."),
+    ] = False,
+    data_dir: Annotated[
+        Path | None,
+        typer.Option(help="Folder with MNIST's IDX files; else the variable ROLORA_DATA_DIR."),
+    ] = None,
+    download: Annotated[
+        bool, typer.Option("--download", help="Fetch missing MNIST files (needs a network).")
+    ] = False,
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Folder for the run.")] = Path(
+        "results/nonlinear"
+    ),
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print the manifest, and nothing else.")
+    ] = False,
+    quiet: Annotated[bool, typer.Option(help="No progress and no table.")] = False,
+) -> None:
+    """Run one method; write run.csv, runs.csv, timings.csv, manifest.json, weights and pictures."""
+    from nonlinear_model.configuration import Configuration
+
+    given = locals()
+    names = Configuration.__dataclass_fields__
+    settings = {name: given[name] for name in names if name in given}
+    settings["proportions"] = _proportions(proportions)
+    config = Configuration.from_dict(settings)
+    if checkpoint_every < 1:
+        raise ValueError(f"checkpoint_every must be at least 1, got {checkpoint_every}")
+    _run(config, out, checkpoint_every, resume, data_dir, download, threads, as_json, quiet)
+
+
+def _run(
+    config: Configuration,
+    out: Path,
+    every: int,
+    resume: bool,
+    data_dir: Path | None,
+    download: bool,
+    threads: int | None,
+    as_json: bool,
+    quiet: bool,
+) -> None:
+    import shutil
+
+    from nonlinear_model import checkpoint, dataset, experiment, splits
+    from rolora.environment import environment
+    from rolora.output_folder import OutputFolder
+    from rolora.run_folder import complete, stage
+    from rolora.serialise import csv_text
+
+    data = dataset.load(config.dataset, data_dir, download=download)
+    if threads is not None:
+        import torch
+
+        torch.set_num_threads(threads)
+    talk = messages(quiet or as_json)
+    folder_of_checkpoints = out / CHECKPOINTS
+    if resume and checkpoint.read(folder_of_checkpoints, config) is None:
+        talk.print("No checkpoint there yet: starting from round 1.")
+    with OutputFolder(out) as folder:
+        if not resume:
+            shutil.rmtree(folder_of_checkpoints, ignore_errors=True)
+        with _Progress(config.rounds, quiet or as_json) as progress:
+            result = experiment.run(
+                config, data, checkpoints=folder_of_checkpoints, every=every, progress=progress
+            )
+        manifest = complete(
+            experiment.manifest(config, result), _command(config, out), environment()
+        )
+        picture = splits.figure(
+            result.federation.label_counts[0], f"{config.split} split, seed {config.seed}"
+        )
+        columns = experiment.summarise(result.rows)
+        more: dict[str, str | bytes] = {
+            "runs.csv": csv_text({n: [row[n] for row in result.rows] for n in result.rows[0]}),
+            "timings.csv": csv_text(
+                {
+                    "round": [number for number, _ in result.seconds],
+                    "seconds": [seconds for _, seconds in result.seconds],
+                }
+            ),
+            "split.svg": _svg(picture),
+            "weights.safetensors": experiment.weights_bytes(result),
+        }
+        text = stage(folder, columns, manifest, more)
+        folder.publish()
+    if result.warning:
+        talk.print(f"Note: {result.warning}.", style="yellow")
+    if as_json:
+        typer.echo(text, nl=False)
+    elif not quiet:
+        _show(config, result, out)
+    if result.diverged is not None:
+        fail(f"{result.diverged}; the record up to there is in {out}/run.csv")
+        raise typer.Exit(1)
+
+
+class _Progress:
+    """A bar on standard error: round, accuracy, rounds per second."""
+
+    def __init__(self, rounds: int, quiet: bool) -> None:
+        from tqdm import tqdm
+
+        self._bar = tqdm(total=rounds, unit="round", disable=True if quiet else None)
+
+    def __call__(self, number: int, rows: list[dict[str, Any]]) -> None:
+        """One round is done."""
+        self._bar.update(number - self._bar.n)
+        if rows:
+            mean = sum(row["test_accuracy"] for row in rows) / len(rows)
+            self._bar.set_postfix_str(f"test accuracy {mean:.3f}", refresh=False)
+
+    def __enter__(self) -> _Progress:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.close()
+
+
+def _proportions(text: str | None) -> tuple[float, ...] | None:
+    if text is None:
+        return None
+    try:
+        return tuple(float(part) for part in text.split(","))
+    except ValueError as error:
+        raise ValueError(f"--proportions must be numbers as in 1,2,3, got {text!r}") from error
+
+
+def _command(config: Configuration, out: Path) -> str:
+    from nonlinear_model.configuration import Configuration
+
+    words = ["rolora", "nonlinear", "run"]
+    defaults = Configuration().as_dict()
+    for name, value in config.as_dict().items():
+        if value == defaults[name] or value is None:
+            continue
+        option = "--" + name.replace("_", "-")
+        if value is True:
+            words.append(option)
+        elif isinstance(value, tuple):
+            words += [option, ",".join(f"{part:g}" for part in value)]
+        else:
+            words += [option, str(value)]
+    return shlex.join([*words, "--out", out.name])
+
+
+def _svg(picture: Any) -> str:
+    import io
+
+    import matplotlib as mpl
+
+    text = io.StringIO()
+    with mpl.rc_context({"svg.hashsalt": "rolora", "svg.fonttype": "path"}):
+        picture.savefig(text, format="svg", metadata={"Date": None})
+    return text.getvalue()
+
+
+def _show(config: Configuration, result: Result, out: Path) -> None:
+    from rich.table import Table
+
+    from nonlinear_model import splits
+
+    console = output()
+    console.print(splits.picture(result.federation.label_counts[0]))
+    table = Table(title=f"{config.method}: {config.clients} clients, {config.dataset}")
+    for heading in ("round", "test accuracy", "test loss", "clients' accuracy", "numbers sent"):
+        table.add_column(heading, justify="right")
+    last = max(row["round"] for row in result.rows)
+    wanted = {round(last * share / 5) for share in range(6)}
+    own = [row for row in result.rows if row["seed"] == config.seed]
+    for row in own:
+        if row["round"] in wanted:
+            table.add_row(
+                str(row["round"]),
+                f"{row['test_accuracy']:.4f}",
+                f"{row['test_loss']:.4f}",
+                f"{row['client_accuracy_min']:.2f}–{row['client_accuracy_max']:.2f}",
+                f"{row['numbers_up'] + row['numbers_down']:,}",
+            )
+    console.print(table)
+    console.print(f"Written to {out}: run.csv, manifest.json, weights.safetensors, split.svg")

@@ -1,0 +1,106 @@
+"""The same learning-rate grid, seeds, partitions and budget for every method, all side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from math import isfinite
+
+import numpy as np
+
+from nonlinear_model.configuration import Configuration
+from nonlinear_model.dataset import Dataset
+
+
+@dataclass(frozen=True, eq=False)
+class Sweep:
+    """Final results of one method over a grid of learning rates and seeds.
+
+    Attributes:
+        config: the run, without its learning rate and seed.
+        rates: learning rates, (L,).
+        seeds: (S,).
+        accuracy: test accuracy at the tracked rounds, (rounds tracked, L, S).
+        rounds: the tracked rounds.
+        diverged: (L, S).
+    """
+
+    config: Configuration
+    rates: tuple[float, ...]
+    seeds: tuple[int, ...]
+    accuracy: np.ndarray
+    rounds: tuple[int, ...]
+    diverged: np.ndarray
+
+    @property
+    def final(self) -> np.ndarray:
+        """Accuracy after the last round, (L, S); of a diverged run, where it stood when it was stopped."""
+        return self.accuracy[-1]
+
+    def best(self) -> int:
+        """Place of the learning rate with the best final accuracy averaged over seeds (the paper's rule)."""
+        return int(np.argmax(self.final.mean(axis=1)))
+
+    def held_out_choice(self) -> np.ndarray:
+        """For each seed the place of the rate that is best on the *other* seeds, (S,).
+
+        So no run is judged by the accuracy it was chosen by.
+        """
+        total = self.final.sum(axis=1, keepdims=True)
+        if len(self.seeds) == 1:
+            return np.zeros(1, dtype=np.int64) + self.best()
+        return np.argmax(total - self.final, axis=0)
+
+    def scores(self) -> np.ndarray:
+        """Final accuracy of each seed at its held-out choice of the learning rate, (S,)."""
+        return np.take_along_axis(self.final, self.held_out_choice()[None], axis=0)[0]
+
+    def curve(self) -> np.ndarray:
+        """Accuracy over the tracked rounds at the best rate, (rounds tracked, S)."""
+        return self.accuracy[:, self.best()]
+
+
+def sweep(
+    config: Configuration,
+    data: Dataset,
+    methods: Sequence[str],
+    rates: Sequence[float],
+    seeds: Sequence[int],
+) -> dict[str, Sweep]:
+    """Every method on the same grid. Diverged runs are kept where they stood, and counted.
+
+    Args:
+        config: what all runs share; its method, learning rate, seed and repeats are not looked at.
+        data: the data set.
+        methods: names for `schedules.named`.
+        rates: learning rates, finite and positive.
+        seeds: at least one; they fix split, start and batches, the same for all methods.
+
+    Raises:
+        ValueError: on an empty or bad grid.
+    """
+    from nonlinear_model.federation import Federation, Replica
+
+    if not rates or not all(isfinite(rate) and rate > 0.0 for rate in rates):
+        raise ValueError(f"rates must be finite, positive and at least one, got {list(rates)}")
+    if not seeds:
+        raise ValueError("seeds must be at least one, got none")
+    replicas = [Replica(int(seed), float(rate)) for rate in rates for seed in seeds]
+    results = {}
+    for method in methods:
+        own = replace(config, method=method, learning_rate=float(rates[0]), probe=0)
+        federation = Federation(own, data, replicas, give_up=True)
+        while federation.round < own.rounds:
+            federation.step()
+        shape = (-1, len(rates), len(seeds))
+        accuracy = np.array([row["test_accuracy"] for row in federation.rows]).reshape(shape)
+        tracked = tuple(row["round"] for row in federation.rows[:: len(replicas)])
+        results[method] = Sweep(
+            own,
+            tuple(float(rate) for rate in rates),
+            tuple(int(seed) for seed in seeds),
+            accuracy,
+            tracked,
+            federation.diverged.reshape(len(rates), len(seeds)),
+        )
+    return results

@@ -1,0 +1,145 @@
+"""How fast a record falls: geometric and power-law fits over a stated window, with block-bootstrap intervals.
+
+Rounds of one run are not independent, so the bootstrap resamples blocks of neighbouring residuals
+(Künsch 1989) instead of single ones.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+MIN_POINTS = 8
+"""Fewest points a rate is fitted to."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fit:
+    """A fitted rate.
+
+    Attributes:
+        model: `geometric`, y ≈ C ρᵗ, or `power`, y ≈ C t^(−p).
+        rate: ρ per round, or the exponent p.
+        interval: percentile block-bootstrap interval of the rate.
+        constant: C.
+        window: first and last round used.
+        residual: root mean square of the residuals in log y: which model fits better.
+        level: of the interval.
+    """
+
+    model: str
+    rate: float
+    interval: tuple[float, float]
+    constant: float
+    window: tuple[float, float]
+    residual: float
+    level: float
+
+
+def geometric(
+    rounds: np.ndarray,
+    values: np.ndarray,
+    *,
+    window: tuple[float, float] | None = None,
+    level: float = 0.95,
+    rng: np.random.Generator | None = None,
+) -> Fit:
+    """Fit `y ≈ C ρᵗ` by least squares in log y. Arguments as for `power_law`."""
+    return _fit("geometric", rounds, values, window, level, rng)
+
+
+def power_law(
+    rounds: np.ndarray,
+    values: np.ndarray,
+    *,
+    window: tuple[float, float] | None = None,
+    level: float = 0.95,
+    rng: np.random.Generator | None = None,
+) -> Fit:
+    """Fit `y ≈ C t^(−p)` by least squares in log y over log t.
+
+    Args:
+        rounds: increasing, positive in the window, shape (n,).
+        values: positive in the window, shape (n,).
+        window: first and last round to use; None for all.
+        level: of the interval, strictly between 0 and 1.
+        rng: source of the bootstrap; None for a fixed one.
+
+    Raises:
+        ValueError: with fewer than `MIN_POINTS` points in the window, or a value there that has no logarithm.
+    """
+    return _fit("power", rounds, values, window, level, rng)
+
+
+def best(
+    rounds: np.ndarray, values: np.ndarray, *, window: tuple[float, float] | None = None
+) -> Fit:
+    """The better of the two models by its residual."""
+    fits = (geometric(rounds, values, window=window), power_law(rounds, values, window=window))
+    return min(fits, key=lambda fit: fit.residual)
+
+
+def _fit(
+    model: str,
+    rounds: np.ndarray,
+    values: np.ndarray,
+    window: tuple[float, float] | None,
+    level: float,
+    rng: np.random.Generator | None,
+    resamples: int = 1000,
+) -> Fit:
+    t, y = np.asarray(rounds, dtype=np.float64), np.asarray(values, dtype=np.float64)
+    if t.shape != y.shape or t.ndim != 1:
+        raise ValueError(f"rounds and values must be equally long, got {t.shape} and {y.shape}")
+    if not 0.0 < level < 1.0:
+        raise ValueError(f"level must lie strictly between 0 and 1, got {level}")
+    low, high = window or (float(t.min()) if t.size else 0.0, float(t.max()) if t.size else 0.0)
+    inside = (t >= low) & (t <= high)
+    t, y = t[inside], y[inside]
+    if t.size < MIN_POINTS:
+        raise ValueError(
+            f"window must hold at least {MIN_POINTS} points, got {t.size} in [{low:g}, {high:g}]"
+        )
+    if not np.all(np.isfinite(y)) or np.any(y <= 0.0) or (model == "power" and np.any(t <= 0.0)):
+        raise ValueError("values (and rounds, for a power law) must be positive in the window")
+    x = t if model == "geometric" else np.log(t)
+    design = np.column_stack([np.ones_like(x), x])
+    solve = np.linalg.pinv(design)
+    coefficients = solve @ np.log(y)
+    fitted = design @ coefficients
+    residuals = np.log(y) - fitted
+    slopes = _bootstrap_slopes(solve, fitted, residuals, resamples, rng or np.random.default_rng(0))
+    tail = (1.0 - level) / 2.0
+    ends = np.quantile(slopes, [tail, 1.0 - tail])
+    slope = float(coefficients[1])
+    if model == "geometric":
+        rate, interval = float(np.exp(slope)), (float(np.exp(ends[0])), float(np.exp(ends[1])))
+    else:
+        rate, interval = -slope, (float(-ends[1]), float(-ends[0]))
+    return Fit(
+        model,
+        rate,
+        interval,
+        float(np.exp(coefficients[0])),
+        (low, high),
+        float(np.sqrt(np.mean(residuals**2))),
+        level,
+    )
+
+
+def _bootstrap_slopes(
+    solve: np.ndarray,
+    fitted: np.ndarray,
+    residuals: np.ndarray,
+    resamples: int,
+    rng: np.random.Generator,
+) -> np.ndarray:
+    """Slopes refitted to the fit plus residuals in shuffled circular blocks of length about n^(1/3)."""
+    n = residuals.size
+    length = max(2, round(n ** (1.0 / 3.0)))
+    blocks = -(-n // length)
+    starts = rng.integers(0, n, size=(resamples, blocks))
+    places = (starts[:, :, None] + np.arange(length)) % n
+    resampled = residuals[places.reshape(resamples, -1)[:, :n]]
+    return (fitted + resampled) @ solve[1]

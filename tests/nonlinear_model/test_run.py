@@ -1,0 +1,311 @@
+"""Whole runs: the record, checkpoints, resuming after SIGKILL, divergence, the command."""
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from typer.testing import CliRunner
+
+from nonlinear_model import checkpoint, experiment, tracking
+from nonlinear_model.configuration import Configuration
+from nonlinear_model.data_digits import load
+from nonlinear_model.federation import DivergenceError, Federation, Replica
+from rolora.cli import app, main
+
+SMALL = Configuration(rounds=8, local_steps=2, batch_size=8, hidden=20, rank=4, probe=4)
+
+
+@pytest.fixture(scope="module")
+def digits():
+    return load()
+
+
+def test_record_has_every_column_and_true_values(digits):
+    config = replace(SMALL, method="fedavg", repeats=2, equal_sizes=True, dtype="float64")
+    result = experiment.run(config, digits)
+    assert [tuple(row) for row in result.rows] == [tracking.COLUMNS] * (2 * 9)
+    last = result.rows[-1]
+    A, B, head = (result.weights[name][1].numpy() for name in ("A", "B", "head"))
+    logits = np.maximum(digits.test_x.astype(np.float64) @ A @ B, 0.0) @ head
+    accuracy = (logits.argmax(1) == digits.test_y).mean()
+    assert last["test_accuracy"] == pytest.approx(accuracy, abs=1e-12)
+    shifted = logits - logits.max(1, keepdims=True)
+    log_p = shifted - np.log(np.exp(shifted).sum(1, keepdims=True))
+    loss = -log_p[np.arange(len(log_p)), digits.test_y].mean()
+    assert last["test_loss"] == pytest.approx(loss, abs=1e-12)
+    assert last["angle_to_final"] < 1e-12
+    assert 0.0 < result.rows[0]["angle_to_final"] <= 1.0
+    # FedAvg: both factors, both ways, every client and round.
+    assert last["numbers_up"] == last["numbers_down"] == 8 * 5 * 4 * (64 + 20)
+    assert last["client_accuracy_min"] <= accuracy <= last["client_accuracy_max"]
+    assert last["aggregation_error"] > 1e-6
+
+
+def test_gradient_norms_are_those_of_autograd(digits):
+    config = replace(SMALL, method="fedavg", dtype="float64", probe=6)
+    federation = Federation(config, digits)
+    probe = federation._probe[0]
+    A = federation.server.A[0].clone().requires_grad_()
+    B = federation.server.B[0].clone().requires_grad_()
+    sizes = torch.tensor([float(part.size) for part in federation.parts[0]], dtype=torch.float64)
+    losses = torch.stack(
+        [
+            torch.nn.functional.cross_entropy(
+                torch.relu(torch.from_numpy(digits.train_x)[rows].double() @ A @ B)
+                @ federation.server.head[0],
+                torch.from_numpy(digits.train_y)[rows],
+            )
+            for rows in probe
+        ]
+    )
+    (losses @ (sizes / sizes.sum())).backward()
+    row = federation.rows[0]
+    assert row["gradient_norm_A"] == pytest.approx(float(A.grad.norm()), rel=1e-12)
+    assert row["gradient_norm_B"] == pytest.approx(float(B.grad.norm()), rel=1e-12)
+
+
+def test_traffic_is_the_methods_and_half_for_rolora(digits):
+    sent = {}
+    for method in ("fedavg", "rolora", "ffa"):
+        rows = experiment.run(replace(SMALL, method=method), digits).rows
+        sent[method] = rows[-1]["numbers_up"]
+    assert sent["rolora"] * 2 == sent["fedavg"]
+    assert sent["ffa"] == 8 * 5 * 4 * 20
+
+
+def test_a_client_that_sat_out_is_sent_what_it_missed(digits):
+    config = replace(SMALL, method="rolora", participants=2, rounds=6, split="iid")
+    federation = Federation(config, digits)
+    expected, held = 0, dict.fromkeys(range(5), 0)
+    changed = {"A": 0, "B": 0}
+    for t in range(1, 7):
+        from nonlinear_model.sampling import participants
+
+        for client in participants(config.seed, t, 5, 2):
+            expected += 256 * (held[client] < changed["A"]) + 80 * (held[client] < changed["B"])
+            held[client] = t - 1
+        federation.step()
+        changed["B" if t % 2 else "A"] = t
+    assert federation.rows[-1]["numbers_down"] == expected > 0
+    assert federation.rows[-1]["numbers_up"] == 2 * 3 * (256 + 80)
+
+
+@pytest.mark.parametrize("optimiser", ["sgd", "momentum", "adam"])
+@pytest.mark.parametrize("method", ["fedavg", "ffa", "rolora", "rolora-then-ffa:50", "b-heavy"])
+def test_stopped_after_any_round_and_resumed_is_bit_equal(digits, tmp_path, method, optimiser):
+    config = replace(
+        SMALL, method=method, optimiser=optimiser, optimiser_state="kept", learning_rate=0.05,
+        participants=3, head="trained",
+    )  # fmt: skip
+    whole = experiment.run(config, digits)
+    for stop in (1, 4, 7):
+        folder = tmp_path / str(stop)
+        first = Federation(config, digits)
+        for _ in range(stop):
+            first.step()
+        state = checkpoint.Checkpoint(stop, first.rows, first.tensors())
+        checkpoint.write(folder, config, state)
+        resumed = experiment.run(config, digits, checkpoints=folder, every=100)
+        assert len(resumed.seconds) == 8 - stop
+        assert resumed.rows == whole.rows
+        for name, value in whole.weights.items():
+            assert torch.equal(value, resumed.weights[name])
+
+
+def arguments(folder, *more):
+    return [
+        "nonlinear", "run", "--method", "fedavg", "--optimiser", "adam", "--optimiser-state", "kept",
+        "--learning-rate", "0.01", "--rounds", "60", "--local-steps", "2", "--hidden", "20",
+        "--rank", "4", "--checkpoint-every", "3", "--threads", "1", "--quiet", "--out", str(folder),
+        *more,
+    ]  # fmt: skip
+
+
+def test_killed_at_a_random_round_and_resumed_is_bit_equal(tmp_path):
+    """The command under SIGKILL, twice in one run; the kill comes from inside, so its round is known."""
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    script = textwrap.dedent(
+        """
+        import os, signal, sys
+        from nonlinear_model import federation
+        from rolora.cli import main
+        at = int(sys.argv.pop(1))
+        step = federation.Federation.step
+        def until(self):
+            if self.round == at:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return step(self)
+        federation.Federation.step = until
+        main(sys.argv[1:])
+        """
+    )
+
+    def launch(at, folder, *more):
+        return subprocess.run(
+            [sys.executable, "-c", script, str(at), *arguments(folder, *more)],
+            capture_output=True, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"}, check=False,
+        )  # fmt: skip
+
+    done = launch(10**9, whole)
+    assert done.returncode == 0, done.stderr
+    first, second = sorted(np.random.default_rng().choice(np.arange(1, 60), 2, replace=False))
+    assert launch(first, broken).returncode == -signal.SIGKILL
+    assert not (broken / "run.csv").exists()
+    assert launch(second, broken, "--resume").returncode == -signal.SIGKILL
+    done = launch(10**9, broken, "--resume")
+    assert done.returncode == 0, done.stderr
+    for name in ("run.csv", "runs.csv", "weights.safetensors"):
+        same = (whole / name).read_bytes() == (broken / name).read_bytes()
+        assert same, f"{name} differs after kills before rounds {first + 1} and {second + 1}"
+    assert not list(broken.glob(".rolora-*/run.csv"))
+
+
+def test_checkpoint_of_another_configuration_is_refused(digits, tmp_path):
+    experiment.run(SMALL, digits, checkpoints=tmp_path)
+    with pytest.raises(ValueError, match=r"its learning_rate is 0\.1, this run's is 0\.2"):
+        experiment.run(replace(SMALL, learning_rate=0.2), digits, checkpoints=tmp_path)
+
+
+@pytest.mark.parametrize("damage", ["truncate", "flip", "empty"])
+def test_corrupt_checkpoint_falls_back_to_the_previous_one(digits, tmp_path, damage):
+    whole = experiment.run(SMALL, digits)
+    experiment.run(SMALL, digits, checkpoints=tmp_path, every=3)  # rounds 3, 6, 8
+    path = tmp_path / checkpoint.CURRENT
+    good = path.read_bytes()
+    flipped = bytearray(good)
+    flipped[-100] ^= 1
+    path.write_bytes({"truncate": good[:-50], "flip": bytes(flipped), "empty": b""}[damage])
+    resumed = experiment.run(SMALL, digits, checkpoints=tmp_path, every=100)
+    assert "corrupt" in resumed.warning
+    assert resumed.seconds[0][0] == 7
+    assert resumed.rows == whole.rows
+
+
+def test_two_corrupt_checkpoints_are_refused(digits, tmp_path):
+    experiment.run(SMALL, digits, checkpoints=tmp_path, every=3)
+    for name in (checkpoint.CURRENT, checkpoint.PREVIOUS):
+        (tmp_path / name).write_bytes(b"nothing")
+    with pytest.raises(ValueError, match=r"corrupt.*delete"):
+        experiment.run(SMALL, digits, checkpoints=tmp_path)
+
+
+def test_a_failed_write_leaves_the_good_checkpoint(digits, tmp_path, monkeypatch):
+    experiment.run(SMALL, digits, checkpoints=tmp_path)
+    before = (tmp_path / checkpoint.CURRENT).read_bytes()
+
+    def full(descriptor):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(checkpoint.os, "fsync", full)
+    federation = Federation(SMALL, digits)
+    with pytest.raises(OSError, match="No space"):
+        checkpoint.write(tmp_path, SMALL, checkpoint.Checkpoint(0, [], federation.tensors()))
+    assert (tmp_path / checkpoint.CURRENT).read_bytes() == before
+    assert not list(tmp_path.glob("*.partial"))
+
+
+def test_divergence_names_round_method_client_and_keeps_the_record(digits):
+    config = replace(SMALL, method="fedavg", learning_rate=1e4, loss_bound=50.0)
+    result = experiment.run(config, digits)
+    assert result.diverged is not None
+    text = str(result.diverged)
+    assert "method fedavg, client" in text
+    assert "lower the learning rate (10000)" in text
+    assert result.rows[0]["round"] == 0
+    assert len(result.rows) == result.federation.round + 1
+
+
+def test_a_diverged_replica_does_not_touch_the_others(digits):
+    config = replace(SMALL, method="fedavg", equal_sizes=True, loss_bound=50.0, dtype="float64")
+    replicas = [Replica(0, 0.1), Replica(0, 1e4)]
+    both = Federation(config, digits, replicas, give_up=True)
+    alone = Federation(config, digits, replicas[:1])
+    for _ in range(8):
+        both.step()
+        alone.step()
+    assert both.diverged.tolist() == [False, True]
+    assert torch.allclose(both.server.A[0], alone.server.A[0], rtol=0, atol=1e-13)
+    assert bool(torch.isfinite(both.server.A).all())
+    one = Federation(config, digits, replicas[1:])
+    with pytest.raises(DivergenceError):
+        list(map(lambda _: one.step(), range(8)))
+
+
+def test_command_writes_a_run_that_compare_can_read(tmp_path):
+    from rolora import run_folder
+
+    out = tmp_path / "run"
+    result = CliRunner().invoke(
+        app,
+        ["nonlinear", "run", "--rounds", "18", "--local-steps", "2", "--repeats", "2", "--json",
+         "--out", str(out)],
+    )  # fmt: skip
+    assert result.exit_code == 0, result.output
+    manifest = json.loads(result.output)
+    assert manifest["configuration"]["method"] == "rolora"
+    assert manifest["kind"] == "nonlinear"
+    assert manifest["rates"]
+    stored = run_folder.read(out)
+    assert stored.columns["round"] == list(range(19))
+    rows = list(csv.DictReader((out / "runs.csv").open()))
+    assert len(rows) == 38
+    assert set(rows[0]) == set(tracking.COLUMNS)
+    assert "<svg" in (out / "split.svg").read_text()
+
+
+def test_a_diverging_command_exits_1_and_keeps_its_csv(tmp_path, capsys):
+    with pytest.raises(SystemExit) as stop:
+        main(
+            ["nonlinear", "run", "--learning-rate", "1e5", "--loss-bound", "50", "--method", "fedavg",
+             "--rounds", "9", "--quiet", "--out", str(tmp_path / "run")]
+        )  # fmt: skip
+    assert stop.value.code == 1
+    assert "diverged" in capsys.readouterr().err
+    assert (tmp_path / "run" / "run.csv").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--dataset", "mnits"], "did you mean 'mnist'"),
+        (["--method", "roLora"], "did you mean 'rolora'"),
+        (["--method", "rolora-then-ffa:120"], "strictly between 0 and 100"),
+        (["--alpha", "0", "--split", "dirichlet"], "alpha must be positive"),
+        (["--learning-rate", "nan"], "learning_rate must be finite"),
+        (["--learning-rate", "inf"], "learning_rate must be finite"),
+        (["--labels-per-client", "11"], "labels_per_client must lie between"),
+        (["--labels-per-client", "0"], "without data"),
+        (["--clients", "0"], "clients must be"),
+        (["--clients", "2000", "--split", "iid"], "must not exceed the number of examples"),
+        (["--participants", "6"], "participants must lie"),
+        (["--b-start", "zero"], "every gradient zero"),
+        (["--split", "shard"], "did you mean 'shards'"),
+        (["--rank", "65"], "rank must be at most"),
+        (["--rounds", "0"], "rounds must be"),
+        (["--device", "cuda"], "device 'cuda' is not available"),
+        (["--dataset", "mnist", "--data-dir", "/nowhere"], "put train-images-idx3-ubyte"),
+        (["--checkpoint-every", "0"], "checkpoint_every must be"),
+        (["--proportions", "1,x", "--split", "iid"], "--proportions must be numbers"),
+    ],
+)
+def test_bad_input_is_refused_in_one_sentence_and_writes_nothing(
+    tmp_path, capsys, options, message
+):
+    out = tmp_path / "run"
+    if "cuda" in options and torch.cuda.is_available():
+        options = ["--device", "cuda:99"]
+    with pytest.raises(SystemExit) as stop:
+        main(["nonlinear", "run", "--quiet", "--rounds", "2", *options, "--out", str(out)])
+    error = capsys.readouterr().err
+    assert stop.value.code == 2
+    assert message in " ".join(error.split())
+    assert "Traceback" not in error
+    assert not out.exists()
