@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from theory import alternating, interference, population_map, rank_r
+from theory import alternating, contraction, interference, plateau, population_map, rank_r
 from theory.claim import Claim
 
 
@@ -12,5 +12,7 @@ def claims() -> tuple[Claim, ...]:
         interference.CLAIM,
         alternating.CLAIM,
         population_map.CLAIM,
+        contraction.CLAIM,
+        plateau.CLAIM,
         rank_r.CLAIM,
     )

@@ -1,0 +1,107 @@
+import numpy as np
+import pytest
+import sympy as sp
+
+from theory import cells, contraction, population_map
+from theory.budget import Budget
+from theory.verdict import Verdict
+
+Y, K = sp.symbols("y kappa", positive=True)
+
+
+def test_the_lemma_holds_exactly_up_to_three_halves():
+    assert contraction.largest_kappa(contraction.lemma_factor) == sp.Rational(3, 2)
+    assert contraction.largest_kappa(contraction.lemma_factor_without_two) == 1
+    finding = contraction.check(Budget())
+    assert finding.verdict is Verdict.HOLDS_UNDER
+    assert "3/2" in finding.added_assumption
+    assert all(step.holds for step in finding.proof)
+    assert finding.comparisons[0].measured == 1.5
+
+
+def test_control_is_refuted():
+    control = contraction.negative_control(Budget())
+    assert control.verdict is Verdict.REFUTED
+    assert control.added_assumption == ""
+    # The literal rounds alone would have refuted it too.
+    assert not control.comparisons[2].holds
+
+
+@pytest.mark.parametrize("kappa", [0.3, 1.0, 1.5, 1.6, 1.9])
+def test_slack_is_the_difference_seen_on_vectors(kappa):
+    numerator, denominator = contraction.slack(contraction.lemma_factor)
+    for tangent in (0.05, 0.7, 3.0, 40.0):
+        a_star = np.array([1.0, 0.0, 0.0])
+        a = np.array([1.0, 0.0, tangent]) / np.hypot(1.0, tangent)
+        moved = population_map.round_by_vectors(a, a_star, kappa)
+        y = 1 / (1 + tangent**2)
+        truth = (moved[1] ** 2 + moved[2] ** 2) / (1 - y)
+        stated = float((numerator / denominator).subs({Y: y, K: kappa}))
+        assert stated == pytest.approx(1 - kappa * y / 2 - truth, abs=1e-12)
+        assert contraction.sine_ratio_squared(y, kappa) == pytest.approx(truth, abs=1e-12)
+
+
+def test_range_from_one_start_is_what_simulation_shows():
+    for y_0 in (0.05, 0.4, 0.9):
+        edge = contraction.largest_kappa_from(y_0)
+        for kappa, holds in ((0.995 * edge, True), (1.005 * edge, False)):
+            t = start = np.sqrt(1 / y_0 - 1)
+            kept = True
+            for _ in range(4000):
+                after = population_map.next_tangent(t, kappa)
+                ratio = (after / t) ** 2 * (1 + t**2) / (1 + after**2)
+                kept &= bool(ratio <= contraction.lemma_factor(y_0, kappa) * (1 + 1e-12))
+                t = after
+                if t < 1e-100 or t > start:
+                    break
+            assert kept is holds
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "lemma_factor",
+        "lemma_factor_without_two",
+        "largest_step",
+        "largest_step_without_two",
+        "largest_kappa_from",
+    ],
+)
+@pytest.mark.parametrize("factor", [0.95, 1.05])
+def test_a_mutated_formula_is_noticed(name, factor, monkeypatch):
+    formula = getattr(contraction, name)
+    exact = sp.Rational(str(factor))
+
+    def mutant(*given):
+        symbolic = any(isinstance(x, sp.Basic) for x in given)
+        return (exact if symbolic else factor) * formula(*given)
+
+    monkeypatch.setattr(contraction, name, mutant)
+    assert contraction.check(Budget()).verdict is Verdict.REFUTED
+
+
+def test_a_mutated_map_is_noticed(monkeypatch):
+    formula = population_map.next_tangent
+    monkeypatch.setattr(population_map, "next_tangent", lambda *given: 1.05 * formula(*given))
+    assert contraction.check(Budget()).verdict is Verdict.REFUTED
+
+
+def test_cells_of_known_inequalities():
+    # y² − κ y + 1 ≥ 0 on [0, 1] iff κ ≤ 2; roots meet at κ = 2, at the end y = 1.
+    assert cells.largest(cells.decide(Y**2 - K * Y + 1, Y, K)) == 2
+    # (y − 1/2)² ≥ (κ − 1)/4: fails inside, true at both ends for κ ≤ 2, from κ = 1 on.
+    assert cells.largest(cells.decide((Y - sp.Rational(1, 2)) ** 2 - (K - 1) / 4, Y, K)) == 1
+    # An irrational end: 2 − κ² y.
+    assert cells.largest(cells.decide(2 - K**2 * Y, Y, K)) == sp.sqrt(2)
+    assert cells.largest(cells.decide(1 + K * Y, Y, K)) == sp.oo
+    assert cells.largest(cells.decide(-1 - K * Y, Y, K)) == 0
+    # True, false, true again: the run stops at the first end, the cells tell the rest.
+    found = cells.decide((K - 1) * (K - 2) + Y * (1 - Y) / 100, Y, K)
+    assert cells.largest(found) == 1
+    assert all(cell.holds is bool(cell.high <= 1 or cell.low >= 2) for cell in found)
+
+
+@pytest.mark.parametrize("bad", [Y * K, sp.exp(Y) + K, sp.sqrt(2) * Y + K])
+def test_cells_refuse_what_they_cannot_decide(bad):
+    with pytest.raises(ValueError, match="polynomial must"):
+        cells.decide(bad, Y, K)

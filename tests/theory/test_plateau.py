@@ -1,0 +1,63 @@
+import numpy as np
+import pytest
+import sympy as sp
+
+from theory import plateau, population_map
+from theory.budget import Budget
+from theory.verdict import Verdict
+
+
+def test_claim_is_proved_and_its_control_refuted():
+    finding = plateau.check(Budget())
+    assert finding.verdict is plateau.CLAIM.expected is Verdict.PROVED
+    assert plateau.negative_control(Budget()).verdict is Verdict.REFUTED
+
+
+@pytest.mark.parametrize("kappa", [2.05, 2.4, 2 * np.sqrt(2), 3.3, 5.0, 20.0])
+@pytest.mark.parametrize("start", [1e-6, 0.4, 5.0, 1e5])
+def test_iteration_locks_to_the_plateau(kappa, start):
+    expected = np.sqrt((kappa - 2) / (kappa + 2))
+    assert plateau.limit_tangent(start, kappa, 6000) == pytest.approx(expected, abs=1e-10)
+
+
+@pytest.mark.parametrize("kappa", [0.2, 0.9, 1.3, 1.95])
+def test_below_two_every_angle_falls_by_the_uniform_rate(kappa):
+    t = np.geomspace(1e-9, 1e9, 1001)
+    after = population_map.next_tangent(t, kappa)
+    assert np.all(after <= plateau.uniform_rate(kappa) * t * (1 + 1e-12))
+    assert plateau.uniform_rate(kappa) < 1
+
+
+def test_deviation_shrinks_by_the_multiplier():
+    for kappa in (2.3, 4.0, 7.0):
+        point = np.sqrt(plateau.plateau_tangent_squared(kappa))
+        t = point + 1e-4
+        for _ in range(5):
+            after = population_map.next_tangent(t, kappa)
+            ratio = (after - point) / (t - point)
+            assert ratio == pytest.approx(plateau.plateau_multiplier(kappa), abs=2e-3)
+            t = after
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "local_rate",
+        "uniform_rate",
+        "plateau_tangent_squared",
+        "plateau_multiplier",
+        "superstable_step",
+    ],
+)
+def test_a_mutated_formula_is_noticed(name, monkeypatch):
+    formula = getattr(plateau, name)
+    monkeypatch.setattr(plateau, name, lambda *given: sp.Rational(21, 20) * formula(*given))
+    if name == "uniform_rate":
+        monkeypatch.setattr(plateau, name, lambda *given: 1.05 * formula(*given))
+    assert plateau.check(Budget()).verdict is Verdict.REFUTED
+
+
+def test_a_mutated_map_is_noticed(monkeypatch):
+    formula = population_map.next_tangent
+    monkeypatch.setattr(population_map, "next_tangent", lambda *given: 1.05 * formula(*given))
+    assert plateau.check(Budget()).verdict is Verdict.REFUTED
