@@ -1,6 +1,5 @@
 import numpy as np
 import pytest
-import sympy as sp
 
 from theory import plateau, population_map
 from theory.budget import Budget
@@ -51,9 +50,7 @@ def test_deviation_shrinks_by_the_multiplier():
 )
 def test_a_mutated_formula_is_noticed(name, monkeypatch):
     formula = getattr(plateau, name)
-    monkeypatch.setattr(plateau, name, lambda *given: sp.Rational(21, 20) * formula(*given))
-    if name == "uniform_rate":
-        monkeypatch.setattr(plateau, name, lambda *given: 1.05 * formula(*given))
+    monkeypatch.setattr(plateau, name, lambda *given: 1.05 * formula(*given))
     assert plateau.check(Budget()).verdict is Verdict.REFUTED
 
 
