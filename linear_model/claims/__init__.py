@@ -8,6 +8,7 @@ from linear_model.claims import (
     ffa_random_init,
     fixed_data_rate,
     mean_square_rate,
+    noise_floor,
     pooled_samples,
     rank_r_ffa_floor,
     recovery_theorem,
@@ -26,4 +27,5 @@ def claims() -> tuple[Claim, ...]:
         ffa_floor.CLAIM,
         rank_r_ffa_floor.CLAIM,
         ffa_random_init.CLAIM,
+        noise_floor.CLAIM,
     )
