@@ -61,7 +61,7 @@ def sphere_second_moment(dimension: Any) -> Any:
 
 def chi_squared_law(degrees: Any) -> Law:
     """The law of χ² with `degrees` degrees of freedom, for `expectation`."""
-    return lambda power: chi_squared_moment(degrees, int(power))
+    return lambda power: chi_squared_moment(sp.sympify(degrees), int(power))
 
 
 def normal_law() -> Law:

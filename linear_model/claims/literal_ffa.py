@@ -62,7 +62,7 @@ def training_losses(
     parts = []
     for index, first in enumerate(range(0, trials, block)):
         rng = generator(seed, *axes, index)
-        X = rng.standard_normal((block, clients, samples, d))[: trials - first]
+        X = rng.standard_normal((min(block, trials - first), clients, samples, d))
         Z, Y = X @ A_start, X @ target
         ZtZ, ZtY = Z.swapaxes(-1, -2) @ Z, Z.swapaxes(-1, -2) @ Y
         averaged = np.linalg.solve(ZtZ, ZtY).mean(axis=1, keepdims=True)
