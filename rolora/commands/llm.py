@@ -1,14 +1,338 @@
-"""`rolora llm`."""
+"""`rolora llm`: federated fine-tuning of language models."""
 
 from __future__ import annotations
 
+import json
+import math
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
 import typer
+
+from rolora.console import finite, messages, output
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from llm_validation.config import Config
 
 app = typer.Typer(
     help="Federated fine-tuning of language models.", no_args_is_help=True, add_completion=False
 )
 
+_TUPLES = ("target_modules", "learning_rate_grid", "text_columns")
+
 
 @app.callback()
 def group() -> None:
     """Federated fine-tuning of language models."""
+
+
+def _option(text: str, **more: Any) -> Any:
+    return typer.Option(help=text, show_default=False, **more)
+
+
+@app.command("run")
+def run(
+    model: Annotated[str | None, _option("Hugging Face id or local checkpoint folder.")] = None,
+    task: Annotated[str | None, _option("sst2, qnli, mnli, qqp, rte, boolq, …, or custom.")] = None,
+    config: Annotated[
+        Path | None, _option("TOML file of these options; options given here win.", metavar="FILE")
+    ] = None,
+    preset: Annotated[
+        str | None, _option("A published cell; `rolora llm presets` lists them.")
+    ] = None,
+    data_dir: Annotated[
+        str | None, _option("Folder with a subfolder per task; the hub if not given.")
+    ] = None,
+    method: Annotated[str | None, _option("rolora (default), fedavg or ffa.")] = None,
+    clients: Annotated[int | None, _option("Number of clients (3).")] = None,
+    participation: Annotated[
+        float | None, _option("Share of the clients drawn every round (1).", callback=finite)
+    ] = None,
+    rounds: Annotated[int | None, _option("Server rounds (20).")] = None,
+    local_steps: Annotated[int | None, _option("Local gradient steps (10).")] = None,
+    batch_size: Annotated[int | None, _option("Examples per local step (16).")] = None,
+    split: Annotated[str | None, _option("iid (default), shards or dirichlet.")] = None,
+    labels_per_client: Annotated[
+        int | None, _option("Labels a client holds in shards (1).")
+    ] = None,
+    dirichlet_alpha: Annotated[
+        float | None, _option("Concentration of a Dirichlet split (0.5).", callback=finite)
+    ] = None,
+    seed: Annotated[int | None, _option("Root of all randomness (0).")] = None,
+    rank: Annotated[int | None, _option("LoRA rank (4).")] = None,
+    lora_alpha: Annotated[float | None, _option("LoRA alpha (32).", callback=finite)] = None,
+    lora_dropout: Annotated[
+        float | None, _option("Dropout on the adapters' input (0.1).", callback=finite)
+    ] = None,
+    rslora: Annotated[bool | None, _option("Rank-stabilised scale.")] = None,
+    target_modules: Annotated[
+        str | None, _option("Comma-separated name endings; query and value if not given.")
+    ] = None,
+    init: Annotated[str | None, _option("true (default), false, gaussian or orthogonal.")] = None,
+    optimiser: Annotated[str | None, _option("adamw (default) or sgd.")] = None,
+    momentum: Annotated[float | None, _option("Of sgd (0).", callback=finite)] = None,
+    optimiser_state: Annotated[str | None, _option("reset every round (default) or keep.")] = None,
+    learning_rate: Annotated[float | None, _option("Step size (0.002).", callback=finite)] = None,
+    learning_rate_grid: Annotated[
+        str | None, _option("Comma-separated grid: run each, keep the best on held-out data.")
+    ] = None,
+    schedule: Annotated[str | None, _option("constant (default) or linear.")] = None,
+    weight_decay: Annotated[float | None, _option("Weight decay (0).", callback=finite)] = None,
+    clip: Annotated[
+        float | None, _option("Bound on a client's gradient norm; 0 for none.", callback=finite)
+    ] = None,
+    head: Annotated[str | None, _option("average (default), local or frozen.")] = None,
+    weighting: Annotated[str | None, _option("examples (default) or uniform.")] = None,
+    base_dropout: Annotated[str | None, _option("off (default) or model.")] = None,
+    dtype: Annotated[str | None, _option("Of the frozen base: float32 or bfloat16.")] = None,
+    quantisation: Annotated[str | None, _option("none (default) or 4bit.")] = None,
+    gradient_checkpointing: Annotated[bool | None, _option("Recompute activations.")] = None,
+    engine: Annotated[str | None, _option("batched (default) or sequential.")] = None,
+    clients_at_once: Annotated[
+        int | None, _option("Clients per pass of the batched engine; 0 to fit memory.")
+    ] = None,
+    device: Annotated[str | None, _option("auto (default), cpu or cuda.")] = None,
+    threads: Annotated[int | None, _option("CPU threads; 0 leaves torch's choice.")] = None,
+    max_length: Annotated[int | None, _option("Tokens an example is cut to (128).")] = None,
+    train_examples: Annotated[int | None, _option("At most so many; 0 for all.")] = None,
+    eval_examples: Annotated[int | None, _option("At most so many; 0 for all.")] = None,
+    text_columns: Annotated[str | None, _option("Text columns of a custom task.")] = None,
+    label_column: Annotated[str | None, _option("Label column of a custom task.")] = None,
+    scoring: Annotated[str | None, _option("Causal tasks: likelihood or generate.")] = None,
+    evaluate_every: Annotated[int | None, _option("Rounds between evaluations (1).")] = None,
+    checkpoint_every: Annotated[int | None, _option("Rounds between checkpoints (5).")] = None,
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Folder for the run.")] = Path(
+        "results/llm"
+    ),
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on from the newest checkpoint in DIR.")
+    ] = False,
+    tensorboard: Annotated[
+        bool, typer.Option("--tensorboard", help="Also log to DIR/tensorboard.")
+    ] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print the manifest, and nothing else.")
+    ] = False,
+    quiet: Annotated[bool, typer.Option(help="No progress and no table.")] = False,
+) -> None:
+    """Fine-tune federatedly; write run.csv, manifest.json, checkpoints and a PEFT adapter."""
+    given = {
+        name: value
+        for name, value in locals().items()
+        if name not in _NOT_CONFIG and value is not None
+    }
+    for name in _TUPLES:
+        if name in given:
+            given[name] = [part for part in given[name].split(",") if part]
+    settings = _settings(config, preset, given)
+    _execute(settings, out, resume, tensorboard, as_json=as_json, quiet=quiet or as_json)
+
+
+_NOT_CONFIG = ("config", "preset", "out", "resume", "tensorboard", "as_json", "quiet")
+
+
+def _settings(file: Path | None, preset: str | None, given: dict[str, Any]) -> Config:
+    from llm_validation.config import from_mapping, read_toml
+    from llm_validation.presets import preset_named
+    from llm_validation.tasks.registry import check_name
+
+    values: dict[str, Any] = {}
+    if preset is not None:
+        values |= preset_named(preset).options
+    if file is not None:
+        values |= {key.replace("-", "_"): value for key, value in read_toml(file).items()}
+    values |= given
+    for name in ("model", "task"):
+        if not values.get(name):
+            raise ValueError(
+                f"--{name} must be given, on the command line, in --config or by --preset"
+            )
+    settings = from_mapping(values)
+    check_name(settings.task)
+    return settings
+
+
+def _execute(
+    settings: Config, out: Path, resume: bool, tensorboard: bool, *, as_json: bool, quiet: bool
+) -> None:
+    from llm_validation.extra import require_extra
+
+    require_extra()
+    from llm_validation.export import export
+    from llm_validation.files import require_writable
+    from llm_validation.loop import DivergedError
+    from llm_validation.loop import run as train
+    from llm_validation.manifest import manifest
+    from llm_validation.sweep import best_rate
+    from rolora.environment import environment
+    from rolora.output_folder import OutputFolder
+    from rolora.run_folder import complete, stage
+
+    require_writable(out)
+    console = messages(quiet)
+    board = _board(out) if tensorboard else None
+    report = _Progress(console, settings.rounds, board)
+    trials: list[dict[str, Any]] = []
+    if len(settings.learning_rate_grid) > 1:
+        settings, trials = best_rate(settings, out / "sweep", resume=resume, on_trial=report.trial)
+    if not resume and (out / "checkpoints").exists():
+        _forget(out / "checkpoints")
+    with OutputFolder(out) as folder:
+        try:
+            result = train(settings, folder=out, resume=resume, on_round=report.round)
+        except DivergedError as error:
+            from rolora.serialise import csv_text
+
+            if error.rows:
+                folder.write("run.csv", csv_text(_columns(error.rows)))
+                folder.publish()
+                raise ValueError(f"{error} (metrics up to there: {out}/run.csv)") from error
+            raise
+        finally:
+            if board is not None:
+                board.close()
+        adapters = export(result.space, result.server, out / "adapter")
+        described = manifest(settings, result.facts)
+        if trials:
+            described["learning_rate_trials"] = trials
+        described["adapters"] = [str(path.relative_to(out)) for path in adapters]
+        full = complete(described, settings.command(), environment())
+        text = stage(folder, _columns(result.rows), full)
+        folder.publish()
+    if as_json:
+        typer.echo(text, nl=False)
+    elif not quiet:
+        _show(result.rows, str(full["name"]), out)
+
+
+def _columns(rows: list[dict[str, Any]]) -> dict[str, list[Any]]:
+    """Records as columns; an absent number is NaN, which the table leaves empty."""
+    return {name: [math.nan if r[name] is None else r[name] for r in rows] for name in rows[0]}
+
+
+class _Progress:
+    """One line a round on standard error, with tokens per second and the time left."""
+
+    def __init__(self, console: Console, rounds: int, board: Any) -> None:
+        self.console = console
+        self.rounds = rounds
+        self.board = board
+        self.started = time.perf_counter()
+        self.first: int | None = None
+
+    def round(self, row: dict[str, Any]) -> None:
+        if self.first is None:
+            self.first, self.started = row["round"], time.perf_counter()
+        if self.board is not None:
+            for name, value in row.items():
+                if isinstance(value, (int, float)):
+                    self.board.add_scalar(name, value, row["round"])
+        parts = [f"round {row['round']}/{self.rounds}"]
+        if row["trained"]:
+            parts.append(f"trained {row['trained']}")
+        for name, form in (("train_loss", "{:.4f}"), ("accuracy", "{:.4f}")):
+            if row[name] is not None:
+                parts.append(f"{name.replace('_', ' ')} {form.format(row[name])}")
+        if row["tokens_per_second"]:
+            parts.append(f"{row['tokens_per_second']:.0f} tokens/s")
+        done = row["round"] - self.first
+        if done > 0:
+            left = (time.perf_counter() - self.started) / done * (self.rounds - row["round"])
+            parts.append(f"{left:.0f} s left")
+        self.console.print(" · ".join(parts), soft_wrap=True)
+
+    def trial(self, rate: float, accuracy: float | None) -> None:
+        """One learning rate of a sweep tried."""
+        outcome = "diverged" if accuracy is None else f"held-out accuracy {accuracy:.4f}"
+        self.console.print(f"learning rate {rate:g}: {outcome}", soft_wrap=True)
+
+
+def _board(out: Path) -> Any:
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError as error:
+        raise ValueError(
+            "--tensorboard needs the package tensorboard: pip install tensorboard"
+        ) from error
+    return SummaryWriter(str(out / "tensorboard"))
+
+
+def _forget(folder: Path) -> None:
+    """Remove the checkpoints of an earlier run: a new one starts from nothing."""
+    import shutil
+
+    shutil.rmtree(folder)
+
+
+def _show(rows: list[dict[str, Any]], name: str, out: Path) -> None:
+    from rich import box
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE_HEAD, title=name, title_justify="left")
+    for heading in ("round", "trained", "accuracy", "loss", "train loss", "numbers up"):
+        table.add_column(heading, justify="right")
+    measured = [row for row in rows if row["accuracy"] is not None]
+    for row in measured[:: max(1, len(measured) // 12)] + measured[-1:]:
+        table.add_row(
+            str(row["round"]),
+            row["trained"],
+            f"{row['accuracy']:.4f}",
+            f"{row['loss']:.4f}",
+            "–" if row["train_loss"] is None else f"{row['train_loss']:.4f}",
+            f"{row['numbers_up']:,}",
+        )
+    output().print(table)
+    messages().print(f"Run, checkpoints and PEFT adapter: {out}", soft_wrap=True)
+
+
+@app.command("presets")
+def presets(
+    name: Annotated[str | None, typer.Argument(help="One preset, as TOML.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, and nothing else.")] = False,
+) -> None:
+    """List the published cells as runs: paper's number, rounds and an estimate of cost."""
+    from llm_validation.presets import TERAFLOPS, preset_named
+    from llm_validation.presets import presets as every
+
+    if name is not None:
+        found = preset_named(name)
+        typer.echo(json.dumps(found.record(), indent=2) if as_json else found.toml(), nl=as_json)
+        return
+    if as_json:
+        typer.echo(json.dumps([preset.record() for preset in every()], indent=2))
+        return
+    from rich import box
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
+    for heading, justify in (
+        ("preset", "left"),
+        ("paper (%)", "right"),
+        ("rounds", "right"),
+        ("examples seen", "right"),
+        ("PFLOP", "right"),
+        ("GPU hours", "right"),
+    ):
+        table.add_column(heading, justify=justify, no_wrap=True)  # type: ignore[arg-type]
+    for preset in every():
+        doubt = "" if preset.cell.confirmed else "?"
+        table.add_row(
+            preset.name,
+            f"{preset.cell.value:.2f}{doubt}",
+            str(preset.options["rounds"]),
+            f"{preset.examples:,}",
+            f"{preset.petaflop:,.0f}",
+            f"{preset.hours:.1f}",
+        )
+    console = output()
+    console.print(table)
+    console.print(
+        f"Cost of one run (one seed, one learning rate) at most, at {TERAFLOPS:g} TFLOP/s; multiply by the"
+        " grid and the seeds. A question mark stands beside numbers that only a second-hand source gives."
+        " Optimiser, head and"
+        " learning rate are this toolkit's policies: the paper does not name them.",
+        soft_wrap=True,
+    )
