@@ -195,7 +195,11 @@ def _derive_floor() -> list[ProofStep]:
             round_noise(kappa, noise, length, d, N, m),
             added,
         ),
-        identity("its fixed point", floor(kappa, noise, length, d, N, m), balance),
+        identity(
+            "its fixed point",
+            sp.cancel(floor(kappa, noise, length, d, N, m) - balance),
+            sp.Integer(0),
+        ),
         identity(
             "b_i's noise has variance σ²/‖X_i a‖² per output, E 1/χ²_m = 1/(m − 2): E‖b̄‖² grows by pσ²v",
             fit_inflation(noise, p, N, m),

@@ -7,6 +7,7 @@ from linear_model.claims import (
     ffa_floor,
     ffa_random_init,
     fixed_data_rate,
+    heterogeneous_population,
     mean_square_rate,
     noise_floor,
     pooled_samples,
@@ -28,4 +29,5 @@ def claims() -> tuple[Claim, ...]:
         rank_r_ffa_floor.CLAIM,
         ffa_random_init.CLAIM,
         noise_floor.CLAIM,
+        heterogeneous_population.CLAIM,
     )
