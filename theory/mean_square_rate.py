@@ -11,7 +11,7 @@ from typing import Any
 
 import sympy as sp
 
-from theory import moments
+from theory import finite_sample, moments
 from theory.finding import ProofStep
 from theory.proof import identity
 
@@ -54,87 +54,48 @@ def threshold_kappa(q: Any) -> Any:
     return 2 / (1 + q)
 
 
-def next_in_frame(
-    c: Any, s: Any, kappa: Any, rho: Any, gamma: Any, tau: Any, w1: Any, w2: Any
-) -> tuple[Any, Any, Any]:
-    """One round before normalisation in the frame (a, u, out of plane), where a* = c·a + s·u.
-
-    b̄ = β b* with β = c + s ρ̄, and Ḡ n = γ n + τ w for the unit vector n along ρ̄ a − u, w ⟂ n a unit
-    vector with part w1 in the plane and w2 out of it. Source: theory.md §5.
-    """
-    step = kappa * (c + s * rho) * s
-    out = (1 + rho**2) ** sp.Rational(1, 2) * tau * w2
-    return (
-        1 - step * (gamma * rho + tau * w1),
-        -step * (-gamma + tau * w1 * rho),
-        -step * out,
-    )
-
-
 def derive() -> tuple[ProofStep, ...]:
-    """The rate from the literal round: the vector round, its small-angle limit, its moments."""
-    return (*moments.derive((-1, 1, 2)), *_frame(), *_limit(), *_optimum())
-
-
-def _frame() -> list[ProofStep]:
-    """The a-step in the frame from the gradient 2 B² β Ḡ(β a − a*), with Ḡ n = γ n + τ w."""
-    c, s, rho, gamma, tau, w1, w2, kappa = sp.symbols("c s rho gamma tau w1 w2 kappa", real=True)
-    length = sp.sqrt(1 + rho**2)
-    n = sp.Matrix([rho, -1, 0]) / length
-    across = sp.Matrix([1, rho, 0]) / length  # the direction of the plane orthogonal to n
-    image = gamma * n + tau * (w1 * across + w2 * sp.Matrix([0, 0, 1]))  # Ḡ n
-    beta = c + s * rho
-    residual = beta * sp.Matrix([1, 0, 0]) - sp.Matrix([c, s, 0])  # β a − a*
-    moved = sp.Matrix([1, 0, 0]) - kappa * beta * s * length * image
-    return [
-        identity(
-            "β a − a* = s (ρ̄ a − u): the gradient is proportional to s", residual, s * length * n
-        ),
-        identity(
-            "a − η∇ in the frame, κ = 2ηB²",
-            moved,
-            sp.Matrix(next_in_frame(c, s, kappa, rho, gamma, tau, w1, w2)),
-        ),
-    ]
+    """The rate from the literal round: the chain from the loss, its small-angle limit, its moments."""
+    return (*moments.derive((-1, 1, 2)), *finite_sample.derive(), *_limit(), *_optimum())
 
 
 def _limit() -> list[ProofStep]:
-    h = sp.Symbol("h", positive=True)  # h = tan(θ/2), so that c and s are rational
-    rho, gamma, tau, w1, w2, kappa = sp.symbols("rho gamma tau w1 w2 kappa", real=True)
-    c, s = (1 - h**2) / (1 + h**2), 2 * h / (1 + h**2)
-    along, inside, out = next_in_frame(c, s, kappa, rho, gamma, tau, w1, w2)
-    off = (c * inside - s * along) ** 2 + out**2  # squared part of a⁺ orthogonal to a*
-    ratio = sp.cancel(sp.together(off / s**2)) / (along**2 + inside**2 + out**2)
-    limit = sp.expand(ratio.subs(h, 0))
-    linear = (1 - kappa * gamma + kappa * tau * w1 * rho) ** 2 + kappa**2 * (
-        1 + rho**2
-    ) * tau**2 * w2**2
-    steps = [
-        identity(
-            "s⁺²/s² → (1 − κγ + κτw₁ρ̄)² + κ²(1 + ρ̄²)τ²w₂² as s → 0 (dominated for m > 2)",
-            limit,
-            linear,
-        )
-    ]
+    rho, gamma, along, across, kappa = sp.symbols("rho gamma along across kappa", real=True)
+    pull = finite_sample.pull_of_new_batch(rho, gamma, along, across)
+    # s⁺²/s² = (inside² + beside²)/(cosine² + s² (inside² + beside²)), continuous at s = 0, c = 1.
+    cosine, inside, beside = finite_sample.next_direction(
+        sp.Integer(1), sp.Integer(0), kappa, rho, pull
+    )
+    ratio = (inside**2 + beside**2) / cosine**2
+    linear = (1 - kappa * gamma + kappa * along * rho) ** 2 + kappa**2 * (1 + rho**2) * across**2
     N, m, d = sp.symbols("N m d", positive=True)
     M = N * m
     chi_m, chi_rest, spread = sp.symbols("chi_M chi_rest spread", positive=True)
-    # γ ~ χ²_M/M, τ² = (γ/M) χ²_(d−1), w uniform on the sphere of R^(d−1), ρ̄ a mean of N scaled t's.
-    inside_law = moments.sphere_second_moment(d - 1)
-    expanded = sp.expand(linear.subs(w2**2, 1 - w1**2)).subs(
-        {gamma: chi_m / M, tau: sp.sqrt(chi_m * chi_rest) / M}
+    z, slope = sp.symbols("z slope", real=True)
+    # γ = χ²_M/M, along = sqrt(γ/M) z, across = sqrt(γ/M) χ_(d−2), ρ̄ a mean of N scaled t's.
+    drawn = sp.expand(ratio).subs(
+        {
+            gamma: chi_m / M,
+            along: sp.sqrt(chi_m) * z / M,
+            across: sp.sqrt(chi_m * chi_rest) / M,
+            rho: slope,
+        }
     )
     laws: dict[sp.Symbol, moments.Law] = {
-        w1: moments.symmetric_law(inside_law),
-        rho: moments.symmetric_law(spread),
+        z: moments.normal_law(),
+        slope: moments.symmetric_law(spread),
         chi_m: moments.chi_squared_law(M),
-        chi_rest: moments.chi_squared_law(d - 1),
+        chi_rest: moments.chi_squared_law(d - 2),
     }
-    mean = moments.expectation(expanded, laws).subs(spread, coefficient_variance(N, m))
+    mean = moments.expectation(drawn, laws).subs(spread, coefficient_variance(N, m))
     t, x = sp.symbols("t x", positive=True)
     one = moments.expectation(t**2 / x, {t: moments.normal_law(), x: moments.chi_squared_law(m)})
     return [
-        *steps,
+        identity(
+            "s⁺²/s² → (1 − κγ + κτw₁ρ̄)² + κ²(1 + ρ̄²)τ²w₂² as s → 0 (dominated for m > 2)",
+            sp.expand(ratio),
+            sp.expand(linear),
+        ),
         identity("Var ρ̄ = E[t²/χ²_m]/N = v", one / N, coefficient_variance(N, m)),
         identity(
             "its expectation is (1 − κ)² + κ² q, q = (d + (d − 1) v)/M",

@@ -11,6 +11,7 @@ from typing import Any
 
 import sympy as sp
 
+from theory import finite_sample
 from theory.finding import ProofStep
 from theory.proof import identity
 
@@ -50,13 +51,8 @@ def promised_contraction(delta0: Any, kappa: Any) -> Any:
     return 1 - kappa * (1 - delta0**2) / 2
 
 
-def recovery_error(s: Any, rho: Any) -> Any:
-    """||a b̄ᵀ − a* b*ᵀ||_F / ||b*|| = s sqrt(1 + ρ̄²), b̄ solved from a at angle distance s."""
-    return s * (1 + rho**2) ** 0.5
-
-
 def promised_recovery(epsilon: Any, epsilon_prime: Any) -> Any:
-    """The theorem's bound on `recovery_error` at ε-recovery when |ρ̄| ≤ ε': (1 + ε') ε."""
+    """The theorem's bound on ||a b̄ᵀ − a* b*ᵀ||_F / ||b*|| at ε-recovery when |ρ̄| ≤ ε': (1 + ε') ε."""
     return (1 + epsilon_prime) * epsilon
 
 
@@ -69,7 +65,7 @@ def derive() -> tuple[ProofStep, ...]:
     c, s, rho, prime = sp.symbols("c s rho prime", nonnegative=True)
     # a* = c·a + s·u, b̄ = (c + s ρ̄) b*: the product's error in the frame (a, u).
     error = sp.Matrix([c + s * rho, 0]) - sp.Matrix([c, s])
-    slack = promised_recovery(epsilon, prime) ** 2 - recovery_error(epsilon, prime) ** 2
+    slack = promised_recovery(epsilon, prime) ** 2 - finite_sample.excess_of_fit(epsilon, prime)
     return (
         identity(
             "δ⁰ exp(−κ(1 − (δ⁰)²)T/4) = ε exactly at the theorem's T (R = log δ⁰/ε)",
@@ -88,11 +84,11 @@ def derive() -> tuple[ProofStep, ...]:
         identity(
             "||a b̄ᵀ − a* b*ᵀ||² / ||b*||² = s²(1 + ρ̄²)",
             error.dot(error),
-            sp.nsimplify(recovery_error(s, rho) ** 2),
+            finite_sample.excess_of_fit(s, rho),
         ),
         identity(
             "s ≤ ε and |ρ̄| ≤ ε' give the second conclusion: (1 + ε')² − (1 + ε'²) = 2ε' ≥ 0",
-            sp.nsimplify(slack),
+            slack,
             2 * prime * epsilon**2,
         ),
     )

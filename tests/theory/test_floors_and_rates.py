@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from theory import (
     ffa_floor,
+    finite_sample,
     mean_square_rate,
     moments,
     pooled_samples,
@@ -51,7 +52,8 @@ FORMULAS = [
     (pooled_samples, "smallest_pooled", pooled_samples),
     (recovery_theorem, "rounds_bound", recovery_theorem),
     (recovery_theorem, "promised_contraction", recovery_theorem),
-    (recovery_theorem, "recovery_error", recovery_theorem),
+    (finite_sample, "excess_of_fit", recovery_theorem),
+    (finite_sample, "b_scale", mean_square_rate),
     (recovery_theorem, "promised_recovery", recovery_theorem),
 ]
 
@@ -73,18 +75,19 @@ def test_a_formula_off_by_five_per_cent_breaks_its_derivation(
     assert not all(step.holds for step in derivation.derive())
 
 
+@pytest.mark.parametrize("function", ["pull_of_new_batch", "next_direction"])
 @pytest.mark.parametrize("coordinate", [0, 1, 2])
 def test_a_mutant_of_the_round_breaks_the_rate(
-    coordinate: int, monkeypatch: pytest.MonkeyPatch
+    function: str, coordinate: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    original = mean_square_rate.next_in_frame
+    original = getattr(finite_sample, function)
 
     def mutant(*args):
         moved = list(original(*args))
         moved[coordinate] = moved[coordinate] * 21 / 20
         return tuple(moved)
 
-    monkeypatch.setattr(mean_square_rate, "next_in_frame", mutant)
+    monkeypatch.setattr(finite_sample, function, mutant)
     assert not all(step.holds for step in mean_square_rate.derive())
 
 
@@ -117,36 +120,6 @@ def test_rate_at_known_values() -> None:
     grid = np.linspace(0.0, 2.0, 2001)
     assert grid[np.argmin(mean_square_rate.rate_squared(grid, q))] == pytest.approx(best, abs=1e-3)
     assert mean_square_rate.rate_squared(mean_square_rate.threshold_kappa(q), q) == pytest.approx(1)
-
-
-def test_rate_against_literal_vectors() -> None:
-    # One literal round on given matrices equals the frame's round in its three coordinates.
-    rng = np.random.default_rng(7)
-    d, m, kappa, theta = 6, 9, 0.7, 0.3
-    a, u = np.linalg.qr(rng.standard_normal((d, 2)))[0].T
-    c, s = np.cos(theta), np.sin(theta)
-    a_star = c * a + s * u
-    first, second = (rng.standard_normal((3, m, d)) for _ in range(2))
-    slopes = [(u @ X.T @ X @ a) / (a @ X.T @ X @ a) for X in first]
-    rho = float(np.mean(slopes))
-    gram = sum(X.T @ X for X in second) / (3 * m)
-    beta = c + s * rho
-    moved = a - kappa * beta * gram @ (beta * a - a_star)
-    n = (rho * a - u) / np.hypot(1.0, rho)
-    across = (a + rho * u) / np.hypot(1.0, rho)
-    image = gram @ n
-    gamma = float(n @ image)
-    rest = image - gamma * n
-    tau = float(np.linalg.norm(rest))
-    w1 = float(across @ rest) / tau
-    w2 = np.sqrt(1.0 - w1**2)
-    along, inside, out = (
-        float(x) for x in mean_square_rate.next_in_frame(c, s, kappa, rho, gamma, tau, w1, w2)
-    )
-    outside = moved - (a @ moved) * a - (u @ moved) * u
-    assert along == pytest.approx(a @ moved, rel=1e-12)
-    assert inside == pytest.approx(u @ moved, rel=1e-12)
-    assert abs(out) == pytest.approx(np.linalg.norm(outside), rel=1e-12)
 
 
 @given(st.floats(1e-3, 0.999), st.floats(1e-9, 0.9), st.floats(0.05, 1.5))
