@@ -82,7 +82,7 @@ def draw(table: Table, drawing: Drawing) -> None:
         axes.set_xlabel("round")
         axes.set_title(f"({letter}) {steps} local step{'s' if steps > 1 else ''}")
     panels[0].set_ylabel("aggregation error (Frobenius norm)")
-    panels[0].legend(loc="center right")
+    panels[1].legend(loc="center right", bbox_to_anchor=(1.0, 0.42))
 
 
 def caption(table: Table) -> str:

@@ -11,7 +11,7 @@ from rolora.figures import look
 from rolora.figures.figure import Figure
 from rolora.figures.tidy import select
 from rolora.numbers import number
-from theory import noise_floor
+from theory import noise as noise_theory
 from theory.evidence import mean_estimate
 from theory.finding import Table
 
@@ -48,7 +48,7 @@ def data(budget: Budget) -> Table:
             axes=("figure noise-floor", part, samples, round(1e6 * noise)),
         )
         found = mean_estimate(np.square(run.angle[:, -1]), LEVEL)
-        theory = noise_floor.squared_floor(D, CLIENTS, samples, KAPPA, noise)
+        theory = noise_theory.floor(KAPPA, noise, 1.0, D, CLIENTS, samples)
         rows.append(
             {
                 "part": part,

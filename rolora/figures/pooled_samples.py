@@ -23,7 +23,8 @@ D, SAMPLES, SMALL_ANGLE = 64, 8, 1e-6
 CLIENTS = (4, 6, 8, 12, 16, 24, 32, 64, 128, 256)
 STEPS = tuple(float(k) for k in np.linspace(0.1, 2.2, 15))
 SPLITS = ((1, 128), (4, 32), (16, 8), (32, 4))
-PATTERN = (0.2, 0.5, 0.8, 1.1, 1.4)
+PATTERN = tuple(0.1 * k for k in range(2, 15))
+COMPARED = 3
 
 
 def data(budget: Budget) -> Table:
@@ -134,7 +135,10 @@ def caption(table: Table) -> str:
     """What is seen, with the numbers of the table."""
     phase, split = select(table, part="phase"), select(table, part="split")
     off = np.max(np.abs(phase["rate"] / phase["theory"] - 1.0))
-    ends = [select(table, part="split", clients=n, kappa=PATTERN[1])["rate"][0] for n, _ in SPLITS]
+    ends = [
+        select(table, part="split", clients=n, kappa=PATTERN[COMPARED])["rate"][0]
+        for n, _ in SPLITS
+    ]
     listed = ", ".join(number(value, 3) for value in ends)
     return (
         "Pooled samples decide. (a) Measured factor on the mean square angle in one round near "
@@ -150,7 +154,7 @@ def caption(table: Table) -> str:
         f"(b) The same {SPLITS[0][0] * SPLITS[0][1]} samples split among 1 to {SPLITS[-1][0]} "
         "clients "
         f"(n = {int(split['trials'][0])} a point, bars of two standard errors, lines exact): at "
-        f"κ = {PATTERN[1]} the "
+        f"κ = {PATTERN[COMPARED]:.1f} the "
         f"rates are {listed}. Only with very few samples per client does the split show, through "
         "the "
         "variance 1/(N(m − 2)) of the averaged least-squares step. The theorem's condition on "

@@ -12,8 +12,10 @@ NAMES = (
     "angle-over-rounds",
     "ffa-floor",
     "heterogeneity-loss",
+    "step-size-phase",
     "theorem-tightness",
     "pooled-samples",
+    "noise-floor",
     "aggregation-error",
 )
 """In the order of presentation; the module of `some-name` is `rolora.figures.some_name`."""

@@ -56,16 +56,19 @@ def draw(table: Table, drawing: Drawing) -> None:
     limit = select(table, part="limit")
     colour = look.of_method("rolora").colour
     left.plot(
-        limit["kappa"], limit["value"], ",", color=colour, rasterized=False, alpha=0.9, zorder=2
+        limit["kappa"],
+        limit["value"],
+        ".",
+        color=colour,
+        markersize=3,
+        label=f"last {SHOWN} rounds",
     )
-    left.plot([], [], ".", color=colour, label=f"last {SHOWN} rounds")
     formula = select(table, part="plateau")
     left.plot(formula["kappa"], formula["value"], "--", color="black", label="exact plateau")
-    for kappa, text in ((1.5, "lemma's\nrange"), (2.0, ""), (np.sqrt(8.0), "")):
-        left.axvline(kappa, color="0.55", linewidth=0.6, linestyle=":")
-        if text:
-            left.text(kappa - 0.06, 0.62, text, ha="right", va="top", fontsize=7, color="0.25")
-    left.set_xlabel("step size κ = 2η‖b*‖²")
+    for kappa, text in ((1.5, "3/2"), (2.0, "2"), (np.sqrt(8.0), r"$2\sqrt{2}$")):
+        left.axvline(kappa, ymax=0.8, color="0.55", linewidth=0.6, linestyle=":")
+        left.text(kappa + 0.05, 0.03, text, fontsize=7, color="0.25")
+    left.set_xlabel(r"step size $\kappa = 2\eta\|b^*\|^2$")
     left.set_ylabel("limiting angle distance sin θ")
     left.set_title("(a) where the angle goes")
     left.legend(loc="upper left")
@@ -75,12 +78,12 @@ def draw(table: Table, drawing: Drawing) -> None:
     crossing = 1.5
     right.axvline(crossing, color="0.55", linewidth=0.6, linestyle=":")
     right.axvspan(crossing, 2.0, color="0.9", zorder=0)
-    right.text(1.97, 0.04, "lemma\nfalse", ha="right", va="bottom", fontsize=7, color="0.25")
+    right.text(1.53, 0.04, "lemma\nfalse", ha="left", va="bottom", fontsize=7, color="0.25")
     right.set_xlabel("step size κ")
     right.set_ylabel("factor on sin θ per round, θ → 0")
     right.set_title("(b) the contraction lemma")
-    right.legend(loc="upper center")
-    right.set_ylim(-0.02, 1.28)
+    right.legend(loc="upper left")
+    right.set_ylim(-0.02, 1.35)
 
 
 def caption(table: Table) -> str:

@@ -84,6 +84,7 @@ def draw(table: Table, drawing: Drawing) -> None:
         axes.set_yscale("log")
         axes.set_xlabel("input width d")
     left.set_ylabel(r"rounds to $\sin\theta \leq 10^{-6}$")
+    left.set_ylim(3.0, 1e17)
     left.set_title("(a) rounds asked for and needed")
     left.legend(loc="upper left")
     right.set_ylabel("theorem's T ÷ rounds needed")
@@ -109,7 +110,7 @@ def caption(table: Table) -> str:
         f"from {number(random['ratio'][0], 2)} to {number(random['ratio'][-1], 2)}; its band is "
         "wide because "
         "a random start's distance from the worst angle varies. From a warm start (δ⁰ = "
-        f"{STARTS['warm']}) the ratio is {number(warm['ratio'][-1], 2)} at every width."
+        f"{STARTS['warm']}) the ratio is about {number(warm['ratio'][-1], 2)} at every width."
     )
 
 

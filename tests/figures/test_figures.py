@@ -1,0 +1,225 @@
+"""Figures: same bytes again, page width, redrawn from their tables, readable in grey, bad input refused."""
+
+from __future__ import annotations
+
+import io
+import re
+import zlib
+from itertools import combinations
+from pathlib import Path
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from rolora import cli, figure_style
+from rolora.commands import figures as command
+from rolora.figures import look, registry, render, tidy
+from rolora.figures.figure import Figure
+from theory.budget import Budget
+from theory.finding import Table
+
+FAST = ("step-size-phase", "theorem-tightness")
+
+
+@pytest.fixture(scope="module")
+def drawn() -> dict[str, dict[str, bytes]]:
+    return {name: command.draw_one(name, Budget())[1] for name in FAST}
+
+
+def test_every_name_is_a_module_with_that_figure_and_every_module_has_a_name() -> None:
+    for name in registry.NAMES:
+        assert registry.load(name).name == name
+    folder = Path(registry.__file__).parent
+    modules = {p.stem for p in folder.glob("*.py") if "FIGURE = Figure(" in p.read_text("utf-8")}
+    assert modules == {name.replace("-", "_") for name in registry.NAMES}
+
+
+@pytest.mark.parametrize("name", FAST)
+def test_computing_again_gives_the_same_bytes(
+    name: str, drawn: dict[str, dict[str, bytes]]
+) -> None:
+    assert command.draw_one(name, Budget())[1] == drawn[name]
+
+
+@pytest.mark.parametrize("name", FAST)
+def test_redrawing_from_the_table_gives_the_same_bytes(
+    name: str, drawn: dict[str, dict[str, bytes]]
+) -> None:
+    text = drawn[name][f"{name}.csv"].decode()
+    assert command.draw_one(name, Budget(seed=99), text)[1] == drawn[name]
+
+
+def test_another_seed_gives_another_table(drawn: dict[str, dict[str, bytes]]) -> None:
+    name = "theorem-tightness"
+    other = command.draw_one(name, Budget(seed=1))[1]
+    assert other[f"{name}.csv"] != drawn[name][f"{name}.csv"]
+
+
+@pytest.mark.parametrize("name", FAST)
+def test_pages_are_exactly_the_width_of_a_neurips_text(
+    name: str, drawn: dict[str, dict[str, bytes]]
+) -> None:
+    width, height = _pdf_size(drawn[name][f"{name}.pdf"])
+    assert width == pytest.approx(5.5 * 72, abs=1e-6)
+    assert height == pytest.approx(registry.load(name).height * 72, abs=1e-6)
+
+
+def test_pdf_is_vector_and_says_nothing_of_when_or_with_what_it_was_made(
+    drawn: dict[str, dict[str, bytes]],
+) -> None:
+    for name in FAST:
+        content = drawn[name][f"{name}.pdf"]
+        assert b"/CreationDate" not in content
+        assert b"/Producer" not in content
+        assert b"/Subtype /Image" not in content
+
+
+def test_captions_follow_the_table(drawn: dict[str, dict[str, bytes]]) -> None:
+    name = "theorem-tightness"
+    figure = registry.load(name)
+    table = tidy.from_csv(drawn[name][f"{name}.csv"].decode())
+    changed = Table({**table.columns, "ratio": [12345.0] * len(table.columns["ratio"])})
+    assert "12345" in figure.caption(changed).replace(",", "")
+    assert "12345" not in figure.caption(table).replace(",", "")
+
+
+def test_no_text_of_a_figure_lacks_its_glyph(recwarn: pytest.WarningsRecorder) -> None:
+    for name in FAST:
+        command.draw_one(name, Budget())
+    assert not [w for w in recwarn if "Glyph" in str(w.message)]
+
+
+def test_methods_differ_in_grey_for_colour_blind_readers_and_in_form() -> None:
+    looks = [look.of_method(name) for name in ("rolora", "fedavg", "ffa", "flexlora")]
+    for one, other in combinations(looks, 2):
+        assert one.dash != other.dash
+        assert one.marker != other.marker
+        for seen in (_normal, _deuteranope, _protanope):
+            gap = np.linalg.norm(seen(_rgb(one.colour)) - seen(_rgb(other.colour)))
+            assert gap > 0.12, (one.label, other.label, seen.__name__)
+
+
+def test_settings_of_the_process_are_left_alone() -> None:
+    import matplotlib as mpl
+
+    before = dict(mpl.rcParams)
+    command.draw_one("step-size-phase", Budget())
+    assert dict(mpl.rcParams) == before
+
+
+def test_tables_survive_csv_without_losing_a_digit() -> None:
+    table = Table(
+        {"n": [1, 2, 3], "x": [0.1 + 0.2, 1e-300, float("nan")], "s": ["a", "b,c", 'd"e']}
+    )
+    back = tidy.from_csv(tidy.to_csv(table))
+    assert list(back.columns["n"]) == [1, 2, 3]
+    assert list(back.columns["x"])[:2] == [0.1 + 0.2, 1e-300]
+    assert np.isnan(back.columns["x"][2])
+    assert list(back.columns["s"]) == ["a", "b,c", 'd"e']
+
+
+@pytest.mark.parametrize("text", ["", "a,b\n", "a,b\n1\n"])
+def test_a_table_that_is_none_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="CSV must have"):
+        tidy.from_csv(text)
+
+
+def test_a_table_of_another_figure_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"theorem-tightness\.csv must have the columns"):
+        render.files(registry.load("theorem-tightness"), "a,b\n1,2\n")
+
+
+def test_select_keeps_the_rows_asked_for_and_refuses_none() -> None:
+    table = Table({"m": ["a", "a", "b"], "x": [1, 2, 3]})
+    assert tidy.select(table, m="a")["x"].tolist() == [1, 2]
+    assert tidy.distinct(table, "m") == ["a", "b"]
+    with pytest.raises(ValueError, match="no row"):
+        tidy.select(table, m="c")
+
+
+def test_the_command_draws_then_redraws_the_same(tmp_path: Path) -> None:
+    out = tmp_path / "figures"
+    arguments = ["figures", "step-size-phase", "--out", str(out)]
+    assert CliRunner().invoke(cli.app, arguments).exit_code == 0
+    first = {p.name: p.read_bytes() for p in out.iterdir()}
+    assert set(first) == {f"step-size-phase.{s}" for s in ("csv", "pdf", "png", "caption.md")}
+    assert CliRunner().invoke(cli.app, [*arguments, "--reuse-data"]).exit_code == 0
+    assert {p.name: p.read_bytes() for p in out.iterdir()} == first
+
+
+def test_unknown_figures_and_missing_tables_are_refused_and_nothing_is_written(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "figures"
+    for arguments, sentence in (
+        (["figures", "step-size-fase", "--out", str(out)], "did you mean 'step-size-phase'"),
+        (["figures", "ffa-floor", "--reuse-data", "--out", str(out)], "run once without"),
+        (["figures", "ffa-floor", "--profile", "quik", "--out", str(out)], "quick"),
+    ):
+        with pytest.raises(SystemExit) as stop:
+            cli.main(arguments)
+        assert stop.value.code == 2
+        # The terminal may break the sentence into lines.
+        assert sentence in " ".join(capsys.readouterr().err.split())
+    assert not out.exists()
+
+
+def test_any_number_of_workers_gives_the_same_files() -> None:
+    names = FAST
+    one = command._draw(names, Budget(), {}, 1, quiet=True)
+    two = command._draw(names, Budget(), {}, 2, quiet=True)
+    assert one == two
+
+
+def test_png_has_the_same_width(drawn: dict[str, dict[str, bytes]]) -> None:
+    from matplotlib.image import imread
+
+    for name in FAST:
+        picture = imread(io.BytesIO(drawn[name][f"{name}.png"]), format="png")
+        assert picture.shape[1] == round(figure_style.WIDTH * render.PNG_DPI)
+
+
+def test_a_figure_whose_drawing_fails_writes_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(table: Table, drawing: object) -> None:
+        raise ValueError("no picture today")
+
+    real = registry.load("step-size-phase")
+    broken = Figure(real.name, real.title, real.data, fail, real.caption)
+    monkeypatch.setattr(registry, "load", lambda name: broken)
+    with pytest.raises(SystemExit):
+        cli.main(["figures", "step-size-phase", "--out", str(tmp_path / "out")])
+    assert not (tmp_path / "out").exists()
+
+
+def _pdf_size(content: bytes) -> tuple[float, float]:
+    streams = [content]
+    for start in re.finditer(rb"stream\r?\n", content):
+        try:
+            streams.append(zlib.decompressobj().decompress(content[start.end() :]))
+        except zlib.error:
+            continue
+    box = re.search(rb"/MediaBox \[ ?0 0 ([\d.]+) ([\d.]+) ?\]", b"".join(streams))
+    assert box is not None
+    return float(box.group(1)), float(box.group(2))
+
+
+def _rgb(colour: str) -> np.ndarray:
+    return np.array([int(colour[k : k + 2], 16) for k in (1, 3, 5)]) / 255.0
+
+
+def _normal(rgb: np.ndarray) -> np.ndarray:
+    return rgb
+
+
+# Dichromats' view of linear RGB (Viénot, Brettel and Mollon 1999).
+def _deuteranope(rgb: np.ndarray) -> np.ndarray:
+    view = np.array([[0.29275, 0.70725, 0.0], [0.29275, 0.70725, 0.0], [-0.02234, 0.02234, 1.0]])
+    return np.clip(view @ rgb**2.2, 0.0, 1.0) ** (1 / 2.2)
+
+
+def _protanope(rgb: np.ndarray) -> np.ndarray:
+    view = np.array([[0.11238, 0.88762, 0.0], [0.11238, 0.88762, 0.0], [0.00401, -0.00401, 1.0]])
+    return np.clip(view @ rgb**2.2, 0.0, 1.0) ** (1 / 2.2)
