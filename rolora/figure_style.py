@@ -34,7 +34,7 @@ def style(name: str) -> Iterator[None]:
     import matplotlib as mpl
 
     settings: Any = {
-        "font.family": "STIXGeneral",
+        "font.family": ["STIXGeneral", "DejaVu Serif"],  # the second for signs the first lacks
         "mathtext.fontset": "stix",
         "font.size": 9,
         "axes.titlesize": 9,

@@ -24,6 +24,13 @@ _REPLACEMENTS = (
 )
 
 
+_ARGUMENTS = {
+    **dict.fromkeys(("frac", "dfrac", "tfrac", "binom"), 2),
+    **dict.fromkeys(("sqrt", "mathbb", "mathbf", "mathrm", "mathcal", "mathsf", "mathit"), 1),
+}
+"""Commands after which TeX takes single tokens as arguments and mathtext insists on braces."""
+
+
 def formula_html(latex: str) -> str:
     """The formula as HTML: one SVG per part between wide spaces, or its source if mathtext fails."""
     try:
@@ -60,7 +67,7 @@ def _svg(latex: str) -> str:
     from matplotlib.path import Path
     from matplotlib.textpath import TextPath
 
-    source = latex
+    source = "".join(_braced(_TOKENS.findall(latex)))
     for pattern, replacement in _REPLACEMENTS:
         source = re.sub(pattern, replacement, source)
     source = _display_fractions(source)
@@ -85,6 +92,35 @@ def _svg(latex: str) -> str:
         f'style="width:{width / SIZE:.3f}em;vertical-align:{(box.y0 - margin) / SIZE:.3f}em">'
         f'<path fill="currentColor" d="{"".join(words)}"/></svg>'
     )
+
+
+_TOKENS = re.compile(r"\\[a-zA-Z]+|\\.|\s+|.", re.DOTALL)
+
+
+def _braced(tokens: list[str]) -> list[str]:
+    r"""Give every argument its braces: \frac1N, \sqrt m and \mathbb E are TeX, not mathtext."""
+    out: list[str] = []
+    rest = list(reversed(tokens))
+    while rest:
+        token = rest.pop()
+        out.append(token)
+        if token == "\\sqrt" and rest and rest[-1] == "[":
+            continue
+        for _ in range(_ARGUMENTS.get(token[1:], 0) if token.startswith("\\") else 0):
+            while rest and rest[-1].isspace():
+                rest.pop()
+            if not rest:
+                break
+            argument = [rest.pop()]
+            if argument == ["{"]:
+                depth = 1
+                while rest and depth:
+                    argument.append(rest.pop())
+                    depth += (argument[-1] == "{") - (argument[-1] == "}")
+                out += ["{", *_braced(argument[1:-1]), "}"]
+            else:
+                out += ["{", *argument, "}"]
+    return out
 
 
 def _display_fractions(latex: str) -> str:

@@ -167,7 +167,7 @@ def _show(report: Report, out: Path, quiet: bool) -> None:
     table.add_column("verdict", no_wrap=True)
     if wide:
         table.add_column("quantity", ratio=1)
-    for name in ("theory", "measured", "margin", "expected?"):
+    for name in ("theory", "measured", "margin", "expected"):
         table.add_column(name, no_wrap=True)
     for outcome in report.outcomes:
         row = summary_row(outcome)

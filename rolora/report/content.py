@@ -166,7 +166,7 @@ def summary_row(outcome: Outcome) -> Row:
         quantity=headline.quantity if headline else "",
         theory=theory_text(headline) if headline else "–",
         measured=measured_text(headline) if headline else "–",
-        margin=number(headline.margin, 3) if headline else "–",
+        margin=number(headline.margin, 2) if headline else "–",
         method=outcome.error or (finding.method if finding is not None else ""),
         as_expected=outcome.as_expected,
         control=control_text(outcome),
