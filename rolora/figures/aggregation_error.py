@@ -96,19 +96,14 @@ def caption(table: Table) -> str:
     n = int(table.columns["trials"][0])
     return (
         "Aggregation error ‖AB − mean(A_i B_i)‖ of the server's step on the linear model with "
-        "unlike clients "
-        f"(N = {CLIENTS}, m = {SAMPLES}, d = {D}; median and 5–95 % band of n = {n} runs). "
-        "FedAvg-LoRA's peaks "
-        f"at {number(few, 2)} with {LOCAL_STEPS[0]} local step and at {number(many, 2)} with "
-        f"{LOCAL_STEPS[1]}, and does not vanish: more local work pulls the factors further "
-        "apart. FFA-LoRA "
-        "and RoLoRA share one factor in every round, so the mean of the products is the product "
-        "of the means: "
-        f"largest error of either {number(exact)}. With one local step FedAvg-LoRA's first round "
-        "is exact too: "
-        "from B = 0 the gradient of A is zero, so all clients still hold the same A. The scale "
-        "is linear "
-        f"below {number(LINEAR_BELOW)}, so that 0 can be shown."
+        f"unlike clients (N = {CLIENTS}, m = {SAMPLES}, d = {D}; median and 5–95 % band of n = {n} "
+        f"runs). FedAvg-LoRA's peaks at {number(few, 2)} with {LOCAL_STEPS[0]} local step and at "
+        f"{number(many, 2)} with {LOCAL_STEPS[1]}, and does not vanish: more local work pulls the "
+        "factors further apart. FFA-LoRA and RoLoRA share one factor in every round, so the mean "
+        f"of the products is the product of the means: largest error of either {number(exact)}. "
+        "With one local step FedAvg-LoRA's first round is exact too: from B = 0 the gradient of A "
+        "is zero, so all clients still hold the same A. The scale is linear below "
+        f"{number(LINEAR_BELOW)}, so that 0 can be shown."
     )
 
 

@@ -138,21 +138,16 @@ def caption(table: Table) -> str:
     small = select(table, part="size", method="fresh", x=SIZES[0])
     return (
         "FFA-LoRA's floor on the linear model. (a) Expected loss on new samples, with B found by "
-        "least "
-        f"squares for a frozen A (N = {CLIENTS}, m = {SAMPLES}, d = {D}, n = "
-        f"{int(frozen['n'][0])} runs a "
-        "point), and the exact line (δ⁰)²(1 + 1/(N(m−2))): they agree within "
-        f"{number(100 * off, 2)} %. "
-        f"RoLoRA from the same starts is below {number(ours['measured'].max(), 2)} after "
-        f"{ROUNDS} rounds "
-        f"(mean of n = {int(ours['n'][0])}): its loss has no floor. (b) The constant c̃ of the "
-        "paper's "
-        "(1 + c̃)(δ⁰)². Read on new samples it is positive, the price of estimating b; read on "
-        "the training "
-        "samples it is negative, because least squares also fits part of what it cannot learn. "
-        "Bars are 95 % "
-        f"intervals of n = {int(small['n'][0])} draws, smaller than the markers from m = 10 on; at "
-        f"m = {SIZES[0]} the constant on new samples is {number(small['theory'][0], 3)}."
+        f"least squares for a frozen A (N = {CLIENTS}, m = {SAMPLES}, d = {D}, n = "
+        f"{int(frozen['n'][0])} runs a point), and the exact line (δ⁰)²(1 + 1/(N(m−2))): they "
+        f"agree within {number(100 * off, 2)} %. RoLoRA from the same starts is below "
+        f"{number(ours['measured'].max(), 2)} after {ROUNDS} rounds (mean of n = "
+        f"{int(ours['n'][0])}): its loss has no floor. (b) The constant c̃ of the paper's (1 + "
+        "c̃)(δ⁰)². Read on new samples it is positive, the price of estimating b; read on the "
+        "training samples it is negative, because least squares also fits part of what it cannot "
+        f"learn. Bars are 95 % intervals of n = {int(small['n'][0])} draws, smaller than the "
+        f"markers from m = 10 on; at m = {SIZES[0]} the constant on new samples is "
+        f"{number(small['theory'][0], 3)}."
     )
 
 

@@ -92,20 +92,16 @@ def caption(table: Table) -> str:
     below = limit["value"][limit["kappa"] < 1.99].max()
     at = np.searchsorted(formula["kappa"], 3.0)
     return (
-        "What the step size does, population limit. (a) Angle distance in the last "
-        f"{SHOWN} of {BURN_IN + SHOWN} rounds from a random start, for "
-        f"{len(set(limit['kappa']))} step sizes. "
+        f"What the step size does, population limit. (a) Angle distance in the last {SHOWN} of "
+        f"{BURN_IN + SHOWN} rounds from a random start, for {len(set(limit['kappa']))} step sizes. "
         "Below κ = 2 the angle goes to zero (largest value left for κ < 1.99: "
-        f"{number(below, 2)}). Above, "
-        "it neither converges nor blows up, it locks to the plateau tan²θ = (κ − 2)/(κ + 2), at "
-        "κ = 3 "
-        f"sin θ = {number(formula['value'][at], 3)}; the plateau attracts fastest at κ = 2√2 "
-        "(dotted line). "
-        "Larger steps are useless but harmless: normalising A keeps the iteration bounded. "
-        "(b) The true factor per round at small angles against the one the contraction lemma "
-        "promises. "
-        "They cross at κ = 3/2: beyond it (shaded) the lemma is false although the method still "
-        "converges up to κ = 2. κ uses the true gradient, factor 2 included."
+        f"{number(below, 2)}). Above, it neither converges nor blows up, it locks to the plateau "
+        f"tan²θ = (κ − 2)/(κ + 2), at κ = 3 sin θ = {number(formula['value'][at], 3)}; the plateau "
+        "attracts fastest at κ = 2√2 (dotted line). Larger steps are useless but harmless: "
+        "normalising A keeps the iteration bounded. (b) The true factor per round at small angles "
+        "against the one the contraction lemma promises. They cross at κ = 3/2: beyond it "
+        "(shaded) the lemma is false although the method still converges up to κ = 2. κ uses the "
+        "true gradient, factor 2 included."
     )
 
 

@@ -97,20 +97,16 @@ def caption(table: Table) -> str:
     random, warm = select(table, start="random"), select(table, start="warm")
     return (
         f"Tightness of the recovery theorem: ε = {EPSILON:g}, κ = {KAPPA}, N = {CLIENTS} clients "
-        "with "
-        f"{POOLED_PER_WIDTH} pooled samples per unit of width; median and 5–95 % band of "
-        f"n = {int(random['trials'][0])} runs of the exact chain a point. From a random start "
-        "the theorem's "
-        "T grows linearly in d, because it uses the starting angle's factor 1 − (δ⁰)² ≈ 1/d in "
-        "every round; "
-        "the iteration escapes at a rate that does not depend on d and needs "
+        f"with {POOLED_PER_WIDTH} pooled samples per unit of width; median and 5–95 % band of n = "
+        f"{int(random['trials'][0])} runs of the exact chain a point. From a random start the "
+        "theorem's T grows linearly in d, because it uses the starting angle's factor 1 − (δ⁰)² ≈ "
+        "1/d in every round; the iteration escapes at a rate that does not depend on d and needs "
         f"{number(random['needed'][0])} rounds at d = {int(random['d'][0])} and "
-        f"{number(random['needed'][-1])} at d = {int(random['d'][-1]):,}: logarithmic growth. "
-        "The ratio goes "
-        f"from {number(random['ratio'][0], 2)} to {number(random['ratio'][-1], 2)}; its band is "
-        "wide because "
-        "a random start's distance from the worst angle varies. From a warm start (δ⁰ = "
-        f"{STARTS['warm']}) the ratio is about {number(warm['ratio'][-1], 2)} at every width."
+        f"{number(random['needed'][-1])} at d = {int(random['d'][-1]):,}: logarithmic growth. The "
+        f"ratio goes from {number(random['ratio'][0], 2)} to {number(random['ratio'][-1], 2)}; its "
+        "band is wide because a random start's distance from the worst angle varies. From a warm "
+        f"start (δ⁰ = {STARTS['warm']}) the ratio is about {number(warm['ratio'][-1], 2)} at every "
+        "width."
     )
 
 
