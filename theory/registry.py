@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
-from theory import alternating, contraction, interference, plateau, population_map, rank_r
+from theory import (
+    alternating,
+    contraction,
+    escape_time,
+    interference,
+    nonconvex,
+    plateau,
+    population_map,
+    rank_r,
+)
 from theory.claim import Claim
 
 
@@ -14,5 +23,7 @@ def claims() -> tuple[Claim, ...]:
         population_map.CLAIM,
         contraction.CLAIM,
         plateau.CLAIM,
+        escape_time.CLAIM,
         rank_r.CLAIM,
+        nonconvex.CLAIM,
     )
