@@ -65,13 +65,25 @@ def executed(source: Path) -> Any:
     notebook.metadata.pop("widgets", None)
     for cell in notebook.cells:
         cell["metadata"] = {}
-        for output in cell.get("outputs", []):
-            if output.get("name") == "stderr":
-                raise RuntimeError(f"{source.name} wrote to stderr: {output['text'][:300]}")
-            output.pop("metadata", None)
-            if output["output_type"] in {"display_data", "execute_result"}:
-                output["metadata"] = {}
+        if cell["cell_type"] == "code":
+            cell["outputs"] = _stable(source, cell["outputs"])
     return notebook
+
+
+def _stable(source: Path, outputs: list[Any]) -> list[Any]:
+    """Outputs without metadata, and one text per stream however the kernel happened to cut it."""
+    kept: list[Any] = []
+    for output in outputs:
+        if output["output_type"] == "stream":
+            if output["name"] == "stderr":
+                raise RuntimeError(f"{source.name} wrote to stderr: {output['text'][:300]}")
+            if kept and kept[-1]["output_type"] == "stream":
+                kept[-1]["text"] += output["text"]
+                continue
+        else:
+            output["metadata"] = {}
+        kept.append(output)
+    return kept
 
 
 def text_of(notebook: Any) -> str:
