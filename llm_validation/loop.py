@@ -28,7 +28,7 @@ from llm_validation.batched import BatchedEngine
 from llm_validation.config import Config
 from llm_validation.encoding import Encoded, encode
 from llm_validation.estimate import clients_that_fit
-from llm_validation.evaluation import Evaluator
+from llm_validation.evaluation import Evaluator, Score
 from llm_validation.extra import require_extra
 from llm_validation.models import Workspace, build
 from llm_validation.randomness import local_batches, participants
@@ -80,6 +80,7 @@ def run(
     resume: bool = False,
     data: TaskData | None = None,
     on_round: Callable[[Row], None] | None = None,
+    evaluate_start: bool = True,
 ) -> Result:
     """Federated fine-tuning from the configuration to the final adapter.
 
@@ -89,6 +90,7 @@ def run(
         resume: continue from the newest checkpoint in the folder, if there is one.
         data: the task's examples, if already read.
         on_round: called with the metrics of every completed round.
+        evaluate_start: whether the untrained model is measured too.
 
     Raises:
         ValueError: before any work, on a configuration that does not fit the data or the model; on a
@@ -121,7 +123,7 @@ def run(
     )
     method = method_named(config.method)
     if not rows:
-        rows = [_start_row(evaluator, server)]
+        rows = [_start_row(evaluator.score(server) if evaluate_start else None)]
         if on_round:
             on_round(rows[-1])
     sizes = [part.size for part in split]
@@ -287,15 +289,14 @@ def _row(
     }
 
 
-def _start_row(evaluator: Evaluator, server: Server) -> Row:
-    score = evaluator.score(server)
+def _start_row(score: Score | None) -> Row:
     return {
         "round": 0,
         "trained": "",
         "participants": 0,
         "learning_rate": None,
-        "accuracy": score.accuracy,
-        "loss": score.loss,
+        "accuracy": score.accuracy if score else None,
+        "loss": score.loss if score else None,
         "train_loss": None,
         "train_loss_spread": None,
         "aggregation_error": None,

@@ -1,6 +1,6 @@
 """Every published language-model cell as a run one can start, with what it would cost.
 
-The paper's recipe is public in part only: batch 32, 20 local steps, 128 tokens, LoRA alpha 32 and dropout 0.1 on
+The recipe is public in part only: batch 32, 20 local steps, 128 tokens, LoRA alpha 32 and dropout 0.1 on
 query and value, rounds such that rounds × clients stays constant (QNLI: 500 at 3 clients, 75 at 20, 30 at
 50). Optimiser, head and learning rate are not named; the presets use AdamW, an averaged head and the
 paper's grid of learning rates, and the manifest records them. Rounds of the other tasks are taken to be
@@ -134,7 +134,7 @@ def preset_named(name: str) -> Preset:
 
 
 def task_of(cell: Cell) -> str:
-    """This toolkit's name of a cell's task."""
+    """The name of a cell's task in this toolkit."""
     return cell.task.lower().replace("sst-2", "sst2")
 
 

@@ -60,7 +60,7 @@ def best_rate(
         place = folder / f"{rate:g}"
         trial = config.changed(learning_rate=rate, evaluate_every=config.rounds)
         try:
-            last = run(trial, folder=place, resume=resume, data=data).rows[-1]
+            last = run(trial, folder=place, resume=resume, data=data, evaluate_start=False).rows[-1]
             trials.append(
                 {"learning_rate": rate, "accuracy": last["accuracy"], "loss": last["loss"]}
             )

