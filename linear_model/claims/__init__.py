@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from linear_model.claims import (
     bstep_law,
+    fedavg_heterogeneity,
     ffa_floor,
     ffa_random_init,
     fixed_data_rate,
@@ -30,4 +31,5 @@ def claims() -> tuple[Claim, ...]:
         ffa_random_init.CLAIM,
         noise_floor.CLAIM,
         heterogeneous_population.CLAIM,
+        fedavg_heterogeneity.CLAIM,
     )
