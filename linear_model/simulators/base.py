@@ -182,12 +182,14 @@ def run_vectors(
     samples = RoundSamples(problem, source, job, tag)
     record = Recorder(problem, traces, orthonormal=job.method.orthonormal)
     record(0, state)
-    for number in range(1, job.rounds + 1):
-        samples.begin()
-        state = job.method.round(state, samples, number, job.eta)
-        samples.end()
-        record(number, state)
-        tick(job.count)
+    # A run that diverges is reported once, by the rule that refuses the first non-finite factor.
+    with np.errstate(over="ignore", invalid="ignore"):
+        for number in range(1, job.rounds + 1):
+            samples.begin()
+            state = job.method.round(state, samples, number, job.eta)
+            samples.end()
+            record(number, state)
+            tick(job.count)
 
 
 class Recorder:

@@ -1,0 +1,247 @@
+"""What `simulate` promises whatever the simulator: errors before work, streams, memory, precision."""
+
+from __future__ import annotations
+
+import tracemalloc
+
+import numpy as np
+import pytest
+
+from linear_model import (
+    Algorithm2,
+    FFALeastSquares,
+    LocalSteps,
+    Problem,
+    method_named,
+    method_names,
+    simulate,
+    simulator_named,
+)
+from linear_model.simulators import base
+from theory import population_map
+
+METHOD = Algorithm2(kappa=0.5)
+SIMULATORS = ("data", "gram", "chain", "population")
+FIELDS = ("angle", "excess", "recovery", "loss", "aggregation_error")
+
+
+def problem(**changes) -> Problem:
+    return Problem(**{"d": 6, "clients": 3, "samples": 9, **changes})
+
+
+@pytest.mark.parametrize(
+    ("call", "sentence"),
+    [
+        (lambda: problem(d=1), "d must be an integer of at least 2, got 1"),
+        (lambda: problem(rank=7), "rank must be at most d = 6, got 7"),
+        (lambda: problem(samples=1, rank=2), "samples must be at least the rank 2"),
+        (lambda: problem(clients=0), "clients must be an integer of at least 1"),
+        (lambda: problem(A_star=np.ones(6)), "A_star must have orthonormal columns"),
+        (lambda: problem(B_star=np.array([np.nan])), "B_star must be finite"),
+        (lambda: problem(B_star=np.ones((2, 1, 1))), "B_star must have shape"),
+        (lambda: problem(participants=4), "participants must lie between 1 and clients = 3"),
+        (lambda: problem(noise=-1.0), "noise must be finite and non-negative"),
+        (lambda: simulate(problem(), Algorithm2(eta=0.0), rounds=1), "eta must be finite and pos"),
+        (lambda: simulate(problem(), Algorithm2(eta=np.nan), rounds=1), "eta must be finite"),
+        (lambda: simulate(problem(), Algorithm2(), rounds=1), "exactly one of eta and kappa"),
+        (lambda: simulate(problem(), Algorithm2(1.0, 1.0), rounds=1), "exactly one of eta and"),
+        (lambda: simulate(problem(), METHOD, rounds=0), "rounds must be an integer of at least 1"),
+        (lambda: simulate(problem(), METHOD, rounds=1, trials=0), "trials must be an integer"),
+        (lambda: simulate(problem(), METHOD, rounds=1, seed=-1), "seed must be a non-negative"),
+        (lambda: simulate(problem(), METHOD, rounds=1, start=1.0), "must lie in \\(0, 1\\)"),
+        (lambda: simulate(problem(rank=2), METHOD, rounds=1, start=0.5), "needs rank 1"),
+        (lambda: simulate(problem(), METHOD, rounds=1, start="rnd"), "start must be 'random'"),
+        (lambda: simulate(problem(), METHOD, rounds=1, start=np.ones(6)), "orthonormal columns"),
+        (lambda: simulate(problem(), METHOD, rounds=1, start=np.eye(5, 1)), "start must have sh"),
+        (lambda: simulate(problem(), METHOD, rounds=1, start=np.full((6, 1), np.nan)), "finite"),
+        (lambda: simulate(problem(), METHOD, rounds=1, simulator="garm"), "did you mean 'gram'"),
+        (lambda: simulate(problem(), "algoritm2", rounds=1), "did you mean 'algorithm2'"),
+        (lambda: method_named("ffa-ls", eta=1.0), "has no option 'eta'"),
+        (lambda: LocalSteps("rolorra"), "did you mean 'rolora'"),
+        (lambda: LocalSteps("rolora", local_steps=0), "local_steps must be an integer"),
+        (
+            lambda: simulate(problem(), LocalSteps(eta=1.0, B=np.ones((2, 2))), rounds=1),
+            "B must have shape",
+        ),
+        (lambda: simulate(problem(), METHOD, rounds=1, memory_bytes=0), "memory_bytes must be"),
+    ],
+)
+def test_bad_input_is_named_in_one_sentence(call, sentence: str) -> None:
+    with pytest.raises(ValueError, match=sentence) as caught:
+        call()
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("changes", "method"),
+    [
+        ({"rank": 2}, METHOD),
+        ({"noise": 0.1}, METHOD),
+        ({"data": "fixed"}, METHOD),
+        ({"B_star": np.arange(1.0, 4.0).reshape(3, 1, 1)}, METHOD),
+        ({}, LocalSteps("fedavg", eta=0.1)),
+    ],
+)
+def test_chain_names_the_simulator_that_can(changes: dict, method) -> None:
+    with pytest.raises(ValueError, match="use simulator 'gram'"):
+        simulate(problem(**changes), method, simulator="chain", rounds=1)
+    assert simulate(problem(**changes), method, simulator="gram", rounds=1).rounds == 1
+
+
+@pytest.mark.parametrize("simulator", SIMULATORS)
+def test_too_little_memory_is_said_before_any_work(simulator: str) -> None:
+    ticks = []
+    with pytest.raises(ValueError, match=r"memory needed is \d+ bytes but 100 bytes are available"):
+        simulate(
+            problem(),
+            METHOD,
+            simulator=simulator,
+            rounds=3,
+            memory_bytes=100,
+            progress=lambda *done: ticks.append(done),
+        )
+    assert not ticks
+
+
+def test_a_request_beyond_any_machine_is_refused_at_once() -> None:
+    huge = Problem(d=1000, clients=10_000, samples=10**6)
+    for simulator, advice in (("data", "use simulator 'gram'"), ("gram", "simulator 'chain'")):
+        with pytest.raises(ValueError, match=advice):
+            simulate(huge, METHOD, simulator=simulator, rounds=1)
+    assert simulate(huge, METHOD, simulator="chain", rounds=1).angle.shape == (1, 2)
+
+
+@pytest.mark.parametrize("method", method_names())
+@pytest.mark.parametrize(
+    "shape",
+    [
+        {"d": 40, "clients": 10, "samples": 80},
+        {"d": 30, "clients": 12, "samples": 60, "rank": 2, "noise": 0.1, "data": "fixed"},
+        {"d": 8, "clients": 4, "samples": 30, "noise": 0.1, "participants": 2},
+    ],
+)
+@pytest.mark.parametrize("simulator", SIMULATORS)
+def test_memory_stays_within_what_was_asked_for(simulator: str, shape: dict, method: str) -> None:
+    many = Problem(**shape)
+    options = {} if method in ("ffa-ls", "ffa-pooled", "algorithm2") else {"local_steps": 2}
+    if not method.startswith("ffa-"):
+        options["eta"] = 0.05
+    chosen = method_named(method, **options)
+    way = simulator_named(simulator)
+    try:
+        way.refuse(many, chosen)
+    except ValueError:
+        return
+    arguments = {"simulator": simulator, "rounds": 2, "trials": 60}
+    with pytest.raises(ValueError, match="memory needed is") as caught:
+        simulate(many, chosen, memory_bytes=1, **arguments)
+    needed = int(str(caught.value).split("memory needed is ")[1].split()[0])
+    tracemalloc.start()
+    simulate(many, chosen, memory_bytes=needed, **arguments)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak <= needed + 200_000  # the interpreter's own objects
+
+
+@pytest.mark.parametrize("simulator", SIMULATORS)
+def test_blocks_of_trials_do_not_change_a_result(
+    simulator: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(base, "LARGEST_BLOCK", 4)
+    options = {"simulator": simulator, "rounds": 3, "start": "random", "seed": 3}
+    whole = simulate(problem(), METHOD, trials=12, **options)
+    part = simulate(problem(), METHOD, trials=8, **options)
+    tight = simulate(problem(), METHOD, trials=12, memory_bytes=10**6, **options)
+    for field in FIELDS:
+        np.testing.assert_array_equal(getattr(whole, field), getattr(tight, field))
+        np.testing.assert_array_equal(getattr(whole, field)[:8], getattr(part, field))
+
+
+@pytest.mark.parametrize("simulator", SIMULATORS)
+def test_the_seed_and_the_axes_name_the_streams(simulator: str) -> None:
+    options = {"simulator": simulator, "rounds": 2, "trials": 5}
+    first = simulate(problem(), METHOD, seed=1, axes=("cell", 2), **options)
+    same = simulate(problem(), METHOD, seed=1, axes=("cell", 2), **options)
+    np.testing.assert_array_equal(first.angle, same.angle)
+    for other in ({"seed": 2, "axes": ("cell", 2)}, {"seed": 1, "axes": ("cell", 3)}):
+        assert not np.any(first.angle == simulate(problem(), METHOD, **other, **options).angle)
+
+
+def test_methods_and_clients_counts_share_a_start() -> None:
+    one = simulate(problem(), METHOD, rounds=1, trials=5)
+    other = simulate(problem(), FFALeastSquares(), rounds=1, trials=5)
+    np.testing.assert_array_equal(one.angle[:, 0], other.angle[:, 0])
+
+
+def test_progress_counts_trial_rounds() -> None:
+    seen: list[tuple[int, int]] = []
+    simulate(problem(), METHOD, rounds=3, trials=5, progress=lambda *done: seen.append(done))
+    assert seen == [(5, 15), (10, 15), (15, 15)]
+
+
+@pytest.mark.parametrize("simulator", SIMULATORS)
+@pytest.mark.parametrize("delta", [0.3, 1e-6, 1e-12])
+def test_the_start_has_the_angle_asked_for(simulator: str, delta: float) -> None:
+    run = simulate(problem(), METHOD, simulator=simulator, rounds=1, trials=50, start=delta)
+    np.testing.assert_allclose(run.angle[:, 0], delta, rtol=1e-15, atol=2e-16)
+    np.testing.assert_array_equal(run.excess[:, 0], 1.0)
+    assert np.isnan(run.recovery[:, 0]).all()
+
+
+def test_a_small_angle_keeps_its_digits_in_every_simulator() -> None:
+    # The round is linear at small angles: from 1e-12 it must do what it does from 1e-7. Vectors carry
+    # rounding errors of some 1e-16, absolutely; the chain and the rank-1 limit carry none.
+    for simulator in SIMULATORS:
+        for batches in ("separate", "shared"):
+            options = {"simulator": simulator, "rounds": 5, "trials": 20}
+            small, tiny = (
+                simulate(problem(batches=batches), METHOD, start=delta, **options).angle / delta
+                for delta in (1e-7, 1e-12)
+            )
+            exact = simulator in ("chain", "population")
+            np.testing.assert_allclose(tiny, small, rtol=1e-5, atol=0.0 if exact else 3e-16 / 1e-12)
+
+
+def test_the_limit_is_the_one_line_map_down_to_any_angle() -> None:
+    for kappa in (0.5, 1.0, 2.5):
+        run = simulate(
+            problem(), Algorithm2(kappa=kappa), simulator="population", rounds=30, start=0.9
+        )
+        tangent = 0.9 / np.sqrt(1 - 0.9**2)
+        for number in range(1, 31):
+            tangent = population_map.next_tangent(tangent, kappa)
+            sine = tangent / np.hypot(1.0, tangent)
+            # At κ = 1 the local factor 1 − κc² itself cancels to second order.
+            assert run.angle[0, number] == pytest.approx(sine, rel=1e-9, abs=1e-15)
+
+
+def test_chain_in_the_limit_of_many_samples_is_the_map() -> None:
+    huge = Problem(d=3, clients=2, samples=10**15)
+    run = simulate(huge, METHOD, simulator="chain", rounds=20, start=0.9)
+    limit = simulate(huge, METHOD, simulator="population", rounds=20, start=0.9)
+    for field in ("angle", "excess", "recovery"):
+        np.testing.assert_allclose(
+            getattr(run, field)[:, 1:], getattr(limit, field)[:, 1:], rtol=1e-5
+        )
+
+
+@pytest.mark.parametrize("rank", [1, 2, 3])
+def test_the_limit_does_not_feel_the_basis_or_the_width(rank: int) -> None:
+    rng = np.random.default_rng(6)
+    B = rng.standard_normal((3, rank, 4))
+    method = LocalSteps("fedavg", eta=0.02, local_steps=3)
+    for d in (rank + 1, 9):
+        start, turn = (np.linalg.qr(rng.standard_normal((d, k))).Q for k in (rank, d))
+        plain = Problem(d=d, clients=3, rank=rank, B_star=B)
+        turned = Problem(d=d, clients=3, rank=rank, B_star=B, A_star=turn[:, :rank])
+        runs = [
+            simulate(p, method, simulator="population", rounds=5, start=s)
+            for p, s in ((plain, start), (turned, turn @ start))
+        ]
+        for field in FIELDS:
+            np.testing.assert_allclose(*(getattr(run, field) for run in runs), rtol=0, atol=1e-12)
+
+
+def test_divergence_names_round_and_client() -> None:
+    with pytest.raises(ValueError, match=r"round \d+ with step size 50: client \d sent a NaN"):
+        simulate(problem(), LocalSteps("fedavg", eta=50.0, local_steps=5), rounds=50)
