@@ -109,6 +109,7 @@ class Federation:
         self.diverged = np.zeros(len(self.replicas), dtype=bool)
         self._states: dict[str, State] = {}
         self._bases: list[Tensor] = []
+        self._projection: Tensor | None = None
         self._up = np.zeros(len(self.replicas), dtype=np.int64)
         self._down = np.zeros(len(self.replicas), dtype=np.int64)
         self._synced = np.zeros(self._sizes.shape, dtype=np.int64)
@@ -213,7 +214,17 @@ class Federation:
                 )
         batches = np.stack([drawn[r.seed] for r in self.replicas])
         rows = torch.from_numpy(batches).to(self._rates.device)
-        return Work(rows, steps, train, self._rates, config.scale)
+        return Work(
+            rows, steps, train, self._rates, config.scale, self._standing_projection(t, train)
+        )
+
+    def _standing_projection(self, t: int, train: frozenset[str]) -> Tensor | None:
+        """x·A of all images once A trains neither in this round nor did in the last: FFA-LoRA's case."""
+        if "A" in train or "A" in self.method.trainable(max(t - 1, 1)):
+            self._projection = None
+        elif self._projection is None:
+            self._projection = stacked.project(self.server.A, self._train)
+        return self._projection
 
     def _states_of(self, people: np.ndarray, train: frozenset[str]) -> dict[str, State] | None:
         if self.optimiser.state == "reset":

@@ -85,22 +85,29 @@ def sweep(
         raise ValueError(f"rates must be finite, positive and at least one, got {list(rates)}")
     if not seeds:
         raise ValueError("seeds must be at least one, got none")
-    replicas = [Replica(int(seed), float(rate)) for rate in rates for seed in seeds]
     results = {}
     for method in methods:
-        own = replace(config, method=method, learning_rate=float(rates[0]), probe=0)
-        federation = Federation(own, data, replicas, give_up=True)
-        while federation.round < own.rounds:
-            federation.step()
-        shape = (-1, len(rates), len(seeds))
-        accuracy = np.array([row["test_accuracy"] for row in federation.rows]).reshape(shape)
-        tracked = tuple(row["round"] for row in federation.rows[:: len(replicas)])
+        accuracy, diverged = [], []
+        for rate in rates:
+            own = replace(config, method=method, learning_rate=float(rate), probe=0)
+            replicas = [Replica(int(seed), float(rate)) for seed in seeds]
+            federation = Federation(own, data, replicas, give_up=True)
+            while federation.round < own.rounds and not federation.diverged.all():
+                federation.step()
+            found = np.array([row["test_accuracy"] for row in federation.rows])
+            found = found.reshape(-1, len(seeds))
+            missing = own.rounds // own.evaluate_every + 1 - found.shape[0]
+            missing += bool(own.rounds % own.evaluate_every)
+            # A learning rate at which every seed diverged is not run to the end: it stays where it stood.
+            accuracy.append(np.concatenate([found, np.repeat(found[-1:], missing, axis=0)]))
+            diverged.append(federation.diverged)
+        tracked = sorted({*range(0, config.rounds + 1, config.evaluate_every), config.rounds})
         results[method] = Sweep(
-            own,
+            replace(config, method=method, probe=0),
             tuple(float(rate) for rate in rates),
             tuple(int(seed) for seed in seeds),
-            accuracy,
-            tracked,
-            federation.diverged.reshape(len(rates), len(seeds)),
+            np.stack(accuracy, axis=1),
+            tuple(tracked),
+            np.stack(diverged),
         )
     return results

@@ -52,6 +52,8 @@ class Work:
         train: names of the tensors that train: of `A`, `B`, `head`.
         rate: learning rate per replica, (R,).
         scale: s of the adapter.
+        projection: x·A of the whole training set, (R, n, r), where A has stood still; None to compute what
+            the batches need.
     """
 
     batches: Tensor
@@ -59,6 +61,7 @@ class Work:
     train: frozenset[str]
     rate: Tensor
     scale: float
+    projection: Tensor | None = None
 
 
 @dataclass(eq=False)
@@ -112,7 +115,7 @@ def train(
         states = {name: optimiser.fresh(local[name]) for name in sorted(work.train)}
     rate = work.rate.view(R, 1, 1, 1)
     want_A, want_B = Factor.A in work.train, Factor.B in work.train
-    projected = None if want_A else _project(server.A, examples, work.batches)
+    projected = None if want_A else _project(server.A, examples, work)
     loss = worst = torch.zeros(())
     for k in range(K):
         rows = work.batches[:, :, k]
@@ -151,28 +154,28 @@ def train(
     return Returned({name: local[name] for name in sorted(work.train)}, loss, worst, states)
 
 
-def _project(A: Tensor, examples: Examples, batches: Tensor) -> Tensor:
+def project(A: Tensor, examples: Examples) -> Tensor:
+    """x·A of every training image for every replica, (R, n, r)."""
+    return torch.matmul(examples.x, A)
+
+
+def _project(A: Tensor, examples: Examples, work: Work) -> Tensor:
     """x·A of every batch of the round at once, (R, N, K, b, r): A does not move in this round."""
-    R, N, K, b = batches.shape
+    R, N, K, b = work.batches.shape
     r = A.shape[-1]
-    n, d = examples.x.shape
-    if R * N * K * b >= n:  # cheaper to project every image once and pick from the short rows
-        short = (examples.x @ A.permute(1, 0, 2).reshape(d, R * r)).view(n, R, r)
-        picks = batches.reshape(R, -1)
-        return torch.stack([short[picks[j], j] for j in range(R)]).view(R, N, K, b, r)
-    return (
-        torch.stack(
-            [
-                torch.bmm(
-                    examples.x.index_select(0, batches[:, :, k].reshape(-1)).view(R, N * b, d), A
-                )
-                for k in range(K)
-            ],
-            dim=1,
+    whole = work.projection
+    if whole is None and N * K * b >= examples.x.shape[0]:
+        whole = project(A, examples)  # cheaper once for every image than for every draw
+    if whole is not None:
+        picks = work.batches.reshape(R, -1)
+        return torch.stack([whole[j].index_select(0, picks[j]) for j in range(R)]).view(
+            R, N, K, b, r
         )
-        .view(R, K, N, b, r)
-        .transpose(1, 2)
-    )
+    per_step = []
+    for k in range(K):
+        rows = work.batches[:, :, k].reshape(-1)
+        per_step.append(torch.bmm(examples.x.index_select(0, rows).view(R, N * b, -1), A))
+    return torch.stack(per_step, dim=1).view(R, K, N, b, r).transpose(1, 2)
 
 
 def _step_some(

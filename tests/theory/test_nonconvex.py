@@ -1,0 +1,124 @@
+"""The non-convex bound: its proof steps, its simulation, and what happens when a formula is wrong."""
+
+import numpy as np
+import pytest
+
+from theory import nonconvex, smooth_problem
+from theory.budget import Budget
+from theory.smooth_problem import SmoothProblem, alternate
+from theory.verdict import Verdict
+
+
+def test_every_step_holds():
+    steps = nonconvex.derive()
+    assert len(steps) == 17
+    assert [step.statement for step in steps if not step.holds] == []
+
+
+def test_check_and_control():
+    assert nonconvex.check(Budget()).verdict is Verdict.PROVED
+    assert nonconvex.negative_control(Budget()).verdict is Verdict.REFUTED
+
+
+@pytest.mark.parametrize("factor", [0.95, 1.05])
+@pytest.mark.parametrize(
+    "name", ["largest_step", "drift", "gradient_bound", "balanced_step", "leading_term"]
+)
+def test_a_formula_off_by_five_percent_breaks_a_step(monkeypatch, name, factor):
+    original = getattr(nonconvex, name)
+    import sympy as sp
+
+    exact = sp.Rational(round(100 * factor), 100)
+    monkeypatch.setattr(nonconvex, name, lambda *a, **k: exact * original(*a, **k))
+    assert any(not step.holds for step in nonconvex.derive())
+
+
+@pytest.mark.parametrize("name", ["phi", "phi_slope"])
+def test_a_wrong_test_function_breaks_a_step(monkeypatch, name):
+    original = getattr(nonconvex, name)
+    monkeypatch.setattr(nonconvex, name, lambda t: 1.05 * original(t))
+    assert any(not step.holds for step in nonconvex.derive())
+
+
+def test_gradients_are_those_of_finite_differences_and_within_the_smoothness():
+    rng = np.random.default_rng(1)
+    problem = SmoothProblem.draw(3, rng)
+    A, B = rng.standard_normal((2, 4, 3))
+    for block in ("A", "B"):
+        wide = (np.repeat(x[:, None], 3, axis=1) for x in (A, B))
+        mean = problem.gradients(*wide, block).mean(axis=1)
+        for j in range(3):
+            e = 1e-6 * np.eye(3)[j]
+            up, down = ((A + e, B), (A - e, B)) if block == "A" else ((A, B + e), (A, B - e))
+            slope = (problem.values(*up) - problem.values(*down)) / 2e-6
+            assert slope == pytest.approx(mean[:, j], abs=1e-8)
+    wide_A, wide_B = (rng.standard_normal((500, 3, 3)) for _ in "AB")
+    moved = wide_A + 1e-3 * rng.standard_normal(wide_A.shape)
+    change = problem.gradients(moved, wide_B, "A") - problem.gradients(wide_A, wide_B, "A")
+    ratio = np.linalg.norm(change, axis=2) / np.linalg.norm(moved - wide_A, axis=2)
+    assert ratio.max() <= problem.smoothness
+
+
+def test_rounds_are_the_literal_ones():
+    """Against a loop over trials, clients and steps, without noise."""
+    problem = SmoothProblem.draw(3, np.random.default_rng(2), heterogeneity=2.0)
+    step, K, T = 0.02, 3, 4
+    found = alternate(
+        problem, rounds=T, local_steps=K, step=step, sigma=0.0, trials=2,
+        rng=np.random.default_rng(0),
+    )  # fmt: skip
+    A, B = np.zeros(3), np.zeros(3)
+    worst = 0.0
+
+    def gradient(i, a, b, block):
+        t = problem.U[i] @ a + problem.V[i] @ b - problem.c[i]
+        slope = smooth_problem.phi_slope(t) / len(t)
+        return slope @ (problem.U[i] if block == "A" else problem.V[i])
+
+    for t in range(T):
+        total = 0.0
+        for block in "BA":
+            each = [gradient(i, A, B, block) for i in range(3)]
+            mean = np.mean(each, axis=0)
+            total += mean @ mean
+            worst = max(worst, np.mean([np.sum((g - mean) ** 2) for g in each]))
+            ends = []
+            for i in range(3):
+                a, b = A.copy(), B.copy()
+                for _ in range(K):
+                    move = gradient(i, a, b, block)
+                    a, b = (a - step * move, b) if block == "A" else (a, b - step * move)
+                ends.append(a if block == "A" else b)
+            A, B = (np.mean(ends, axis=0), B) if block == "A" else (A, np.mean(ends, axis=0))
+        assert found.squared_norms[:, t] == pytest.approx([total, total], rel=1e-12)
+    assert found.dissimilarity == pytest.approx(worst, rel=1e-12)
+
+
+def test_noise_has_the_stated_variance():
+    """One step from zero: mean_i of N clients' noise has total variance η²σ²/N."""
+    problem = SmoothProblem.draw(2, np.random.default_rng(3))
+    problem = SmoothProblem(
+        0 * problem.U, problem.V, problem.c
+    )  # A's gradient is 0: only its noise moves
+    kwargs = {"local_steps": 1, "step": 1e-3, "sigma": 2.0, "trials": 20000}
+    found = alternate(problem, rounds=2, rng=np.random.default_rng(4), **kwargs)
+    flat = alternate(problem, rounds=2, rng=np.random.default_rng(4), **{**kwargs, "sigma": 0.0})
+    # ∇_B f(B + ξ) ≈ ∇_B f(B) + Hξ; with E||ξ||² = η²σ²/N per half-round, H from finite differences.
+    B1 = -1e-3 * problem.gradients(np.zeros((1, 2, 3)), np.zeros((1, 2, 3)), "B").mean(axis=1)
+    H = np.stack(
+        [
+            (
+                problem.gradients(np.zeros((1, 2, 3)), np.repeat((B1 + e)[:, None], 2, 1), "B")
+                - problem.gradients(np.zeros((1, 2, 3)), np.repeat((B1 - e)[:, None], 2, 1), "B")
+            ).mean(axis=1)[0]
+            / 2e-5
+            for e in 1e-5 * np.eye(3)
+        ]
+    )
+    g = problem.gradients(np.zeros((1, 2, 3)), np.repeat(B1[:, None], 2, 1), "B").mean(axis=1)[0]
+    # Var of 2 gᵀHξ, ξ ~ N(0, η²σ²/(N p) I): a χ² test of the variance at α = 1e−6 sees 7 %.
+    expected = 4.0 * np.sum((H.T @ g) ** 2) * (1e-3 * 2.0) ** 2 / (2 * 3)
+    assert flat.squared_norms[:, 1].std() < 1e-15
+    n = 20000
+    ratio = found.squared_norms[:, 1].var(ddof=1) / expected
+    assert abs(ratio - 1.0) < 5.0 * np.sqrt(2.0 / n) + 0.005
