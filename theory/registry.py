@@ -11,6 +11,7 @@ from theory import (
     plateau,
     population_map,
     rank_r,
+    recovery_norm,
 )
 from theory.claim import Claim
 
@@ -23,6 +24,7 @@ def claims() -> tuple[Claim, ...]:
         population_map.CLAIM,
         contraction.CLAIM,
         plateau.CLAIM,
+        recovery_norm.CLAIM,
         escape_time.CLAIM,
         rank_r.CLAIM,
         nonconvex.CLAIM,
