@@ -90,9 +90,9 @@ def _constants() -> list[ProofStep]:
         t = sp.symbols(f"t1:{count + 1}", real=True)  # (X_i a)·(X_i u)/|X_i a| ~ N(0, 1)
         x = sp.symbols(f"x1:{count + 1}", positive=True)  # |X_i a|² ~ χ²_m
         y = sp.symbols(f"y1:{count + 1}", positive=True)  # the rest of |X_i u|² ~ χ²_(m−1)
-        laws: dict[sp.Symbol, moments.Law] = {ti: moments.normal_law() for ti in t}
-        laws |= {xi: moments.chi_squared_law(m) for xi in x}
-        laws |= {yi: moments.chi_squared_law(m - 1) for yi in y}
+        laws: dict[sp.Symbol, moments.Law] = {ti: moments.Law.normal() for ti in t}
+        laws |= {xi: moments.Law.chi_squared(m) for xi in x}
+        laws |= {yi: moments.Law.chi_squared(m - 1) for yi in y}
         rho = sum(ti / sp.sqrt(xi) for ti, xi in zip(t, x, strict=True)) / count
         gg = sum(x) / (count * m)
         gh = sum(ti * sp.sqrt(xi) for ti, xi in zip(t, x, strict=True)) / (count * m)

@@ -11,14 +11,14 @@ from typing import Any
 
 import sympy as sp
 
-from theory import finite_sample, moments
+from theory import bstep, finite_sample, moments
 from theory.finding import ProofStep
 from theory.proof import identity
 
 
 def coefficient_variance(clients: Any, samples: Any) -> Any:
-    """The variance v = Var ρ̄ = 1/(N(m − 2)): what the averaged least-squares step adds to b̄, for m > 2."""
-    return moments.student_variance(samples) / (samples * clients)
+    """The variance v = Var ρ̄ = 1/(N(m − 2)) the averaged least-squares step adds, for m > 2."""
+    return bstep.mean_variance(clients, samples)
 
 
 def noise_ratio(d: Any, clients: Any, samples: Any) -> Any:
@@ -82,14 +82,14 @@ def _limit() -> list[ProofStep]:
         }
     )
     laws: dict[sp.Symbol, moments.Law] = {
-        z: moments.normal_law(),
-        slope: moments.symmetric_law(spread),
-        chi_m: moments.chi_squared_law(M),
-        chi_rest: moments.chi_squared_law(d - 2),
+        z: moments.Law.normal(),
+        slope: moments.Law.symmetric(spread),
+        chi_m: moments.Law.chi_squared(M),
+        chi_rest: moments.Law.chi_squared(d - 2),
     }
     mean = moments.expectation(drawn, laws).subs(spread, coefficient_variance(N, m))
     t, x = sp.symbols("t x", positive=True)
-    one = moments.expectation(t**2 / x, {t: moments.normal_law(), x: moments.chi_squared_law(m)})
+    one = moments.expectation(t**2 / x, {t: moments.Law.normal(), x: moments.Law.chi_squared(m)})
     return [
         identity(
             "s⁺²/s² → (1 − κγ + κτw₁ρ̄)² + κ²(1 + ρ̄²)τ²w₂² as s → 0 (dominated for m > 2)",

@@ -7,6 +7,7 @@ then its expectation is taken monomial by monomial, exactly, with symbolic degre
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import sympy as sp
@@ -14,8 +15,39 @@ import sympy as sp
 from theory.finding import ProofStep
 from theory.proof import identity
 
-Law = Callable[[Any], Any]
-"""Moments of one variable: power ↦ E[x^power]."""
+
+@dataclass(frozen=True, slots=True)
+class Law:
+    """The law of one variable, as far as `expectation` needs it.
+
+    Attributes:
+        moment: power ↦ E[x^power].
+    """
+
+    moment: Callable[[Any], Any]
+
+    @classmethod
+    def chi_squared(cls, degrees: Any) -> Law:
+        """χ² with `degrees` degrees of freedom."""
+        return cls(lambda power: chi_squared_moment(sp.sympify(degrees), int(power)))
+
+    @classmethod
+    def normal(cls) -> Law:
+        """N(0, 1)."""
+        return cls(lambda power: normal_moment(int(power)))
+
+    @classmethod
+    def symmetric(cls, second: Any) -> Law:
+        """A law symmetric about 0 of which only the second moment is known; E[x⁴] is refused."""
+
+        def moment(power: Any) -> Any:
+            if int(power) % 2:
+                return 0
+            if power == 2:
+                return second
+            raise ValueError(f"only moments up to order 2 are known of this law, got order {power}")
+
+        return cls(moment)
 
 
 def chi_squared_moment(degrees: Any, power: int) -> Any:
@@ -59,29 +91,6 @@ def sphere_second_moment(dimension: Any) -> Any:
     return 1 / dimension
 
 
-def chi_squared_law(degrees: Any) -> Law:
-    """The law of χ² with `degrees` degrees of freedom, for `expectation`."""
-    return lambda power: chi_squared_moment(sp.sympify(degrees), int(power))
-
-
-def normal_law() -> Law:
-    """The law N(0, 1), for `expectation`."""
-    return lambda power: normal_moment(int(power))
-
-
-def symmetric_law(second: Any) -> Law:
-    """A law symmetric about 0 of which only the second moment is used, for `expectation`."""
-
-    def law(power: Any) -> Any:
-        if int(power) % 2:
-            return 0
-        if power == 2:
-            return second
-        raise ValueError(f"only moments up to order 2 are known of this law, got order {power}")
-
-    return law
-
-
 def expectation(expression: Any, laws: Mapping[sp.Symbol, Law]) -> Any:
     """Exact expectation of a Laurent polynomial in independent variables.
 
@@ -106,7 +115,7 @@ def expectation(expression: Any, laws: Mapping[sp.Symbol, Law]) -> Any:
             powers.append((variable, 0 if power == 1 else exponent))
         for variable, exponent in powers:
             if exponent != 0 and coefficient != 0:
-                coefficient = coefficient * laws[variable](exponent)
+                coefficient = coefficient * laws[variable].moment(exponent)
         total += coefficient
     return sp.together(total)
 
@@ -126,6 +135,15 @@ def derive(powers: tuple[int, ...] = (-1, 1, 2)) -> tuple[ProofStep, ...]:
                 chi_squared_moment(k, power),
             )
         )
+    z = sp.Symbol("z", real=True)
+    ratio = expectation(z**2 / x, {z: Law.normal(), x: Law.chi_squared(k)})
+    steps.append(
+        identity(
+            "E[z²/x] of independent z ~ N(0, 1), x ~ χ²_k is 1/(k − 2), for k > 2",
+            ratio,
+            1 / (k - 2),
+        )
+    )
     steps.append(
         identity(
             "Var of Student t_k = E[z²]·E[k/χ²_k] = k/(k − 2), for k > 2",

@@ -10,7 +10,7 @@ from typing import Any
 
 import sympy as sp
 
-from theory import mean_square_rate
+from theory import bstep, mean_square_rate
 from theory.finding import ProofStep
 from theory.proof import identity, nonnegative_on_box
 
@@ -30,7 +30,7 @@ def derive() -> tuple[ProofStep, ...]:
     N, m, d, kappa = sp.symbols("N m d kappa", positive=True)
     M = N * m
     q = mean_square_rate.noise_ratio(d, N, m)
-    v = mean_square_rate.coefficient_variance(N, m)
+    v = bstep.mean_variance(N, m)
     pooled = pooled_noise_ratio(d, M)
     box = {N: (1, sp.oo), m: (3, sp.oo), d: (2, sp.oo)}
     edge = mean_square_rate.threshold_kappa(pooled_noise_ratio(d, smallest_pooled(d, kappa)))

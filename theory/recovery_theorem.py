@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import sympy as sp
 
 from theory import finite_sample
@@ -25,25 +26,14 @@ def rounds_bound(delta0: Any, epsilon: Any, kappa: Any, *, log: Any = sp.log) ->
         kappa: dimensionless step 2 η ||b*||² > 0.
         log: natural logarithm of the caller's kind of number (`np.log`, `math.log`, `sympy.log`).
 
+    Raises:
+        ValueError: on a number outside these ranges, or a NaN.
+
     Source: theorem 5.4 of arXiv 2502.01755v2 (4.5 in v4).
     """
+    if not any(isinstance(value, sp.Basic) for value in (delta0, epsilon, kappa)):
+        _refuse(delta0, epsilon, kappa)
     return 4 * log(delta0 / epsilon) / (kappa * (1 - delta0**2))
-
-
-def check_request(delta0: float, epsilon: float, kappa: float) -> None:
-    """Refuse a start, a target or a step the theorem does not speak of.
-
-    Raises:
-        ValueError: naming the argument, its value and what is allowed.
-    """
-    if not 0.0 < delta0 < 1.0:
-        raise ValueError(f"delta0 must lie strictly between 0 and 1, got {delta0}")
-    if not 0.0 < epsilon < delta0:
-        raise ValueError(
-            f"epsilon must lie strictly between 0 and delta0 = {delta0}, got {epsilon}"
-        )
-    if not 0.0 < kappa < float("inf"):
-        raise ValueError(f"kappa must be finite and positive, got {kappa}")
 
 
 def promised_contraction(delta0: Any, kappa: Any) -> Any:
@@ -92,3 +82,14 @@ def derive() -> tuple[ProofStep, ...]:
             2 * prime * epsilon**2,
         ),
     )
+
+
+def _refuse(delta0: Any, epsilon: Any, kappa: Any) -> None:
+    if not np.all((np.asarray(delta0) > 0.0) & (np.asarray(delta0) < 1.0)):
+        raise ValueError(f"delta0 must lie strictly between 0 and 1, got {delta0}")
+    if not np.all((np.asarray(epsilon) > 0.0) & (np.asarray(epsilon) < np.asarray(delta0))):
+        raise ValueError(
+            f"epsilon must lie strictly between 0 and delta0 = {delta0}, got {epsilon}"
+        )
+    if not np.all((np.asarray(kappa) > 0.0) & np.isfinite(kappa)):
+        raise ValueError(f"kappa must be finite and positive, got {kappa}")

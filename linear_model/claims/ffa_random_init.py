@@ -45,7 +45,7 @@ def haar_frames(rng: np.random.Generator, trials: int, d: int, rank: int) -> np.
 
 def _check(budget: Budget, forget_rank: bool = False) -> Finding:
     cells = CELLS[1:3] if forget_rank else CELLS
-    trials = budget.pick(20_000, 200_000)
+    trials = budget.pick(20_000, 100_000)
     runs = budget.pick(100, 400)
     alpha = ALPHA / (2 * len(cells) + 1)
     comparisons: list[Comparison] = []

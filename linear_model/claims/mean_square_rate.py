@@ -10,6 +10,7 @@ import numpy as np
 from linear_model.methods.algorithm2 import Algorithm2
 from linear_model.problem import Problem
 from linear_model.simulation import simulate
+from theory import finite_sample
 from theory import mean_square_rate as rate
 from theory.budget import Budget
 from theory.claim import OURS, Claim
@@ -68,8 +69,9 @@ def _check(budget: Budget, shapes: Sequence[tuple[int, int, int]], stretch: floa
         best = float(rate.optimal_kappa(q))
         for kappa, name in ((0.5, "0.5"), (1.0, "1"), (1.5, "1.5"), (best, f"κ° = {best:.3f}")):
             cells.append((clients, samples, d, kappa, name, "chain"))
-    clients, samples, d = shapes[0]
-    cells.append((clients, samples, d, 1.0, "1", "gram"))
+    if stretch == 1.0:
+        clients, samples, d = shapes[0]
+        cells.append((clients, samples, d, 1.0, "1", "gram"))
     alpha = ALPHA / len(cells)
     comparisons: list[Comparison] = []
     rows: list[dict[str, Any]] = []
@@ -128,7 +130,7 @@ def _check(budget: Budget, shapes: Sequence[tuple[int, int, int]], stretch: floa
         "SymPy derivation from the literal round, its small-angle limit and exact moments; beside it one "
         f"round from s = {START:g}, {trials:,} trials a cell with the angle chain, and Gram matrices at one",
         comparisons=comparisons,
-        proof=rate.derive() if stretch == 1.0 else (),
+        proof=(*finite_sample.derive(), *rate.derive()) if stretch == 1.0 else (),
         trials=trials,
         alpha=ALPHA,
         detectable=detectable,

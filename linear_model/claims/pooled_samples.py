@@ -12,8 +12,8 @@ from linear_model.claims.mean_square_rate import START
 from linear_model.methods.algorithm2 import Algorithm2
 from linear_model.problem import Problem
 from linear_model.simulation import simulate
+from theory import bstep, pooled_samples
 from theory import mean_square_rate as rate
-from theory import pooled_samples
 from theory.budget import Budget
 from theory.claim import OURS, Claim
 from theory.evidence import ALPHA, Estimate, mean_estimate, proportion_comparison
@@ -230,7 +230,7 @@ def _same_pool(
             {
                 "clients": clients,
                 "samples": samples,
-                "v": float(rate.coefficient_variance(clients, samples)),
+                "v": float(bstep.mean_variance(clients, samples)),
                 "predicted": predicted(clients, samples),
                 "measured": estimate.mean,
                 "low": estimate.interval[0],

@@ -52,7 +52,6 @@ class Cell:
         Raises:
             ValueError: if ε ≥ δ⁰ or another argument is outside the theorem's range.
         """
-        theorem.check_request(self.delta0, EPSILON, self.kappa)
         return ceil(float(theorem.rounds_bound(self.delta0, EPSILON, self.kappa, log=log)))
 
     @property
@@ -204,11 +203,11 @@ def _looseness(budget: Budget, alpha: float) -> tuple[list[dict[str, Any]], Comp
             horizon = ceil(2 * (escape + log(1 / EPSILON) / log(2)))
             count = budget.pick(10, trials) if N == 10_000 else trials
             angle = _run(budget, cell, count, horizon, "looseness", random).angle
-            start = angle[:, 0]
-            with np.errstate(divide="ignore"):  # a start orthogonal to a* asks for infinitely many
-                asked = np.asarray(
-                    theorem.rounds_bound(start, EPSILON, cell.kappa, log=np.log), dtype=np.float64
-                )
+            # A start may round to exactly 1; the theorem's T is finite just below.
+            start = np.minimum(angle[:, 0], np.nextafter(1.0, 0.0))
+            asked = np.asarray(
+                theorem.rounds_bound(start, EPSILON, cell.kappa, log=np.log), dtype=np.float64
+            )
             actual = hitting_rounds(angle, EPSILON)
             stayed = (actual <= np.ceil(asked)) & (angle[:, -1] <= EPSILON)
             in_time += int(np.count_nonzero(stayed))

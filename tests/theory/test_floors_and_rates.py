@@ -1,6 +1,5 @@
-"""Floors, rate, pool and theorem: known values, derivations, and that no derivation survives a mutant."""
+"""Floors, rate, pool and theorem: known values, derivations, and what the theorem's rounds can do."""
 
-from collections.abc import Callable
 from math import ceil, log
 
 import numpy as np
@@ -12,7 +11,6 @@ from theory import (
     ffa_floor,
     finite_sample,
     mean_square_rate,
-    moments,
     pooled_samples,
     population_map,
     random_init,
@@ -28,51 +26,12 @@ MODULES = (
     pooled_samples,
     recovery_theorem,
 )
-FORMULAS = [
-    (moments, "chi_squared_moment", moments),
-    (moments, "normal_moment", moments),
-    (moments, "student_variance", moments),
-    (moments, "sphere_second_moment", moments),
-    (ffa_floor, "training_constant", ffa_floor),
-    (ffa_floor, "pooled_constant", ffa_floor),
-    (ffa_floor, "fresh_constant", ffa_floor),
-    (ffa_floor, "loss_in_frame", ffa_floor),
-    (rank_r_floor, "training_constant", rank_r_floor),
-    (rank_r_floor, "pooled_constant", rank_r_floor),
-    (rank_r_floor, "fresh_constant", rank_r_floor),
-    (rank_r_floor, "inverse_wishart_mean", rank_r_floor),
-    (random_init, "remaining_fraction", random_init),
-    (mean_square_rate, "coefficient_variance", mean_square_rate),
-    (mean_square_rate, "noise_ratio", mean_square_rate),
-    (mean_square_rate, "rate_squared", mean_square_rate),
-    (mean_square_rate, "optimal_kappa", mean_square_rate),
-    (mean_square_rate, "best_rate_squared", mean_square_rate),
-    (mean_square_rate, "threshold_kappa", mean_square_rate),
-    (pooled_samples, "pooled_noise_ratio", pooled_samples),
-    (pooled_samples, "smallest_pooled", pooled_samples),
-    (recovery_theorem, "rounds_bound", recovery_theorem),
-    (recovery_theorem, "promised_contraction", recovery_theorem),
-    (finite_sample, "excess_of_fit", recovery_theorem),
-    (finite_sample, "b_scale", mean_square_rate),
-    (recovery_theorem, "promised_recovery", recovery_theorem),
-]
 
 
 @pytest.mark.parametrize("module", MODULES, ids=lambda module: module.__name__)
 def test_every_step_of_the_derivation_holds(module) -> None:
     failing = [step.statement for step in module.derive() if not step.holds]
     assert not failing
-
-
-@pytest.mark.parametrize(
-    ("owner", "name", "derivation"), FORMULAS, ids=lambda value: getattr(value, "__name__", value)
-)
-def test_a_formula_off_by_five_per_cent_breaks_its_derivation(
-    owner, name: str, derivation, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    original: Callable = getattr(owner, name)
-    monkeypatch.setattr(owner, name, lambda *args, **options: original(*args, **options) * 21 / 20)
-    assert not all(step.holds for step in derivation.derive())
 
 
 @pytest.mark.parametrize("function", ["pull_of_new_batch", "next_direction"])
@@ -162,4 +121,4 @@ def test_the_theorem_s_rounds_do_not_suffice_for_a_long_step() -> None:
 )
 def test_a_request_outside_the_theorem_is_refused(arguments, name: str) -> None:
     with pytest.raises(ValueError, match=f"^{name} must"):
-        recovery_theorem.check_request(*arguments)
+        recovery_theorem.rounds_bound(*arguments, log=log)

@@ -33,7 +33,7 @@ def test_student_variance_and_sphere_moment() -> None:
 
 def test_expectation_of_a_laurent_polynomial() -> None:
     t, x, y = sp.symbols("t x y", positive=True)
-    laws = {t: moments.normal_law(), x: moments.chi_squared_law(6), y: moments.chi_squared_law(3)}
+    laws = {t: moments.Law.normal(), x: moments.Law.chi_squared(6), y: moments.Law.chi_squared(3)}
     value = moments.expectation((t / sp.sqrt(x) + y) ** 2 + 4 * t * y, laws)
     assert value == sp.Rational(1, 4) + 15  # E[t²]E[1/x] + E[y²]
 
@@ -41,9 +41,9 @@ def test_expectation_of_a_laurent_polynomial() -> None:
 def test_expectation_refuses_what_is_not_a_power() -> None:
     x = sp.Symbol("x", positive=True)
     with pytest.raises(ValueError, match="power"):
-        moments.expectation(sp.exp(x), {x: moments.chi_squared_law(6)})
+        moments.expectation(sp.exp(x), {x: moments.Law.chi_squared(6)})
     with pytest.raises(ValueError, match="order 4"):
-        moments.expectation(x**4, {x: moments.symmetric_law(sp.Rational(1, 3))})
+        moments.expectation(x**4, {x: moments.Law.symmetric(sp.Rational(1, 3))})
 
 
 def test_every_step_of_the_derivation_holds() -> None:
