@@ -12,6 +12,7 @@ from theory import (
     population_map,
     rank_r,
     recovery_norm,
+    traffic,
 )
 from theory.claim import Claim
 
@@ -28,4 +29,5 @@ def claims() -> tuple[Claim, ...]:
         escape_time.CLAIM,
         rank_r.CLAIM,
         nonconvex.CLAIM,
+        traffic.CLAIM,
     )

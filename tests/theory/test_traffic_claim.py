@@ -1,0 +1,67 @@
+from fractions import Fraction
+
+import numpy as np
+import pytest
+
+from federated_lora import Shape
+from theory import traffic
+from theory.budget import Budget
+from theory.verdict import Verdict
+
+
+def test_claim_holds_under_its_assumption_and_its_control_is_refuted():
+    finding = traffic.check(Budget())
+    assert finding.verdict is traffic.CLAIM.expected is Verdict.HOLDS_UNDER
+    assert "two consecutive rounds" in finding.added_assumption
+    control = traffic.negative_control(Budget())
+    assert control.verdict is Verdict.REFUTED
+    assert [c.holds for c in control.comparisons].count(False) == 1
+
+
+@pytest.mark.parametrize("p", [Fraction(1, 7), Fraction(1, 2), Fraction(1)])
+@pytest.mark.parametrize("shape", [Shape(3, 2, 3), Shape(5, 1, 90)])
+def test_enumeration_is_exact_for_any_history(p, shape):
+    for rounds in (3, 4, 7):
+        assert traffic.enumerated_downlink(shape, p, rounds) == 1 - p / 2
+
+
+def test_enumeration_agrees_with_a_long_simulation():
+    """One client, 40,000 rounds: the share sent down per participation, within 5 standard errors."""
+    p, d_in, d_out = 0.3, 4, 10
+    rng = np.random.default_rng(0)
+    last, costs = 0, []
+    for t in range(1, 40_001):
+        if rng.random() < p:
+            if t > 2:
+                one = d_out if (t - 1) % 2 == 1 else d_in  # what round t − 1 trained
+                costs.append(one if last == t - 1 else d_in + d_out)
+            last = t
+    share = np.array(costs) / (d_in + d_out)
+    error = share.std() / np.sqrt(share.size)
+    assert abs(share.mean() - float(traffic.downlink_share(Fraction(3, 10)))) < 5 * error
+
+
+def test_unknown_method_is_refused():
+    with pytest.raises(ValueError, match="one of fedavg, ffa, rolora, got 'flora'"):
+        traffic.numbers_each_way("flora", 2, 2, 1, 1)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "numbers_each_way",
+        "single_round_share",
+        "two_round_share",
+        "downlink_share",
+        "enumerated_downlink",
+        "counted_numbers",
+    ],
+)
+def test_a_mutated_formula_is_noticed(name, monkeypatch):
+    formula = getattr(traffic, name)
+    monkeypatch.setattr(
+        traffic, name, lambda *a, **k: formula(*a, **k) * Fraction(21, 20)
+    ) if name != "numbers_each_way" else monkeypatch.setattr(
+        traffic, name, lambda *a, **k: 1.05 * formula(*a, **k)
+    )
+    assert traffic.check(Budget()).verdict is Verdict.REFUTED
