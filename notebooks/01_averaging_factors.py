@@ -94,9 +94,7 @@ spreads = np.geomspace(0.01, 3.0, 12)
 
 def fedavg_error(spread, **options):
     server, A, B = clients_around(spread, **options)
-    return float(
-        FedAvgLoRA().aggregate(server, ClientFactors(A=A, B=B), None, 1).aggregation_error
-    )
+    return float(FedAvgLoRA().aggregate(server, ClientFactors(A=A, B=B), None, 1).aggregation_error)
 
 
 sizes = np.array([fedavg_error(s) for s in spreads])
@@ -162,7 +160,11 @@ sol_B[1, 1, :] = 7.0  # ... and only the second row of B: they never meet
 A2, B2 = (sol_A, sol_B) if my_A is ... else (np.asarray(my_A), np.asarray(my_B))
 gap = np.linalg.norm(np.mean(A2 @ B2, axis=0) - A2.mean(axis=0) @ B2.mean(axis=0))
 assert np.any(A2[0] != A2[1]) and np.any(B2[0] != B2[1])
-print(f"interference {gap:.1e}: {'yours' if my_A is not ... else 'the solution'} works" if gap < 1e-12 else gap)
+print(
+    f"interference {gap:.1e}: {'yours' if my_A is not ... else 'the solution'} works"
+    if gap < 1e-12
+    else gap
+)
 
 # %%
 # What this notebook rests on. A failure here means that a sentence above is wrong.

@@ -81,7 +81,9 @@ print(f"Var ρ̄ measured {many.var():.5f}, exact 1/(N(m−2)) = {1 / (N * (m - 
 # $\theta\to0$? *Predict:* does sampling noise keep it away from zero at the solution?
 
 # %%
-gradients = [2 / m * Xi.T @ (Xi @ np.outer(a, b_bar) - Yi) @ b_bar for Xi, Yi in zip(X, Y, strict=True)]
+gradients = [
+    2 / m * Xi.T @ (Xi @ np.outer(a, b_bar) - Yi) @ b_bar for Xi, Yi in zip(X, Y, strict=True)
+]
 gradient = np.mean(gradients, axis=0)
 closed = 2 * (b_star @ b_star) * beta * s * G.mean(axis=0) @ (rho.mean() * a - v)
 closed_gap = np.linalg.norm(gradient - closed) / np.linalg.norm(gradient)
@@ -97,7 +99,9 @@ print(f"gradient = 2‖b*‖² β s Ḡ(ρ̄a − v): relative gap {closed_gap:.
 # %%
 moved = a - eta * gradient
 moved /= np.linalg.norm(moved)
-measured = np.linalg.norm(moved - a_star * (a_star @ moved))  # sin θ; never arccos, which loses small angles
+measured = np.linalg.norm(
+    moved - a_star * (a_star @ moved)
+)  # sin θ; never arccos, which loses small angles
 tangent = population_map.next_tangent(np.tan(theta), kappa)
 predicted = tangent / np.hypot(1, tangent)
 print(f"sin θ was {s:.4f}; after the round {measured:.4f}; the map says {predicted:.4f}")
@@ -135,7 +139,9 @@ slide(against_map, samples=[10, 30, 100, 1000, 10_000])
 my_tangent = ...  # your answer
 
 # %%
-solution = 0.01 * 0.01**2 / (1 + 2 * 0.01**2)  # |1 − κcos²θ| = sin²θ: cubic, so digits triple in a round
+solution = (
+    0.01 * 0.01**2 / (1 + 2 * 0.01**2)
+)  # |1 − κcos²θ| = sin²θ: cubic, so digits triple in a round
 compare(my_tangent, solution)
 assert np.isclose(solution, population_map.next_tangent(0.01, 1.0))
 
@@ -157,5 +163,7 @@ assert np.isclose(left, right)
 assert np.allclose(b_bar, beta * b_star)
 assert closed_gap < 1e-12
 assert abs(many.var() * N * (m - 2) - 1) < 0.06  # six standard errors: 40,000 draws give about 1 %
-exact = simulate(Problem(d=d), Algorithm2(kappa=kappa), simulator="population", rounds=1, start=float(s))
+exact = simulate(
+    Problem(d=d), Algorithm2(kappa=kappa), simulator="population", rounds=1, start=float(s)
+)
 assert np.isclose(exact.angle[0, 1], predicted, rtol=1e-12)

@@ -36,7 +36,9 @@ plot_style()
 # %%
 problem = Problem(d=30, clients=5, samples=40)
 frozen = simulate(problem, FFALeastSquares(), rounds=30, trials=200, start=0.6, seed=3)
-print(f"FFA-LoRA's excess loss after 1 round {frozen.excess[:, 1].mean():.4f}, after 30 {frozen.excess[:, -1].mean():.4f}")
+print(
+    f"FFA-LoRA's excess loss after 1 round {frozen.excess[:, 1].mean():.4f}, after 30 {frozen.excess[:, -1].mean():.4f}"
+)
 
 # %% [markdown]
 # About $\sin^2\theta=0.36$, in every round: $a^*$ has a component of length $\sin\theta$ that no multiple of $a$ reaches.

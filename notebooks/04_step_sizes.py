@@ -157,7 +157,11 @@ solution = 1 / (2 * 25)  # κ = 2η‖b*‖² = 1
 compare(my_eta, solution)
 b_star = np.array([3.0, 4.0])
 fastest = simulate(
-    Problem(d=6, B_star=b_star), Algorithm2(eta=solution), simulator="population", rounds=5, start=0.5
+    Problem(d=6, B_star=b_star),
+    Algorithm2(eta=solution),
+    simulator="population",
+    rounds=5,
+    start=0.5,
 )
 assert fastest.angle[0, -1] < 1e-12
 

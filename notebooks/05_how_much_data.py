@@ -38,7 +38,9 @@ settings = {"rounds": 3, "trials": 400, "start": 0.7, "seed": 11}
 literal = simulate(small, Algorithm2(kappa=0.6), simulator="data", **settings).angle[:, -1]
 chain = simulate(small, Algorithm2(kappa=0.6), simulator="chain", **settings).angle[:, -1]
 test = stats.ks_2samp(literal, chain)
-print(f"medians {np.median(literal):.4f} and {np.median(chain):.4f}; KS distance {test.statistic:.3f}, p = {test.pvalue:.2f}")
+print(
+    f"medians {np.median(literal):.4f} and {np.median(chain):.4f}; KS distance {test.statistic:.3f}, p = {test.pvalue:.2f}"
+)
 
 # %% [markdown]
 # It cannot (and should not: the chain is exact, not an approximation). What does it buy?
@@ -67,7 +69,13 @@ q = float(mean_square_rate.noise_ratio(d, 10, 10))
 measured = []
 for kappa in kappas:
     one = simulate(
-        problem, Algorithm2(kappa=float(kappa)), simulator="chain", rounds=1, trials=4000, start=1e-6, seed=2
+        problem,
+        Algorithm2(kappa=float(kappa)),
+        simulator="chain",
+        rounds=1,
+        trials=4000,
+        start=1e-6,
+        seed=2,
     )
     measured.append(np.mean((one.angle[:, 1] / one.angle[:, 0]) ** 2))
 measured = np.array(measured)
@@ -78,7 +86,9 @@ plt.xlabel("step size κ")
 plt.ylabel("E s₊² / s²".replace("₊", "+"))
 plt.legend()
 plt.show()
-print(f"q = {q:.3f}: best κ = {float(mean_square_rate.optimal_kappa(q)):.3f}, stable up to {float(mean_square_rate.threshold_kappa(q)):.3f}")
+print(
+    f"q = {q:.3f}: best κ = {float(mean_square_rate.optimal_kappa(q)):.3f}, stable up to {float(mean_square_rate.threshold_kappa(q)):.3f}"
+)
 
 # %% [markdown]
 # **Question 4.** Who must hold the samples? The theorem's condition asks *each client* for many. *Predict:* 200 samples,
@@ -109,7 +119,7 @@ plt.show()
 
 # %%
 def over_pool(pool_per_d):
-    clients, samples = 10, max(3, int(round(50 * pool_per_d / 10)))
+    clients, samples = 10, max(3, round(50 * pool_per_d / 10))
     run = simulate(
         Problem(d=50, clients=clients, samples=samples), Algorithm2(kappa=1.0), simulator="chain",
         rounds=40, trials=200, start=0.5, seed=4,

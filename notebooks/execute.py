@@ -58,6 +58,7 @@ def executed(source: Path) -> Any:
         notebook,
         timeout=TIMEOUT,
         kernel_name="python3",
+        extra_arguments=["--log-level=ERROR"],
         resources={"metadata": {"path": str(source.parent)}},
     )
     client.execute(env={**os.environ, STILL: "1", "OMP_NUM_THREADS": "1", "PYTHONHASHSEED": "0"})
@@ -119,9 +120,13 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--jobs", type=int, default=1, help="notebooks at a time")
     options = parser.parse_args(arguments)
     found = sources()
-    chosen = [s for s in found if not options.names or any(s.stem.startswith(n) for n in options.names)]
+    chosen = [
+        s for s in found if not options.names or any(s.stem.startswith(n) for n in options.names)
+    ]
     if not chosen:
-        print(f"no notebook is called {' or '.join(options.names) or 'NN_name.py'}", file=sys.stderr)
+        print(
+            f"no notebook is called {' or '.join(options.names) or 'NN_name.py'}", file=sys.stderr
+        )
         return 2
     failed = 0
     with ThreadPoolExecutor(max(1, options.jobs)) as pool:
