@@ -16,6 +16,12 @@ from theory.finding import Mark, Plot, Series, Table
 MANY = len(COLOURS)
 """More groups than this are coloured along a sequence instead of by distinct hues."""
 
+DENSE = 60
+"""More points than this are drawn as dots, or every few of them if they lie along a curve."""
+
+LEGEND_ROW = 0.16
+"""Inches a further row of the legend adds to a figure, so that the axes keep their size."""
+
 _GREEK = {
     "alpha": "α",
     "beta": "β",
@@ -166,7 +172,8 @@ def _draw(
             axes.errorbar(
                 xs, ys, yerr=reach, fmt="none", ecolor=colour, elinewidth=0.9, capsize=2.0, zorder=3
             )
-        dense = len(xs) > 150
+        trajectory = len(set(xs)) == len(xs)  # one value per x: every few markers show it all
+        dense = len(xs) > DENSE and not trajectory
         axes.plot(
             xs,
             ys,
@@ -176,6 +183,7 @@ def _draw(
             markerfacecolor=colour if dense else "none",
             markeredgewidth=0.0 if dense else 1.1,
             color=colour,
+            markevery=-(-len(xs) // DENSE) if trajectory else 1,
             zorder=3,
         )
         return
@@ -315,6 +323,8 @@ def _legend(
     widest = max(len(str(handle.get_label())) for handle in handles)
     columns = max(1, min(len(handles), 78 // (widest + 7)))
     figure.legend(handles=handles, loc="outside upper left", ncols=columns)
+    rows = -(-len(handles) // columns)
+    figure.set_figheight(figure.get_figheight() + LEGEND_ROW * (rows - 1))
 
 
 def _group_label(column: str, value: Any) -> str:

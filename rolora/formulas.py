@@ -21,6 +21,8 @@ _REPLACEMENTS = (
     (r"\\implies(?![a-zA-Z])", r"\\;\\Longrightarrow\\;"),
     (r"\\iff(?![a-zA-Z])", r"\\;\\Longleftrightarrow\\;"),
     (r"\\[!]", ""),
+    # mathtext sets what follows too close to the limits.
+    (r"(\\(?:sum|prod|int)(?![a-zA-Z])(?:\s*[_^](?:\{[^{}]*\}|\\[a-zA-Z]+|[^\\{}]))+)", r"\1\\,"),
 )
 
 

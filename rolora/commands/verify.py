@@ -182,7 +182,7 @@ def _show(report: Report, out: Path, quiet: bool) -> None:
         cells = [Text(row.id), Text(row.verdict, style=VERDICT_STYLES[row.verdict])]
         if wide:
             cells.append(Text(outcome.error or row.quantity))
-        measured = row.measured if wide else row.measured.partition(" [")[0]
+        measured = f"{row.measured} {row.interval}".rstrip() if wide else row.measured
         table.add_row(*cells, row.theory, measured, row.margin, expected)
     console.print(table)
     for outcome in report.outcomes:

@@ -148,6 +148,7 @@ class Row:
     quantity: str
     theory: str
     measured: str
+    interval: str
     margin: str
     method: str
     as_expected: bool
@@ -165,7 +166,8 @@ def summary_row(outcome: Outcome) -> Row:
         expected=str(outcome.claim.expected),
         quantity=headline.quantity if headline else "",
         theory=theory_text(headline) if headline else "–",
-        measured=measured_text(headline) if headline else "–",
+        measured=number(headline.measured) if headline else "–",
+        interval=interval_text(headline),
         margin=number(headline.margin, 2) if headline else "–",
         method=outcome.error or (finding.method if finding is not None else ""),
         as_expected=outcome.as_expected,
@@ -180,11 +182,15 @@ def theory_text(comparison: Comparison) -> str:
 
 def measured_text(comparison: Comparison) -> str:
     """The measured value with its interval."""
-    text = number(comparison.measured)
-    if comparison.interval is None:
-        return text
+    return f"{number(comparison.measured)} {interval_text(comparison)}".rstrip()
+
+
+def interval_text(comparison: Comparison | None) -> str:
+    """The interval of the measured value in brackets, "" without one."""
+    if comparison is None or comparison.interval is None:
+        return ""
     low, high = (number(bound) for bound in comparison.interval)
-    return f"{text} [{low}, {high}]"
+    return f"[{low}, {high}]"
 
 
 def control_text(outcome: Outcome) -> str:

@@ -62,7 +62,7 @@ def as_html(report: Report) -> str:
         symbols=SYMBOLS,
         meanings={str(v): v.meaning for v in Verdict} | {"ERROR": "the check stopped"},
         theory_text=content.theory_text,
-        measured_text=content.measured_text,
+        interval_text=content.interval_text,
     )
 
 

@@ -32,7 +32,7 @@ def as_markdown(report: Report, figures: dict[str, str]) -> str:
             row.verdict,
             "yes" if row.as_expected else f"NO, {row.expected}",
             row.theory,
-            row.measured,
+            f"{row.measured} {row.interval}".rstrip(),
             row.margin,
             row.control,
         )

@@ -1,0 +1,206 @@
+from __future__ import annotations
+
+import errno
+import os
+from pathlib import Path
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+from rolora_helpers import files, run, strict_json
+
+from rolora import published
+from rolora.commands.linear import sparkline
+from rolora.run_folder import read
+
+SMALL = ("--d", "6", "--clients", "3", "--samples", "8", "--rounds", "4", "--trials", "5")
+
+
+def linear(capsys, out, *more):
+    return run(capsys, "linear", "run", *SMALL, "--out", out, *more)
+
+
+def test_a_run_writes_its_table_manifest_and_figure(capsys, tmp_path):
+    code, out, err = linear(capsys, tmp_path, "--every-trial")
+    assert code == 0
+    assert "angle" in out
+    assert err.startswith("Run: ")
+    assert files(tmp_path) == {"run.csv", "manifest.json", "figure.svg", "trials.csv"}
+    stored = read(tmp_path)
+    assert stored.columns["round"] == [0, 1, 2, 3, 4]
+    assert stored.manifest["configuration"]["kappa"] == 0.5
+    assert stored.manifest["command"].startswith("rolora linear run --d 6 --clients 3")
+    ElementTree.parse(tmp_path / "figure.svg")
+    rows = np.genfromtxt(tmp_path / "trials.csv", delimiter=",", names=True)
+    assert rows.size == 25
+    for r in range(5):
+        of_round = rows["angle"][rows["round"] == r]
+        assert stored.columns["angle"][r] == pytest.approx(of_round.mean(), rel=1e-13)
+        assert stored.columns["angle_median"][r] == pytest.approx(np.median(of_round), rel=1e-13)
+        assert stored.columns["angle_low"][r] < stored.columns["angle"][r] or np.ptp(of_round) == 0
+
+
+def test_the_command_in_the_manifest_repeats_the_run(capsys, tmp_path):
+    import shlex
+
+    linear(capsys, tmp_path / "a", "--seed", "7", "--heterogeneity", "0.3", "--noise", "0.1",
+           "--method", "rolora", "--local-steps", "2", "--eta", "0.1", "--outputs", "2")  # fmt: skip
+    words = shlex.split(read(tmp_path / "a").manifest["command"])
+    assert run(capsys, *words[1:], "--out", tmp_path / "b")[0] == 0
+    assert (tmp_path / "a" / "run.csv").read_bytes() == (tmp_path / "b" / "run.csv").read_bytes()
+
+
+def test_json_is_the_manifest_and_nothing_else(capsys, tmp_path):
+    code, out, err = linear(capsys, tmp_path, "--json")
+    assert (code, err) == (0, "")
+    assert strict_json(out) == strict_json((tmp_path / "manifest.json").read_text())
+
+
+def test_one_trial_has_no_interval(capsys, tmp_path):
+    linear(capsys, tmp_path, "--trials", "1", "--quiet")
+    assert np.isnan(read(tmp_path).columns["angle_low"]).all()
+
+
+def test_heterogeneity_is_the_distance_that_was_asked_for(capsys, tmp_path):
+    linear(capsys, tmp_path, "--heterogeneity", "0.25", "--outputs", "4", "--method", "ffa-ls")
+    columns = read(tmp_path).columns
+    # loss = excess + mean squared distance of the B_i* from their mean
+    gap = np.subtract(columns["loss"], columns["excess"])
+    assert gap == pytest.approx(0.25**2, rel=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--d", "1"], "d must be"),
+        (["--rank", "7"], "rank must be at most d = 6"),
+        (["--samples", "0"], "samples must be"),
+        (["--clients", "0"], "clients must be"),
+        (["--rounds", "0"], "rounds must be"),
+        (["--trials", "0"], "trials must be"),
+        (["--kappa", "1", "--eta", "1"], "exactly one of eta and kappa"),
+        (["--kappa", "0"], "kappa must be finite and positive"),
+        (["--eta", "-1"], "eta must be finite and positive"),
+        (["--kappa", "nan"], "--kappa"),
+        (["--noise", "inf"], "--noise"),
+        (["--heterogeneity", "nan"], "--heterogeneity"),
+        (["--heterogeneity", "-1"], "--heterogeneity must not be negative"),
+        (["--heterogeneity", "1", "--clients", "1"], "--heterogeneity needs at least 2 clients"),
+        (["--outputs", "0"], "--outputs must be at least the rank 1"),
+        (["--participants", "9"], "participants must lie between"),
+        (["--local-steps", "0", "--method", "rolora"], "local_steps must be"),
+        (["--local-steps", "2"], "has no option 'local_steps'"),
+        (["--method", "rolor"], "did you mean 'rolora'?"),
+        (["--simulator", "grams"], "did you mean 'gram'?"),
+        (["--data", "fixd"], "did you mean 'fixed'?"),
+        (["--batches", "share"], "did you mean 'shared'?"),
+        (["--start", "nan"], "--start must be"),
+        (["--start", "1"], "--start must be"),
+        (["--start", "ramdom"], "--start must be"),
+        (["--seed", "-1"], "--seed"),
+    ],
+)
+def test_bad_usage_is_one_sentence_and_nothing_is_written(capsys, tmp_path, arguments, said):
+    code, out, err = linear(capsys, tmp_path / "run", *arguments)
+    assert code == 2
+    assert out == ""
+    assert said in err
+    assert "Traceback" not in err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_full_disk_leaves_nothing(capsys, tmp_path, monkeypatch):
+    write = Path.write_bytes
+
+    def fill(path: Path, content: bytes) -> int:
+        if path.name == "manifest.json":
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return write(path, content)
+
+    monkeypatch.setattr(Path, "write_bytes", fill)
+    code, _, err = linear(capsys, tmp_path / "run")
+    assert code == 2
+    assert "No space left on device" in err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_sparklines_fall_when_values_do():
+    line = sparkline([1.0, 0.1, 0.01])
+    assert line == "█▄▁"
+    assert sparkline([0.0, float("nan")]) == ""
+    assert len(sparkline(np.geomspace(1, 1e-9, 500))) == 40
+
+
+def test_runs_are_compared_by_their_last_row_and_drawn_together(capsys, tmp_path):
+    linear(capsys, tmp_path / "a")
+    linear(capsys, tmp_path / "b", "--seed", "1")
+    linear(capsys, tmp_path / "c", "--method", "ffa-ls")
+    folders = [tmp_path / name for name in "abc"]
+    code, out, _ = run(capsys, "compare", *folders, "--out", tmp_path / "both", "--json")
+    assert code == 0
+    compared = strict_json(out)
+    assert compared["published"] == []
+    names = [row["run"] for row in compared["runs"]]
+    assert names[0].endswith("(a)")
+    assert names[1].endswith("(b)")
+    assert names[2].startswith("ffa-ls")
+    assert compared["runs"][0]["angle"] == read(tmp_path / "a").columns["angle"][-1]
+    assert files(tmp_path / "both") == {"compare.svg", "curves.csv", "final.csv"}
+    ElementTree.parse(tmp_path / "both" / "compare.svg")
+    code, out, _ = run(capsys, "compare", *folders, "--y", "loss", "--out", tmp_path / "both")
+    assert code == 0
+    assert "ffa-ls" in out
+    assert "loss" in (tmp_path / "both" / "curves.csv").read_text().splitlines()[0]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ([], "give at least one run folder, or --paper"),
+        (["{a}", "--y", "los"], "did you mean 'loss'?"),
+        (["{a}", "{a}/nowhere"], "must be a run folder"),
+    ],
+)
+def test_bad_comparisons_are_refused(capsys, tmp_path, arguments, said):
+    linear(capsys, tmp_path / "a")
+    given = [word.format(a=tmp_path / "a") for word in arguments]
+    code, _, err = run(capsys, "compare", *given, "--out", tmp_path / "out")
+    assert code == 2
+    assert said in err
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_published_tables_can_be_shown_alone(capsys, tmp_path):
+    code, out, _ = run(capsys, "compare", "--paper", "--out", tmp_path / "x")
+    assert code == 0
+    assert "85.81" in out
+    assert "do not average to the published average" in out
+    assert not (tmp_path / "x").exists()
+    code, out, _ = run(capsys, "compare", "--paper", "--json")
+    assert len(strict_json(out)["published"]) == len(published.cells())
+
+
+def test_published_averages_are_the_averages_except_in_the_row_that_says_so():
+    rows: dict[tuple[int, str], dict[str, published.Cell]] = {}
+    for cell in published.cells():
+        if cell.table == "glue":
+            rows.setdefault((cell.clients, cell.method), {})[cell.task] = cell
+    assert len(rows) == 9
+    wrong = []
+    for key, cells in rows.items():
+        average = cells.pop(published.AVERAGE)
+        assert len(cells) == 5
+        assert average.confirmed
+        mean = sum(cell.value for cell in cells.values()) / 5
+        if abs(mean - average.value) > 0.0051:  # both are rounded to two decimals
+            wrong.append(key)
+        assert all(cell.confirmed == (cell.clients == 50) for cell in cells.values())
+        assert all(bool(cell.note) == (key == (3, "FFA-LoRA")) for cell in cells.values())
+    assert wrong == [(3, "FFA-LoRA")]
+
+
+def test_the_nearest_published_number():
+    cell = published.nearest("sst2", "rolora", 40)
+    assert (cell.task, cell.clients, cell.value) == ("SST-2", 50, 94.80)
+    assert published.nearest("SST-2", "FFA-LoRA", 4).clients == 3
+    assert published.nearest("sst2", "flora", 3) is None
