@@ -80,11 +80,12 @@ def next_angle(c: Any, s: Any, kappa: Any, rho: Any, pull: tuple[Any, Any, Any])
     return cosine / length, sine / length
 
 
-def cosine_drop(c: np.ndarray, s: np.ndarray, c_next: np.ndarray, s_next: np.ndarray) -> np.ndarray:
-    """`c − c⁺`, as (s⁺² − s²)/(c + c⁺) where the signs agree: exact at small angles."""
-    near = c * c_next > 0
-    total = np.where(near, c + c_next, 1.0)
-    return np.where(near, (s_next - s) * (s_next + s) / total, c - c_next)
+def cosine_drop(c: Any, s: Any, c_next: Any, s_next: Any) -> Any:
+    """`c − c⁺` as (s⁺² − s²)/(c + c⁺), without cancellation at small angles.
+
+    For cosines of one sign; where they differ in sign, c − c⁺ itself does not cancel.
+    """
+    return (s_next - s) * (s_next + s) / (c + c_next)
 
 
 def excess_of_round(drop: Any, s: Any, s_next: Any, rho: Any) -> Any:
@@ -185,6 +186,11 @@ def derive() -> tuple[ProofStep, ...]:
             "tan²θ⁺ is the ratio of the two",
             s_next**2 * cosine**2 - c_next**2 * s**2 * (inside**2 + outside**2),
             (),
+        ),
+        _vanishes(
+            "c − c⁺ = (s⁺² − s²)/(c + c⁺)",
+            cosine_drop(c, s, c_after, s_after) - (c - c_after),
+            circle,
         ),
         _vanishes(
             "||a⁺ b̄ᵀ − a* b*ᵀ||² = ||b*||² ((β − c⁺)² + s⁺²)",

@@ -60,7 +60,7 @@ class ChainSimulator:
                 rho, pull = _draws(rng, problem, job.count)
                 fitted = finite_sample.excess_of_fit(s, rho)
                 c_next, s_next = finite_sample.next_angle(c, s, kappa, rho, pull)
-                drop = finite_sample.cosine_drop(c, s, c_next, s_next)
+                drop = _cosine_drop(c, s, c_next, s_next)
                 excess = finite_sample.excess_of_round(drop, s, s_next, rho)
                 c, s = c_next, s_next
             traces.angle[:, number] = s
@@ -68,6 +68,15 @@ class ChainSimulator:
             traces.recovery[:, number] = np.sqrt(size * fitted)
             tick(job.count)
         traces.loss[:] = traces.excess + loss_floor(problem)
+
+
+def _cosine_drop(
+    c: np.ndarray, s: np.ndarray, c_next: np.ndarray, s_next: np.ndarray
+) -> np.ndarray:
+    """`c − c⁺` to full relative precision, whatever the signs."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        small = finite_sample.cosine_drop(c, s, c_next, s_next)
+    return np.where(c * c_next > 0.0, small, c - c_next)
 
 
 def _chi2(rng: np.random.Generator, freedom: int, shape: int | tuple[int, ...]) -> np.ndarray:

@@ -22,6 +22,7 @@ def test_every_step_of_the_derivation_holds() -> None:
         "pull_of_same_batch",
         "next_direction",
         "next_angle",
+        "cosine_drop",
         "excess_of_round",
         "excess_of_fit",
     ],

@@ -1,0 +1,271 @@
+"""How fast the linear model's simulators are, as ratios measured in one run.
+
+    python -m benchmarks.linear [--out FILE] [--repeats K]
+
+Every case times a plain numpy baseline and ours by turns, one thread each, and keeps the fastest of the
+repetitions of either. Beside each stands its floor: the time this machine needs for the random numbers or
+the bytes alone. Exit status 1 if a requirement does not hold.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from threadpoolctl import threadpool_limits
+
+from benchmarks.ratios import Case, by_turns, show, write
+from linear_model import Algorithm2, GramSimulator, Problem, simulate
+from linear_model.methods.algorithm2 import orthonormalised
+from linear_model.methods.base import State
+from linear_model.simulators.gram import bartlett_root
+from linear_model.simulators.moments import GramClients, RootClients
+
+DEFAULT_OUT = Path(__file__).parent / "results" / "linear.json"
+KAPPA = 0.5
+
+
+def literal_round(
+    rng: np.random.Generator, a: np.ndarray, a_star: np.ndarray, clients: int, samples: int
+) -> np.ndarray:
+    """One round of Algorithm 2 with b* = 1, client by client on literal samples, fresh in each half."""
+    d = a.size
+    fitted = []
+    for _ in range(clients):
+        X = rng.standard_normal((samples, d))
+        y, image = X @ a_star, X @ a
+        fitted.append(image @ y / (image @ image))
+    b = np.mean(fitted)
+    gradients = []
+    for _ in range(clients):
+        X = rng.standard_normal((samples, d))
+        residual = X @ (a * b - a_star)  # X a b − y with one product less: kind to the baseline
+        gradients.append(X.T @ residual * (2.0 * b / samples))
+    moved = a - KAPPA / 2.0 * np.mean(gradients, axis=0)
+    return moved / np.linalg.norm(moved)
+
+
+def chain_cases(repeats: int) -> list[Case]:
+    clients, samples, d, trials, rounds = 10, 2000, 200, 16_384, 20
+    rng = np.random.default_rng(0)
+    a_star, a = np.eye(d)[0], orthonormalised(rng.standard_normal((d, 1)))[:, 0]
+    method, block = Algorithm2(kappa=KAPPA), 4096
+
+    def chain(width: int, many: int) -> Callable[[], object]:
+        problem = Problem(d=width, clients=clients, samples=many)
+        return lambda: simulate(problem, method, simulator="chain", rounds=rounds, trials=trials)
+
+    def numbers() -> None:
+        for _ in range(trials // block):
+            rng.standard_gamma(0.5 * samples, (block, clients))
+            rng.standard_gamma(0.5 * samples * clients, block)
+            rng.standard_gamma(0.5 * d, block)
+            rng.standard_normal((block, 2))
+
+    loop, small, large, floor = by_turns(
+        repeats,
+        (lambda: literal_round(rng, a, a_star, clients, samples), 1),
+        (chain(d, samples), trials * rounds),
+        (chain(10**6, 10**7), trials * rounds),
+        (numbers, trials),
+    )
+    what = f"{clients} + 2 gamma and 2 normal numbers per trial-round"
+    unit = "round and trial"
+    return [
+        Case(
+            f"chain against literal loop, N={clients}, m={samples}, d={d}",
+            unit,
+            "numpy loop over clients on fresh X, both half-steps",
+            f"simulate(simulator='chain'), {trials} trials × {rounds} rounds, all included",
+            loop,
+            small,
+            10_000.0,
+            what,
+            floor,
+        ),
+        Case(
+            "chain at d=10⁶, m=10⁷ against chain at d=200, m=2000",
+            unit,
+            "chain at d=200, m=2000",
+            "chain at d=10⁶, m=10⁷",
+            small,
+            large,
+            1.5,
+            what,
+            floor,
+            at_most=True,
+        ),
+    ]
+
+
+def setup_cases(repeats: int) -> list[Case]:
+    samples, d, clients = 2000, 200, 10
+    rng = np.random.default_rng(1)
+    A_star, B_star = np.eye(d, 1), np.ones((1, 1, 1, 1))
+
+    def samples_then_gram() -> None:
+        for _ in range(clients):
+            X = rng.standard_normal((samples, d))
+            X.T @ X / samples
+
+    def root() -> RootClients:
+        drawn = bartlett_root(rng, samples, d, (1, clients))
+        drawn /= np.sqrt(samples)
+        return RootClients(A_star, B_star, None, drawn)
+
+    literal, rooted, formed, floor = by_turns(
+        repeats * 3,
+        (samples_then_gram, clients),
+        (root, clients),
+        (lambda: root().formed(), clients),
+        (lambda: rng.standard_normal((clients, d * (d + 1) // 2)), clients),
+    )
+    return [
+        Case(
+            f"gram set-up{kind}, m={samples}, d={d}",
+            "client",
+            "draw X, form XᵀX/m",
+            ours,
+            literal,
+            seconds,
+            8.0,
+            f"{d * (d + 1) // 2} normal numbers",
+            floor,
+        )
+        for kind, ours, seconds in (
+            (" with G formed", "Bartlett root R, then G = RᵀR", formed),
+            (", root only", "Bartlett root R with RᵀR = G, as rounds on fresh data use it", rooted),
+        )
+    ]
+
+
+class Held:
+    """Samples that are at hand: the half-steps of a round on fixed data."""
+
+    def __init__(self, batch: GramClients) -> None:
+        self._batch = batch
+
+    def batch(self) -> GramClients:
+        """The samples at hand."""
+        return self._batch
+
+
+def loop_round(gram: np.ndarray, A: np.ndarray, a_star: np.ndarray) -> np.ndarray:
+    """The same round as a Python loop over trials and clients, with b* = 1."""
+    moved = np.empty_like(A)
+    for trial, (matrices, a) in enumerate(zip(gram, A, strict=True)):
+        fitted = []
+        for G in matrices:
+            image = G @ a
+            fitted.append((image @ a_star) / (image @ a))
+        b = np.mean(fitted)
+        gradient = np.zeros_like(a)
+        residual = a * b - a_star
+        for G in matrices:
+            gradient += G @ residual
+        step = a - KAPPA * b / len(matrices) * gradient
+        moved[trial] = step / np.sqrt(step @ step)
+    return moved
+
+
+def round_cases(repeats: int) -> list[Case]:
+    clients, samples = 100, 2000
+    cases = []
+    for d, trials, required in ((20, 16, 20.0), (20, 1, None), (10, 16, None), (50, 16, None)):
+        rng = np.random.default_rng(d)
+        A_star, B_star = np.eye(d, 1), np.ones((1, 1, 1, 1))
+        root = bartlett_root(rng, samples, d, (trials, clients)) / np.sqrt(samples)
+        batch = RootClients(A_star, B_star, None, root).formed()
+        A = orthonormalised(rng.standard_normal((trials, d, 1)))
+        method, state = Algorithm2(eta=KAPPA / 2), State(A, np.zeros((trials, 1, 1)), np.zeros(1))
+        ours = method.round(state, Held(batch), 1, KAPPA / 2).A[..., 0]
+        if not np.allclose(ours, loop_round(batch.gram, A[..., 0], A_star[:, 0]), atol=1e-12):
+            raise RuntimeError("the baseline and the batched round differ")
+        inner = max(1, 32 // trials)
+
+        def batched(batch=batch, method=method, state=state, inner=inner) -> None:
+            for _ in range(inner):
+                method.round(state, Held(batch), 1, KAPPA / 2)
+
+        loop, many, floor = by_turns(
+            repeats * 3,
+            (
+                lambda batch=batch, A=A, A_star=A_star: loop_round(
+                    batch.gram, A[..., 0], A_star[:, 0]
+                ),
+                trials,
+            ),
+            (batched, trials * inner),
+            (lambda batch=batch: batch.gram.sum(), trials),
+        )
+        cases.append(
+            Case(
+                f"gram rounds, N={clients}, d={d}, {trials} trial{'s' if trials > 1 else ''}",
+                "round and trial",
+                "Python loop over clients, G_i at hand",
+                "one batched round, G_i at hand (their mean is formed once for all rounds)",
+                loop,
+                many,
+                required,
+                f"read {clients} · {d}² float64 = {8 * clients * d * d} bytes once",
+                floor,
+            )
+        )
+    return cases
+
+
+def fresh_round_case(repeats: int) -> Case:
+    """For information: whole rounds of `gram` on fresh data against the literal samples."""
+    problem = Problem(d=200, clients=10, samples=2000)
+    rng = np.random.default_rng(3)
+    a_star, a = np.eye(200)[0], orthonormalised(rng.standard_normal((200, 1)))[:, 0]
+    count = 2 * 10 * 200 * 201 // 2
+    literal, ours, floor = by_turns(
+        repeats,
+        (lambda: literal_round(rng, a, a_star, 10, 2000), 1),
+        (
+            lambda: simulate(
+                problem, Algorithm2(kappa=KAPPA), simulator=GramSimulator(), rounds=5, trials=2
+            ),
+            10,
+        ),
+        (lambda: rng.standard_normal(count), 1),
+    )
+    return Case(
+        "gram rounds on fresh data against literal loop, N=10, m=2000, d=200",
+        "round and trial",
+        "numpy loop over clients on fresh X, both half-steps",
+        "simulate(simulator='gram'), 2 trials × 5 rounds, all included",
+        literal,
+        ours,
+        None,
+        f"{count} normal numbers",
+        floor,
+    )
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description="Time the linear model's simulators.")
+    parser.add_argument("--out", type=Path, default=DEFAULT_OUT, help="JSON file to write")
+    parser.add_argument("--repeats", type=int, default=5, help="repetitions of each side")
+    options = parser.parse_args()
+    if options.repeats < 1:
+        parser.error(f"--repeats must be at least 1, got {options.repeats}")
+    with threadpool_limits(limits=1):
+        cases = [
+            *chain_cases(options.repeats),
+            *setup_cases(options.repeats),
+            *round_cases(options.repeats),
+            fresh_round_case(options.repeats),
+        ]
+    show("Linear model, fastest of the repetitions, one thread", cases)
+    write(options.out, cases)
+    print(f"written: {options.out}")
+    return 0 if all(case.holds for case in cases) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,155 @@
+"""Ratios of a baseline and ours, taken by turns in one run, with machine, versions and commit."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+import psutil
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+SCHEMA = 1
+
+
+@dataclass(frozen=True)
+class Case:
+    """One ratio with its floor. Times in seconds per unit.
+
+    Attributes:
+        name, unit: what is timed, per what.
+        baseline, ours: what the two sides do, in words.
+        baseline_seconds, ours_seconds: fastest repetition.
+        ratio: baseline over ours; for `at_most` cases ours over baseline.
+        required: what the ratio must reach (or stay below), None for information only.
+        at_most: True if the ratio must stay below.
+        floor: the least that must be done, in words; floor_seconds: its time on this machine.
+    """
+
+    name: str
+    unit: str
+    baseline: str
+    ours: str
+    baseline_seconds: float
+    ours_seconds: float
+    required: float | None
+    floor: str
+    floor_seconds: float
+    at_most: bool = False
+
+    @property
+    def ratio(self) -> float:
+        """How many times faster ours is, or for `at_most` how many times slower."""
+        if self.at_most:
+            return self.ours_seconds / self.baseline_seconds
+        return self.baseline_seconds / self.ours_seconds
+
+    @property
+    def holds(self) -> bool:
+        """Whether the requirement is met."""
+        if self.required is None:
+            return True
+        return self.ratio <= self.required if self.at_most else self.ratio >= self.required
+
+    def record(self) -> dict[str, object]:
+        """The case as JSON-ready values."""
+        above = self.ours_seconds / self.floor_seconds
+        return {
+            **asdict(self),
+            "ratio": self.ratio,
+            "holds": self.holds,
+            "ours_over_floor": above,
+        }
+
+
+def by_turns(repeats: int, *sides: tuple[Callable[[], object], int]) -> list[float]:
+    """Fastest time of each side over its number of units, the sides timed by turns."""
+    best = [float("inf")] * len(sides)
+    for side, _ in sides:
+        side()  # caches, lazy imports, page faults
+    for _ in range(repeats):
+        for index, (side, units) in enumerate(sides):
+            begin = time.perf_counter()
+            side()
+            best[index] = min(best[index], (time.perf_counter() - begin) / units)
+    return best
+
+
+def environment() -> dict[str, object]:
+    """Machine, versions, commit."""
+    here = Path(__file__).parent
+
+    def git(*arguments: str) -> str:
+        done = subprocess.run(
+            ["git", *arguments], cwd=here, capture_output=True, text=True, check=False
+        )
+        return done.stdout.strip()
+
+    cpu = platform.processor()
+    info = Path("/proc/cpuinfo")
+    if info.exists():
+        names = [line for line in info.read_text().splitlines() if line.startswith("model name")]
+        cpu = names[0].split(":", 1)[1].strip() if names else cpu
+    return {
+        "cpu": cpu,
+        "cores": psutil.cpu_count(logical=True),
+        "memory_bytes": psutil.virtual_memory().total,
+        "load_average": list(os.getloadavg()) if hasattr(os, "getloadavg") else None,
+        "platform": platform.platform(),
+        "python": platform.python_version(),
+        "numpy": np.__version__,
+        "scipy": version("scipy"),
+        "threads": 1,
+        "commit": git("rev-parse", "HEAD") or None,
+        "uncommitted_changes": bool(git("status", "--porcelain", "--untracked-files=no")),
+    }
+
+
+def show(title: str, cases: list[Case]) -> None:
+    """Print the cases as a table."""
+    table = Table(
+        title=title,
+        caption="Floor: the random numbers or the bytes alone; the JSON file says which.",
+        box=box.SIMPLE,
+    )
+    for heading in ("case", "baseline", "ours", "ratio", "required", "ours ÷ floor"):
+        table.add_column(heading, overflow="fold")
+    for case in cases:
+        sign = "≤" if case.at_most else "≥"
+        required = "—" if case.required is None else f"{sign} {case.required:,g}"
+        table.add_row(
+            case.name,
+            f"{case.baseline_seconds:.3g} s",
+            f"{case.ours_seconds:.3g} s",
+            f"{case.ratio:,.4g}",
+            required + ("" if case.holds else "  FAILS"),
+            f"{case.ours_seconds / case.floor_seconds:.2f}",
+        )
+    Console().print(table)
+
+
+def write(path: Path, cases: list[Case]) -> None:
+    """Write the JSON under a temporary name, then rename it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    report = {
+        "schema": SCHEMA,
+        "environment": environment(),
+        "cases": [case.record() for case in cases],
+    }
+    with tempfile.NamedTemporaryFile(
+        "w", dir=path.parent, suffix=".tmp", delete=False, encoding="utf-8"
+    ) as handle:
+        json.dump(report, handle, indent=2, ensure_ascii=False)
+        handle.write("\n")
+    os.chmod(handle.name, 0o644)
+    os.replace(handle.name, path)
