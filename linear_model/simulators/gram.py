@@ -14,10 +14,10 @@ import numpy as np
 
 from linear_model.clients import ClientBatch, transpose
 from linear_model.methods.base import LinearMethod
-from linear_model.problem import Problem
+from linear_model.problem import Data, Problem
 from linear_model.simulators import data
 from linear_model.simulators.base import Job, Source, Tick, Traces, run_vectors
-from linear_model.simulators.moments import GramClients, RootClients
+from linear_model.simulators.moments import GramClients, MomentClients, RootClients
 
 TAG = "gram"
 
@@ -43,7 +43,9 @@ class GramSimulator:
         if self._from_samples:
             return data.DataSimulator().trial_doubles(problem)
         rows = min(problem.samples, problem.d)
-        return problem.clients * problem.d * (rows + problem.outputs)
+        # Fixed data also hold G_i, and a copy of the clients that take part.
+        copies = 2 if problem.data is Data.FIXED else 1
+        return copies * problem.clients * problem.d * (rows + problem.outputs)
 
     def run(self, job: Job, traces: Traces, tick: Tick) -> None:
         """See Simulator."""
@@ -112,10 +114,11 @@ class _Bartlett(Source):
             cross = transpose(root) @ (seen * (problem.noise / sqrt(problem.samples)))
         assert problem.A_star is not None
         drawn = RootClients(problem.A_star, B_star, cross, root)
-        return drawn.formed() if fixed else drawn
+        # Over many rounds one product with G_i (d²) beats two with its root (2 k d), if the root is tall.
+        return drawn.formed() if fixed and 2 * root.shape[-2] > problem.d else drawn
 
     def choose(self, batch: ClientBatch, who: np.ndarray, B_star: np.ndarray) -> ClientBatch:
-        assert isinstance(batch, GramClients)
+        assert isinstance(batch, MomentClients)
         return batch.chosen(who, B_star)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
@@ -36,6 +36,10 @@ class MomentClients(ABC):
     @abstractmethod
     def products(self, A: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """`Aᵀ G_i A` and `Aᵀ G_i A*` for a shared A."""
+
+    @abstractmethod
+    def chosen(self, who: np.ndarray, B_star: np.ndarray) -> MomentClients:
+        """The named clients of each trial, `who` of shape (T, n), with their B_i*."""
 
     @cached_property
     def mean_cross(self) -> np.ndarray | None:
@@ -115,10 +119,9 @@ class GramClients(MomentClients):
         return image @ A[:, None], image @ self.A_star
 
     def chosen(self, who: np.ndarray, B_star: np.ndarray) -> GramClients:
-        """The named clients of each trial, `who` of shape (T, n)."""
-        trial = np.arange(who.shape[0])[:, None]
-        cross = None if self.cross is None else self.cross[trial, who]
-        return replace(self, gram=self.gram[trial, who], cross=cross, B_star=B_star)
+        """See MomentClients."""
+        cross = _rows(self.cross, who) if self.cross is not None else None
+        return GramClients(self.A_star, B_star, cross, _rows(self.gram, who))
 
 
 @dataclass(frozen=True, eq=False)
@@ -149,6 +152,11 @@ class RootClients(MomentClients):
         left = transpose(image[..., :rank])
         return left @ image[..., :rank], left @ image[..., rank:]
 
+    def chosen(self, who: np.ndarray, B_star: np.ndarray) -> RootClients:
+        """See MomentClients."""
+        cross = _rows(self.cross, who) if self.cross is not None else None
+        return RootClients(self.A_star, B_star, cross, _rows(self.root, who))
+
     def formed(self) -> GramClients:
         """The same clients with G_i formed, which pays off over many products."""
         return GramClients(self.A_star, self.B_star, self.cross, transpose(self.root) @ self.root)
@@ -157,6 +165,10 @@ class RootClients(MomentClients):
 @dataclass(frozen=True, eq=False)
 class PopulationClients(MomentClients):
     """Clients with infinitely many samples: G_i is the identity and label noise averages out."""
+
+    def chosen(self, who: np.ndarray, B_star: np.ndarray) -> PopulationClients:
+        """See MomentClients."""
+        return PopulationClients(self.A_star, B_star, None)
 
     def apply(self, V: np.ndarray) -> np.ndarray:
         """See MomentClients."""
@@ -170,6 +182,11 @@ class PopulationClients(MomentClients):
         """See MomentClients."""
         left = transpose(A)[:, None]
         return left @ A[:, None], left @ self.A_star
+
+
+def _rows(stack: np.ndarray, who: np.ndarray) -> np.ndarray:
+    """Entries `who[t]` of trial t's clients."""
+    return stack[np.arange(who.shape[0])[:, None], who]
 
 
 def _apply(matrices: np.ndarray, V: np.ndarray) -> np.ndarray:

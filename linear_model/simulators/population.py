@@ -54,4 +54,4 @@ class _Limit(Source):
 
     def choose(self, batch: ClientBatch, who: np.ndarray, B_star: np.ndarray) -> ClientBatch:
         assert isinstance(batch, PopulationClients)
-        return PopulationClients(batch.A_star, B_star, None)
+        return batch.chosen(who, B_star)

@@ -53,6 +53,11 @@ GRAM_CASES: list[tuple[str, dict, LinearMethod]] = [
         LocalSteps("rolora", eta=0.1, local_steps=2),
     ),
     (
+        "fixed, few samples",
+        {"d": 12, "clients": 3, "samples": 3, "data": "fixed", "participants": 2, "noise": 0.1},
+        LocalSteps("fedavg", eta=0.05, local_steps=2, B=np.array([[0.5]])),
+    ),
+    (
         "shared batches, noise",
         {"d": 6, "clients": 3, "samples": 9, "batches": "shared", "noise": 0.4},
         Algorithm2(kappa=0.7),

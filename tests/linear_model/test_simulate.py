@@ -118,6 +118,8 @@ def test_a_request_beyond_any_machine_is_refused_at_once() -> None:
         {"d": 40, "clients": 10, "samples": 80},
         {"d": 30, "clients": 12, "samples": 60, "rank": 2, "noise": 0.1, "data": "fixed"},
         {"d": 8, "clients": 4, "samples": 30, "noise": 0.1, "participants": 2},
+        {"d": 60, "clients": 9, "samples": 10, "data": "fixed", "participants": 8},
+        {"d": 60, "clients": 9, "samples": 31, "data": "fixed", "participants": 8},
     ],
 )
 @pytest.mark.parametrize("simulator", SIMULATORS)
