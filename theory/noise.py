@@ -6,7 +6,7 @@ Exact result: as σ → 0 with s/σ kept, one round obeys
 `E s⁺² = ((1 − κ)² + κ²q) s² + (d − 1)κ²σ²(1 + v)/(B²M)`, hence
 `E s²_∞ → (d − 1)κ²σ²(1 + v)/(B²M) / (1 − (1 − κ)² − κ²q)`.
 The factor 1 + v is the noise the b-step puts along b*. What remains is of relative order σ²: the
-inflation `p σ² v/B²` of ‖b̄‖² by the noise across b*, and the curvature of the angle.
+inflation `p σ² v/B²` of ‖b̄‖² by the noise across b*, and the normalised round's own second-order terms.
 """
 
 from __future__ import annotations

@@ -157,8 +157,8 @@ def _check(budget: Budget, spread: bool) -> Finding:
             xlabel="label noise σ/‖b*‖",
             ylabel="stationary E s² · ‖b*‖²/σ²",
             caption="The floor under label noise, divided by σ². At small σ it is the stated number. At "
-            "larger σ the measured value leaves it: noise across b* inflates ‖b̄‖² and with it the step "
-            "(dashed, roughly), and the sine of an angle cannot exceed 1. Bars: intervals at 1e-6.",
+            "larger σ the measured value rises above it by terms of relative order σ², of which the "
+            "inflation of ‖b̄‖² by noise across b* (dashed) is only a part. Bars: intervals at 1e-6.",
             xlog=True,
         ),
     )
@@ -217,6 +217,6 @@ CLAIM = Claim(
     check=check,
     negative_control=negative_control,
     control="the floor without the factor 1 + v, as if the b-step had no noise along b*",
-    exact="corrections to the stated floor are of relative order σ²: the inflation p σ² v/‖b*‖² of ‖b̄‖² "
-    "and the curvature of the angle",
+    exact="corrections to the stated floor are of relative order σ²; the inflation p σ² v/‖b*‖² of ‖b̄‖² is "
+    "one of them, not the whole",
 )
