@@ -165,7 +165,8 @@ def _check(budget: Budget, student: bool = True) -> Finding:
             caption="One client: how likely the averaged b is further than ε' sin θ ‖b*‖ from cos θ b*. "
             "The exact tail needs no unknown constant. The bound, which also covers many clients, is "
             "looser for large ε' and small m because it must cover all mixtures of one variance; its "
-            "kink is where the exponentially small union bound takes over.",
+            "kink is where the exponentially small union bound takes over, and it flattens where a client "
+            "may have ‖X_i a‖² < m/2.",
             group="samples",
             ylog=True,
         ),
