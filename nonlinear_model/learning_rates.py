@@ -55,6 +55,11 @@ class Sweep:
         """Final accuracy of each seed at its held-out choice of the learning rate, (S,)."""
         return np.take_along_axis(self.final, self.held_out_choice()[None], axis=0)[0]
 
+    def halfway(self) -> Sweep:
+        """The same sweep stopped after half of the rounds, or at the tracked round just after."""
+        last = next(i for i, number in enumerate(self.rounds) if 2 * number >= self.rounds[-1])
+        return replace(self, accuracy=self.accuracy[: last + 1], rounds=self.rounds[: last + 1])
+
     def curve(self) -> np.ndarray:
         """Accuracy over the tracked rounds at the best rate, (rounds tracked, S)."""
         return self.accuracy[:, self.best()]

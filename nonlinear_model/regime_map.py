@@ -1,4 +1,4 @@
-"""Where each method wins: final accuracy on a grid of clients × local steps, every method at its own best rate.
+"""Where each method wins: accuracy on a grid of clients × local steps, each at its own best rate.
 
 The map takes hours of one core on MNIST, so it is run once, cell by cell (`rolora nonlinear map`), and its
 tidy CSV is kept in `nonlinear_model/results/` with a manifest. Every method has the same learning-rate grid,

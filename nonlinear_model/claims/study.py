@@ -1,0 +1,210 @@
+"""The training runs behind the claims: one setting per profile, the same grid for every method.
+
+Nothing here imports torch before a study runs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+
+from nonlinear_model import data_mnist
+from nonlinear_model.configuration import Configuration
+from nonlinear_model.dataset import load
+from nonlinear_model.learning_rates import Sweep, sweep
+from theory.budget import Budget
+from theory.evidence import mean_estimate
+from theory.finding import Comparison, Finding, Relation
+from theory.verdict import Verdict
+
+LEVEL = 0.01
+"""Error probability of all intervals of one claim together. These are empirical studies of a few seeds; an
+interval at the toolkit's usual 1e-6 would need hundreds."""
+
+RATES = (0.1, 0.3, 1.0)
+"""The learning-rate grid of every method in every study. Below it all methods are slower; at 3.0 both
+methods that train A diverge."""
+
+SMALLEST = 0.02
+"""Smallest difference in accuracy worth a name. An interval wholly below it refutes 'larger than'."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """One point of a study: what the methods share there.
+
+    Attributes:
+        clients: number of clients N.
+        local_steps: K.
+        rounds: T.
+    """
+
+    clients: int
+    local_steps: int = 10
+    rounds: int = 60
+
+
+def dataset_of(budget: Budget) -> str:
+    """`digits` in the quick profile, which needs no files; `mnist` in the full one."""
+    return budget.pick("digits", "mnist")
+
+
+def seeds_of(budget: Budget, count: int) -> tuple[int, ...]:
+    """Seeds of the repetitions: neighbouring user seeds share none."""
+    return tuple(1000 * budget.seed + place for place in range(count))
+
+
+def missing(budget: Budget, claim_id: str) -> Finding | None:
+    """A NOT_CHECKED finding if the profile's data are not there, else None."""
+    if dataset_of(budget) == "digits" or data_mnist.find_folder(budget.data_dir) is not None:
+        return None
+    command = f"rolora verify --profile full --only {claim_id} --data-dir DIR"
+    return Finding(
+        Verdict.NOT_CHECKED,
+        "not run",
+        missing=f"{data_mnist.missing_message(budget.data_dir)}; then run `{command}`",
+    )
+
+
+def configuration(budget: Budget, cell: Cell) -> Configuration:
+    """The paper's network and split in one cell, with plain SGD and equal client sizes."""
+    return Configuration(
+        dataset=dataset_of(budget),
+        clients=cell.clients,
+        split="shards",
+        equal_sizes=True,
+        rounds=cell.rounds,
+        local_steps=cell.local_steps,
+        batch_size=budget.pick(8, 16),
+        optimiser="sgd",
+        evaluate_every=max(cell.rounds // 4, 1),
+        probe=0,
+    )
+
+
+# A pure function of its arguments, remembered so that a claim's negative control, which judges the same runs
+# by another statement, does not train them again.
+@lru_cache(maxsize=16)
+def runs(budget: Budget, cell: Cell, method: str, seeds: int) -> Sweep:
+    """One method over the learning-rate grid and the given number of seeds in one cell."""
+    config = configuration(budget, cell)
+    data = load(config.dataset, budget.data_dir)
+    with one_thread():
+        return sweep(config, data, (method,), RATES, seeds_of(budget, seeds))[method]
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Run torch on one thread: claims run side by side, and sums must not depend on the thread count."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def paired(quantity: str, differences: np.ndarray, alpha: float, why: str = "") -> Comparison:
+    """A mean of paired differences, over seeds, that should lie above 0 with its whole interval.
+
+    Args:
+        quantity: what is larger than what, and where.
+        differences: one per seed.
+        alpha: of the interval.
+        why: remark for the reader.
+    """
+    found = mean_estimate(differences, alpha)
+    return Comparison(
+        quantity,
+        theory=0.0,
+        measured=found.mean,
+        relation=Relation.GE,
+        interval=found.interval,
+        certify=True,
+        why=why or f"paired over {found.n} seeds with the same split, start and batches",
+    )
+
+
+def standing(comparisons: Sequence[Comparison]) -> Verdict:
+    """What paired comparisons say together of a statement that asserts all of them.
+
+    SUPPORTED if every interval lies above 0; REFUTED if one lies wholly below `SMALLEST`; else NOT_CHECKED:
+    the seeds were too few to tell.
+    """
+    if all(comparison.holds for comparison in comparisons):
+        return Verdict.SUPPORTED
+    if any(c.interval is not None and c.interval[1] < SMALLEST for c in comparisons):
+        return Verdict.REFUTED
+    return Verdict.NOT_CHECKED
+
+
+def conclude(
+    comparisons: Sequence[Comparison], method: str, *, missing: str = "", **details: Any
+) -> Finding:
+    """A finding whose verdict is `standing(comparisons)`, with its counterexample or what is missing."""
+    verdict = standing(comparisons)
+    failing = [c for c in comparisons if not c.holds]
+    words = [
+        f"{c.quantity}: {c.measured:+.4f} in [{c.interval[0]:+.4f}, {c.interval[1]:+.4f}]"
+        for c in sorted(failing, key=lambda c: c.interval[1] if c.interval else 0.0)
+        if c.interval
+    ]
+    if verdict is Verdict.REFUTED:
+        details.setdefault("counterexample", words[0])
+    if verdict is Verdict.NOT_CHECKED:
+        missing = missing or f"more seeds: the interval still holds 0 ({words[0]})"
+    return Finding(verdict, method, tuple(comparisons), alpha=LEVEL, missing=missing, **details)
+
+
+def scores_table(found: dict[tuple[Any, ...], Sweep], names: Sequence[str]) -> list[dict[str, Any]]:
+    """Tidy rows: the held-out score of every seed, with what the key says of it."""
+    rows = []
+    for key, result in found.items():
+        scores, choice = result.scores(), result.held_out_choice()
+        for place, seed in enumerate(result.seeds):
+            rows.append(
+                {
+                    **dict(zip(names, key, strict=True)),
+                    "seed": seed,
+                    "learning_rate": result.rates[int(choice[place])],
+                    "accuracy": float(scores[place]),
+                }
+            )
+    return rows
+
+
+def means_table(found: dict[tuple[Any, ...], Sweep], names: Sequence[str]) -> list[dict[str, Any]]:
+    """Tidy rows: mean, 95 % interval and spread of the held-out scores over seeds, one per key."""
+    rows = []
+    for key, result in found.items():
+        estimate = mean_estimate(result.scores(), 0.05)
+        rows.append(
+            {
+                **dict(zip(names, key, strict=True)),
+                "accuracy": estimate.mean,
+                "low": estimate.interval[0],
+                "high": estimate.interval[1],
+                "std": float(result.scores().std(ddof=1)),
+                "best_rate": result.rates[result.best()],
+                "diverged": int(result.diverged.sum()),
+            }
+        )
+    return rows
+
+
+def describe(budget: Budget, seeds: int, cells: Sequence[Cell]) -> str:
+    """The study in one sentence."""
+    config = configuration(budget, cells[0])
+    rounds = ", ".join(f"{n}" for n in sorted({cell.rounds for cell in cells}))
+    return (
+        f"{config.dataset}, label shards, SGD with batch {config.batch_size}, {rounds} rounds, {seeds} seeds;"
+        f" each method's learning rate from {{{', '.join(f'{r:g}' for r in RATES)}}}, chosen for each seed"
+        f" by the other seeds; paired Student intervals, {LEVEL:.0%} error together"
+    )

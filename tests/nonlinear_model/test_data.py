@@ -1,0 +1,231 @@
+"""Data sets, splits, schedules and rate fits: what they give and what they refuse."""
+
+import gzip
+import os
+import struct
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from federated_lora import ONLY_A, ONLY_B
+from nonlinear_model import data_digits, data_mnist, rates, sampling, schedules
+from nonlinear_model.dataset import load
+from nonlinear_model.splits import SplitRule, figure, label_counts, picture
+
+REAL = next(
+    (
+        folder
+        for given in (os.environ.get("ROLORA_DATA_DIR"), Path(__file__).parents[3] / "shared/data")
+        if given and (folder := data_mnist.find_folder(Path(given)))
+    ),
+    None,
+)
+
+
+def idx(array, magic=None):
+    kind = {3: 2051, 1: 2049}[array.ndim] if magic is None else magic
+    return struct.pack(f">{1 + array.ndim}i", kind, *array.shape) + array.tobytes()
+
+
+@pytest.fixture
+def tiny(tmp_path):
+    """A folder with a made-up MNIST of 20 training and 10 test images."""
+    rng = np.random.default_rng(0)
+    for part, n in (("train", 20), ("test", 10)):
+        images = rng.integers(0, 256, (n, 28, 28), dtype=np.uint8)
+        labels = (np.arange(n) % 10).astype(np.uint8)
+        with gzip.open(tmp_path / f"{data_mnist.FILES[part + '_x']}.gz", "wb") as file:
+            file.write(idx(images))
+        (tmp_path / data_mnist.FILES[part + "_y"]).write_bytes(idx(labels))
+    return tmp_path
+
+
+def test_reads_gzipped_and_plain_files_and_finds_the_folder(tiny, monkeypatch):
+    data = load("mnist", tiny)
+    assert data.train_x.shape == (20, 784)
+    assert data.train_x.dtype == np.float32
+    assert 0.0 <= data.train_x.min() <= data.train_x.max() <= 1.0
+    assert data.classes == 10
+    monkeypatch.setenv(data_mnist.DATA_DIR_VARIABLE, str(tiny))
+    assert np.array_equal(load("mnist").test_y, data.test_y)
+
+
+@pytest.mark.skipif(REAL is None, reason="expected: no MNIST files on this machine")
+def test_real_mnist_is_itself():
+    import hashlib
+
+    data = load("mnist", REAL)
+    assert data.train_x.shape == (60000, 784)
+    assert data.test_x.shape == (10000, 784)
+    raw = gzip.decompress((REAL / (data_mnist.FILES["train_x"] + ".gz")).read_bytes())
+    assert hashlib.md5(raw).hexdigest() == "6bbc9ace898e44ae57da46a324031adb"
+    assert np.array_equal(np.bincount(data.train_y)[:3], [5923, 6742, 5958])
+
+
+def test_missing_files_say_where_to_put_them(tmp_path, monkeypatch):
+    monkeypatch.delenv(data_mnist.DATA_DIR_VARIABLE, raising=False)
+    with pytest.raises(ValueError, match="ROLORA_DATA_DIR"):
+        load("mnist")
+    with pytest.raises(ValueError, match=str(tmp_path / "mnist")):
+        load("mnist", tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda raw: raw[:-5], "truncated"),
+        (lambda raw: raw + b"x", "too long"),
+        (lambda raw: raw[:6], "truncated"),
+        (lambda raw: struct.pack(">i", 1234) + raw[4:], "magic number must be 2051"),
+        (lambda raw: raw[:10], "truncated"),
+    ],
+)
+def test_a_damaged_file_is_refused(tiny, damage, message):
+    path = tiny / data_mnist.FILES["test_x"]
+    raw = gzip.decompress(Path(f"{path}.gz").read_bytes())
+    Path(f"{path}.gz").unlink()
+    path.write_bytes(damage(raw))
+    with pytest.raises(ValueError, match=message):
+        load("mnist", tiny)
+
+
+def test_a_truncated_gzip_is_refused(tiny):
+    path = tiny / (data_mnist.FILES["train_x"] + ".gz")
+    path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(ValueError, match="truncated"):
+        load("mnist", tiny)
+
+
+def test_swapped_files_are_refused(tiny):
+    labels = (tiny / data_mnist.FILES["test_y"]).read_bytes()
+    (tiny / (data_mnist.FILES["test_x"] + ".gz")).unlink()
+    (tiny / data_mnist.FILES["test_x"]).write_bytes(labels)
+    with pytest.raises(ValueError, match="equally many images and labels"):
+        load("mnist", tiny)
+
+
+def test_download_without_a_network_is_one_sentence(tmp_path, monkeypatch):
+    datasets = pytest.importorskip("datasets", reason="expected: the llm extra is not installed")
+
+    def unreachable(name):
+        raise ConnectionError("no network\nmore lines")
+
+    monkeypatch.setattr(datasets, "load_dataset", unreachable)
+    with pytest.raises(ValueError, match=r"MNIST could not be downloaded: no network$"):
+        data_mnist.load(tmp_path, download=True)
+
+
+def test_digits_need_no_files_and_have_every_label_on_both_sides():
+    data = data_digits.load()
+    assert data.train_x.shape[0] + data.test_x.shape[0] == 1797
+    assert set(data.train_y) == set(data.test_y) == set(range(10))
+
+
+def test_the_papers_splits_give_disjoint_labels():
+    labels = data_digits.load().train_y
+    for clients, each in ((5, 2), (10, 1)):
+        parts = SplitRule("shards", clients).divide(labels, np.random.default_rng(0))
+        counts = label_counts(parts, labels, 10)
+        assert np.all((counts > 0).sum(axis=1) == each)
+        assert np.all((counts > 0).sum(axis=0) == 1)
+        assert counts.sum() == labels.size
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    kind=st.sampled_from(["iid", "shards", "dirichlet"]),
+    clients=st.integers(2, 12),
+    seed=st.integers(0, 99),
+)
+def test_equal_sizes_are_equal_and_disjoint(kind, clients, seed):
+    labels = np.random.default_rng(1).integers(0, 10, 600)
+    rule = SplitRule(kind, clients, alpha=1.0, equal_sizes=True)
+    parts = rule.divide(labels, np.random.default_rng(seed))
+    assert len({part.size for part in parts}) == 1
+    joined = np.concatenate(parts)
+    assert np.unique(joined).size == joined.size
+
+
+def test_pictures_of_a_split():
+    counts = np.array([[10, 0], [5, 10]])
+    assert picture(counts).splitlines()[1].startswith("     0 ██")
+    axes = figure(counts, "split").axes[0]
+    assert np.array_equal(axes.images[0].get_array(), counts)
+
+
+def test_draws_are_epochs_without_repetition():
+    part = np.arange(100, 130)
+    rows = sampling.draw(0, 1, 2, part, 9, 10)  # three epochs
+    for epoch in range(3):
+        assert sorted(rows[3 * epoch : 3 * epoch + 3].ravel()) == list(part)
+    again = sampling.draw(0, 1, 2, part, 9, 10)
+    assert np.array_equal(rows, again)
+    assert not np.array_equal(rows, sampling.draw(0, 2, 2, part, 9, 10))
+    few = sampling.draw(0, 1, 2, part, 2, 10).ravel()
+    assert np.unique(few).size == 20
+    assert sampling.steps_of_epochs(np.array([1, 64, 65]), 2, 32).tolist() == [1, 4, 5]
+
+
+@pytest.mark.parametrize(
+    ("name", "letters"),
+    [
+        ("a-heavy", "BAAABAAABA"),
+        ("b-heavy", "BBBABBBABB"),
+        ("rolora-then-ffa:40", "BABABBBBBB"[:4] + "BBBBBB"),
+        ("ffa-then-rolora:40", "BBBBBABABA"),
+        ("rolora-then-ffa", "BABBBBBBBB"),
+    ],
+)
+def test_schedules_are_functions_of_the_round(name, letters):
+    method = schedules.named(name, 10)
+    expected = [ONLY_A if letter == "A" else ONLY_B for letter in letters]
+    assert [method.trainable(t) for t in range(1, 11)] == expected
+
+
+@pytest.mark.parametrize("name", ["balanced", "rolora-then-ffa:0", "rolora-then-ffa:x", ""])
+def test_unknown_schedules_are_refused(name):
+    with pytest.raises(ValueError, match=r"did you mean|strictly between"):
+        schedules.named(name, 10)
+
+
+def test_rates_of_known_curves_are_found_exactly():
+    t = np.arange(1.0, 41.0)
+    fit = rates.geometric(t, 3.0 * 0.9**t)
+    assert fit.rate == pytest.approx(0.9, rel=1e-12)
+    assert fit.constant == pytest.approx(3.0, rel=1e-12)
+    fit = rates.power_law(t, 2.0 / np.sqrt(t), window=(10, 40))
+    assert fit.rate == pytest.approx(0.5, rel=1e-12)
+    assert fit.interval == pytest.approx((0.5, 0.5), abs=1e-9)
+    assert rates.best(t, 2.0 / t).model == "power"
+    assert rates.best(t, 0.5**t).model == "geometric"
+
+
+def test_block_bootstrap_covers_a_noisy_rate():
+    """200 curves with correlated noise; 95 % nominal. Fewer than 150 hits has probability < 1e-6 at 88 %."""
+    hits = 0
+    t = np.arange(1.0, 81.0)
+    for trial in range(200):
+        rng = np.random.default_rng(trial)
+        noise = rng.standard_normal(81)
+        y = 0.97**t * np.exp(0.05 * (noise[1:] + 0.5 * noise[:-1]))
+        low, high = rates.geometric(t, y, rng=rng).interval
+        hits += low <= 0.97 <= high
+    assert hits >= 150
+
+
+@pytest.mark.parametrize(
+    ("t", "y"),
+    [
+        (np.arange(5.0), np.ones(5)),
+        (np.arange(1.0, 20.0), np.r_[np.ones(18), 0.0]),
+        (np.arange(1.0, 20.0), np.r_[np.ones(18), np.nan]),
+        (np.arange(0.0, 19.0), np.ones(19)),
+        (np.arange(1.0, 20.0), np.ones(3)),
+    ],
+)
+def test_rates_refuse_what_has_no_logarithm(t, y):
+    with pytest.raises(ValueError):
+        rates.power_law(t, y)
