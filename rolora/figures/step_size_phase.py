@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from theory.budget import Budget
 
-LARGEST, BURN_IN, SHOWN = 6.0, 4000, 24
+LARGEST, BURN_IN, SHOWN = 6.0, 4000, 8
 
 
 def data(budget: Budget) -> Table:

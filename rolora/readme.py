@@ -1,0 +1,186 @@
+"""Numbers and pictures that the README and the site quote: taken from results, never typed.
+
+`python -m rolora.readme` fills the README from the committed results under `docs/data`;
+`--report DIR` and `--figures DIR` take new results first; `--check` only says whether all is current.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from rolora.numbers import number
+
+ROOT = Path(__file__).resolve().parent.parent
+ROWS = Path("docs/data/rows.json")
+TABLES = Path("docs/data/figures")
+PICTURES = Path("docs/images")
+README = Path("README.md")
+SHOWN = ("step-size-phase", "theorem-tightness")
+"""Figures the README may show, as `docs/images/NAME.png`."""
+
+
+def rows_table(claims: Sequence[Mapping[str, Any]]) -> str:
+    """A Markdown table with a row per claim: verdict, theory, measured, margin."""
+    lines = ["| claim | verdict | theory | measured | margin |", "|---|---|---|---|---|"]
+    for claim in claims:
+        seen = _headline(claim["finding"])
+        cells = (
+            (
+                f"{seen['relation']} {number(float(seen['theory']))}",
+                number(float(seen["measured"])),
+                number(float(seen["margin"]), 2),
+            )
+            if seen
+            else ("", "", "")
+        )
+        title = claim["title"].replace("|", "\\|")
+        lines.append(f"| `{claim['id']}`: {title} | {claim['verdict']} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def _headline(finding: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
+    if not finding or not finding["comparisons"]:
+        return None
+    failing = [seen for seen in finding["comparisons"] if not seen["holds"]]
+    first: Mapping[str, Any] = (failing or finding["comparisons"])[0]
+    return first
+
+
+def rows_of(report: Mapping[str, Any]) -> dict[str, Any]:
+    """What the README quotes of a report: no seconds, no environment, nothing that varies."""
+    kept = []
+    for claim in report["claims"]:
+        seen = _headline(claim["finding"])
+        fields = ("relation", "theory", "measured", "margin", "holds")
+        kept.append(
+            {
+                **{key: claim[key] for key in ("id", "title", "verdict", "expected")},
+                "finding": {
+                    "comparisons": [{key: seen[key] for key in fields}] if seen else [],
+                },
+            }
+        )
+    return {
+        "headline": report["headline"],
+        "details": report["details"],
+        "profile": report["profile"],
+        "seed": report["seed"],
+        "claims": kept,
+    }
+
+
+def parts(rows: Mapping[str, Any]) -> dict[str, str]:
+    """The generated parts of a page by the name of their marker."""
+    return {
+        "headline": f"**{rows['headline']}** {' '.join(rows['details'])}",
+        "rows": rows_table(rows["claims"]),
+    }
+
+
+def filled(text: str, rows: Mapping[str, Any]) -> str:
+    """The text with the generated parts it has markers for."""
+    for name, content in parts(rows).items():
+        begin, end = f"<!-- generated:{name} -->\n", f"<!-- /generated:{name} -->"
+        if begin in text:
+            before, _, rest = text.partition(begin)
+            text = before + begin + content + "\n" + rest[rest.index(end) :]
+    return text
+
+
+def expected_files(root: Path = ROOT) -> dict[Path, bytes]:
+    """Every generated file of the README as it should be, from the committed results.
+
+    Raises:
+        ValueError: if the committed results cannot be read.
+    """
+    from rolora.figures import registry, render
+
+    try:
+        rows = json.loads((root / ROWS).read_text(encoding="utf-8"))
+        readme = (root / README).read_text(encoding="utf-8")
+    except (OSError, json.JSONDecodeError) as error:
+        raise ValueError(f"the committed results must be readable: {error}") from error
+    files = {README: filled(readme, rows).encode()}
+    for name in SHOWN:
+        table = (root / TABLES / f"{name}.csv").read_text(encoding="utf-8")
+        files[PICTURES / f"{name}.png"] = render.files(registry.load(name), table)[f"{name}.png"]
+    return files
+
+
+def stale(root: Path = ROOT) -> list[str]:
+    """Generated files that differ from what the committed results give."""
+    return [
+        str(path)
+        for path, content in expected_files(root).items()
+        if not (root / path).exists() or not _same(path, (root / path).read_bytes(), content)
+    ]
+
+
+def _same(path: Path, ours: bytes, theirs: bytes) -> bool:
+    if ours == theirs or path.suffix != ".png":
+        return ours == theirs
+    # Another build of the font rasteriser may shift a shade: the same picture, not the same bytes.
+    import io
+
+    import numpy as np
+    from matplotlib.image import imread
+
+    one, two = (imread(io.BytesIO(content), format="png") for content in (ours, theirs))
+    return one.shape == two.shape and float(np.mean(np.abs(one - two))) < 0.002
+
+
+def take(report: Path | None, figures: Path | None, root: Path = ROOT) -> None:
+    """Store what the README quotes of new results.
+
+    Raises:
+        ValueError: if the results cannot be read.
+    """
+    try:
+        if report is not None:
+            content = json.loads((report / "report.json").read_text(encoding="utf-8"))
+            text = json.dumps(rows_of(content), indent=1, ensure_ascii=False) + "\n"
+            _write(root / ROWS, text.encode())
+        if figures is not None:
+            for path in sorted(figures.glob("*.csv")):
+                (root / TABLES).mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(path, root / TABLES / path.name)
+    except (OSError, json.JSONDecodeError, KeyError) as error:
+        raise ValueError(f"cannot take results from {report or figures}: {error}") from error
+
+
+def _write(path: Path, content: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    staged = path.with_name(path.name + ".new")
+    staged.write_bytes(content)
+    os.replace(staged, path)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Fill, or with --check report; exit status 1 if something is stale."""
+    parser = argparse.ArgumentParser(prog="python -m rolora.readme", description=__doc__)
+    parser.add_argument("--report", type=Path, help="take numbers from this `rolora verify` folder")
+    parser.add_argument(
+        "--figures", type=Path, help="take tables from this `rolora figures` folder"
+    )
+    parser.add_argument("--check", action="store_true", help="write nothing")
+    options = parser.parse_args(arguments)
+    if not options.check:
+        take(options.report, options.figures)
+        for path, content in expected_files().items():
+            if not (ROOT / path).exists() or (ROOT / path).read_bytes() != content:
+                _write(ROOT / path, content)
+    left = stale()
+    for name in left:
+        print(f"stale: {name}; run `make readme`", file=sys.stderr)
+    return 1 if left else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
