@@ -26,11 +26,11 @@ TASKS = ("sst2", "rte")
 CLIENTS = (3, 20)
 METHODS = ("fedavg", "ffa", "rolora")
 SEEDS = (1, 2, 3)
-GRID = (2e-3, 5e-3, 1.5e-2)
+GRID = (1e-3, 3e-3, 1e-2)
 TUNING_SEED = 0
 HELD_OUT = 400
 BATCH, STEPS = 4, 5
-SAMPLES = {"sst2": 2400, "rte": 1200}
+SAMPLES = {"sst2": 2400, "rte": 800}
 """Training examples gone through by all clients together, whatever their number."""
 
 

@@ -50,9 +50,13 @@ def client_memory(config: Config, space: Workspace, data: Encoded) -> ClientMemo
     Both factors train in the probe, so the answer is an upper bound for the alternating methods.
     """
     size = min(config.batch_size, len(data))
-    longest = np.argsort(data.lengths, kind="stable")[-size:]
-    # Any example can meet the longest one, and is then padded to its length.
-    batch = collate(data, [np.full(size, longest[-1])], space.pad_id, space.device)
+    order = np.argsort(data.lengths, kind="stable")
+    # Any example can meet the longest one, and is then padded to its length. One short row makes the
+    # model build its attention mask, which it leaves out where nothing is padded.
+    rows = np.full(size, order[-1])
+    rows[size // 2 :] = order[0] if size > 1 else order[-1]
+    rows[size // 2 + 1 :] = order[-1]
+    batch = collate(data, [rows], space.pad_id, space.device)
     numbers = sum(
         sum(bank.numel() for bank in (layer.lora_A[name].weight, layer.lora_B[name].weight))
         for layer in space.layers.values()

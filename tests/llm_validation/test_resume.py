@@ -52,7 +52,9 @@ def test_resumed_equals_uninterrupted(tiny, tmp_path, policy, stop):
     with pytest.raises(StopError):
         run(config, folder=tmp_path, on_round=stopper)
     seen = []
-    again = run(config, folder=tmp_path, resume=True, on_round=lambda row: seen.append(row["round"]))
+    again = run(
+        config, folder=tmp_path, resume=True, on_round=lambda row: seen.append(row["round"])
+    )
     assert seen == list(range(stop + 1, 6))
     same(whole.server, again.server)
     timed = {"seconds", "tokens_per_second"}
@@ -77,7 +79,9 @@ export(result.space, result.server, folder / "adapter")
 
 @pytest.mark.parametrize("after", [3, 7])
 def test_killed_and_resumed_gives_the_same_adapter(tiny, tmp_path, after):
-    config = tiny(rounds=12, checkpoint_every=2, optimiser_state="keep", lora_dropout=0.1, threads=1)
+    config = tiny(
+        rounds=12, checkpoint_every=2, optimiser_state="keep", lora_dropout=0.1, threads=1
+    )
     arguments = [json.dumps(asdict(config))]
     environment = os.environ | {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
 
@@ -130,7 +134,7 @@ def test_only_damaged_checkpoints_are_an_error(tiny, tmp_path):
     run(config, folder=tmp_path)
     for path in (tmp_path / "checkpoints").glob("*/tensors.safetensors"):
         path.write_bytes(path.read_bytes()[:-7])
-    with pytest.raises(ValueError, match="every checkpoint is damaged.*truncated or corrupt"):
+    with pytest.raises(ValueError, match=r"every checkpoint is damaged.*truncated or corrupt"):
         checkpoint.load(tmp_path / "checkpoints", config)
 
 

@@ -51,7 +51,9 @@ def test_all_clients_start_from_one_A_and_a_zero_B(tiny):
 
 @pytest.mark.parametrize("engine", ["sequential", "batched"])
 @pytest.mark.parametrize("kind", ["roberta", "llama"])
-@pytest.mark.parametrize(("method", "start_round"), [("fedavg", 0), ("ffa", 0), ("rolora", 0), ("rolora", 1)])
+@pytest.mark.parametrize(
+    ("method", "start_round"), [("fedavg", 0), ("ffa", 0), ("rolora", 0), ("rolora", 1)]
+)
 def test_only_the_named_tensors_change(tiny, kind, method, start_round, engine):
     config = tiny(kind, method=method, engine=engine, init="false")
     space, encoded, trainer, split, start = lab(config)
@@ -193,7 +195,9 @@ def test_traffic_of_rolora_is_half_of_fedavgs_up_to_the_head(tiny):
 
 
 def test_a_client_that_diverges_is_named(tiny):
-    with pytest.raises(ValueError, match=r"round 1: client \d returned NaN or infinity in tensor .*lora_B"):
+    with pytest.raises(
+        ValueError, match=r"round 1: client \d returned NaN or infinity in tensor .*lora_B"
+    ):
         run(tiny(method="rolora", learning_rate=1e38, rounds=3, optimiser="sgd"))
 
 
@@ -201,7 +205,9 @@ def test_kept_optimiser_state_waits_while_its_factor_is_frozen(tiny):
     for engine in ("sequential", "batched"):
         result = run(tiny(method="rolora", optimiser_state="keep", rounds=4, engine=engine))
         state = result.server.states[0]
-        steps = {name.rsplit("_", 1)[-1]: float(s["step"]) for name, s in state.items() if "lora" in name}
+        steps = {
+            name.rsplit("_", 1)[-1]: float(s["step"]) for name, s in state.items() if "lora" in name
+        }
         assert steps == {"A": 4.0, "B": 4.0}
 
 

@@ -1,0 +1,235 @@
+"""What cannot work is refused in one sentence, before any work."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from llm_validation.config import Config, from_mapping, from_toml
+from llm_validation.loop import run
+from llm_validation.presets import preset_named, presets
+from llm_validation.sweep import best_rate, choose
+from llm_validation.tasks import registry
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"method": "rolorra"}, "did you mean 'rolora'"),
+        ({"split": "dirichlett"}, "did you mean 'dirichlet'"),
+        ({"optimiser": "adam"}, "did you mean 'adamw'"),
+        ({"clients": 0}, "clients must be a whole number of at least 1"),
+        ({"rounds": 2.5}, "rounds must be a whole number"),
+        ({"participation": 0.0}, "participation must be above 0"),
+        ({"participation": 1.5}, "participation must be above 0 and at most 1"),
+        ({"learning_rate": float("nan")}, "learning_rate must be above 0 and finite"),
+        ({"learning_rate": -1.0}, "learning_rate must be above 0"),
+        ({"learning_rate_grid": (1e-3, 0.0)}, "learning_rate_grid must hold positive"),
+        ({"dirichlet_alpha": 0.0}, "dirichlet_alpha must be above 0"),
+        ({"rank": 0}, "rank must be a whole number of at least 1"),
+        ({"base_dropout": "model"}, "engine = sequential"),
+        ({"momentum": 0.9}, "momentum belongs to optimiser = sgd"),
+        ({"model": ""}, "model must not be empty"),
+    ],
+)
+def test_a_bad_configuration(tiny, changes, message):
+    with pytest.raises(ValueError, match=message):
+        tiny(**changes)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"task": "sst3"}, "did you mean 'sst2'"),
+        ({"task": "rte"}, "data folder .*rte does not exist"),
+        ({"clients": 151}, "clients must not exceed the number of examples"),
+        ({"split": "shards", "labels_per_client": 3}, "labels_per_client must lie between 1 and"),
+        ({"target_modules": ("quary",)}, "did you mean 'query'"),
+        ({"rank": 25}, "rank must not exceed the width of 'query' .24., got 25"),
+        ({"model": "/nowhere/at/all"}, "model folder /nowhere/at/all does not exist"),
+        ({"device": "cuda"}, "no CUDA device"),
+        ({"quantisation": "4bit"}, "pip install bitsandbytes"),
+    ],
+)
+def test_a_run_that_cannot_be(tiny, changes, message, monkeypatch):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    with pytest.raises(ValueError, match=message):
+        run(tiny(**changes))
+
+
+def write(folder, rows, name="train"):
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+
+GOOD = [{"sentence": "w1", "label": 0}, {"sentence": "w2", "label": 1}]
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        ([*GOOD, {"sentence": "w3", "label": 2}], "row 2 has label 2, allowed are 0 to 1"),
+        ([*GOOD, {"sentence": "w3", "label": -1}], "row 2 has label -1"),
+        ([{"sentence": " ", "label": 1}, *GOOD], "row 0 has an empty text in column 'sentence'"),
+        ([{"text": "w1", "label": 1}], "column 'sentence' is missing, there are text, label"),
+        ([{"sentence": "w1"}], "column 'label' is missing"),
+        ([], "holds no examples"),
+        ([3], "one record with named columns"),
+    ],
+)
+def test_bad_data(tmp_path, rows, message):
+    write(tmp_path / "sst2", rows)
+    write(tmp_path / "sst2", GOOD, "validation")
+    with pytest.raises(ValueError, match=message):
+        registry.load(Config("m", "sst2", data_dir=str(tmp_path)))
+
+
+def test_a_missing_split_and_broken_json(tmp_path):
+    write(tmp_path / "sst2", GOOD)
+    with pytest.raises(ValueError, match="split 'validation' is missing"):
+        registry.load(Config("m", "sst2", data_dir=str(tmp_path)))
+    (tmp_path / "sst2" / "validation.jsonl").write_text('{"sentence": "w1", "la')
+    with pytest.raises(ValueError, match="is not valid jsonl"):
+        registry.load(Config("m", "sst2", data_dir=str(tmp_path)))
+
+
+def test_commonsense_answers_must_be_options(tmp_path):
+    folder = tmp_path / "boolq"
+    folder.mkdir()
+    record = {"instruction": "q? Answer format: true/false", "output": "", "answer": "maybe"}
+    for name in ("train", "test"):
+        (folder / f"{name}.json").write_text(json.dumps([record]))
+    with pytest.raises(
+        ValueError, match=r"row 0 answers 'maybe', its options are \['true', 'false'\]"
+    ):
+        registry.load(Config("m", "boolq", data_dir=str(tmp_path)))
+
+
+def test_custom_csv_and_named_labels(tmp_path):
+    (tmp_path / "train.csv").write_text("body,topic\nw1 w2,sport\nw3,news\n")
+    (tmp_path / "test.csv").write_text("body,topic\nw5,news\n")
+    options = dict(model="m", task="custom", data_dir=str(tmp_path))
+    data = registry.load(Config(**options, text_columns=("body",), label_column="topic"))
+    assert data.train.names == ("news", "sport")
+    assert data.train.labels.tolist() == [1, 0]
+    with pytest.raises(ValueError, match="needs --data-dir with train and validation files"):
+        registry.load(Config(**options))
+    with pytest.raises(ValueError, match="column 'label' is missing"):
+        registry.load(Config(**options, text_columns=("body",)))
+
+
+def test_a_folder_that_is_no_checkpoint_and_truncated_weights(tiny, roberta, tmp_path):
+    with pytest.raises(ValueError, match=r"no checkpoint: it has no config\.json"):
+        run(tiny(model=str(tmp_path)))
+    broken = tmp_path / "broken"
+    shutil.copytree(roberta, broken)
+    weights = broken / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-50])
+    with pytest.raises(ValueError, match=r"model\.safetensors is truncated or corrupt"):
+        run(tiny(model=str(broken)))
+    weights.unlink()
+    with pytest.raises(ValueError, match="it has no weight file"):
+        run(tiny(model=str(broken)))
+
+
+@pytest.mark.parametrize(
+    ("environment", "message"),
+    [
+        (
+            {"HF_ENDPOINT": "http://127.0.0.1:9"},
+            "cannot be reached: give --model with a local folder",
+        ),
+        (
+            {"HF_HUB_OFFLINE": "1"},
+            "HF_HUB_OFFLINE forbids the hub: give --model with a local folder",
+        ),
+    ],
+)
+def test_an_unreachable_hub_fails_in_seconds(data_dir, environment, message, tmp_path):
+    code = (
+        "from llm_validation.config import Config; from llm_validation.models import build\n"
+        f"build(Config('nobody/nothing', 'sst2', data_dir={data_dir!r}), causal=False, names=('a','b'))"
+    )
+    clean = {
+        k: v for k, v in os.environ.items() if not k.startswith("HF_") and "proxy" not in k.lower()
+    }
+    started = time.perf_counter()
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env=clean | {"HF_HOME": str(tmp_path)} | environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=Path(__file__).resolve().parents[2],
+    )
+    assert done.returncode == 1
+    assert message in done.stderr
+    # The import of torch and transformers is most of it.
+    assert time.perf_counter() - started < 60
+
+
+def test_configuration_files(tmp_path):
+    path = tmp_path / "run.toml"
+    path.write_text('model = "m"\ntask = "sst2"\nlearning-rate = 1\ntarget_modules = ["query"]\n')
+    config = from_toml(path, {"rank": 8})
+    assert (config.learning_rate, config.rank, config.target_modules) == (1.0, 8, ("query",))
+    path.write_text("model = \n")
+    with pytest.raises(ValueError, match="is not valid TOML"):
+        from_toml(path)
+    with pytest.raises(ValueError, match="cannot be read"):
+        from_toml(tmp_path / "absent.toml")
+    with pytest.raises(ValueError, match="did you mean 'rank'"):
+        from_mapping({"model": "m", "task": "t", "ranks": 4})
+    with pytest.raises(ValueError, match="clients must be a whole number"):
+        from_mapping({"model": "m", "task": "t", "clients": "many"})
+    with pytest.raises(ValueError, match="must name a task"):
+        from_mapping({"model": "m"})
+
+
+def test_the_command_of_a_configuration_makes_it_again():
+    config = Config("m", "sst2", rank=8, rslora=True, target_modules=("query", "key"))
+    assert config.command() == (
+        "rolora llm run --model m --task sst2 --rank 8 --rslora --target-modules query,key"
+    )
+
+
+def test_places_do_not_count_for_the_fingerprint():
+    one = Config("m", "sst2")
+    assert one.fingerprint == one.changed(data_dir="/elsewhere", checkpoint_every=9).fingerprint
+    assert one.fingerprint != one.changed(rank=5).fingerprint
+
+
+def test_every_preset_is_a_configuration():
+    names = [preset.name for preset in presets()]
+    assert len(names) == len(set(names)) > 60
+    for preset in presets():
+        config = from_mapping(preset.options)
+        registry.check_name(config.task)
+        assert preset.petaflop > 0
+    assert preset_named("glue-qnli-3-rolora").options["rounds"] == 500
+    assert preset_named("glue-qnli-20-rolora").options["rounds"] == 75
+    assert preset_named("glue-qnli-50-rolora").options["rounds"] == 30
+    both = [preset_named(f"glue-qnli-50-{m}").numbers_up for m in ("rolora", "fedavg")]
+    assert 2 * both[0] == both[1]
+    with pytest.raises(ValueError, match="did you mean 'glue-rte-50-rolora'"):
+        preset_named("glue-rte-50-rolara")
+
+
+def test_learning_rates_are_chosen_on_held_out_training_data(tiny, tmp_path):
+    config = tiny(rounds=2, learning_rate_grid=(1e-3, 1e-2))
+    chosen, trials = best_rate(config, tmp_path)
+    assert chosen.learning_rate == choose(trials)
+    assert [trial["learning_rate"] for trial in trials] == [1e-3, 1e-2]
+    records = [
+        {"learning_rate": 1.0, "accuracy": None, "loss": None},
+        {"learning_rate": 2.0, "accuracy": 0.5, "loss": 0.7},
+        {"learning_rate": 3.0, "accuracy": 0.5, "loss": 0.6},
+    ]
+    assert choose(records) == 3.0
+    with pytest.raises(ValueError, match="every rate diverged"):
+        choose(records[:1])

@@ -1,0 +1,93 @@
+import csv
+import json
+from dataclasses import replace
+
+import pytest
+
+from llm_validation import claims, records
+from llm_validation.published import METHODS, cells
+from theory.budget import Budget
+from theory.verdict import Verdict
+
+DECIDERS = [claims.ranking, claims.scaling, claims.low_rank]
+
+
+def test_ids():
+    assert [claim.id for claim in claims.claims()] == [
+        "llm-ranking",
+        "llm-scaling-with-clients",
+        "llm-low-rank",
+        "llm-minilm-confirmation",
+    ]
+
+
+@pytest.mark.parametrize("claim", claims.claims(), ids=lambda c: c.id)
+def test_controls_are_refuted(claim):
+    finding = claim.negative_control(Budget())
+    assert finding.verdict is Verdict.REFUTED
+    assert finding.counterexample
+
+
+@pytest.mark.parametrize("claim", claims.claims()[:3], ids=lambda c: c.id)
+def test_without_runs_nothing_is_decided_and_the_command_is_given(claim):
+    finding = claim.check(Budget())
+    assert finding.verdict is Verdict.NOT_CHECKED
+    assert f"rolora verify --only {claim.id}" in finding.missing
+    assert "rolora llm run --preset glue-" in finding.missing
+
+
+@pytest.mark.parametrize("decide", DECIDERS)
+def test_the_published_numbers_bear_the_claims_out(decide):
+    finding = decide(records.from_paper())
+    assert finding.verdict is Verdict.SUPPORTED
+    assert all(comparison.holds for comparison in finding.comparisons)
+
+
+@pytest.mark.parametrize("decide", DECIDERS)
+def test_with_rolora_and_fedavg_exchanged_they_do_not(decide):
+    swap = {"rolora": "fedavg", "fedavg": "rolora"}
+    mutant = [replace(r, method=swap.get(r.method, r.method)) for r in records.from_paper()]
+    finding = decide(mutant)
+    assert finding.verdict is Verdict.REFUTED
+    assert any(not comparison.holds for comparison in finding.comparisons)
+
+
+def test_wide_intervals_decide_nothing():
+    noisy = [
+        replace(r, accuracy=r.accuracy + (40.0 if (r.seed, r.method) == (1, "fedavg") else 0.0))
+        for r in records.from_paper()
+    ]
+    finding = claims.ranking(noisy)
+    assert finding.verdict is Verdict.NOT_CHECKED
+    assert "not decided with 3 seeds" in finding.missing
+
+
+def test_two_seeds_are_too_few():
+    assert claims.ranking(records.from_paper((1, 2))).verdict is Verdict.NOT_CHECKED
+
+
+def test_finished_runs_are_found_in_folders(tmp_path):
+    for i, cell in enumerate(c for c in cells() if c.table == "glue" and c.clients == 50):
+        if cell.task == "avg" or cell.method == "FlexLoRA":
+            continue
+        for seed in (1, 2, 3):
+            folder = tmp_path / f"{i}-{seed}"
+            folder.mkdir()
+            configuration = {
+                "model": "FacebookAI/roberta-large",
+                "task": cell.task.lower().replace("-", ""),
+                "method": METHODS[cell.method],
+                "clients": 50,
+                "rank": 4,
+                "seed": seed,
+            }
+            manifest = {"kind": "llm", "configuration": configuration}
+            (folder / "manifest.json").write_text(json.dumps(manifest))
+            with (folder / "run.csv").open("w") as out:
+                writer = csv.writer(out)
+                writer.writerows([["round", "accuracy"], [30, cell.value / 100 + seed / 1e4]])
+    (tmp_path / "junk").mkdir()
+    (tmp_path / "junk" / "manifest.json").write_text("[1]")
+    finding = claims.RANKING.check(Budget(results_dir=tmp_path))
+    assert finding.verdict is Verdict.SUPPORTED
+    assert finding.comparisons[0].measured == pytest.approx(15.092)

@@ -1,0 +1,291 @@
+"""The parts by themselves: sampling, optimisers, batches, evaluation, export, memory."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+import transformers
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from peft import PeftModel
+
+from federated_lora import method_named
+from llm_validation import estimate
+from llm_validation.batched import BatchedEngine
+from llm_validation.encoding import IGNORED, collate, encode
+from llm_validation.evaluation import Evaluator
+from llm_validation.export import export
+from llm_validation.loop import plan, run, split_clients
+from llm_validation.models import build
+from llm_validation.optimisers import Rule, StackedOptimiser, reference
+from llm_validation.randomness import dropout_seed, local_batches, participants
+from llm_validation.server import Work, read_server
+from llm_validation.tasks import registry
+
+
+@given(
+    n=st.integers(1, 40),
+    batch=st.integers(1, 12),
+    steps=st.integers(1, 6),
+    visits=st.integers(1, 5),
+)
+@settings(max_examples=40, deadline=None)
+def test_a_client_walks_through_its_examples_epoch_by_epoch(n, batch, steps, visits):
+    members = np.arange(100, 100 + n)
+    lengths = np.random.default_rng(0).integers(1, 50, 200)
+    drawn = [
+        local_batches(3, members, lengths, 2, visit, visit + 1, steps, batch)
+        for visit in range(visits)
+    ]
+    size = min(batch, n)
+    assert all(len(b) == steps and all(part.size == size for part in b) for b in drawn)
+    counts = np.bincount(np.concatenate([np.concatenate(b) for b in drawn]), minlength=200)[
+        100 : 100 + n
+    ]
+    # Whatever was drawn, no example is ever more than one epoch ahead of another.
+    assert counts.max() - counts.min() <= 1
+    assert counts.sum() == visits * steps * size
+
+
+def test_minibatches_are_of_similar_length_and_in_the_clients_common_order():
+    lengths = np.random.default_rng(1).integers(3, 60, 400)
+    clients = [np.arange(0, 200), np.arange(200, 400)]
+    batches = [
+        local_batches(0, members, lengths, k, 0, 1, 5, 8) for k, members in enumerate(clients)
+    ]
+    means = np.array([[lengths[b].mean() for b in own] for own in batches])
+    assert np.array_equal(np.argsort(means[0]), np.argsort(means[1]))
+
+
+def test_participants_are_drawn_by_the_round_alone():
+    drawn = [participants(5, 20, 0.25, t) for t in (1, 2, 1)]
+    assert all(len(d) == 5 and np.array_equal(d, np.unique(d)) for d in drawn)
+    assert np.array_equal(drawn[0], drawn[2])
+    assert not np.array_equal(drawn[0], drawn[1])
+    assert np.array_equal(participants(5, 3, 1.0, 1), [0, 1, 2])
+    assert participants(5, 3, 0.01, 1).size == 1
+
+
+def test_dropout_seeds_differ_by_round_client_and_step():
+    seeds = {dropout_seed(0, t, k, i) for t in range(1, 4) for k in range(4) for i in range(5)}
+    assert len(seeds) == 60
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        Rule("adamw", 0.01, 0.0, 0.1, 0.0),
+        Rule("adamw", 0.01, 0.0, 0.0, 0.3),
+        Rule("sgd", 0.1, 0.9, 0.01, 0.0),
+        Rule("sgd", 0.1, 0.0, 0.0, 0.5),
+    ],
+)
+def test_the_stacked_optimiser_is_torchs_client_by_client(rule):
+    torch.manual_seed(0)
+    clients, start = 3, torch.randn(3, 4, 2, dtype=torch.float64)
+    grads = torch.randn(6, clients, 4, 2, dtype=torch.float64)
+    stacked = start.clone().requires_grad_(True)
+    optimiser = StackedOptimiser(rule, {"x": stacked}, [{}] * clients)
+    alone = [torch.nn.Parameter(start[k].clone()) for k in range(clients)]
+    own = [reference(rule, [parameter]) for parameter in alone]
+    for step, grad in enumerate(grads):
+        if step == 3:  # through its state and back
+            optimiser = StackedOptimiser(rule, {"x": stacked}, optimiser.states())
+        stacked.grad = grad.clone()
+        optimiser.step()
+        for k in range(clients):
+            alone[k].grad = grad[k].clone()
+            if rule.clip:
+                torch.nn.utils.clip_grad_norm_([alone[k]], rule.clip)
+            own[k].step()
+    torch.testing.assert_close(
+        stacked.detach(), torch.stack([p.detach() for p in alone]), rtol=1e-10, atol=1e-12
+    )
+
+
+def test_batches_pad_classification_right_and_causal_text_left(tiny):
+    for kind, left in (("roberta", False), ("llama", True)):
+        config = tiny(kind)
+        data = registry.load(config)
+        space = build(config, causal=data.causal, names=getattr(data.train, "names", ()))
+        encoded = encode(data.train, space.tokenizer, 48, segments=space.segments)
+        order = np.argsort(encoded.lengths)
+        batch = collate(encoded, [order[:2], order[-3:]], space.pad_id)
+        assert batch.clients == 2
+        assert batch.inputs["input_ids"].shape == (6, encoded.lengths.max())
+        mask = batch.inputs["attention_mask"].numpy()
+        assert mask[0].sum() == encoded.lengths[order[0]]
+        assert bool(mask[0, -1]) == left
+        assert mask[2].sum() == 1  # the padding row of the smaller client
+        labels = batch.labels.numpy().reshape(6, -1)
+        assert (labels[2] == IGNORED).all()
+        assert batch.tokens == encoded.lengths[order[:2]].sum() + encoded.lengths[order[-3:]].sum()
+        if left:
+            assert encoded.prompt is not None
+            tail = encoded.lengths[order[0]] - encoded.prompt[order[0]]
+            assert (labels[0] != IGNORED).sum() == tail
+            assert batch.inputs["position_ids"][0, -1] == encoded.lengths[order[0]] - 1
+
+
+def test_option_likelihood_equals_the_literal_one(tiny):
+    config = tiny("llama", init="false")
+    data = registry.load(config)
+    space = build(config, causal=True)
+    evaluator = Evaluator(config, space, data.evaluation)
+    score = evaluator.score(read_server(space))
+    space.model.eval()
+    hits, loss = 0, 0.0
+    for prompt, options, right in zip(
+        data.evaluation.prompts, data.evaluation.options, data.evaluation.labels, strict=True
+    ):
+        totals, lengths = [], []
+        for option in options:
+            head = space.tokenizer(prompt)["input_ids"]
+            tail = [*space.tokenizer(option, add_special_tokens=False)["input_ids"], 2]
+            head = head[max(0, len(head) + len(tail) - 48) :]
+            with torch.no_grad():
+                logits = space.base(input_ids=torch.tensor([head + tail])).logits[0]
+            chosen = logits.log_softmax(-1)[len(head) - 1 : -1]
+            totals.append(float(chosen[torch.arange(len(tail)), torch.tensor(tail)].sum()))
+            lengths.append(len(tail))
+        hits += int(np.argmax(totals) == right)
+        loss -= totals[right] / lengths[right]
+    assert score.accuracy == hits / len(data.evaluation)
+    assert score.loss == pytest.approx(loss / len(data.evaluation), rel=1e-5)
+
+
+def test_generation_is_scored_by_exact_match(tiny, monkeypatch):
+    config = tiny("llama", scoring="generate")
+    data = registry.load(config)
+    space = build(config, causal=True)
+    evaluator = Evaluator(config, space, data.evaluation)
+    assert evaluator.score(read_server(space)).accuracy == 0.0
+    answers = iter(
+        options[int(right)] if i % 2 else "nonsense"
+        for i, (options, right) in enumerate(
+            zip(data.evaluation.options, data.evaluation.labels, strict=True)
+        )
+    )
+    monkeypatch.setattr(type(space.tokenizer), "decode", lambda *a, **k: f" {next(answers)} ")
+    assert evaluator.score(read_server(space)).accuracy == 0.5
+
+
+def test_an_exported_classifier_predicts_the_same(tiny, tmp_path):
+    config = tiny(rounds=2)
+    result = run(config)
+    (folder,) = export(result.space, result.server, tmp_path / "adapter")
+    base = transformers.AutoModelForSequenceClassification.from_pretrained(
+        config.model, num_labels=2
+    )
+    loaded = PeftModel.from_pretrained(base, folder).eval()
+    tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
+    inputs = tokenizer(["w1 w2 w80", "w3"], padding=True, return_tensors="pt")
+    result.space.model.eval()
+    with torch.no_grad():
+        torch.testing.assert_close(
+            loaded(**inputs).logits, result.space.base(**inputs).logits, rtol=1e-6, atol=1e-6
+        )
+    assert "/" not in (folder / "adapter_config.json").read_text().replace("\\/", "")
+
+
+def test_an_exported_causal_adapter_predicts_the_same(tiny, tmp_path):
+    config = tiny("llama", rounds=2, rslora=True)
+    result = run(config)
+    (folder,) = export(result.space, result.server, tmp_path / "adapter")
+    base = transformers.AutoModelForCausalLM.from_pretrained(config.model)
+    ids = torch.tensor([[1, 5, 9, 30, 2]])
+    with torch.no_grad():
+        plain = base(input_ids=ids).logits
+        loaded = PeftModel.from_pretrained(base, folder).eval()
+        result.space.model.eval()
+        torch.testing.assert_close(
+            loaded(input_ids=ids).logits, result.space.base(input_ids=ids).logits
+        )
+        assert float((loaded(input_ids=ids).logits - plain).abs().max()) > 1e-4
+
+
+def test_local_heads_are_exported_client_by_client(tiny, tmp_path):
+    result = run(tiny(rounds=1, head="local"))
+    folders = export(result.space, result.server, tmp_path / "adapter")
+    assert [folder.name for folder in folders] == [f"client-{k:04d}" for k in range(4)]
+
+
+def saved_bytes(engine, space, server, work):
+    """Bytes autograd keeps in one training pass, the frozen model's parameters not counted."""
+    own = {p.untyped_storage().data_ptr() for p in space.base.parameters()}
+    seen = {}
+
+    def pack(tensor):
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in own:
+            seen[storage.data_ptr()] = storage.nbytes()
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+        engine.train(server, work)
+    return sum(seen.values())
+
+
+@pytest.mark.parametrize("method", ["fedavg", "rolora"])
+def test_a_further_client_costs_its_own_activations_and_no_more(tiny, method):
+    config = tiny(clients=8, local_steps=1, method=method, head="frozen", batch_size=8)
+    data = registry.load(config)
+    space = build(config, causal=False, names=data.train.names)
+    encoded = encode(data.train, space.tokenizer, 48, segments=False)
+    server = read_server(space)
+    split = split_clients(config, data.train.labels)
+    work = plan(config, method_named(method), server, split, encoded.lengths)
+    same = work.batches[0]
+    sizes = {}
+    for n in (2, 4, 8):
+        part = Work(1, work.factors, work.clients[:n], [same] * n, 1e-3)
+        sizes[n] = saved_bytes(BatchedEngine(config, space, encoded, n), space, server, part)
+    growth = (sizes[8] - sizes[4]) / 4
+    assert growth == pytest.approx((sizes[4] - sizes[2]) / 2, rel=0.02)
+    predicted = estimate.client_memory(config, space, encoded)
+    # The prediction is for the longest examples there are, and both factors in training.
+    assert growth <= predicted.total
+    longest = np.full(8, int(np.argmax(encoded.lengths)))
+    alike = [
+        saved_bytes(
+            BatchedEngine(config, space, encoded, n),
+            space,
+            server,
+            Work(1, work.factors, work.clients[:n], [[longest]] * n, 1e-3),
+        )
+        for n in (4, 8)
+    ]
+    share = (alike[1] - alike[0]) / 4 / predicted.activations
+    assert 0.5 < share < 1.05 if method == "fedavg" else share < 1.0
+
+
+def test_a_run_that_does_not_fit_says_so_first(tiny, monkeypatch):
+    monkeypatch.setattr(estimate, "free_bytes", lambda device: 10_000)
+    with pytest.raises(
+        ValueError, match=r"one client needs .* are free: lower batch_size or max_length"
+    ):
+        run(tiny())
+
+
+def test_clients_per_pass_follow_the_free_memory(tiny, monkeypatch):
+    config = tiny(clients=8)
+    data = registry.load(config)
+    space = build(config, causal=False, names=data.train.names)
+    encoded = encode(data.train, space.tokenizer, 48, segments=False)
+    one = estimate.client_memory(config, space, encoded).total
+    monkeypatch.setattr(estimate, "free_bytes", lambda device: int(3.5 * one / estimate.MARGIN))
+    assert estimate.clients_that_fit(config, space, encoded) == 3
+    monkeypatch.setattr(estimate, "free_bytes", lambda device: 1 << 50)
+    assert estimate.clients_that_fit(config, space, encoded) == 8
+
+
+def test_configuration_presets_and_claims_need_no_torch():
+    code = (
+        "import sys, llm_validation.config, llm_validation.presets, llm_validation.claims as c;"
+        "c.claims(); bad = {'torch', 'transformers', 'peft', 'datasets'} & set(sys.modules);"
+        "sys.exit(f'imported {bad}' if bad else 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
