@@ -1,0 +1,113 @@
+"""`rolora llm` from the outside."""
+
+import csv
+import json
+
+import pytest
+
+from rolora.cli import main
+
+
+@pytest.fixture
+def options(roberta, data_dir):
+    return [
+        "llm", "run", "--model", roberta, "--task", "sst2", "--data-dir", data_dir, "--clients", "3",
+        "--rounds", "2", "--local-steps", "1", "--batch-size", "4", "--rank", "2", "--device", "cpu",
+    ]  # fmt: skip
+
+
+def outcome(arguments):
+    try:
+        main(arguments)
+    except SystemExit as stopped:
+        return stopped.code or 0
+    return 0
+
+
+def test_a_run_writes_its_folder(options, tmp_path, capsys):
+    out = tmp_path / "run"
+    assert outcome([*options, "--out", str(out), "--checkpoint-every", "1"]) == 0
+    manifest = json.loads((out / "manifest.json").read_text())
+    assert manifest["kind"] == "llm"
+    assert manifest["configuration"]["method"] == "rolora"
+    assert manifest["configuration"]["optimiser"] == "adamw"
+    assert "/" not in str(manifest["configuration"]["model"])
+    rows = list(csv.DictReader((out / "run.csv").read_text().splitlines()))
+    assert [row["round"] for row in rows] == ["0", "1", "2"]
+    assert float(rows[-1]["accuracy"]) >= 0
+    assert (out / "adapter" / "adapter_model.safetensors").is_file()
+    assert (out / "checkpoints" / "round-000002" / "state.json").is_file()
+    assert "tokens/s" in capsys.readouterr().err
+    # The finished run resumes to itself.
+    before = (out / "adapter" / "adapter_model.safetensors").read_bytes()
+    assert (
+        outcome([*options, "--out", str(out), "--resume", "--quiet", "--checkpoint-every", "1"])
+        == 0
+    )
+    assert (out / "adapter" / "adapter_model.safetensors").read_bytes() == before
+
+
+def test_compare_reads_it_beside_the_paper(options, tmp_path, capsys):
+    out = tmp_path / "run"
+    assert outcome([*options, "--out", str(out), "--quiet"]) == 0
+    capsys.readouterr()
+    code = outcome(["compare", str(out), "--paper", "--json", "--out", str(tmp_path / "compare")])
+    assert code == 0
+    assert json.loads(capsys.readouterr().out)["runs"][0]["published"] == 95.49
+
+
+def test_options_win_over_the_file_and_a_grid_is_swept(options, tmp_path, capsys):
+    file = tmp_path / "run.toml"
+    file.write_text('method = "ffa"\nrounds = 1\nlearning_rate_grid = [1e-3, 1e-2]\n')
+    out = tmp_path / "run"
+    assert outcome([*options, "--config", str(file), "--out", str(out), "--json"]) == 0
+    manifest = json.loads(capsys.readouterr().out)
+    assert manifest["configuration"]["method"] == "ffa"
+    assert manifest["configuration"]["rounds"] == 2
+    assert [t["learning_rate"] for t in manifest["learning_rate_trials"]] == [1e-3, 1e-2]
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        (["--method", "rolara"], "did you mean 'rolora'"),
+        (["--task", "sst3"], "did you mean 'sst2'"),
+        (["--clients", "1000"], "clients must not exceed the number of examples"),
+        (["--learning-rate", "nan"], "must be a finite number"),
+        (["--preset", "glue-rte-50-rolara"], "did you mean 'glue-rte-50-rolora'"),
+        (["--rank", "99"], "rank must not exceed the width"),
+        (["--learning-rate", "1e38", "--optimiser", "sgd"], "returned NaN or infinity in tensor"),
+    ],
+)
+def test_bad_usage_is_one_sentence_and_exit_two(options, tmp_path, capsys, more, message):
+    out = tmp_path / "run"
+    assert outcome([*options, "--out", str(out), *more]) == 2
+    error = capsys.readouterr().err
+    assert message in " ".join(error.replace("│", " ").split())
+    assert "Traceback" not in error
+    if "returned NaN" in message:
+        assert (out / "run.csv").is_file()
+        assert not (out / "manifest.json").exists()
+    else:
+        assert not out.exists()
+
+
+def test_model_and_task_must_be_named(tmp_path, capsys):
+    assert outcome(["llm", "run", "--out", str(tmp_path / "x")]) == 2
+    assert "--model must be given" in capsys.readouterr().err
+
+
+def test_presets_are_listed_and_written_as_toml(capsys):
+    assert outcome(["llm", "presets"]) == 0
+    assert "glue-sst2-3-fedavg" in capsys.readouterr().out
+    assert outcome(["llm", "presets", "glue-rte-50-rolora"]) == 0
+    assert 'task = "rte"' in capsys.readouterr().out
+    assert outcome(["llm", "presets", "--json"]) == 0
+    assert len(json.loads(capsys.readouterr().out)) > 60
+
+
+def test_the_extra_is_named_where_it_is_missing(options, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("llm_validation.extra.find_spec", lambda name: None)
+    assert outcome([*options, "--out", str(tmp_path / "run")]) == 2
+    error = " ".join(capsys.readouterr().err.split())
+    assert "pip install 'rolora-verify[llm]'" in error
