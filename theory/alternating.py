@@ -36,7 +36,7 @@ from theory.finding import (
     Table,
     conclude,
 )
-from theory.proof import identity
+from theory.proof import generic_matrix, identity
 from theory.verdict import Verdict
 
 ROUNDS = 12
@@ -49,24 +49,29 @@ ROUNDING = 1e-13
 """Relative: 10 products of rank 2 in float64, each entry rounded some ten times."""
 
 
-def shared_product_error(shared: Factor) -> sp.Matrix:
+def _shared_product_error(shared: Factor) -> sp.Matrix:
     """`Σ p_i A_i B_i − Ā B̄` for three clients, general weights and one shared factor, in symbols."""
     p1, p2 = sp.symbols("p1 p2", real=True)
     weights = (p1, p2, 1 - p1 - p2)
-    A = [interference.generic("A" if shared is Factor.A else f"A{i}", 3, 2) for i in (1, 2, 3)]
-    B = [interference.generic("B" if shared is Factor.B else f"B{i}", 2, 2) for i in (1, 2, 3)]
+    A = [generic_matrix("A" if shared is Factor.A else f"A{i}", 3, 2) for i in (1, 2, 3)]
+    B = [generic_matrix("B" if shared is Factor.B else f"B{i}", 2, 2) for i in (1, 2, 3)]
     products = [a @ b for a, b in zip(A, B, strict=True)]
     return interference.mean(products, weights) - interference.mean(A, weights) @ interference.mean(
         B, weights
     )
 
 
-def derive(exact: tuple[Method, ...]) -> tuple[ProofStep, ...]:
-    """A shared factor makes the average exact; the named methods share one in every round."""
+def derive(exact: tuple[Method, ...] | None = None) -> tuple[ProofStep, ...]:
+    """A shared factor makes the average exact; the given methods share one in every round.
+
+    Args:
+        exact: the methods said to be exact; None for RoLoRA and FFA-LoRA.
+    """
+    exact = (RoLoRA(), FFALoRA()) if exact is None else exact
     steps = [
         identity(
             f"with one shared {factor}, the product of the averages is the average of the products",
-            shared_product_error(factor),
+            _shared_product_error(factor),
             sp.zeros(3, 2),
         )
         for factor in Factor
@@ -86,7 +91,7 @@ def derive(exact: tuple[Method, ...]) -> tuple[ProofStep, ...]:
     return tuple(steps)
 
 
-def federated_rounds(
+def _federated_rounds(
     method: Method, rng: np.random.Generator, rounds: int = ROUNDS
 ) -> list[dict[str, float]]:
     """Rounds of local gradient descent on clients with different targets, averaged by the method.
@@ -144,7 +149,7 @@ def negative_control(budget: Budget) -> Finding:
 
 def _check(budget: Budget, exact: tuple[Method, ...]) -> Finding:
     runs = {
-        method.name: federated_rounds(method, budget.rng("alternating-exact"))
+        method.name: _federated_rounds(method, budget.rng("alternating-exact"))
         for method in (RoLoRA(), FFALoRA(), FedAvgLoRA())
     }
     fedavg = runs["fedavg"]

@@ -70,7 +70,7 @@ def largest_kappa_from(y_0: Any) -> Any:
     return 2 - y_0 / 2
 
 
-def sine_ratio_squared(y: Any, kappa: Any) -> Any:
+def _sine_ratio_squared(y: Any, kappa: Any) -> Any:
     """`(δ⁺/δ)²` of one exact round, from the population map, y = cos²θ in (0, 1), floats or arrays."""
     square = (1 - y) / y
     after = population_map.next_tangent(np.sqrt(square), kappa) ** 2
@@ -81,7 +81,7 @@ def _symbols() -> tuple[sp.Symbol, sp.Symbol]:
     return sp.symbols("y kappa", positive=True)
 
 
-def slack(factor: Any) -> tuple[Any, Any]:
+def _slack(factor: Any) -> tuple[Any, Any]:
     """Lemma minus truth as a fraction: `factor(y, κ) − (δ⁺/δ)²` = numerator/denominator.
 
     Returns:
@@ -104,10 +104,10 @@ def slack(factor: Any) -> tuple[Any, Any]:
     return sp.expand(numerator), sp.expand(denominator)
 
 
-def bracket(factor: Any) -> Any:
-    """The numerator of `slack`, with the factors κ and y that never change sign divided out."""
+def _bracket(factor: Any) -> Any:
+    """The numerator of `_slack`, with the factors κ and y that never change sign divided out."""
     y, kappa = _symbols()
-    rest = slack(factor)[0]
+    rest = _slack(factor)[0]
     for trivial in (kappa, y):
         while rest != 0 and sp.rem(rest, trivial, trivial) == 0:
             rest = sp.cancel(rest / trivial)
@@ -125,9 +125,9 @@ def derive(stretch: Any = 1) -> tuple[ProofStep, ...]:
     x = sp.Symbol("x", positive=True)
     limit = sp.cancel(stretch * 2 * largest_step(B) * B**2)
     limit_one = sp.cancel(stretch * largest_step_without_two(B) * B**2)
-    numerator, denominator = slack(lemma_factor)
+    numerator, denominator = _slack(lemma_factor)
     stated = sp.Rational(3, 2) + kappa * (1 - 2 * y) - kappa**2 * y * (1 - y) / 2
-    numerator_one, denominator_one = slack(lemma_factor_without_two)
+    numerator_one, denominator_one = _slack(lemma_factor_without_two)
     foundation = (
         identity(
             "1 − (κ/2) y − (δ⁺/δ)² = κ y [3/2 + κ(1 − 2y) − κ² y(1 − y)/2] / (1 + κ² y(1 − y))",
@@ -143,7 +143,7 @@ def derive(stretch: Any = 1) -> tuple[ProofStep, ...]:
     )
     if not all(step.holds for step in foundation):
         return foundation  # every later step builds on these
-    rest, rest_one = bracket(lemma_factor), bracket(lemma_factor_without_two)
+    rest, rest_one = _bracket(lemma_factor), _bracket(lemma_factor_without_two)
     return (
         *foundation,
         _range_step("factor 2 in the gradient: the lemma holds at every angle", rest, limit),
@@ -162,8 +162,8 @@ def derive(stretch: Any = 1) -> tuple[ProofStep, ...]:
             -rest.subs(y, 1),
             {kappa: (limit, sp.oo)},
         ),
-        counterexample(sp.Rational(8, 5), sp.Rational(1, 10)),
-        counterexample(sp.Integer(2), sp.Rational(1, 10)),
+        _counterexample(sp.Rational(8, 5), sp.Rational(1, 10)),
+        _counterexample(sp.Integer(2), sp.Rational(1, 10)),
         nonnegative_on_box(
             "the lemma's factor is at most 1, so angles do not grow: cos²θ_t ≥ cos²θ_0 for all t",
             1 - lemma_factor(y, kappa),
@@ -184,9 +184,9 @@ def _from_one_start() -> tuple[ProofStep, ...]:
     """For a given cos²θ⁰ = y_0, all later y lie in [y_0, 1] and κ in (0, 2 − y_0/2] is the exact range."""
     y, kappa = _symbols()
     y_0, w, k = sp.symbols("y_0 w k", positive=True)
-    denominator = slack(lemma_factor)[1]
+    denominator = _slack(lemma_factor)[1]
     scale = sp.cancel(denominator.subs(y, 0))
-    room = sp.cancel((lemma_factor(y, kappa) * denominator - slack(lemma_factor)[0]) / scale)
+    room = sp.cancel((lemma_factor(y, kappa) * denominator - _slack(lemma_factor)[0]) / scale)
     kept = lemma_factor(y_0, kappa) * sp.cancel(denominator / scale) - room
     on_box = sp.cancel(
         kept.subs(y, y_0 + (1 - y_0) * w).subs(kappa, k * largest_kappa_from(y_0))
@@ -222,7 +222,7 @@ def _range_step(statement: str, polynomial: Any, limit: Any) -> ProofStep:
     )
 
 
-def counterexample(kappa: Any, tangent: Any) -> ProofStep:
+def _counterexample(kappa: Any, tangent: Any) -> ProofStep:
     """A step that holds if the lemma fails at the given rational κ and tan θ, in exact arithmetic."""
     after = population_map.next_tangent(tangent, kappa) ** 2
     truth = after / (1 + after) * (1 + tangent**2) / tangent**2
@@ -237,7 +237,7 @@ def counterexample(kappa: Any, tangent: Any) -> ProofStep:
 def largest_kappa(factor: Any) -> Any:
     """The largest κ for which `(δ⁺/δ)² ≤ factor(y, κ)` at every angle, found exactly."""
     y, kappa = _symbols()
-    return cells.largest(cells.decide(bracket(factor), y, kappa))
+    return cells.largest(cells.decide(_bracket(factor), y, kappa))
 
 
 def check(budget: Budget) -> Finding:
@@ -291,7 +291,7 @@ def _check(budget: Budget, stretch: Any = 1) -> Finding:
     angles = np.linspace(0.0, 1.0, 2001)[1:-1]
     rows = []
     for kappa in np.linspace(0.05, 2.0, 40):
-        truth = sine_ratio_squared(angles, kappa)
+        truth = _sine_ratio_squared(angles, kappa)
         rows.append(
             {
                 "kappa": float(kappa),

@@ -17,7 +17,7 @@ from federated_lora import Adapter, ClientFactors, FedAvgLoRA, client_weights
 from theory.budget import Budget
 from theory.claim import OURS, Claim
 from theory.finding import Comparison, Finding, Mark, Plot, ProofStep, Series, Table, conclude
-from theory.proof import identity
+from theory.proof import generic_matrix, identity
 from theory.verdict import Verdict
 
 D_IN, RANK, D_OUT = 9, 3, 6
@@ -48,11 +48,6 @@ def mean(items: Sequence[Any], weights: Sequence[Any]) -> Any:
     return total
 
 
-def generic(name: str, rows: int, columns: int) -> sp.Matrix:
-    """A matrix of independent real symbols."""
-    return sp.Matrix(rows, columns, lambda i, j: sp.Symbol(f"{name}_{i + 1}{j + 1}", real=True))
-
-
 def derive(total: Any = 1) -> tuple[ProofStep, ...]:
     """The identity for three clients entry by entry, and for any number by linearity of the mean.
 
@@ -61,8 +56,8 @@ def derive(total: Any = 1) -> tuple[ProofStep, ...]:
     """
     p1, p2 = sp.symbols("p1 p2", real=True)
     weights = (p1, p2, total - p1 - p2)
-    A = [generic(f"A{i}", 2, 2) for i in (1, 2, 3)]
-    B = [generic(f"B{i}", 2, 1) for i in (1, 2, 3)]
+    A = [generic_matrix(f"A{i}", 2, 2) for i in (1, 2, 3)]
+    B = [generic_matrix(f"B{i}", 2, 1) for i in (1, 2, 3)]
     products = mean([a @ b for a, b in zip(A, B, strict=True)], weights)
     steps = [
         _any_number_of_clients(total),

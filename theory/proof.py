@@ -68,6 +68,11 @@ def nonnegative_on_box(
     )
 
 
+def generic_matrix(name: str, rows: int, columns: int) -> sp.Matrix:
+    """A matrix of independent real symbols `name_ij`, i and j counting from 1."""
+    return sp.Matrix(rows, columns, lambda i, j: sp.Symbol(f"{name}_{i + 1}{j + 1}", real=True))
+
+
 def _scalar(expression: Any) -> bool:
     return not hasattr(expression, "applyfunc")
 

@@ -162,7 +162,7 @@ def _loss_step() -> ProofStep:
     )
 
 
-def literal_round(
+def _literal_round(
     rng: np.random.Generator, *, clients: int, samples: int, d: int, outputs: int, sine: float
 ) -> dict[str, float]:
     """One round on drawn data, by least squares and residuals, beside the closed forms.
@@ -227,7 +227,7 @@ def _check(budget: Budget, shrink: Any = 1) -> Finding:
     for _ in range(budget.pick(400, 4000)):
         sine = float(10.0 ** rng.uniform(-3.0, -0.01))
         samples = int(rng.choice([1, 2, 3, 6, 20]))
-        found = literal_round(
+        found = _literal_round(
             rng, clients=int(rng.integers(1, 4)), samples=samples, d=5, outputs=4, sine=sine
         )
         size = abs(found["rho"])

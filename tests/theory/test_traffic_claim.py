@@ -57,11 +57,11 @@ def test_unknown_method_is_refused():
         "counted_numbers",
     ],
 )
-def test_a_mutated_formula_is_noticed(name, monkeypatch):
+def test_a_formula_five_percent_low_is_noticed(name, monkeypatch):
     formula = getattr(traffic, name)
     monkeypatch.setattr(
-        traffic, name, lambda *a, **k: formula(*a, **k) * Fraction(21, 20)
+        traffic, name, lambda *a, **k: formula(*a, **k) * Fraction(19, 20)
     ) if name != "numbers_each_way" else monkeypatch.setattr(
-        traffic, name, lambda *a, **k: 1.05 * formula(*a, **k)
+        traffic, name, lambda *a, **k: 0.95 * formula(*a, **k)
     )
     assert traffic.check(Budget()).verdict is Verdict.REFUTED
