@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
+from typing import SupportsFloat
 
 
-def number(value: float, digits: int = 4) -> str:
+def number(value: SupportsFloat, digits: int = 4) -> str:
     """A few significant digits: 0.6667, 1.2e-09, 32, 1,100,000.
 
     Integers below 10⁹ are written out; a proper minus sign is used.

@@ -71,9 +71,7 @@ class Report:
         said.append(
             f"Not the expected verdict: {_enumerate(surprises)}."
             if surprises
-            else "Every verdict is the expected one."
-            if not errors
-            else "Every other verdict is the expected one."
+            else f"Every {'other ' if errors else ''}verdict reached is the expected one."
         )
         passed = self._ids(lambda o: not o.control_failed and not o.error)
         ran = sum(
