@@ -256,9 +256,10 @@ def _check(budget: Budget, stretch: float = 1.0) -> Finding:
             ),
             xlabel="dimension d (start at cos²θ⁰ = 1/d)",
             ylabel="rounds to sin θ ≤ 1e-6",
-            caption="Rounds grow with log d and stay inside the proved band (shaded), whose width "
-            "depends on κ alone. The theorem's T is linear in d because it charges every round with "
-            "the cosine of the first angle, while in truth the cosine grows by 1 + κ a round.",
+            caption="Rounds grow with log d and stay inside the proved band (shaded, on this scale "
+            "hardly wider than the line), whose width depends on κ alone. The theorem's T is linear "
+            "in d because it charges every round with the cosine of the first angle, while in truth "
+            "the cosine grows by 1 + κ a round.",
             group="kappa",
             xlog=True,
             ylog=True,

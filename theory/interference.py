@@ -182,7 +182,8 @@ def _check(budget: Budget, total: Any = 1) -> Finding:
             ylabel="‖mean(s A B) − s Ā B̄‖ (Frobenius norm)",
             caption="The error of averaging A and B separately is the cross-covariance of the "
             "clients' factors: points and line coincide because it is an identity. It grows with the "
-            "square of the drift, and does not vanish as clients are added.",
+            "square of the drift. Here A and B drift independently, so more clients average it down; "
+            "drifts of A and B that hang together, as training makes them, do not average out.",
             group="clients",
             xlog=True,
             ylog=True,

@@ -246,7 +246,7 @@ def _check(budget: Budget, stretch: float = 1.0) -> Finding:
             xlabel="κ = 2η‖b*‖²",
             ylabel="sin θ in the long run",
             caption="Below κ = 2 the angle goes to zero, above it locks to a plateau that rises "
-            "towards 45°: no step size makes the angle blow up or oscillate. Points lie above the "
+            "towards 45°: no step size makes the angle blow up or oscillate for ever. Points lie above the "
             "line only close to κ = 2, where convergence is slow.",
         ),
     )
