@@ -59,7 +59,7 @@ def page(name: str) -> Iterator[None]:
     """
     import matplotlib as mpl
 
-    on_paper: dict[str, Any] = {
+    on_paper: Any = {
         "figure.facecolor": "white",
         "axes.facecolor": "white",
         "savefig.facecolor": "white",

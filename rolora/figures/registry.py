@@ -16,7 +16,12 @@ NAMES = (
     "theorem-tightness",
     "pooled-samples",
     "noise-floor",
+    "mnist-accuracy",
     "aggregation-error",
+    "nonconvex-rate",
+    "schedules",
+    "traffic-to-accuracy",
+    "glue",
 )
 """In the order of presentation; the module of `some-name` is `rolora.figures.some_name`."""
 

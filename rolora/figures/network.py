@@ -1,0 +1,63 @@
+"""Runs of the two-layer network that several figures show: one setting, the same grid for all methods."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from nonlinear_model.learning_rates import Sweep
+    from theory.budget import Budget
+
+RATES = (0.1, 0.3, 1.0)
+"""The learning rates every method chooses from, by its mean final accuracy."""
+LOCAL_STEPS = 10
+LEVEL = 0.05
+"""Of the bands over seeds."""
+
+
+def dataset_name(budget: Budget) -> str:
+    """`mnist` where its files are, else the digits that ship with scikit-learn."""
+    from nonlinear_model import data_mnist
+
+    return "digits" if data_mnist.find_folder(budget.data_dir) is None else "mnist"
+
+
+def sweeps(
+    budget: Budget, methods: Sequence[str], clients: int, *, rounds: int = 60, every: int = 2
+) -> dict[str, Sweep]:
+    """Each method over the learning-rate grid, label-split clients, 5 seeds (quick) or 10.
+
+    Args:
+        budget: profile, seed and data folder.
+        methods: names for `nonlinear_model.schedules.named`.
+        clients: number of clients N; each holds 10/N labels.
+        rounds: of every run.
+        every: rounds between two measurements.
+    """
+    import torch
+
+    from nonlinear_model.configuration import Configuration
+    from nonlinear_model.dataset import load
+    from nonlinear_model.learning_rates import sweep
+
+    name = dataset_name(budget)
+    config = Configuration(
+        dataset=name,
+        clients=clients,
+        split="shards",
+        equal_sizes=True,
+        rounds=rounds,
+        local_steps=LOCAL_STEPS,
+        batch_size=8 if name == "digits" else 16,
+        optimiser="sgd",
+        evaluate_every=every,
+        probe=0,
+    )
+    seeds = tuple(1000 * budget.seed + place for place in range(budget.pick(5, 10)))
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)  # sums must not depend on the machine's cores
+    try:
+        return sweep(config, load(name, budget.data_dir), methods, RATES, seeds)
+    finally:
+        torch.set_num_threads(before)

@@ -1,0 +1,102 @@
+"""Which factor to train how often: RoLoRA's balance against the alternatives."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from rolora.figures import look, network
+from rolora.figures.figure import Figure
+from rolora.figures.tidy import distinct, select
+from rolora.numbers import number
+from theory.evidence import mean_estimate
+from theory.finding import Table
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure as Drawing
+
+    from theory.budget import Budget
+
+CLIENTS = 10
+SCHEDULES = {
+    "rolora": "balanced (RoLoRA)",
+    "a-heavy": "3 rounds of A, 1 of B",
+    "b-heavy": "3 rounds of B, 1 of A",
+    "rolora-then-ffa:20": "20 % RoLoRA, then FFA",
+    "ffa-then-rolora:20": "20 % FFA, then RoLoRA",
+    "ffa": "B only (FFA-LoRA)",
+}
+
+
+def data(budget: Budget) -> Table:
+    """Accuracy of every seed at three times, each schedule at its best learning rate."""
+    rows: list[dict[str, Any]] = []
+    for schedule, found in network.sweeps(budget, tuple(SCHEDULES), CLIENTS, every=20).items():
+        for place, accuracies in zip(found.rounds, found.curve(), strict=True):
+            rows += [
+                {
+                    "dataset": found.config.dataset,
+                    "schedule": schedule,
+                    "round": place,
+                    "seed": seed,
+                    "accuracy": float(accuracy),
+                }
+                for seed, accuracy in zip(found.seeds, accuracies, strict=True)
+                if place
+            ]
+    return Table.from_rows(rows)
+
+
+def draw(table: Table, drawing: Drawing) -> None:
+    """A row per schedule, a mark per time, the seeds as dots behind the last."""
+    axes = drawing.subplots()
+    rounds = distinct(table, "round")
+    styles = [look.of_method(m) for m in ("flexlora", "ffa", "rolora")]
+    for line, schedule in enumerate(SCHEDULES):
+        for offset, place, style in zip((0.22, 0.0, -0.22), rounds, styles, strict=True):
+            found = select(table, schedule=schedule, round=place)["accuracy"]
+            middle = mean_estimate(found, network.LEVEL)
+            y = -line + offset
+            axes.plot(
+                found, np.full(found.size, y), ".", color=style.colour, alpha=0.35, markersize=3
+            )
+            axes.errorbar(
+                middle.mean,
+                y,
+                xerr=[[middle.mean - middle.interval[0]], [middle.interval[1] - middle.mean]],
+                fmt=style.marker,
+                color=style.colour,
+                markerfacecolor="white",
+                label=f"after {place} rounds" if line == 0 else None,
+            )
+    axes.set_yticks(-np.arange(len(SCHEDULES)), SCHEDULES.values())
+    axes.grid(axis="y", visible=False)
+    axes.set_xlabel("test accuracy")
+    look.below(drawing, axes, 3)
+
+
+def caption(table: Table) -> str:
+    """What is seen, with the numbers of the table."""
+    last = distinct(table, "round")[-1]
+    ends = {s: select(table, schedule=s, round=last)["accuracy"] for s in SCHEDULES}
+    best = max(ends, key=lambda s: ends[s].mean())
+    gain = ends["rolora-then-ffa:20"].mean() - ends["ffa"].mean()
+    tail = (
+        "The balanced schedule is the best of them. "
+        if best == "rolora"
+        else f"The best mean here is the schedule '{SCHEDULES[best]}' with {number(ends[best].mean(), 3)}, "
+        f"not the balanced one with {number(ends['rolora'].mean(), 3)}; the intervals say how "
+        "sure that is. "
+    )
+    return (
+        f"Schedules of which factor trains: two-layer network on {table.columns['dataset'][0]}, "
+        f"{CLIENTS} clients split by label, mean with 95 % interval and the n = {ends['ffa'].size} "
+        f"single seeds (dots), each schedule at its own best learning rate. {tail}Training A in "
+        f"only the first fifth of the rounds already lifts FFA-LoRA's accuracy after {last} rounds "
+        f"by {number(gain, 2)}: most of what A can give is learnt early. All schedules send one "
+        "factor a round."
+    )
+
+
+FIGURE = Figure("schedules", "Which factor to train how often", data, draw, caption, height=3.2)

@@ -1,0 +1,141 @@
+"""Accuracy against the numbers a client has sent: what a method costs, not what a round costs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from federated_lora import Shape
+from rolora.figures import look, network
+from rolora.figures.figure import Figure
+from rolora.figures.tidy import select
+from rolora.numbers import number
+from theory.evidence import mean_estimate
+from theory.finding import Table
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure as Drawing
+
+    from theory.budget import Budget
+
+CLIENTS, ROUNDS = 10, 90
+METHODS = ("ffa", "fedavg", "rolora")
+GOALS = (0.6, 0.7, 0.8, 0.85, 0.9)
+
+
+def data(budget: Budget) -> Table:
+    """Part `curve`: accuracy against numbers sent up. Part `goal`: numbers sent until a goal is met."""
+    from nonlinear_model import schedules
+    from nonlinear_model.dataset import load
+
+    rows: list[dict[str, Any]] = []
+    found = network.sweeps(budget, METHODS, CLIENTS, rounds=ROUNDS, every=2)
+    width = load(network.dataset_name(budget), budget.data_dir).train_x.shape[1]
+    for method, sweep in found.items():
+        spec = sweep.config.network_spec()
+        shape = Shape(int(width), spec.rank, spec.hidden)
+        rule = schedules.named(method, ROUNDS)
+        spent = np.cumsum([0] + [rule.traffic([shape], t).up for t in range(1, ROUNDS + 1)])
+        curve, rounds = sweep.curve(), np.array(sweep.rounds)
+        for place, accuracy in zip(rounds, curve, strict=True):
+            middle = mean_estimate(accuracy, network.LEVEL)
+            rows.append(
+                _row("curve", method, sweep, spent[place], middle.mean, middle.interval, middle.n)
+            )
+        for goal in GOALS:
+            reached = curve.mean(axis=1) >= goal
+            if reached.any():
+                sent = spent[rounds[reached.argmax()]]
+                rows.append(_row("goal", method, sweep, sent, goal, (goal, goal), curve.shape[1]))
+    return Table.from_rows(rows)
+
+
+def _row(
+    part: str,
+    method: str,
+    sweep: Any,
+    sent: int,
+    accuracy: float,
+    interval: tuple[float, float],
+    n: int,
+) -> dict[str, Any]:
+    return {
+        "part": part,
+        "dataset": sweep.config.dataset,
+        "method": method,
+        "sent": int(sent),
+        "accuracy": accuracy,
+        "low": interval[0],
+        "high": interval[1],
+        "n": n,
+    }
+
+
+def draw(table: Table, drawing: Drawing) -> None:
+    """Left: accuracy over numbers sent. Right: what a goal costs."""
+    left, right = drawing.subplots(1, 2)
+    for method in METHODS:
+        style = look.of_method(method)
+        rows = select(table, part="curve", method=method)
+        look.band(left, rows["sent"] / 1e3, rows["low"], rows["high"], style.colour)
+        left.plot(rows["sent"] / 1e3, rows["accuracy"], **style.line())
+        try:
+            goals = select(table, part="goal", method=method)
+        except ValueError:  # this method met none
+            continue
+        right.plot(
+            goals["accuracy"],
+            goals["sent"] / 1e3,
+            color=style.colour,
+            linestyle=style.dash,
+            marker=style.marker,
+            markerfacecolor="white",
+        )
+    left.set_xlabel("thousand numbers sent by a client")
+    left.set_ylabel("test accuracy")
+    left.set_title("(a) accuracy for traffic")
+    left.legend(loc="lower right")
+    right.set_xlabel("accuracy wanted")
+    right.set_ylabel("thousand numbers sent by a client")
+    right.set_ylim(bottom=0.0)
+    right.set_title("(b) what a goal costs")
+
+
+def caption(table: Table) -> str:
+    """What is seen, with the numbers of the table."""
+    cost = {m: _costs(table, m) for m in METHODS}
+    both = sorted(set(cost["rolora"]) & set(cost["fedavg"]))
+    first = select(table, part="curve", method="rolora")
+    text = (
+        f"Traffic to an accuracy: two-layer network on {first['dataset'][0]}, {CLIENTS} clients "
+        f"split by label, {ROUNDS} rounds, mean and 95 % band over n = {int(first['n'][0])} seeds, "
+        "each method at its best learning rate. Only numbers sent up are counted; each round of "
+        "RoLoRA or FFA-LoRA sends one factor, of FedAvg-LoRA two. "
+    )
+    if both:
+        goal = both[-1]
+        ours, theirs = cost["rolora"][goal], cost["fedavg"][goal]
+        text += (
+            f"To {number(goal)} RoLoRA needs {number(ours / 1e3)} thousand numbers a client, "
+            f"FedAvg-LoRA {number(theirs / 1e3)} thousand: {number(theirs / ours, 3)} times as "
+            "many. "
+        )
+    missed = [goal for goal in GOALS if goal not in cost["ffa"]]
+    if missed:
+        text += (
+            f"FFA-LoRA never reaches {number(missed[0])} in mean, so its line ends or is missing "
+            "in (b). "
+        )
+    return text + "A and B differ in size, so RoLoRA's A-rounds and B-rounds cost differently."
+
+
+def _costs(table: Table, method: str) -> dict[float, float]:
+    try:
+        goals = select(table, part="goal", method=method)
+    except ValueError:
+        return {}
+    return dict(zip(goals["accuracy"].tolist(), goals["sent"].tolist(), strict=True))
+
+
+FIGURE = Figure("traffic-to-accuracy", "Traffic to reach an accuracy", data, draw, caption)
