@@ -153,7 +153,7 @@ def _check(budget: Budget, shapes: Sequence[tuple[int, int, int]], stretch: floa
             ylabel="E[s⁺²]/s² in one round",
             caption="Mean-square contraction of the angle in one round on fresh samples: exact parabola "
             f"and measurements (at least {trials // 10:,} rounds a point). The best step κ° = 1/(1 + q) lies "
-            "left of 1 because sampling noise is multiplied by the step; the parabola crosses 1 at 2/(1 + q).",
+            "left of 1 because the step multiplies the sampling noise; the parabola crosses 1 at 2/(1 + q).",
             group="cell",
         ),
     )
