@@ -41,19 +41,9 @@ class Sweep:
         """Place of the learning rate with the best final accuracy averaged over seeds (the paper's rule)."""
         return int(np.argmax(self.final.mean(axis=1)))
 
-    def held_out_choice(self) -> np.ndarray:
-        """For each seed the place of the rate that is best on the *other* seeds, (S,).
-
-        So no run is judged by the accuracy it was chosen by.
-        """
-        total = self.final.sum(axis=1, keepdims=True)
-        if len(self.seeds) == 1:
-            return np.zeros(1, dtype=np.int64) + self.best()
-        return np.argmax(total - self.final, axis=0)
-
     def scores(self) -> np.ndarray:
-        """Final accuracy of each seed at its held-out choice of the learning rate, (S,)."""
-        return np.take_along_axis(self.final, self.held_out_choice()[None], axis=0)[0]
+        """Final accuracy of each seed at the method's best learning rate, (S,)."""
+        return self.final[self.best()]
 
     def halfway(self) -> Sweep:
         """The same sweep stopped after half of the rounds, or at the tracked round just after."""

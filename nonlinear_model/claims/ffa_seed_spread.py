@@ -8,14 +8,12 @@ import numpy as np
 from scipy import stats
 
 from nonlinear_model.claims import study
-from nonlinear_model.claims.study import Cell
 from theory.budget import Budget
 from theory.claim import PAPER, Claim
 from theory.finding import Comparison, Finding, Mark, Plot, Relation, Series, Table
 from theory.verdict import Verdict
 
 ID = "ffa-seed-spread"
-CELL = Cell(5)
 
 
 def spread_ratio(
@@ -52,10 +50,10 @@ def _check(budget: Budget, wide: str, narrow: str) -> Finding:
     absent = study.missing(budget, ID)
     if absent is not None:
         return absent
-    seeds = budget.pick(24, 24)
-    found = {(method,): study.runs(budget, CELL, method, seeds) for method in ("ffa", "rolora")}
-    # One learning rate per method, its best: a choice that changed from seed to seed would add a spread.
-    final = {method: result.final[result.best()] for (method,), result in found.items()}
+    seeds = 24
+    cell = study.paper_cells(budget)[0]
+    found = {(method,): study.runs(budget, cell, method, seeds) for method in ("ffa", "rolora")}
+    final = {method: result.scores() for (method,), result in found.items()}
     ratio, interval = spread_ratio(final[wide], final[narrow], study.LEVEL)
     comparison = Comparison(
         f"standard deviation over seeds of {wide}'s final accuracy, over {narrow}'s",
@@ -79,7 +77,7 @@ def _check(budget: Budget, wide: str, narrow: str) -> Finding:
     said = f"the ratio is {ratio:.2f}, interval [{interval[0]:.2f}, {interval[1]:.2f}]"
     return Finding(
         verdict,
-        study.describe(budget, seeds, (CELL,)),
+        study.describe(budget, seeds, (cell,)),
         (comparison,),
         trials=seeds,
         alpha=study.LEVEL,
