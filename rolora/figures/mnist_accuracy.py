@@ -86,7 +86,7 @@ def caption(table: Table) -> str:
         f"{network.LOCAL_STEPS} local steps of SGD a round; mean and 95 % band over n = "
         f"{int(first['n'][0])} seeds, each method at its own best learning rate of the same grid. "
         f"After {int(first['round'][-1])} rounds: {listed}. {surprise}FFA-LoRA's frozen random A "
-        "holds it back and makes it depend most on the seed."
+        "holds it back at both."
     )
 
 

@@ -97,7 +97,7 @@ def draw(table: Table, drawing: Drawing) -> None:
             label=f"measured, σ = {sigma:g}",
         )
     rows = select(table, sigma=NOISES[-1])
-    guide = rows["bound"][-1] * np.sqrt(rows["T"][-1] / rows["T"]) * 0.45
+    guide = rows["bound"][-1] * np.sqrt(rows["T"][-1] / rows["T"]) * 0.3
     axes.plot(rows["T"], guide, color="black", linewidth=0.8, linestyle=":", label="slope −1/2")
     axes.set_xscale("log")
     axes.set_yscale("log")
@@ -121,7 +121,8 @@ def caption(table: Table) -> str:
         "measured: it must also serve the worst function with these constants, and this one is "
         f"far milder. Over the last three T the bound falls as T^{number(slope, 2)} and the "
         f"measurement as T^{number(seen, 2)} (σ = {NOISES[-1]:g}); for short runs the largest "
-        "admissible step binds and the curves fall faster, like 1/T."
+        "admissible step binds. The bound bends where the balanced step takes over, and because "
+        "it contains the largest dissimilarity of the clients met on the way."
     )
 
 
