@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from difflib import get_close_matches
 from enum import StrEnum
 from math import isfinite
+from numbers import Real
+from typing import TypeVar
 
 import numpy as np
 
 ORTHONORMAL_TOLERANCE = 1e-10
+
+_Choice = TypeVar("_Choice", bound=StrEnum)
 
 
 class Data(StrEnum):
@@ -34,7 +39,8 @@ class Problem:
     Attributes:
         d: input width, ≥ 2.
         clients: number of clients N ≥ 1.
-        samples: samples per client and half-step, m ≥ rank (least squares with moments: > rank + 1).
+        samples: samples per client and half-step, m ≥ rank; methods that solve least squares on each
+            client's samples refuse m ≤ rank + 1, where the fitted B has no finite second moment.
         rank: LoRA rank r, 1 ≤ r ≤ d. Rank 1 is the paper's.
         A_star: true down-projection, (d, rank) with orthonormal columns (rank 1: also (d,));
             None for the first `rank` unit vectors, which by rotational invariance loses nothing.
@@ -76,22 +82,27 @@ class Problem:
                 f"samples must be at least the rank {self.rank} for least squares,"
                 f" got {self.samples}"
             )
-        if not isfinite(self.noise) or self.noise < 0.0:
-            raise ValueError(f"noise must be finite and non-negative, got {self.noise}")
-        object.__setattr__(self, "data", Data(self.data))
-        object.__setattr__(self, "batches", Batches(self.batches))
+        if not _finite(self.noise) or self.noise < 0.0:
+            raise ValueError(f"noise must be finite and non-negative, got {self.noise!r}")
+        object.__setattr__(self, "data", _choice(Data, "data", self.data))
+        object.__setattr__(self, "batches", _choice(Batches, "batches", self.batches))
         object.__setattr__(self, "A_star", self._checked_A())
         object.__setattr__(self, "B_star", self._checked_B())
-        if self.participants is not None and not 1 <= self.participants <= self.clients:
+        some = self.participants
+        if some is not None and (
+            isinstance(some, bool)
+            or not isinstance(some, (int, np.integer))
+            or not 1 <= some <= self.clients
+        ):
             raise ValueError(
-                f"participants must lie between 1 and clients = {self.clients},"
-                f" got {self.participants}"
+                f"participants must lie between 1 and clients = {self.clients} and be whole,"
+                f" got {some!r}"
             )
 
     def _checked_A(self) -> np.ndarray:
         if self.A_star is None:
             return np.eye(self.d, self.rank)
-        A = np.array(self.A_star, dtype=np.float64)
+        A = _numbers("A_star", self.A_star)
         if A.ndim == 1:
             A = A[:, None]
         if A.shape != (self.d, self.rank):
@@ -110,15 +121,15 @@ class Problem:
     def _checked_B(self) -> np.ndarray:
         if self.B_star is None:
             return np.broadcast_to(np.eye(self.rank), (self.clients, self.rank, self.rank))
-        B = np.array(self.B_star, dtype=np.float64)
+        B = _numbers("B_star", self.B_star)
         if B.ndim == 1:
             B = B[None, :]
         if B.ndim == 2:
             B = np.broadcast_to(B, (self.clients, *B.shape))
-        if B.ndim != 3 or B.shape[:2] != (self.clients, self.rank):
+        if B.ndim != 3 or B.shape[:2] != (self.clients, self.rank) or B.shape[2] < 1:
             raise ValueError(
-                "B_star must have shape (rank, p) or (clients, rank, p) ="
-                f" {(self.clients, self.rank, 'p')}, got {B.shape}"
+                f"B_star must have shape (rank, p) = ({self.rank}, p) or (clients, rank, p) ="
+                f" ({self.clients}, {self.rank}, p) with p ≥ 1, got {np.shape(self.B_star)}"
             )
         if not np.all(np.isfinite(B)):
             raise ValueError("B_star must be finite, got a NaN or infinite entry")
@@ -160,14 +171,41 @@ def step_size(problem: Problem, *, eta: float | None = None, kappa: float | None
     (1/m)||·||_F², factor 2 included (theory.md §1).
 
     Raises:
-        ValueError: unless exactly one is given, finite and positive.
+        ValueError: unless exactly one is given, finite and positive; or for kappa if B̄* is zero.
     """
     if (eta is None) == (kappa is None):
         raise ValueError(f"give exactly one of eta and kappa, got eta={eta} and kappa={kappa}")
     name, value = ("eta", eta) if eta is not None else ("kappa", kappa)
     assert value is not None
-    if not isfinite(value) or value <= 0.0:
-        raise ValueError(f"{name} must be finite and positive, got {value}")
+    if not _finite(value) or value <= 0.0:
+        raise ValueError(f"{name} must be finite and positive, got {value!r}")
     if eta is not None:
         return float(eta)
-    return float(value / (2.0 * np.linalg.norm(problem.mean_B, 2) ** 2))
+    size = float(np.linalg.norm(problem.mean_B, 2)) ** 2
+    if size == 0.0:
+        raise ValueError(
+            f"kappa = 2 η ||B̄*||² needs a mean of B_star that is not zero, got {value}; give eta"
+        )
+    return float(value / (2.0 * size))
+
+
+def _finite(value: object) -> bool:
+    return isinstance(value, Real) and not isinstance(value, bool) and isfinite(value)
+
+
+def _numbers(name: str, given: object) -> np.ndarray:
+    """A float64 copy of what was given, refused where that would lose something."""
+    array = np.asarray(given)
+    if array.dtype.kind not in "fiu":
+        raise ValueError(f"{name} must be an array of real numbers, got {array.dtype.name}")
+    return array.astype(np.float64)
+
+
+def _choice(kind: type[_Choice], name: str, value: str) -> _Choice:
+    known = [str(choice) for choice in kind]
+    if value in known:
+        return kind(value)
+    near = get_close_matches(str(value), known, n=1, cutoff=0.0)
+    raise ValueError(
+        f"{name} must be one of {', '.join(known)}, got {value!r}; did you mean {near[0]!r}?"
+    )

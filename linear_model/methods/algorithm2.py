@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from linear_model.methods.base import Rounds, State, zero_B
+from linear_model.methods.base import Rounds, State, require_samples, zero_B
 from linear_model.problem import Problem, step_size
 
 
@@ -36,7 +36,13 @@ class Algorithm2:
         return True
 
     def step(self, problem: Problem) -> float:
-        """η. Raises ValueError unless exactly one of eta and kappa is given, finite and positive."""
+        """η.
+
+        Raises:
+            ValueError: unless exactly one of eta and kappa is given, finite and positive, and a client
+                has more than rank + 1 samples.
+        """
+        require_samples(problem, problem.samples, "samples")
         return step_size(problem, eta=self.eta, kappa=self.kappa)
 
     def first_B(self, problem: Problem) -> np.ndarray:

@@ -54,6 +54,24 @@ class LinearMethod(Protocol):
         """The server's state after round `number`, counting from 1."""
 
 
+def require_samples(problem: Problem, samples: int, whose: str) -> None:
+    """Refuse least squares on so few samples that the mean of what it fits is infinite.
+
+    Args:
+        problem: for its rank.
+        samples: rows of one least-squares problem.
+        whose: how the message names them.
+
+    Raises:
+        ValueError: unless samples > rank + 1, where E[(ZᵀZ)⁻¹] exists.
+    """
+    if samples <= problem.rank + 1:
+        raise ValueError(
+            f"{whose} must exceed rank + 1 = {problem.rank + 1}, or the expected error of least squares"
+            f" is infinite, got {samples}"
+        )
+
+
 def zero_B(problem: Problem) -> np.ndarray:
     """B = 0, the usual start of LoRA."""
     return np.zeros((problem.rank, problem.outputs))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from linear_model.clients import solve
-from linear_model.methods.base import Rounds, State, zero_B
+from linear_model.methods.base import Rounds, State, require_samples, zero_B
 from linear_model.problem import Problem
 
 
@@ -33,7 +33,16 @@ class FFALeastSquares:
         return True
 
     def step(self, problem: Problem) -> float:
-        """No step size: NaN."""
+        """No step size: NaN.
+
+        Raises:
+            ValueError: unless every least-squares problem has more than rank + 1 samples.
+        """
+        if self.pooled:
+            pooled = problem.active * problem.samples
+            require_samples(problem, pooled, "clients × samples")
+        else:
+            require_samples(problem, problem.samples, "samples")
         return float("nan")
 
     def first_B(self, problem: Problem) -> np.ndarray:

@@ -64,12 +64,40 @@ def problem(**changes) -> Problem:
             "B must have shape",
         ),
         (lambda: simulate(problem(), METHOD, rounds=1, memory_bytes=0), "memory_bytes must be"),
+        (lambda: problem(data="frsh"), "data must be one of fresh, fixed.*mean 'fresh'"),
+        (lambda: problem(batches="shard"), "batches must be one of .*mean 'shared'"),
+        (lambda: problem(noise="x"), "noise must be finite and non-negative, got 'x'"),
+        (lambda: problem(participants=2.5), "participants must lie between 1 and clients = 3"),
+        (lambda: problem(participants=True), "participants must lie between 1 and clients = 3"),
+        (lambda: problem(B_star=np.ones((1, 0))), "B_star must have shape"),
+        (lambda: problem(B_star=np.ones(2) * 1j), "B_star must be an array of real numbers"),
+        (lambda: problem(A_star="x"), "A_star must be an array of real numbers"),
+        (
+            lambda: simulate(problem(B_star=np.zeros(2)), METHOD, rounds=1),
+            "kappa = .* needs a mean of B_star that is not zero",
+        ),
     ],
 )
 def test_bad_input_is_named_in_one_sentence(call, sentence: str) -> None:
     with pytest.raises(ValueError, match=sentence) as caught:
         call()
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("rank", [1, 2])
+@pytest.mark.parametrize("simulator", SIMULATORS)
+@pytest.mark.parametrize("name", ["algorithm2", "ffa-ls", "ffa-pooled"])
+def test_least_squares_needs_more_than_rank_plus_one_samples(
+    name: str, simulator: str, rank: int
+) -> None:
+    method = method_named(name, **({"kappa": 0.5} if name == "algorithm2" else {}))
+    # One client, so that the pool is its samples.
+    few = problem(clients=1, rank=rank, samples=rank + 1)
+    with pytest.raises(ValueError, match=rf"samples must exceed rank \+ 1 = {rank + 1}"):
+        simulate(few, method, simulator=simulator, rounds=1)
+    enough = problem(clients=1, rank=rank, samples=rank + 2)
+    if simulator != "chain" or rank == 1:
+        assert simulate(enough, method, simulator=simulator, rounds=1).rounds == 1
 
 
 @pytest.mark.parametrize(

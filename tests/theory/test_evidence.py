@@ -70,7 +70,9 @@ def test_median_interval_takes_infinite_times_and_refuses_too_few() -> None:
 
 
 def test_one_sample_ks_value_is_exact() -> None:
-    assert stats.kstwo.sf(evidence.ks_critical_one_sample(500, 0.01), 500) == pytest.approx(0.01, rel=1e-4)
+    assert stats.kstwo.sf(evidence.ks_critical_one_sample(500, 0.01), 500) == pytest.approx(
+        0.01, rel=1e-4
+    )
 
 
 @pytest.mark.parametrize(("n", "m"), [(40, 40), (30, 90), (500, 500)])
