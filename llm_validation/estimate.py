@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import psutil
@@ -11,10 +13,15 @@ import torch
 from llm_validation.config import Config
 from llm_validation.encoding import Batch, Encoded, collate
 from llm_validation.losses import client_losses
-from llm_validation.models import Workspace
+from llm_validation.randomness import round_half_up
+
+if TYPE_CHECKING:
+    from llm_validation.models import Workspace
 
 MARGIN = 0.8
 """Share of the free memory that a run may plan with."""
+PASSING = 4
+"""Passing tensors, in units of the largest kept one: a gradient coming in, one going out, two on the way."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,16 +32,18 @@ class ClientMemory:
         adapter: its factors and head in training, their gradients included.
         optimiser: its optimiser state.
         activations: tensors kept for the backward pass, and the logits.
+        passing: gradients of activations and other tensors that come and go.
     """
 
     adapter: int
     optimiser: int
     activations: int
+    passing: int
 
     @property
     def total(self) -> int:
         """All of it."""
-        return self.adapter + self.optimiser + self.activations
+        return self.adapter + self.optimiser + self.activations + self.passing
 
 
 def free_bytes(device: torch.device) -> int:
@@ -42,6 +51,30 @@ def free_bytes(device: torch.device) -> int:
     if device.type == "cuda":
         return int(torch.cuda.mem_get_info(device)[0])
     return int(psutil.virtual_memory().available)
+
+
+def require_base_fits(config: Config, device: torch.device) -> None:
+    """Check that the frozen base fits the free memory, by the shapes in its weight files.
+
+    Only a local folder can be asked; one without safetensors is not.
+
+    Raises:
+        ValueError: naming the options that help.
+    """
+    from safetensors import safe_open
+
+    folder = Path(config.model)
+    numbers = 0
+    for path in sorted(folder.glob("*.safetensors")) if folder.is_dir() else ():
+        with safe_open(path, framework="pt") as opened:
+            numbers += sum(int(np.prod(opened.get_slice(k).get_shape())) for k in opened.keys())  # noqa: SIM118
+    each = 0.6 if config.quantisation == "4bit" else {"float32": 4, "bfloat16": 2}[config.dtype]
+    need, free = int(numbers * each), free_bytes(device)
+    if need > free:
+        raise ValueError(
+            f"the base model needs {gib(need)} in {config.dtype}, {gib(free)} are free: use dtype = bfloat16,"
+            " quantisation = 4bit, or a smaller model"
+        )
 
 
 def client_memory(config: Config, space: Workspace, data: Encoded) -> ClientMemory:
@@ -65,11 +98,14 @@ def client_memory(config: Config, space: Workspace, data: Encoded) -> ClientMemo
     if config.head != "frozen":
         numbers += sum(parameter.numel() for parameter in space.head.values())
     per_number = {"adamw": 8, "sgd": 4 if config.momentum else 0}[config.optimiser]
-    return ClientMemory(numbers * 4 * 2, numbers * per_number, activation_bytes(space, batch))
+    kept = kept_tensors(space, batch)
+    return ClientMemory(
+        numbers * 4 * 2, numbers * per_number, sum(kept), PASSING * max(kept, default=0)
+    )
 
 
-def activation_bytes(space: Workspace, batch: Batch) -> int:
-    """Bytes that autograd keeps between forward and backward on a batch, parameters not counted."""
+def kept_tensors(space: Workspace, batch: Batch) -> list[int]:
+    """Sizes in bytes of what autograd keeps between forward and backward, parameters not counted."""
     own = {p.untyped_storage().data_ptr() for p in space.base.parameters()}
     seen: dict[int, int] = {}
 
@@ -97,14 +133,15 @@ def activation_bytes(space: Workspace, batch: Batch) -> int:
         space.model.train(training)
         for parameter in trained:
             parameter.requires_grad_(False)
-    return sum(seen.values())
+    return list(seen.values())
 
 
 def clients_that_fit(config: Config, space: Workspace, data: Encoded) -> int:
-    """Clients per pass that fit the free memory, at most the round's participants.
+    """Clients per pass: the configuration's, or as many as fit the free memory and take part.
 
     Raises:
-        ValueError: if not even one client fits; the message names the option that helps.
+        ValueError: if not even one client fits, or not as many as asked for; the message names the option
+            that helps.
     """
     need = client_memory(config, space, data)
     free = free_bytes(space.device)
@@ -114,8 +151,15 @@ def clients_that_fit(config: Config, space: Workspace, data: Encoded) -> int:
             f"one client needs {gib(need.total)} of activations and optimiser state, {gib(free)} are free:"
             " lower batch_size or max_length, or set gradient_checkpointing"
         )
-    taking_part = max(1, int(np.floor(config.clients * config.participation + 0.5)))
-    return min(count, taking_part)
+    if config.engine == "sequential":
+        return 1
+    asked = min(config.clients_at_once, config.clients)
+    if asked > count:
+        raise ValueError(
+            f"clients_at_once = {asked} needs {gib(asked * need.total)}, {gib(free)} are free: at most"
+            f" {count} fit; 0 chooses by itself"
+        )
+    return asked or min(count, max(1, round_half_up(config.clients * config.participation)))
 
 
 def gib(count: float) -> str:

@@ -333,11 +333,8 @@ def _facts(
     split: partition.Partition,
     data: TaskData,
 ) -> dict[str, Any]:
-    at_once = min(config.clients_at_once, config.clients)
-    if config.engine == "batched" and not at_once:
-        at_once = clients_that_fit(config, space, encoded)
     return {
-        "clients_at_once": at_once or 1,
+        "clients_at_once": clients_that_fit(config, space, encoded),
         "client_examples": [int(part.size) for part in split],
         "train_examples": len(data.train),
         "evaluation_examples": len(data.evaluation),

@@ -18,6 +18,7 @@ from torch import nn
 from llm_validation.config import Config
 from llm_validation.dropout import ClientDropout, PassHolder
 from llm_validation.encoding import Batch
+from llm_validation.estimate import require_base_fits
 from llm_validation.hub import offline, require_hub
 from llm_validation.losses import answer_tail
 from llm_validation.randomness import torch_seed
@@ -132,10 +133,11 @@ def build(config: Config, *, causal: bool, names: tuple[str, ...] = ()) -> Works
 
     Raises:
         ValueError: for any reason of `check_checkpoint`, an unknown target module, a rank above a
-            layer's width, an unsupported head, or missing bitsandbytes.
+            layer's width, an unsupported head, missing bitsandbytes, or a base that does not fit.
     """
     check_checkpoint(config.model)
     device = resolve_device(config.device)
+    require_base_fits(config, device)
     base = load_base(config, causal=causal, labels=len(names), device=device)
     tokenizer = load_tokenizer(config)
     if tokenizer.pad_token_id is None:

@@ -261,12 +261,19 @@ def test_a_further_client_costs_its_own_activations_and_no_more(tiny, method):
     assert 0.5 < share < 1.05 if method == "fedavg" else share < 1.0
 
 
-def test_a_run_that_does_not_fit_says_so_first(tiny, monkeypatch):
-    monkeypatch.setattr(estimate, "free_bytes", lambda device: 10_000)
+@pytest.mark.parametrize("engine", ["sequential", "batched"])
+def test_a_run_that_does_not_fit_says_so_first(tiny, monkeypatch, engine):
+    monkeypatch.setattr(estimate, "free_bytes", lambda device: 100_000)
     with pytest.raises(
         ValueError, match=r"one client needs .* are free: lower batch_size or max_length"
     ):
-        run(tiny())
+        run(tiny(engine=engine))
+    monkeypatch.setattr(estimate, "free_bytes", lambda device: 10_000)
+    with pytest.raises(ValueError, match=r"base model needs .* use dtype = bfloat16"):
+        run(tiny(engine=engine))
+    monkeypatch.setattr(estimate, "free_bytes", lambda device: 700_000)
+    with pytest.raises(ValueError, match=r"clients_at_once = 4 needs .* 0 chooses by itself"):
+        run(tiny(clients_at_once=4))
 
 
 def test_clients_per_pass_follow_the_free_memory(tiny, monkeypatch):

@@ -1,0 +1,293 @@
+"""Tokens per second and peak memory on one CUDA device: batched, sequential, and one adapter alone.
+
+    python -m benchmarks.gpu [--model roberta-large|llama-2-7b|FOLDER]... [--out FILE] [--quick]
+
+RoBERTa-Large and Llama-2-7B by their configurations, with random weights where no folder is given: speed and
+memory do not depend on the values. For 1, 4, 8, 16 and 50 clients and local batches of 4, 8 and 32: one
+round of local training by each engine, and the floor, one adapter trained alone on the same number of
+tokens in the same passes. Then each method's cost per round. A cell that does not fit is recorded as such.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import json
+import os
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from benchmarks.ratios import environment
+from federated_lora import method_named, methods
+from llm_validation.batched import BatchedEngine
+from llm_validation.config import Config
+from llm_validation.encoding import Encoded
+from llm_validation.estimate import MARGIN, client_memory, free_bytes
+from llm_validation.files import write_json
+from llm_validation.models import Workspace, attach, build
+from llm_validation.sequential import SequentialEngine
+from llm_validation.server import Server, Work, read_server
+
+DEFAULT_OUT = Path(__file__).parent / "results" / "gpu.json"
+CLIENTS = (1, 4, 8, 16, 50)
+BATCHES = (4, 8, 32)
+STEPS = 4
+LENGTH = 128
+ANSWER = 6
+"""Answer tokens at the end of a causal example."""
+ARCHITECTURES: dict[str, tuple[str, dict[str, Any]]] = {
+    "roberta-large": (
+        "RobertaConfig",
+        {
+            "vocab_size": 50265,
+            "hidden_size": 1024,
+            "num_hidden_layers": 24,
+            "num_attention_heads": 16,
+            "intermediate_size": 4096,
+            "max_position_embeddings": 514,
+            "type_vocab_size": 1,
+            "pad_token_id": 1,
+        },
+    ),
+    "llama-2-7b": (
+        "LlamaConfig",
+        {
+            "vocab_size": 32000,
+            "hidden_size": 4096,
+            "num_hidden_layers": 32,
+            "num_attention_heads": 32,
+            "num_key_value_heads": 32,
+            "intermediate_size": 11008,
+            "max_position_embeddings": 4096,
+            "pad_token_id": 0,
+        },
+    ),
+    "tiny": (
+        "LlamaConfig",
+        {
+            "vocab_size": 500,
+            "hidden_size": 64,
+            "num_hidden_layers": 2,
+            "num_attention_heads": 4,
+            "num_key_value_heads": 4,
+            "intermediate_size": 128,
+            "pad_token_id": 0,
+        },
+    ),
+}
+
+
+class Padding:
+    """All that the engines ask of a tokenizer."""
+
+    def __init__(self, pad_token_id: int) -> None:
+        self.pad_token_id = pad_token_id
+
+
+def workspace(model: str, config: Config) -> Workspace:
+    """A base with an adapter on it: from a folder, or random weights of a known architecture."""
+    if model not in ARCHITECTURES:
+        causal = "CausalLM" in (Path(model) / "config.json").read_text(encoding="utf-8")
+        return build(config, causal=causal, names=() if causal else ("a", "b"))
+    import transformers
+
+    kind, sizes = ARCHITECTURES[model]
+    causal = kind == "LlamaConfig"
+    dropout = {} if causal else {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
+    settings = getattr(transformers, kind)(**sizes, **dropout)
+    auto = (
+        transformers.AutoModelForCausalLM
+        if causal
+        else transformers.AutoModelForSequenceClassification
+    )
+    device = torch.device(config.device)
+    with device:
+        base = auto.from_config(settings, dtype=torch.bfloat16)
+    return attach(config, base, Padding(sizes["pad_token_id"]), causal=causal, device=device)
+
+
+def examples(count: int, vocabulary: int, *, causal: bool) -> Encoded:
+    """Random examples of full length: no padding, so tokens per second compare."""
+    rng = np.random.default_rng(0)
+    ids = tuple(rng.integers(5, vocabulary, LENGTH) for _ in range(count))
+    labels = rng.integers(0, 2, count)
+    return Encoded(ids, None, labels, np.full(count, LENGTH - ANSWER) if causal else None)
+
+
+def settings_of(device: str, method: str, clients: int, batch: int, model: str) -> Config:
+    """The run of a cell."""
+    return Config(
+        model=model,
+        task="sst2",
+        method=method,
+        clients=clients,
+        batch_size=batch,
+        local_steps=STEPS,
+        rank=4 if model == "roberta-large" else 8,
+        lora_dropout=0.0,
+        dtype="bfloat16",
+        device=device,
+        max_length=LENGTH,
+    )
+
+
+def work_of(config: Config, server: Server, data: Encoded, round: int) -> Work:
+    """One round in which every client goes through its own rows."""
+    rows = np.arange(len(data))
+    batches = [
+        [
+            np.resize(np.roll(rows, -(k * STEPS + s) * config.batch_size), config.batch_size)
+            for s in range(STEPS)
+        ]
+        for k in range(config.clients)
+    ]
+    factors = method_named(config.method).trainable(round)
+    return Work(round, factors, tuple(range(config.clients)), batches, 1e-4)
+
+
+def timed(engine: Any, server: Server, work: Work, repeats: int) -> dict[str, Any]:
+    """Fastest of a few rounds after a warm-up, with the peak memory; or why there is none."""
+    cuda = torch.cuda.is_available()
+    try:
+        gc.collect()
+        if cuda:
+            torch.cuda.empty_cache()
+            torch.cuda.reset_peak_memory_stats()
+        engine.train(server, replace_steps(work, 1))
+        best = float("inf")
+        tokens = 0
+        for _ in range(repeats):
+            begin = time.perf_counter()
+            tokens = engine.train(server, work).tokens
+            if cuda:
+                torch.cuda.synchronize()
+            best = min(best, time.perf_counter() - begin)
+    except torch.cuda.OutOfMemoryError:
+        return {"fits": False}
+    return {
+        "fits": True,
+        "seconds": best,
+        "tokens_per_second": tokens / best,
+        "peak_bytes": torch.cuda.max_memory_allocated() if cuda else None,
+    }
+
+
+def replace_steps(work: Work, steps: int) -> Work:
+    """The same round, cut to its first steps."""
+    return replace(work, batches=[own[:steps] for own in work.batches])
+
+
+def measure(model: str, device: str, quick: bool, repeats: int) -> Iterator[dict[str, Any]]:
+    """Every cell of one model."""
+    config = settings_of(device, "rolora", 1, 4, model)
+    space = workspace(model, config)
+    data = examples(512, int(space.base.config.vocab_size), causal=space.causal)
+    server = read_server(space)
+
+    def cell(engine: str, method: str, clients: int, batch: int, round: int = 1) -> dict[str, Any]:
+        own = settings_of(device, method, clients, batch, model)
+        work = work_of(own, server, data, round)
+        if engine == "sequential":
+            trainer: Any = SequentialEngine(own, space, data)
+            at_once = 1
+        else:
+            need = client_memory(own, space, data).total
+            at_once = max(1, min(clients, int(free_bytes(space.device) * MARGIN // need)))
+            trainer = BatchedEngine(own, space, data, at_once)
+        result = timed(trainer, server, work, repeats)
+        record = {
+            "model": model,
+            "engine": engine,
+            "method": method,
+            "trained": "".join(sorted(work.factors)),
+            "clients": clients,
+            "local_batch": batch,
+            "clients_at_once": at_once,
+            **result,
+        }
+        print(json.dumps(record), flush=True)
+        return record
+
+    for clients in (1, 4) if quick else CLIENTS:
+        for batch in (4,) if quick else BATCHES:
+            # Both factors train: the dearest case, and the floor's.
+            yield cell("batched", "fedavg", clients, batch)
+            yield cell("sequential", "fedavg", clients, batch)
+            # One adapter alone on the same tokens: one client with all rows of a pass, if they fit.
+            yield cell("sequential", "fedavg", 1, clients * batch) | {
+                "role": "floor",
+                "clients": clients,
+                "local_batch": batch,
+            }
+    for method in methods():
+        for round in (1, 2):
+            yield cell("batched", method.name, 4 if quick else 8, 8, round) | {"role": "method"}
+
+
+def main() -> int:
+    """Measure and write; 2 without a CUDA device (unless --cpu)."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser.add_argument(
+        "--model", action="append", help="name or folder; both large ones if not given"
+    )
+    parser.add_argument("--out", type=Path, default=DEFAULT_OUT)
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--quick", action="store_true", help="few cells")
+    parser.add_argument("--cpu", action="store_true", help="try the script out without a GPU")
+    chosen = parser.parse_args()
+    if not torch.cuda.is_available() and not chosen.cpu:
+        print(
+            "Error: no CUDA device; --cpu --model tiny --quick tries the script out",
+            file=sys.stderr,
+        )
+        return 2
+    os.environ.setdefault("HF_HUB_OFFLINE", "1")
+    device = "cpu" if chosen.cpu else "cuda"
+    records = []
+    for model in chosen.model or ["roberta-large", "llama-2-7b"]:
+        records += list(measure(model, device, chosen.quick, chosen.repeats))
+        gc.collect()
+    write_json(
+        chosen.out,
+        {
+            "schema": 1,
+            "environment": environment() | device_facts(device),
+            "steps": STEPS,
+            "length": LENGTH,
+            "records": records,
+        },
+    )
+    return 0
+
+
+def device_facts(device: str) -> dict[str, Any]:
+    """Device, driver and versions."""
+    from importlib.metadata import version
+
+    facts: dict[str, Any] = {name: version(name) for name in ("torch", "transformers", "peft")} | {
+        "cuda": torch.version.cuda
+    }
+    if device == "cuda":
+        properties = torch.cuda.get_device_properties(0)
+        facts |= {
+            "device": properties.name,
+            "device_memory_bytes": properties.total_memory,
+            "driver": _driver(),
+        }
+    return facts
+
+
+def _driver() -> str | None:
+    path = Path("/proc/driver/nvidia/version")
+    return path.read_text(encoding="utf-8").split("\n")[0] if path.exists() else None
+
+
+if __name__ == "__main__":
+    sys.exit(main())

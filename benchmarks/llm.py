@@ -1,0 +1,199 @@
+"""The batched engine against the sequential one on a CPU, and what one more client costs in memory.
+
+    python -m benchmarks.llm --data-dir ../shared/data/glue [--out FILE] [--repeats K]
+
+MiniLM on SST-2, one round of local training per repetition, both engines by turns. The floor is one adapter
+trained alone on as many examples in the same passes: federation with nothing to pay for it. Memory is the
+peak resident size of a process of its own for each number of clients. Exit status 1 if a requirement does
+not hold.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import resource
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.ratios import Case, by_turns, show, write
+
+DEFAULT_OUT = Path(__file__).parent / "results" / "llm.json"
+CLIENTS, BATCH, STEPS = 8, 8, 5
+MEMORY_CLIENTS = (8, 24)
+MEMORY_SLACK = 1.1
+"""Growth per client may exceed the estimate by so much: the allocator rounds and fragments."""
+
+
+def main() -> int:
+    """Measure, print, write; 0 if every requirement holds."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("--data-dir", default="../shared/data/glue")
+    parser.add_argument("--out", type=Path, default=DEFAULT_OUT)
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--peak-of", type=int, default=0, help=argparse.SUPPRESS)
+    chosen = parser.parse_args()
+    os.environ["HF_HUB_OFFLINE"] = "1"
+    if chosen.peak_of:
+        print(json.dumps(peak(chosen.data_dir, chosen.peak_of)))
+        return 0
+    cases = speed_cases(chosen.data_dir, chosen.repeats)
+    cases.append(memory_case(chosen.data_dir))
+    show("Language models: batched against sequential", cases)
+    write(chosen.out, cases)
+    return 0 if all(case.holds for case in cases) else 1
+
+
+def speed_cases(data_dir: str, repeats: int) -> list[Case]:
+    """One round of each method, both engines, and one adapter alone."""
+    cases = []
+    for method in ("rolora", "fedavg"):
+        sequential = round_of("sequential", method, data_dir, CLIENTS, BATCH)
+        batched = round_of("batched", method, data_dir, CLIENTS, BATCH)
+        alone = round_of("sequential", method, data_dir, 1, CLIENTS * BATCH)
+        times = by_turns(repeats, (sequential, STEPS), (batched, STEPS), (alone, STEPS))
+        cases.append(
+            Case(
+                f"{method}: {CLIENTS} clients, local batch {BATCH}, MiniLM on SST-2",
+                "local step of all clients",
+                "sequential engine: PEFT layers, torch's AdamW, client after client",
+                "batched engine: all clients in one pass",
+                times[0],
+                times[1],
+                1.0 if method == "rolora" else None,
+                f"one adapter trained alone with batch {CLIENTS * BATCH}",
+                times[2],
+            )
+        )
+    return cases
+
+
+def round_of(
+    engine: str, method: str, data_dir: str, clients: int, batch: int
+) -> Callable[[], object]:
+    """One round of local training, ready to run again and again."""
+    import torch
+
+    from federated_lora import method_named
+    from llm_validation.batched import BatchedEngine
+    from llm_validation.config import Config
+    from llm_validation.encoder import minilm_folder
+    from llm_validation.encoding import encode
+    from llm_validation.loop import plan, split_clients
+    from llm_validation.models import build
+    from llm_validation.sequential import SequentialEngine
+    from llm_validation.server import read_server
+    from llm_validation.tasks import registry
+
+    torch.set_num_threads(1)
+    config = Config(
+        model=str(minilm_folder()),
+        task="sst2",
+        data_dir=data_dir,
+        method=method,
+        clients=clients,
+        batch_size=batch,
+        local_steps=STEPS,
+        lora_dropout=0.0,
+        device="cpu",
+    )
+    train = registry.load(config).train
+    train = train.take(np.arange(4096))
+    space = build(config, causal=False, names=train.names)  # type: ignore[union-attr]
+    encoded = encode(train, space.tokenizer, config.max_length, segments=space.segments)
+    server = read_server(space)
+    split = split_clients(config, train.labels)
+    work = plan(config, method_named(method), server, split, encoded.lengths)
+    trainer = (
+        SequentialEngine(config, space, encoded)
+        if engine == "sequential"
+        else BatchedEngine(config, space, encoded, clients)
+    )
+    return lambda: trainer.train(server, work)
+
+
+def peak(data_dir: str, clients: int) -> dict[str, int]:
+    """Peak resident size of a process that trains so many clients in one pass, in bytes.
+
+    Also the estimate of one client's share, made on minibatches of the longest example alone; every
+    client here trains on just such minibatches, so the two are comparable.
+    """
+    import torch
+
+    from federated_lora import method_named
+    from llm_validation.batched import BatchedEngine
+    from llm_validation.config import Config
+    from llm_validation.encoder import minilm_folder
+    from llm_validation.encoding import encode
+    from llm_validation.estimate import client_memory
+    from llm_validation.models import build
+    from llm_validation.server import Work, read_server
+    from llm_validation.tasks import registry
+
+    torch.set_num_threads(1)
+    config = Config(
+        model=str(minilm_folder()),
+        task="sst2",
+        data_dir=data_dir,
+        method="fedavg",
+        clients=clients,
+        batch_size=BATCH,
+        local_steps=2,
+        lora_dropout=0.0,
+        device="cpu",
+    )
+    train = registry.load(config).train.take(np.arange(2048))
+    space = build(config, causal=False, names=("negative", "positive"))
+    encoded = encode(train, space.tokenizer, config.max_length, segments=space.segments)
+    one = client_memory(config, space, encoded)
+    rows = np.full(BATCH, int(np.argmax(encoded.lengths)))
+    rows[-1] = int(np.argmin(encoded.lengths))
+    factors = method_named("fedavg").trainable(1)
+    work = Work(1, factors, tuple(range(clients)), [[rows, rows]] * clients, 1e-3)
+    BatchedEngine(config, space, encoded, clients).train(read_server(space), work)
+    highest = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return {"peak": highest * (1 if sys.platform == "darwin" else 1024), "estimate": one.total}
+
+
+def memory_case(data_dir: str) -> Case:
+    """Growth of the peak per added client against the estimate of its own share."""
+    few, many = MEMORY_CLIENTS
+    peaks = {}
+    for clients in MEMORY_CLIENTS:
+        done = subprocess.run(
+            [
+                sys.executable,
+                "-m",
+                "benchmarks.llm",
+                "--data-dir",
+                data_dir,
+                "--peak-of",
+                str(clients),
+            ],
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        peaks[clients] = json.loads(done.stdout.splitlines()[-1])
+    growth = (peaks[many]["peak"] - peaks[few]["peak"]) / (many - few)
+    return Case(
+        f"memory per added client, {few} to {many} clients in one pass (bytes, not seconds)",
+        "client",
+        "estimate: the client's adapter, gradients, optimiser state and activations",
+        "growth of the process's peak resident size",
+        float(peaks[few]["estimate"]),
+        growth,
+        MEMORY_SLACK,
+        "the estimate itself",
+        float(peaks[few]["estimate"]),
+        at_most=True,
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())
