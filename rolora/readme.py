@@ -1,7 +1,8 @@
 """Numbers and pictures that the README and the site quote: taken from results, never typed.
 
 `python -m rolora.readme` fills the README from the committed results under `docs/data`;
-`--report DIR` and `--figures DIR` take new results first; `--check` only says whether all is current.
+`--report DIR` and `--figures DIR` take new results first (the report's first screen is pictured by a
+headless chromium where there is one); `--check` only says whether all is current.
 """
 
 from __future__ import annotations
@@ -10,7 +11,9 @@ import argparse
 import json
 import os
 import shutil
+import subprocess
 import sys
+import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -22,6 +25,10 @@ ROWS = Path("docs/data/rows.json")
 TABLES = Path("docs/data/figures")
 PICTURES = Path("docs/images")
 README = Path("README.md")
+SCREEN = Path("docs/images/report.png")
+SCREEN_OF = Path("docs/data/report-screen.json")
+"""The report's headline at the time its first screen was pictured."""
+SCREEN_SIZE = "1100,900"
 SHOWN = ("step-size-phase", "theorem-tightness")
 """Figures the README may show, as `docs/images/NAME.png`."""
 
@@ -116,11 +123,18 @@ def expected_files(root: Path = ROOT) -> dict[Path, bytes]:
 
 def stale(root: Path = ROOT) -> list[str]:
     """Generated files that differ from what the committed results give."""
-    return [
+    differing = [
         str(path)
         for path, content in expected_files(root).items()
         if not (root / path).exists() or not _same(path, (root / path).read_bytes(), content)
     ]
+    rows = json.loads((root / ROWS).read_text(encoding="utf-8"))
+    pictured = root / SCREEN_OF
+    if not (root / SCREEN).exists() or not pictured.exists():
+        return [*differing, str(SCREEN)]
+    if json.loads(pictured.read_text(encoding="utf-8"))["headline"] != rows["headline"]:
+        return [*differing, str(SCREEN)]
+    return differing
 
 
 def _same(path: Path, ours: bytes, theirs: bytes) -> bool:
@@ -155,6 +169,42 @@ def take(report: Path | None, figures: Path | None, root: Path = ROOT) -> None:
         raise ValueError(f"cannot take results from {report or figures}: {error}") from error
 
 
+def picture(report: Path, root: Path = ROOT) -> bool:
+    """Picture the report's first screen with a headless browser, if there is one.
+
+    Returns:
+        Whether the picture was taken.
+    """
+    browser = shutil.which("chromium") or shutil.which("chromium-browser")
+    if browser is None:
+        return False
+    headline = json.loads((report / "report.json").read_text(encoding="utf-8"))["headline"]
+    with tempfile.TemporaryDirectory() as temporary:
+        target = Path(temporary) / "screen.png"
+        subprocess.run(
+            [
+                browser,
+                *("--headless", "--no-sandbox", "--disable-gpu", "--no-first-run"),
+                *("--disable-background-networking", "--disable-component-update"),
+                *("--disable-sync", "--hide-scrollbars", "--force-device-scale-factor=1"),
+                f"--user-data-dir={temporary}/profile",
+                f"--window-size={SCREEN_SIZE}",
+                f"--screenshot={target}",
+                (report / "report.html").resolve().as_uri(),
+            ],
+            check=False,
+            capture_output=True,
+            timeout=120,
+        )
+        if not target.exists():
+            return False
+        _write(root / SCREEN, target.read_bytes())
+    _write(
+        root / SCREEN_OF, (json.dumps({"headline": headline}, ensure_ascii=False) + "\n").encode()
+    )
+    return True
+
+
 def _write(path: Path, content: bytes) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     staged = path.with_name(path.name + ".new")
@@ -173,6 +223,8 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     if not options.check:
         take(options.report, options.figures)
+        if options.report is not None and not picture(options.report):
+            print(f"{SCREEN} was not taken anew: no chromium on the path", file=sys.stderr)
         for path, content in expected_files().items():
             if not (ROOT / path).exists() or (ROOT / path).read_bytes() != content:
                 _write(ROOT / path, content)

@@ -1,0 +1,224 @@
+"""The site: builds without a warning or a network, every link works, pages follow claims and code."""
+
+from __future__ import annotations
+
+import re
+import socket
+from html.parser import HTMLParser
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+import pytest
+
+from docs import build, reference, theory_page
+from rolora import cli, readme, registry
+from theory.claim import Claim
+
+SHOWN = ("population-map", "plateau", "interference-identity")
+
+
+@pytest.fixture(scope="module")
+def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("verify")
+    arguments = ["verify", "--quiet", "--out", str(folder)]
+    for claim_id in SHOWN:
+        arguments += ["--only", claim_id]
+    with pytest.raises(SystemExit) as stop:
+        cli.main(arguments)
+    assert stop.value.code == 0
+    return folder
+
+
+@pytest.fixture(scope="module")
+def site(report: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("site") / "site"
+
+    def refuse(*_: object, **__: object) -> None:
+        raise AssertionError("the site must build without a network")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(socket.socket, "connect", refuse)
+        patch.setattr(socket, "getaddrinfo", refuse)
+        assert build.build(folder, report) == []
+    return folder
+
+
+class _Page(HTMLParser):
+    def __init__(self) -> None:
+        super().__init__()
+        self.links: list[tuple[str, str]] = []
+        self.ids: set[str] = set()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        for name, value in attrs:
+            if name in ("id", "name") and value:
+                self.ids.add(value)
+            if name in ("href", "src") and value:
+                self.links.append((tag, value))
+
+
+def _pages(site: Path) -> dict[Path, _Page]:
+    pages = {}
+    for path in site.rglob("*.html"):
+        page = _Page()
+        page.feed(path.read_text("utf-8"))
+        pages[path.resolve()] = page
+    return pages
+
+
+def test_every_internal_link_leads_somewhere(site: Path) -> None:
+    pages = _pages(site)
+    assert len(pages) > 12
+    broken = []
+    for path, page in pages.items():
+        if path.name == "404.html":  # served from any address, its links start at the root
+            continue
+        for _, link in page.links:
+            parts = urlsplit(link)
+            if parts.scheme or parts.netloc or link.startswith("data:"):
+                continue
+            target = (path.parent / unquote(parts.path)).resolve() if parts.path else path
+            if target.is_dir():
+                target = target / "index.html"
+            if not target.exists() or (
+                parts.fragment
+                and target in pages
+                and unquote(parts.fragment) not in pages[target].ids
+            ):
+                broken.append(f"{path.name}: {link}")
+    assert broken == []
+
+
+def test_nothing_is_fetched_from_elsewhere(site: Path) -> None:
+    fetched = [
+        f"{path.name}: {link}"
+        for path, page in _pages(site).items()
+        for tag, link in page.links
+        if tag != "a" and urlsplit(link).scheme in ("http", "https")
+    ]
+    assert fetched == []
+
+
+def test_the_theory_page_has_each_section_and_each_claim_once(site: Path) -> None:
+    text = (site / "theory.html").read_text("utf-8")
+    for number in range(1, 15):
+        assert re.search(rf'<h2 id="{number}-', text), number
+    for entry in registry.entries():
+        assert text.count(f'<h3 id="{entry.claim.id}"') == 1, entry.claim.id
+    for claim_id in SHOWN:
+        assert f"verify/figures/{claim_id}.svg" in text
+    assert "<!-- claim" not in text
+
+
+def test_sections_that_docstrings_cite_exist() -> None:
+    root = build.ROOT
+    page = (build.PAGES / "theory.md").read_text("utf-8")
+    sections = set(re.findall(r"^## (\d+)\. ", page, re.MULTILINE))
+    cited = set()
+    for package in ("federated_lora", "theory", "linear_model", "nonlinear_model", "rolora"):
+        for path in (root / package).rglob("*.py"):
+            cited |= set(re.findall(r"theory\.md §(\d+)", path.read_text("utf-8")))
+    assert cited <= sections
+
+
+def test_a_place_for_an_unknown_claim_is_refused() -> None:
+    with pytest.raises(ValueError, match="unknown claim 'no-such-claim'"):
+        theory_page.fill("<!-- claim: no-such-claim -->", [], {}, set())
+
+
+def test_two_places_for_a_claim_are_refused() -> None:
+    claim = registry.entries()[0].claim
+    text = f"<!-- claim: {claim.id} -->\n<!-- claim: {claim.id} -->"
+    with pytest.raises(ValueError, match="two places"):
+        theory_page.fill(text, [claim], {}, set())
+
+
+def test_claims_without_a_place_come_last() -> None:
+    claims: list[Claim] = [entry.claim for entry in registry.entries()[:2]]
+    text = theory_page.fill(
+        f"<!-- claim: {claims[1].id} -->\n{theory_page.REST}", claims, {}, set()
+    )
+    assert text.index(claims[1].id) < text.index(f"{{#{claims[0].id}}}")
+
+
+def test_the_command_line_page_lists_every_command_and_option() -> None:
+    text = reference.command_line()
+    for command in ("verify", "claims", "figures", "linear run", "nonlinear run", "llm run"):
+        assert f"## rolora {command}\n" in text
+    for option in ("--profile", "--reuse-data", "--simulator"):
+        assert option in text
+
+
+def test_a_page_with_a_warning_is_not_published(
+    report: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stage(folder: Path, _: Path) -> None:
+        (folder / "index.md").write_text("# Home\n\n[nowhere](missing.md)\n", "utf-8")
+
+    monkeypatch.setattr(build, "stage", stage)
+    messages = build.build(tmp_path / "site", report)
+    assert any("missing.md" in message for message in messages)
+    assert not (tmp_path / "site").exists()
+
+
+def test_a_missing_report_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="must hold a report"):
+        build.stage(tmp_path, tmp_path / "none")
+
+
+def test_the_readme_is_current() -> None:
+    assert readme.stale() == []
+
+
+def test_the_readme_quotes_the_claims_there_are_with_the_verdicts_expected() -> None:
+    import json
+
+    rows = json.loads((readme.ROOT / readme.ROWS).read_text("utf-8"))["claims"]
+    claims = [entry.claim for entry in registry.entries()]
+    assert [row["id"] for row in rows] == [claim.id for claim in claims]
+    assert [row["expected"] for row in rows] == [str(claim.expected) for claim in claims]
+
+
+def test_a_changed_number_makes_the_readme_stale(tmp_path: Path) -> None:
+    rows = {
+        "headline": "One claim.",
+        "details": ["Fine."],
+        "claims": [
+            {
+                "id": "a",
+                "title": "A",
+                "verdict": "PROVED",
+                "finding": {
+                    "comparisons": [
+                        {
+                            "relation": "=",
+                            "theory": 1,
+                            "measured": 1.5,
+                            "margin": 0.1,
+                            "holds": True,
+                        }
+                    ]
+                },
+            }
+        ],
+    }
+    text = "x\n<!-- generated:rows -->\nold\n<!-- /generated:rows -->\ny\n"
+    filled = readme.filled(text, rows)
+    assert "| `a`: A | PROVED | = 1 | 1.5 | 0.1 |" in filled
+    assert filled.startswith("x\n")
+    assert filled.endswith("\ny\n")
+    assert readme.filled(filled, rows) == filled
+    rows["claims"][0]["finding"]["comparisons"][0]["measured"] = 1.6
+    assert readme.filled(filled, rows) != filled
+
+
+def test_the_newcomers_path_is_as_written() -> None:
+    root = build.ROOT
+    words = (root / "README.md").read_text("utf-8")
+    makefile = (root / "Makefile").read_text("utf-8")
+    targets = set(re.findall(r"^([a-z]+):", makefile, re.MULTILINE))
+    named = set(re.findall(r"`?make ([a-z]+)", words))
+    assert {"verify", "test"} <= named <= targets
+    for link in re.findall(r"\]\((?!https?:)([^)#]+)", words):
+        assert (root / link).exists(), link
+    assert "notebooks" in words
