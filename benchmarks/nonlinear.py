@@ -1,0 +1,157 @@
+"""How fast the non-linear study's stacked engine is, as ratios measured in one run.
+
+    python -m benchmarks.nonlinear [--out FILE] [--repeats K] [--flower PYTHON]
+
+The baseline is the literal loop over clients (autograd, torch.optim), on 2 threads like ours. With
+`--flower PYTHON`, an interpreter with `flwr[simulation]` and torch, the same round also runs in Flower's
+simulation engine on Ray. The data are random numbers of MNIST's shape, so no files are needed. Exit status 1
+if a requirement does not hold.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from benchmarks.ratios import Case, by_turns, show, write
+from nonlinear_model import reference, stacked
+from nonlinear_model.configuration import Configuration
+from nonlinear_model.dataset import Dataset
+from nonlinear_model.federation import Engine, Federation
+
+DEFAULT_OUT = Path(__file__).parent / "results" / "nonlinear.json"
+CLIENTS = (1, 5, 10, 50, 200)
+REQUIRED = {1: 0.9, 50: 3.5}
+STEPS, BATCH, RANK, HIDDEN = 10, 32, 16, 200
+THREADS = 2
+
+
+def data() -> Dataset:
+    """Random images of MNIST's shape: a step costs the same whatever the pixels say."""
+    rng = np.random.default_rng(0)
+    x = rng.random((60_000, 784), dtype=np.float32)
+    y = np.arange(60_000) % 10
+    return Dataset("mnist", x, y, x[:100], y[:100])
+
+
+def peak() -> float:
+    """Multiply–adds a second of a large float32 matrix product, the fastest of five."""
+    n = 2048
+    a, b = torch.randn(n, n), torch.randn(n, n)
+    best = float("inf")
+    for _ in range(5):
+        begin = time.perf_counter()
+        a @ b
+        best = min(best, time.perf_counter() - begin)
+    return n**3 / best
+
+
+def multiplies(clients: int, method: str) -> float:
+    """Multiply–adds of one local step of all clients, in the mean over a B-round and an A-round."""
+    first, second, third = 784 * RANK, RANK * HIDDEN, HIDDEN * 10
+    # Forward, back through W_out, then: B's gradient; back through B and A's gradient.
+    forward = first + second + third
+    for_A, for_B = second + first, second
+    each = {"fedavg": forward + third + for_A + for_B}
+    each["rolora"] = forward + third + (for_A + for_B) / 2
+    return clients * BATCH * each[method]
+
+
+def rounds(dataset: Dataset, method: str, clients: int, engine: Engine) -> Callable[[], object]:
+    """Two rounds of local training, averaging included, nothing tracked."""
+    config = Configuration(
+        dataset="mnist", method=method, clients=clients, split="iid", equal_sizes=True,
+        rounds=10**6, local_steps=STEPS, batch_size=BATCH, probe=0, evaluate_every=10**6,
+        learning_rate=0.01,
+    )  # fmt: skip
+    federation = Federation(config, dataset, engine=engine)
+
+    def two() -> None:
+        federation.step()
+        federation.step()
+
+    return two
+
+
+def loop_cases(dataset: Dataset, repeats: int, speed: float) -> list[Case]:
+    cases = []
+    for method in ("fedavg", "rolora"):
+        for clients in CLIENTS:
+            sides = (
+                (rounds(dataset, method, clients, reference.train), 2 * STEPS),
+                (rounds(dataset, method, clients, stacked.train), 2 * STEPS),
+            )
+            slow, fast = by_turns(repeats if clients < 200 else max(1, repeats // 3), *sides)
+            cases.append(
+                Case(
+                    name=f"{method}, N={clients}: stacked against the loop over clients",
+                    unit="local step of all clients",
+                    baseline=f"loop over clients, autograd, torch.optim.SGD, {THREADS} threads",
+                    ours=f"stacked engine, {THREADS} threads; sampling and averaging included in both",
+                    baseline_seconds=slow,
+                    ours_seconds=fast,
+                    required=REQUIRED.get(clients),
+                    floor="the step's multiply–adds at the speed of a 2048 × 2048 float32 product",
+                    floor_seconds=multiplies(clients, method) / speed,
+                )
+            )
+    return cases
+
+
+def flower_case(dataset: Dataset, python: str, repeats: int, speed: float) -> Case:
+    clients = 10
+    script = Path(__file__).parent / "flower_round.py"
+    with tempfile.TemporaryDirectory() as folder:
+        settings = {"clients": clients, "steps": STEPS, "batch": BATCH, "rank": RANK,
+                    "hidden": HIDDEN, "rounds": 4, "out": f"{folder}/seconds.json"}  # fmt: skip
+        done = subprocess.run([python, str(script), json.dumps(settings)], check=False)
+        if done.returncode:
+            raise SystemExit(f"Flower's round failed with exit status {done.returncode}")
+        found = json.loads(Path(settings["out"]).read_text())
+    (ours,) = by_turns(repeats, (rounds(dataset, "fedavg", clients, stacked.train), 2))
+    return Case(
+        name=f"fedavg, N={clients}: stacked round against Flower's simulation engine",
+        unit="round",
+        baseline=f"Flower {found['flwr']} on Ray {found['ray']}, the same clients, steps and averaging;"
+        " fastest round after the first",
+        ours="stacked engine",
+        baseline_seconds=found["seconds"],
+        ours_seconds=ours,
+        required=10.0,
+        floor="the round's multiply–adds at the speed of a 2048 × 2048 float32 product",
+        floor_seconds=STEPS * multiplies(clients, "fedavg") / speed,
+    )
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--out", type=Path, default=DEFAULT_OUT)
+    parser.add_argument("--repeats", type=int, default=6)
+    parser.add_argument("--flower", help="an interpreter with flwr[simulation] and torch")
+    given = parser.parse_args()
+    torch.set_num_threads(THREADS)
+    dataset, speed = data(), peak()
+    cases = loop_cases(dataset, given.repeats, speed)
+    if given.flower:
+        cases.append(flower_case(dataset, given.flower, given.repeats, speed))
+    show("Non-linear study", cases)
+    print(f"Matrix product: {2 * speed / 1e9:.0f} GFLOP/s on {THREADS} threads")
+    for case in cases:
+        if "N=50:" in case.name:
+            share = case.floor_seconds / case.ours_seconds
+            print(f"{case.name}: {share:.0%} of the matrix product's speed")
+    write(given.out, cases)
+    return 0 if all(case.holds for case in cases) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
