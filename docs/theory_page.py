@@ -46,9 +46,25 @@ def fill(
     def block(claim_id: str) -> str:
         return _block(known[claim_id], rows.get(claim_id), claim_id in pictures)
 
+    text = formulas(text)
     text = MARKER.sub(lambda match: block(match.group(1)), text)
     rest = [claim_id for claim_id in known if claim_id not in ids]
     return text.replace(REST, "\n".join(block(claim_id) for claim_id in rest) or "None yet.")
+
+
+def formulas(text: str) -> str:
+    """Inline code of the hand-written text, which on this page is mathematics, set as such."""
+    return re.sub(r"`([^`\n]+)`", lambda match: _formula(match.group(1)), text)
+
+
+def _formula(text: str) -> str:
+    text = plain(text)
+    lowered = re.sub(
+        r"\\_(?:\\\{(.+?)\\\}|(\w[\u0300-\u036f]?))",
+        lambda match: f"<sub>{match.group(1) or match.group(2)}</sub>",
+        text,
+    )
+    return f'<span class="math">{lowered}</span>'
 
 
 def _block(claim: Claim, row: Mapping[str, Any] | None, picture: bool) -> str:
@@ -110,4 +126,4 @@ def _number(value: Any) -> str:
 def plain(text: str) -> str:
     """Plain text as Markdown shows it: nothing in it is markup."""
     text = escape(" ".join(text.split()), quote=False)
-    return re.sub(r"([\\`*_{}\[\]|~^$])", r"\\\1", text)
+    return re.sub(r"([\\`*_{}\[\]|])", r"\\\1", text)
