@@ -47,38 +47,39 @@ def client_optima(q: float, targets: np.ndarray) -> tuple[np.ndarray, np.ndarray
     return scales, targets / scales[:, None]
 
 
-def interference(scales: np.ndarray, fits: np.ndarray) -> float:
+def interference(scales: np.ndarray, fits: np.ndarray) -> Any:
     """Excess risk of the averaged factors, `‖Cov(α_i, b_i)‖²` (population covariance over clients).
 
     Args:
-        scales: α_i, shape (N,).
-        fits: b_i, shape (N, p).
+        scales: α_i, shape (N,), float64 or SymPy expressions in an object array.
+        fits: b_i, shape (N, p), alike.
     """
     covariance = ((scales - scales.mean())[:, None] * (fits - fits.mean(axis=0))).mean(axis=0)
-    return float(covariance @ covariance)
+    return _plain(covariance @ covariance)
 
 
-def growth(scales: np.ndarray, fits: np.ndarray) -> float:
+def growth(scales: np.ndarray, fits: np.ndarray) -> Any:
     """How much ‖ā‖² − ‖b̄‖² grows in the round: Var(b_i) − Var(α_i) ≥ 0. Arguments as above. Ours."""
-    return float(np.square(fits - fits.mean(axis=0)).sum(axis=1).mean() - scales.var())
+    spread_of_fits = np.square(fits - fits.mean(axis=0)).sum(axis=1).mean()
+    return _plain(spread_of_fits - np.square(scales - scales.mean()).mean())
 
 
-def decay_constant(targets: np.ndarray) -> float:
+def decay_constant(targets: np.ndarray) -> Any:
     """`lim t²·excess = ‖Cov(‖b_i*‖², b_i*)‖²/(16 V²)`, V = mean ‖b_i* − b̄*‖². Ours.
 
     Args:
-        targets: b_i*, shape (N, p), not all equal.
+        targets: b_i*, shape (N, p), not all equal; float64 or SymPy numbers in an object array.
 
     Raises:
         ValueError: if all targets are equal (the excess is 0 from the first round on).
     """
     squares = np.square(targets).sum(axis=1)
     centred = targets - targets.mean(axis=0)
-    spread = float(np.square(centred).sum(axis=1).mean())
-    if spread == 0.0:
+    spread = np.square(centred).sum(axis=1).mean()
+    if spread == 0:
         raise ValueError("targets must not all be equal for the excess to decay, got no spread")
     covariance = ((squares - squares.mean())[:, None] * centred).mean(axis=0)
-    return float(covariance @ covariance) / (16.0 * spread**2)
+    return _plain(covariance @ covariance / (16 * spread**2))
 
 
 def trajectory(targets: np.ndarray, rounds: int, q: float = 1.0) -> tuple[np.ndarray, np.ndarray]:
@@ -183,19 +184,56 @@ def _derive_average() -> list[ProofStep]:
 
 def _derive_asymptotics() -> list[ProofStep]:
     """Limits as q = 1/w² → ∞; covariances do not see the shift α_i − sqrt q."""
-    n, w, V, C = sp.symbols("n w V C", positive=True)
+    n, w = sp.symbols("n w", positive=True)
     scale = client_scale(1 / w**2, n)
     first = sp.limit((scale * w - 1) / w**4, w, 0, "+")
     second = sp.limit(1 / (scale * w), w, 0, "+")
-    # excess·q⁴ → (C/2)² with C = ‖Cov(‖b_i*‖², b_i*)‖, and q² ~ 2Vt.
     return [
         identity("q^(3/2) (α_i − √q) → ‖b_i*‖²/2", first, n**2 / 2),
         identity(
             "√q b_i → b_i*; so q² Cov(α_i, b_i) → Cov(‖b_i*‖², b_i*)/2", second, sp.Integer(1)
         ),
+        *_derive_decay(((3, 4), (0, 1), (-5, 12)), first, second, n),
+        *_derive_decay(((2,), (1,), (-1,), (4,)), first, second, n),
+    ]
+
+
+def _derive_decay(
+    exact: tuple[tuple[int, ...], ...], slope: Any, start: Any, n: sp.Symbol
+) -> list[ProofStep]:
+    """The limits of q(q⁺ − q) and of t²·excess for whole targets and generic higher orders.
+
+    Args:
+        exact: b_i*, N rows of length p.
+        slope, start: limits of `q^(3/2)(α_i − √q)`, a function of n = ‖b_i*‖, and of `√q b_i / b_i*`.
+        n: that symbol.
+    """
+    x = sp.Symbol("x", positive=True)  # 1/q²
+    targets = np.array([[sp.Integer(entry) for entry in row] for row in exact], dtype=object)
+    N, p = targets.shape
+    # α_i = √q·scales_i and b_i = fits_i/√q, whose higher orders are free symbols.
+    slopes = np.array([slope.subs(n, sp.sqrt(target @ target)) for target in targets])
+    later = np.array(sp.symbols(f"r0:{N}", real=True), dtype=object)
+    scales = 1 + x * slopes + x**2 * later
+    more = np.array(sp.symbols(f"s0:{N * p}", real=True), dtype=object).reshape(N, p)
+    fits = start * targets + x * more
+    excess = sp.diff(interference(scales, fits), x, 2).subs(x, 0) / 2  # limit of q⁴·excess
+    # q·growth = Var(fits) − Var(scales)/x: its limit is the derivative of x times it at 0.
+    of_fits = growth(np.zeros(N, dtype=object), fits)
+    of_scales = growth(scales, np.zeros((N, p), dtype=object))
+    gain = sp.diff(x * of_fits + of_scales, x).subs(x, 0)
+    spread = np.square(targets - targets.mean(axis=0)).sum(axis=1).mean()
+    named = f"b_i* = {', '.join(str(row) for row in exact)}"
+    return [
+        identity(f"q(q⁺ − q) → V, hence q² ~ 2Vt, for {named}", gain, spread),
         identity(
-            "q Var(b_i) → V and q Var(α_i) → 0: q(q⁺ − q) → V, hence q² ~ 2Vt and t²·excess → C²/(16V²)",
-            (C / 2) ** 2 / (2 * V) ** 2,
-            C**2 / (16 * V**2),
+            f"lim q⁴·excess ÷ (2V)² is the stated limit of t²·excess, for {named}",
+            excess / (2 * spread) ** 2,
+            decay_constant(targets),
         ),
     ]
+
+
+def _plain(value: Any) -> Any:
+    """A float, unless it is a SymPy expression."""
+    return value if isinstance(value, sp.Basic) else float(value)

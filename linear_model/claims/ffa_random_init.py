@@ -163,16 +163,17 @@ CLAIM = Claim(
     id=ID,
     title="A frozen random A learns r/d of the signal",
     statement="For A⁰ uniform on orthonormal d × r frames the expected floor of FFA-LoRA is "
-    "(1 − r/d)‖A*B*‖²; RoLoRA's loss goes to 0 from the same starts.",
+    "(1 − r/d)‖A*B*‖²: a frozen random A learns r/d of the signal.",
     latex=r"\mathbb{E}\,\|(I-A^0A^{0\top})A^*B^*\|_F^2=\Big(1-\frac rd\Big)\|A^*B^*\|_F^2",
     source=OURS,
     assumptions=(
         "homogeneous clients",
         "no label noise",
-        "RoLoRA: κ = 0.7 and M = 24 d pooled samples, where its mean-square rate is below 1",
+        "for RoLoRA's runs beside it: κ = 0.7 and M = 24 d pooled samples",
     ),
     expected=Verdict.PROVED,
     check=check,
     negative_control=negative_control,
     control="what is left said to be 1 − 1/d whatever the rank",
+    exact="Measured beside it, not proved: from the same starts RoLoRA's loss goes to 0.",
 )
