@@ -44,7 +44,7 @@ def client_weights(sizes: Sequence[float] | np.ndarray | None, clients: int) -> 
 
 
 def accumulated_mean(stack: Array, weights: np.ndarray) -> Array:
-    """`Σ_k p_k stack_k` over the leading axis, in at least float32.
+    """`Σ_k p_k stack_k` over the leading axis of a stack (N, …), weights (N,), in at least float32.
 
     The sum runs over clients one by one, so the bits do not depend on how the stack was chunked.
     """

@@ -37,7 +37,7 @@ def transpose(matrix: np.ndarray) -> np.ndarray:
 
 
 def solve(normal: np.ndarray, right: np.ndarray) -> np.ndarray:
-    """Batched solution of small symmetric systems; rank 1 is a division."""
+    """Solutions (*batch, r, p) of small symmetric systems (*batch, r, r); rank 1 is a division."""
     if normal.shape[-1] == 1:
         return right / normal
     return np.linalg.solve(normal, right)

@@ -44,7 +44,7 @@ def round_jacobian(grams: Any, a_star: Any, kappa: Any) -> Any:
 def local_rate(grams: np.ndarray, a_star: np.ndarray, kappa: float) -> float:
     """Spectral radius of `round_jacobian`: the factor by which small angles shrink in the long run.
 
-    Above 1 the truth repels.
+    Above 1 the truth repels. Arguments as for `fit_direction`, as arrays.
     """
     return float(np.max(np.abs(np.linalg.eigvals(round_jacobian(grams, a_star, kappa)))))
 

@@ -38,7 +38,10 @@ class Law:
 
     @classmethod
     def symmetric(cls, second: Any) -> Law:
-        """A law symmetric about 0 of which only the second moment is known; E[x⁴] is refused."""
+        """A law symmetric about 0 of which only the second moment is known.
+
+        Its `moment` raises ValueError for an even order above 2.
+        """
 
         def moment(power: Any) -> Any:
             if int(power) % 2:

@@ -37,6 +37,9 @@ def numbers_each_way(method: str, d_in: Any, d_out: Any, rank: Any, round: int) 
         d_in, d_out, rank: sizes of the adapted matrix, numbers or SymPy symbols.
         round: counting from 1; odd rounds are RoLoRA's B-rounds.
 
+    Raises:
+        ValueError: on another method.
+
     Source: theory.md §14.
     """
     down_projection, up_projection = rank * d_in, rank * d_out

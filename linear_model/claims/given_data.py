@@ -24,7 +24,7 @@ class GivenData:
         self._X = X
 
     def refuse(self, problem: Problem, method: LinearMethod) -> None:
-        """Fixed data without label noise only."""
+        """Raise ValueError unless data are fixed and free of label noise, and X has the problem's shape."""
         if problem.data is not Data.FIXED or problem.noise > 0.0:
             raise ValueError("given samples need fixed data without noise; use simulator 'gram'")
         shape = (problem.clients, problem.samples, problem.d)

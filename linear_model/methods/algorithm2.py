@@ -57,7 +57,7 @@ class Algorithm2:
 
 
 def orthonormalised(A: np.ndarray) -> np.ndarray:
-    """The Q of A = QR with positive diagonal of R; rank 1: A over its length."""
+    """The Q of A = QR with positive diagonal of R; rank 1: A over its length. Shape (*batch, d, r)."""
     if A.shape[-1] == 1:
         return A / np.sqrt(np.square(A).sum(axis=-2, keepdims=True))
     Q, R = np.linalg.qr(A)
