@@ -45,6 +45,16 @@ class Sweep:
         """Final accuracy of each seed at the method's best learning rate, (S,)."""
         return self.final[self.best()]
 
+    def on_seeds(self, seeds: Sequence[int]) -> Sweep:
+        """The same sweep on some of its seeds only, in the given order."""
+        places = [self.seeds.index(seed) for seed in seeds]
+        return replace(
+            self,
+            seeds=tuple(seeds),
+            accuracy=self.accuracy[:, :, places],
+            diverged=self.diverged[:, places],
+        )
+
     def halfway(self) -> Sweep:
         """The same sweep stopped after half of the rounds, or at the tracked round just after."""
         last = next(i for i, number in enumerate(self.rounds) if 2 * number >= self.rounds[-1])

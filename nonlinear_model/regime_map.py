@@ -59,7 +59,7 @@ class Grid:
         (20, 25),
         (20, 200),
     )
-    rates: tuple[float, ...] = (0.03, 0.1, 0.3, 1.0)
+    rates: tuple[float, ...] = (0.1, 0.3, 1.0)
     seeds: tuple[int, ...] = (0, 1, 2, 3, 4)
     rounds: int = 40
     batch_size: int = 16
@@ -210,6 +210,7 @@ def manifest(grid: Grid, command: str, environment: dict[str, Any]) -> str:
         "cells": [list(cell) for cell in grid.cells],
         "learning_rates": list(grid.rates),
         "seeds": list(grid.seeds),
+        "methods": list(METHODS),
         "configuration": grid.configuration(*grid.cells[0]).as_dict(),
         "command": command,
         "environment": environment,

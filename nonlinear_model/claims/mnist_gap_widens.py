@@ -129,7 +129,16 @@ def _on_map(
     wide: int,
     alpha: float,
 ) -> list[Comparison]:
-    scores = {n: {m: s.scores() for m, s in stored[n, local_steps].items()} for n in (narrow, wide)}
+    # Pairs need both runs of a seed; a cell that was run with more seeds brings those both have.
+    seeds = [
+        seed
+        for seed in stored[narrow, local_steps]["rolora"].seeds
+        if seed in stored[wide, local_steps]["rolora"].seeds
+    ]
+    scores = {
+        n: {m: s.on_seeds(seeds).scores() for m, s in stored[n, local_steps].items()}
+        for n in (narrow, wide)
+    }
     return widening(scores, narrow, wide, f"MNIST map, {local_steps} local steps", alpha)
 
 

@@ -88,8 +88,11 @@ def _check(budget: Budget, order: tuple[str, str, str]) -> Finding:
     method = study.describe(budget, seeds, cells) + "; MNIST map of clients × local steps from the"
     method += " committed runs (nonlinear_model/results)"
     standing = study.standing(comparisons)
-    if standing is Verdict.SUPPORTED or not regime:
+    if standing is Verdict.SUPPORTED:
         return study.conclude(comparisons, method, **details)
+    if not regime:
+        everything = [c for group in judged.values() for c in group] + comparisons
+        return study.conclude(everything, method, **details)
     names = "; ".join(name_of(cell) for cell in regime)
     return Finding(
         Verdict.HOLDS_UNDER,

@@ -128,6 +128,53 @@ def run(
     _run(config, out, checkpoint_every, resume, data_dir, download, threads, as_json, quiet)
 
 
+@app.command("map")
+def regimes(
+    dataset: Annotated[str, typer.Option(help="mnist or digits.")] = "mnist",
+    data_dir: Annotated[
+        Path | None,
+        typer.Option(help="Folder with MNIST's IDX files; else the variable ROLORA_DATA_DIR."),
+    ] = None,
+    seeds: Annotated[int, typer.Option(help="Seeds of every cell, from 0.", min=2)] = 5,
+    cell: Annotated[
+        list[str] | None,
+        typer.Option(metavar="N,K", help="Only these cells: clients, local steps. Repeatable."),
+    ] = None,
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Folder for the map.")] = Path(
+        "results/nonlinear-map"
+    ),
+    quiet: Annotated[bool, typer.Option(help="No progress.")] = False,
+) -> None:
+    """Run every method on a grid of clients × local steps; goes on where it was stopped. Takes hours."""
+    from dataclasses import replace
+
+    import torch
+
+    from nonlinear_model import dataset as datasets
+    from nonlinear_model import regime_map
+    from rolora.environment import environment
+
+    grid = replace(regime_map.Grid(dataset), seeds=tuple(range(seeds)))
+    if cell:
+        grid = replace(grid, cells=tuple(_cell(text) for text in cell))
+    data = datasets.load(dataset, data_dir)
+    torch.set_num_threads(1)
+    talk = messages(quiet)
+    out.mkdir(parents=True, exist_ok=True)
+    path = out / f"regime_map_{dataset}.csv"
+    regime_map.run(grid, data, path, talk.print)
+    text = regime_map.manifest(grid, f"rolora nonlinear map --dataset {dataset}", environment())
+    path.with_suffix(".json").write_text(text, encoding="utf-8")
+
+
+def _cell(text: str) -> tuple[int, int]:
+    try:
+        clients, local_steps = (int(part) for part in text.split(","))
+    except ValueError as error:
+        raise ValueError(f"--cell must be two whole numbers as in 10,200, got {text!r}") from error
+    return clients, local_steps
+
+
 def _run(
     config: Configuration,
     out: Path,
