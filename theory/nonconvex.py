@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import sympy as sp
 
+from theory import smooth_problem
 from theory.budget import Budget
 from theory.claim import Claim
 from theory.evidence import ALPHA, mean_estimate
@@ -29,7 +30,6 @@ from theory.finding import (
     conclude,
 )
 from theory.proof import identity, nonnegative_on_box
-from theory.smooth_problem import SmoothProblem, alternate, phi, phi_slope
 from theory.verdict import Verdict
 
 STEP_CONSTANT = 14
@@ -162,10 +162,14 @@ def derive() -> tuple[ProofStep, ...]:
 def _test_function_steps() -> list[ProofStep]:
     t = sp.Symbol("t", real=True)
     y = sp.Symbol("y", nonnegative=True)  # t²
-    second = sp.simplify(sp.diff(phi(t), t, 2))
+    second = sp.simplify(sp.diff(smooth_problem.phi(t), t, 2))
     at = sp.simplify(second.subs(t, sp.sqrt(y)))
     return [
-        identity("test problem: φ' is its stated formula", sp.diff(phi(t), t), phi_slope(t)),
+        identity(
+            "test problem: φ' is its stated formula",
+            sp.diff(smooth_problem.phi(t), t),
+            smooth_problem.phi_slope(t),
+        ),
         nonnegative_on_box("test problem: φ'' ≤ 2", 2 - at, {y: (0, sp.oo)}),
         ProofStep(
             "test problem: φ'' ≥ −2",
@@ -264,14 +268,14 @@ def _check(budget: Budget, forget_noise: bool = False) -> Finding:
         K, N, sigma, T = cell["K"], cell["N"], cell["sigma"], cell["T"]
         # One problem per (N, heterogeneity): only the axis that is swept changes.
         drawn = budget.rng("nonconvex-bound", "problem", N, str(cell["heterogeneity"]))
-        problem = SmoothProblem.draw(N, drawn, heterogeneity=cell["heterogeneity"])
+        problem = smooth_problem.SmoothProblem.draw(N, drawn, heterogeneity=cell["heterogeneity"])
         L = problem.smoothness
         origin = np.zeros((1, problem.U.shape[2]))
         gap = float(problem.values(origin, origin)[0])  # f* ≥ 0
         step = largest_step(L, K)
         if sigma and not cell["sweep"].startswith("long"):
             step = min(step, float(balanced_step(gap, K, T, L, N, sigma**2)))
-        found = alternate(
+        found = smooth_problem.alternate(
             problem,
             rounds=T,
             local_steps=K,

@@ -79,6 +79,8 @@ def _scalar(expression: Any) -> bool:
 
 def _reduced(difference: Any) -> Any:
     """The difference in a form that is 0 if the machine can see that it is."""
+    if (gap := _gap_at_a_point(difference)) is not None:
+        return gap  # no simplification can make it 0
     expanded = sp.expand(difference)
     symbols = sorted(expanded.free_symbols, key=str)
     if symbols and all(s.is_commutative for s in symbols) and expanded.is_polynomial(*symbols):
@@ -86,3 +88,24 @@ def _reduced(difference: Any) -> Any:
         if domain.is_ZZ or domain.is_QQ:
             return expanded  # expanded rational polynomials are equal only if identical
     return sp.simplify(sp.together(expanded))
+
+
+def _gap_at_a_point(difference: Any) -> Any:
+    """A non-zero value of the difference at a point its symbols' assumptions allow, or None.
+
+    Simplifying an expression that is not 0 can take minutes; one evaluation shows that it is not.
+    """
+    symbols = sorted(difference.free_symbols, key=str)
+    if not symbols or not all(type(s) in (sp.Symbol, sp.Dummy) for s in symbols):
+        return None
+    point = {}
+    for index, symbol in enumerate(symbols):
+        # Integers from 4 up and other numbers in (0, 1) satisfy every assumption used, but a sign.
+        value = (
+            sp.Integer(4 + index) if symbol.is_integer else sp.Rational(index + 2, 3 * index + 7)
+        )
+        point[symbol] = -value if symbol.is_negative or symbol.is_nonpositive else value
+        if not symbol.is_commutative or symbol.is_even is not None or symbol.is_odd is not None:
+            return None
+    value = difference.subs(point).evalf(30)
+    return value if value.is_Float and abs(value) > sp.Float("1e-12") else None

@@ -1,0 +1,132 @@
+"""Every formula of `theory`, changed by 5 %, makes at least one claim fail.
+
+The formulas are found by reading the sources, so a new one is tested without being listed here.
+"""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import inspect
+import sys
+from functools import cache
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+import sympy as sp
+
+import theory
+from rolora.registry import entries
+from theory.budget import Budget
+from theory.claim import Claim
+from theory.verdict import Verdict
+
+INFRASTRUCTURE = {
+    "__init__", "angle", "budget", "cells", "claim", "evidence", "finding", "proof", "registry",
+    "seeds", "verdict",
+}  # fmt: skip
+"""Modules that state no result."""
+
+NOT_FORMULAS = {"smooth_problem.alternate": "runs the experiment the bound is compared with"}
+"""`module.function` of a result module that is no formula, with the reason."""
+
+STEPS = {"derive", "check", "negative_control"}
+
+
+def _formulas() -> list[tuple[str, str]]:
+    found = []
+    for path in sorted(Path(theory.__file__).parent.glob("*.py")):
+        if path.stem in INFRASTRUCTURE:
+            continue
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        found += [
+            (path.stem, node.name)
+            for node in tree.body
+            if isinstance(node, ast.FunctionDef)
+            and not node.name.startswith("_")
+            and node.name not in STEPS
+            and f"{path.stem}.{node.name}" not in NOT_FORMULAS
+        ]
+    return found
+
+
+def _scaled(result):
+    if isinstance(result, tuple):
+        return tuple(_scaled(part) for part in result)
+    if isinstance(result, (sp.Basic, sp.MatrixBase)):
+        return sp.Rational(21, 20) * result
+    return 1.05 * result
+
+
+OURS = ("theory.", "linear_model.")
+
+
+def _imports(module: ModuleType) -> set[ModuleType]:
+    """Modules of the linear theory that a module's globals are, or come from."""
+    names = {
+        value.__name__ if inspect.ismodule(value) else str(getattr(value, "__module__", ""))
+        for value in vars(module).values()
+    }
+    return {sys.modules[n] for n in names if n.startswith(OURS) and n in sys.modules} - {module}
+
+
+@cache
+def _claims_about(module: str) -> tuple[Claim, ...]:
+    """The linear theory's claims that rest on a module, the ones that import it directly first."""
+    target = importlib.import_module(f"theory.{module}")
+    found = []
+    for entry in entries(("theory.registry:claims", "linear_model.claims:claims")):
+        home = inspect.getmodule(entry.claim.check)
+        assert home is not None
+        seen, ring, distance = {home}, {home}, 0
+        while ring and target not in ring:
+            ring = {m for module in ring for m in _imports(module)} - seen
+            seen |= ring
+            distance += 1
+        if ring:
+            found.append((distance, entry.claim.id, entry.claim))
+    return tuple(claim for _, _, claim in sorted(found, key=lambda item: item[:2]))
+
+
+@cache
+def _proved(claim: Claim) -> frozenset[str]:
+    return frozenset(step.statement for step in claim.check(Budget()).proof)
+
+
+def _derivation_is_a_claims(module: str) -> bool:
+    derive = getattr(importlib.import_module(f"theory.{module}"), "derive", None)
+    if derive is None:
+        return False
+    steps = {step.statement for step in derive()}
+    return any(steps <= _proved(claim) for claim in _claims_about(module))
+
+
+def test_there_are_formulas_to_mutate():
+    assert len(_formulas()) > 40
+
+
+def test_exceptions_name_existing_functions():
+    for name in NOT_FORMULAS:
+        module, function = name.split(".")
+        assert callable(getattr(importlib.import_module(f"theory.{module}"), function))
+
+
+@pytest.mark.parametrize(("module", "function"), _formulas())
+def test_a_formula_off_by_five_percent_is_noticed(module, function, monkeypatch):
+    home = importlib.import_module(f"theory.{module}")
+    own_derivation = _derivation_is_a_claims(module)  # before the mutation
+    original = getattr(home, function)
+    monkeypatch.setattr(home, function, lambda *args, **kw: _scaled(original(*args, **kw)))
+
+    # The cheap way: a step of the derivation fails, and a claim rests on that derivation.
+    if own_derivation and any(not step.holds for step in home.derive()):
+        return
+    claims = _claims_about(module)
+    assert claims, f"no claim rests on theory.{module}"
+    for claim in claims:
+        if claim.check(Budget()).verdict is Verdict.REFUTED:
+            return
+    pytest.fail(
+        f"theory.{module}.{function} × 1.05 went unnoticed by {[claim.id for claim in claims]}"
+    )
