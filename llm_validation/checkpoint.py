@@ -96,6 +96,12 @@ def load(
     return None
 
 
+def forget(folder: Path) -> None:
+    """Remove the checkpoints of an earlier run: a run that does not resume starts from nothing."""
+    for path in _found(folder):
+        shutil.rmtree(path)
+
+
 class _DamagedError(Exception):
     pass
 

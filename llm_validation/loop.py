@@ -86,7 +86,8 @@ def run(
 
     Args:
         config: the run.
-        folder: where checkpoints go (in `folder/checkpoints`); None for none.
+        folder: where checkpoints go (in `folder/checkpoints`, where a run that does not resume removes
+            those of an earlier one); None for none.
         resume: continue from the newest checkpoint in the folder, if there is one.
         data: the task's examples, if already read.
         on_round: called with the metrics of every completed round.
@@ -116,6 +117,8 @@ def run(
     else:
         server, rows = read_server(space), []
         facts = _facts(config, space, encoded, split, data)
+    if folder and not resume:
+        checkpoint.forget(folder / "checkpoints")
     engine: Engine = (
         SequentialEngine(config, space, encoded)
         if config.engine == "sequential"

@@ -178,8 +178,6 @@ def _execute(
     trials: list[dict[str, Any]] = []
     if len(settings.learning_rate_grid) > 1:
         settings, trials = best_rate(settings, out / "sweep", resume=resume, on_trial=report.trial)
-    if not resume and (out / "checkpoints").exists():
-        _forget(out / "checkpoints")
     with OutputFolder(out) as folder:
         try:
             result = train(settings, folder=out, resume=resume, on_round=report.round)
@@ -260,13 +258,6 @@ def _board(out: Path) -> Any:
     return SummaryWriter(str(out / "tensorboard"))
 
 
-def _forget(folder: Path) -> None:
-    """Remove the checkpoints of an earlier run: a new one starts from nothing."""
-    import shutil
-
-    shutil.rmtree(folder)
-
-
 def _show(rows: list[dict[str, Any]], name: str, out: Path) -> None:
     from rich import box
     from rich.table import Table
@@ -275,7 +266,8 @@ def _show(rows: list[dict[str, Any]], name: str, out: Path) -> None:
     for heading in ("round", "trained", "accuracy", "loss", "train loss", "numbers up"):
         table.add_column(heading, justify="right")
     measured = [row for row in rows if row["accuracy"] is not None]
-    for row in measured[:: max(1, len(measured) // 12)] + measured[-1:]:
+    shown = measured[: -1 : max(1, len(measured) // 12)] + measured[-1:]
+    for row in shown:
         table.add_row(
             str(row["round"]),
             row["trained"],
@@ -310,11 +302,11 @@ def presets(
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
     for heading, justify in (
         ("preset", "left"),
-        ("paper (%)", "right"),
+        ("paper %", "right"),
         ("rounds", "right"),
-        ("examples seen", "right"),
+        ("examples", "right"),
         ("PFLOP", "right"),
-        ("GPU hours", "right"),
+        ("GPU h", "right"),
     ):
         table.add_column(heading, justify=justify, no_wrap=True)  # type: ignore[arg-type]
     for preset in every():

@@ -142,3 +142,10 @@ def test_old_checkpoints_go(tiny, tmp_path):
     run(tiny(rounds=5, checkpoint_every=1), folder=tmp_path)
     names = sorted(path.name for path in (tmp_path / "checkpoints").iterdir())
     assert names == ["round-000004", "round-000005"]
+
+
+def test_a_fresh_run_forgets_the_checkpoints_of_an_earlier_one(tiny, tmp_path):
+    run(tiny(rounds=5, checkpoint_every=1), folder=tmp_path)
+    run(tiny(rounds=2, checkpoint_every=1), folder=tmp_path)
+    names = sorted(path.name for path in (tmp_path / "checkpoints").iterdir())
+    assert names == ["round-000001", "round-000002"]
