@@ -80,7 +80,8 @@ def draw(table: Table, drawing: Drawing) -> None:
         axes.set_yscale("symlog", linthresh=LINEAR_BELOW)
         axes.set_ylim(-0.2 * LINEAR_BELOW, 0.5)
         axes.set_xlabel("round")
-        axes.set_title(f"({letter}) {steps} local step{'s' if steps > 1 else ''}")
+        n = int(table.columns["trials"][0])
+        axes.set_title(f"({letter}) {steps} local step{'s' if steps > 1 else ''}, n = {n} runs")
     panels[0].set_ylabel("aggregation error (Frobenius norm)")
     panels[1].legend(loc="center right", bbox_to_anchor=(1.0, 0.42))
 

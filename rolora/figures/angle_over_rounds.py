@@ -102,7 +102,7 @@ def draw(table: Table, drawing: Drawing) -> None:
     left.plot(
         chain["round"][::4], chain["median"][::4], **{**rolora.points(), "label": "exact chain"}
     )
-    left.set_title("(a) Algorithm 2")
+    left.set_title(f"(a) Algorithm 2, n = {int(literal['trials'][0])} runs")
     left.legend(loc="lower left")
     for method in ("ffa", "fedavg", "rolora"):
         rows = select(table, method=method, source="population")

@@ -70,7 +70,7 @@ def _by_angle(budget: Budget) -> list[dict[str, Any]]:
 
 def _by_size(budget: Budget) -> list[dict[str, Any]]:
     """The two losses that carry the same name, per (δ⁰)² ||b*||², straight from the samples."""
-    trials = budget.pick(40_000, 400_000)
+    trials = budget.pick(40_000, 100_000)
     rows = []
     for samples in SIZES:
         rng = budget.rng("figure ffa-floor", "size", samples)
@@ -103,8 +103,8 @@ def draw(table: Table, drawing: Drawing) -> None:
     left.set_xscale("log")
     left.set_yscale("log")
     left.set_xlabel(r"starting angle distance $\delta^0$")
-    left.set_ylabel(r"expected loss / $\|b^*\|^2$")
-    left.set_title("(a) what a frozen A costs")
+    left.set_ylabel("expected loss / ‖b*‖²")
+    left.set_title(f"(a) what a frozen A costs, n = {int(frozen['n'][0])}")
     left.legend(loc="center left", bbox_to_anchor=(0.0, 0.6))
     styles = {"fresh": ("-", "o", "new samples"), "training": ("--", "s", "training samples")}
     for index, (name, (dash, marker, label)) in enumerate(styles.items()):
@@ -126,7 +126,8 @@ def draw(table: Table, drawing: Drawing) -> None:
     right.minorticks_off()
     right.set_xlabel("samples per client m")
     right.set_ylabel(r"constant $\tilde{c}$ in $(1+\tilde{c})\,(\delta^0)^2$")
-    right.set_title("(b) the constant, two readings")
+    n = int(select(table, part="size", method="fresh")["n"][0])
+    right.set_title(f"(b) the constant, n = {n:,}")
     right.legend(loc="upper right")
 
 

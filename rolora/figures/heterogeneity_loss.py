@@ -79,9 +79,9 @@ def draw(table: Table, drawing: Drawing) -> None:
         axes.set_xscale("log")
         axes.set_yscale("log")
         axes.set_xlabel("round")
-        axes.set_title(rf"({letter}) clients differ by {spread:g} $\|\bar{{b}}^*\|$")
-    panels[0].set_ylabel(r"excess risk / $\|\bar{b}^*\|^2$")
-    panels[0].legend(loc="lower left")
+        axes.set_title(f"({letter}) clients differ by {spread:g} ‖b̄*‖")
+    panels[0].set_ylabel("excess risk / ‖b̄*‖²")
+    panels[1].legend(loc="lower left")
 
 
 def caption(table: Table) -> str:

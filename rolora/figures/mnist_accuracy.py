@@ -56,7 +56,7 @@ def draw(table: Table, drawing: Drawing) -> None:
         axes.set_title(
             f"({letter}) {clients} clients, {10 // clients} label{'s' * (clients < 10)} each"
         )
-    panels[0].set_ylabel("test accuracy")
+    panels[0].set_ylabel(f"test accuracy (n = {int(table.columns['n'][0])} seeds)")
     panels[0].set_ylim(0.0, 1.0)
     panels[0].legend(loc="lower right")
 

@@ -70,7 +70,7 @@ def draw(table: Table, drawing: Drawing) -> None:
     left, right = drawing.subplots(1, 2, sharey=True)
     style = look.of_method("rolora")
     for axes, part, x, label in (
-        (left, "noise", "noise", r"label noise $\sigma/\|b^*\|$"),
+        (left, "noise", "noise", "label noise σ / ‖b*‖"),
         (right, "samples", "pooled", "pooled samples Nm"),
     ):
         rows = select(table, part=part)
@@ -88,8 +88,9 @@ def draw(table: Table, drawing: Drawing) -> None:
         axes.set_yscale("log")
         axes.set_xlabel(label)
     left.set_ylabel("root mean square angle distance")
-    left.set_title(f"(a) Nm = {CLIENTS * SAMPLES}")
-    right.set_title(f"(b) σ = {NOISE} $\\|b^*\\|$")
+    n = int(table.columns["trials"][0])
+    left.set_title(f"(a) Nm = {CLIENTS * SAMPLES}, n = {n} runs")
+    right.set_title(f"(b) σ = {NOISE} ‖b*‖, n = {n} runs")
     left.legend(loc="upper left")
 
 

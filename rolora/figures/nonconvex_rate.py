@@ -102,7 +102,7 @@ def draw(table: Table, drawing: Drawing) -> None:
     axes.set_xscale("log")
     axes.set_yscale("log")
     axes.set_xlabel("rounds T")
-    axes.set_ylabel("mean squared gradient norm")
+    axes.set_ylabel(f"mean squared gradient norm (n = {int(rows['n'][0])})")
     look.below(drawing, axes, 3)
 
 

@@ -104,7 +104,7 @@ def draw(table: Table, drawing: Drawing) -> None:
     left.grid(False)
     left.set_xlabel("step size κ")
     left.set_ylabel("pooled samples per width, Nm/d")
-    left.set_title("(a) where the angle shrinks")
+    left.set_title(f"(a) n = {int(phase['trials'][0])} a cell")
     left.legend(loc="upper left", frameon=True, framealpha=0.85, edgecolor="none", fontsize=7)
     split = list(dict.fromkeys(select(table, part="split")["clients"].tolist()))
     styles = [look.of_method(m) for m in ("rolora", "fedavg", "ffa", "flexlora")]
@@ -122,7 +122,8 @@ def draw(table: Table, drawing: Drawing) -> None:
         )
     right.set_xlabel("step size κ")
     right.set_ylabel(r"$\mathrm{E}[s_+^2]/s^2$ in one round")
-    right.set_title("(b) one pool, four splits")
+    n = int(select(table, part="split")["trials"][0])
+    right.set_title(f"(b) one pool split, n = {n}")
     right.legend(loc="upper left", fontsize=7)
 
 

@@ -72,7 +72,8 @@ def draw(table: Table, drawing: Drawing) -> None:
             )
     axes.set_yticks(-np.arange(len(SCHEDULES)), SCHEDULES.values())
     axes.grid(axis="y", visible=False)
-    axes.set_xlabel("test accuracy")
+    n = len(distinct(table, "seed"))
+    axes.set_xlabel(f"test accuracy (n = {n} seeds)")
     look.below(drawing, axes, 3)
 
 

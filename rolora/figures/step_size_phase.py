@@ -68,7 +68,7 @@ def draw(table: Table, drawing: Drawing) -> None:
     for kappa, text in ((1.5, "3/2"), (2.0, "2"), (np.sqrt(8.0), r"$2\sqrt{2}$")):
         left.axvline(kappa, ymax=0.8, color="0.55", linewidth=0.6, linestyle=":")
         left.text(kappa + 0.05, 0.03, text, fontsize=7, color="0.25")
-    left.set_xlabel(r"step size $\kappa = 2\eta\|b^*\|^2$")
+    left.set_xlabel("step size κ = 2η‖b*‖²")
     left.set_ylabel("limiting angle distance sin θ")
     left.set_title("(a) where the angle goes")
     left.legend(loc="upper left")

@@ -85,7 +85,7 @@ def draw(table: Table, drawing: Drawing) -> None:
         axes.set_xlabel("input width d")
     left.set_ylabel(r"rounds to $\sin\theta \leq 10^{-6}$")
     left.set_ylim(3.0, 1e17)
-    left.set_title("(a) rounds asked for and needed")
+    left.set_title(f"(a) rounds, n = {int(table.columns['trials'][0])} runs a point")
     left.legend(loc="upper left")
     right.set_ylabel("theorem's T ÷ rounds needed")
     right.set_title("(b) how loose the bound is")

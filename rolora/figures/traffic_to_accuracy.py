@@ -93,7 +93,7 @@ def draw(table: Table, drawing: Drawing) -> None:
             markerfacecolor="white",
         )
     left.set_xlabel("thousand numbers sent by a client")
-    left.set_ylabel("test accuracy")
+    left.set_ylabel(f"test accuracy (n = {int(table.columns['n'][0])} seeds)")
     left.set_title("(a) accuracy for traffic")
     left.legend(loc="lower right")
     right.set_xlabel("accuracy wanted")

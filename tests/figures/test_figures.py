@@ -196,6 +196,28 @@ def test_a_figure_whose_drawing_fails_writes_nothing(
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize("name", registry.NAMES)
+def test_nothing_reaches_beyond_the_page(name: str, recwarn: pytest.WarningsRecorder) -> None:
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure as Drawing
+
+    figure = registry.load(name)
+    stored = Path(registry.__file__).parents[2] / "docs" / "data" / "figures" / f"{name}.csv"
+    table = tidy.from_csv(stored.read_text("utf-8"))
+    with look.page(name):
+        drawing = Drawing(figsize=(figure_style.WIDTH, figure.height))
+        canvas = FigureCanvasAgg(drawing)
+        figure.draw(table, drawing)
+        canvas.draw()  # the layout is settled now
+        box = drawing.get_tightbbox()
+    assert box.x0 >= -0.01
+    assert box.y0 >= -0.01
+    assert box.x1 <= figure_style.WIDTH + 0.01
+    assert box.y1 <= figure.height + 0.01
+    assert not [w for w in recwarn if "Glyph" in str(w.message) or "layout" in str(w.message)]
+    assert len(figure.caption(table)) > 200
+
+
 def _pdf_size(content: bytes) -> tuple[float, float]:
     streams = [content]
     for start in re.finditer(rb"stream\r?\n", content):
