@@ -91,7 +91,7 @@ class Config:
     method: str = "rolora"
     clients: int = 3
     participation: float = 1.0
-    rounds: int = 10
+    rounds: int = 16
     local_steps: int = 10
     batch_size: int = 16
     split: str = "iid"

@@ -51,7 +51,7 @@ def run(
     participation: Annotated[
         float | None, _option("Share of the clients drawn every round (1).", callback=finite)
     ] = None,
-    rounds: Annotated[int | None, _option("Server rounds (10).")] = None,
+    rounds: Annotated[int | None, _option("Server rounds (16).")] = None,
     local_steps: Annotated[int | None, _option("Local gradient steps (10).")] = None,
     batch_size: Annotated[int | None, _option("Examples per local step (16).")] = None,
     split: Annotated[str | None, _option("iid (default), shards or dirichlet.")] = None,
