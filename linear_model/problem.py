@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from difflib import get_close_matches
 from enum import StrEnum
 from math import isfinite
 from numbers import Real
@@ -11,7 +10,13 @@ from typing import TypeVar
 
 import numpy as np
 
+from federated_lora.names import one_of
+
 ORTHONORMAL_TOLERANCE = 1e-10
+LARGEST_SIZE = 100_000_000
+"""Most clients, and largest width: A* alone would fill a gigabyte beyond it."""
+LARGEST_SAMPLE = 10**15
+"""Most samples per client: the simulators count them in float64."""
 
 _Choice = TypeVar("_Choice", bound=StrEnum)
 
@@ -67,14 +72,17 @@ class Problem:
     participants: int | None = None
 
     def __post_init__(self) -> None:
-        for name, value, least in (
-            ("d", self.d, 2),
-            ("clients", self.clients, 1),
-            ("samples", self.samples, 1),
-            ("rank", self.rank, 1),
+        for name, value, least, most in (
+            ("d", self.d, 2, LARGEST_SIZE),
+            ("clients", self.clients, 1, LARGEST_SIZE),
+            ("samples", self.samples, 1, LARGEST_SAMPLE),
+            ("rank", self.rank, 1, LARGEST_SIZE),
         ):
-            if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
-                raise ValueError(f"{name} must be an integer of at least {least}, got {value!r}")
+            whole = isinstance(value, (int, np.integer)) and not isinstance(value, bool)
+            if not whole or not least <= value <= most:
+                raise ValueError(
+                    f"{name} must be an integer between {least} and {most:,}, got {value!r}"
+                )
         if self.rank > self.d:
             raise ValueError(f"rank must be at most d = {self.d}, got {self.rank}")
         if self.samples < self.rank:
@@ -202,10 +210,4 @@ def _numbers(name: str, given: object) -> np.ndarray:
 
 
 def _choice(kind: type[_Choice], name: str, value: str) -> _Choice:
-    known = [str(choice) for choice in kind]
-    if value in known:
-        return kind(value)
-    near = get_close_matches(str(value), known, n=1, cutoff=0.0)
-    raise ValueError(
-        f"{name} must be one of {', '.join(known)}, got {value!r}; did you mean {near[0]!r}?"
-    )
+    return kind(one_of(name, value, [str(choice) for choice in kind]))

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from difflib import get_close_matches
 
 import numpy as np
 import psutil
 
+from federated_lora.names import one_of
 from linear_model.methods.base import LinearMethod
 from linear_model.methods.registry import method_named
 from linear_model.problem import Problem
@@ -38,12 +38,7 @@ def simulator_named(name: str) -> Simulator:
         ValueError: if there is none; the nearest name is suggested.
     """
     known = {simulator.name: simulator for simulator in simulators()}
-    if name in known:
-        return known[name]
-    near = get_close_matches(str(name), known, n=1, cutoff=0.0)
-    raise ValueError(
-        f"simulator must be one of {', '.join(known)}, got {name!r}; did you mean {near[0]!r}?"
-    )
+    return known[one_of("simulator", name, known)]
 
 
 def simulate(
@@ -84,7 +79,7 @@ def simulate(
         ValueError: on bad arguments, a combination the simulator cannot do, or too little memory, before
             any work; and if a client diverges in a local step (round and client are named).
     """
-    way = simulator_named(simulator) if isinstance(simulator, str) else simulator
+    way = simulator if isinstance(simulator, Simulator) else simulator_named(simulator)
     chosen = method_named(method) if isinstance(method, str) else method
     for name, value in (("rounds", rounds), ("trials", trials)):
         if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
@@ -132,7 +127,8 @@ def _require_memory(
     way: Simulator, problem: Problem, block: int, trials: int, rounds: int, cap: int | None
 ) -> None:
     """Refuse a request whose smallest chunk (one block of trials) and result do not fit."""
-    if cap is not None and (isinstance(cap, bool) or cap < 1):
+    whole = isinstance(cap, (int, np.integer)) and not isinstance(cap, bool)
+    if cap is not None and (not whole or cap < 1):
         raise ValueError(f"memory_bytes must be a positive number of bytes, got {cap!r}")
     available = int(psutil.virtual_memory().available * MEMORY_SHARE) if cap is None else int(cap)
     result = 5 * 8 * trials * (rounds + 1)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from difflib import get_close_matches
 from functools import partial
 from typing import Any
 
+from federated_lora.names import one_of
 from linear_model.methods.algorithm2 import Algorithm2
 from linear_model.methods.base import LinearMethod
 from linear_model.methods.ffa_least_squares import FFALeastSquares
@@ -36,11 +36,7 @@ def method_named(name: str, **options: Any) -> LinearMethod:
         ValueError: if there is none (the nearest name is suggested), or if it has no such option.
     """
     makers = _makers()
-    if name not in makers:
-        near = get_close_matches(str(name), makers, n=1, cutoff=0.0)
-        raise ValueError(
-            f"method must be one of {', '.join(makers)}, got {name!r}; did you mean {near[0]!r}?"
-        )
+    one_of("method", name, makers)
     allowed = {
         "algorithm2": {"eta", "kappa"},
         "ffa-ls": set(),

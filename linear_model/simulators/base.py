@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
@@ -64,6 +64,7 @@ class Traces:
     aggregation_error: np.ndarray
 
 
+@runtime_checkable
 class Simulator(Protocol):
     """One way to run the experiment."""
 

@@ -32,10 +32,10 @@ def problem(**changes) -> Problem:
 @pytest.mark.parametrize(
     ("call", "sentence"),
     [
-        (lambda: problem(d=1), "d must be an integer of at least 2, got 1"),
+        (lambda: problem(d=1), "d must be an integer between 2 and 100,000,000, got 1"),
         (lambda: problem(rank=7), "rank must be at most d = 6, got 7"),
         (lambda: problem(samples=1, rank=2), "samples must be at least the rank 2"),
-        (lambda: problem(clients=0), "clients must be an integer of at least 1"),
+        (lambda: problem(clients=0), "clients must be an integer between 1 and 100,000,000"),
         (lambda: problem(A_star=np.ones(6)), "A_star must have orthonormal columns"),
         (lambda: problem(B_star=np.array([np.nan])), "B_star must be finite"),
         (lambda: problem(B_star=np.ones((2, 1, 1))), "B_star must have shape"),

@@ -1,0 +1,25 @@
+"""Choices by name: the one sentence a wrong name gets."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from difflib import get_close_matches
+
+
+def one_of(argument: str, name: object, known: Collection[str]) -> str:
+    """The name itself if it is known.
+
+    Args:
+        argument: what is being chosen, as the user knows it.
+        name: the user's choice.
+        known: the choices, in the order they are listed.
+
+    Raises:
+        ValueError: if it is not; the choices are listed and the nearest one suggested.
+    """
+    if isinstance(name, str) and name in known:
+        return name
+    near = get_close_matches(str(name), list(known), n=1, cutoff=0.0)
+    raise ValueError(
+        f"{argument} must be one of {', '.join(known)}, got {name!r}; did you mean {near[0]!r}?"
+    )
