@@ -22,15 +22,15 @@ OTHERS = ("fedavg", "ffa")
 
 def check(budget: Budget) -> Finding:
     """Compare RoLoRA's lead at 10 clients with its lead at 5, seed by seed, here and on the map."""
-    return _check(budget, FEW, MANY)
+    return _check(budget)
 
 
 def negative_control(budget: Budget) -> Finding:
-    """That the lead shrinks, judged by the same runs and the same map."""
-    return _check(budget, MANY, FEW)
+    """That the lead at least doubles, judged by the same runs and the same map."""
+    return _check(budget, times=2.0)
 
 
-def _check(budget: Budget, narrow: int, wide: int) -> Finding:
+def _check(budget: Budget, times: float = 1.0) -> Finding:
     from nonlinear_model import regime_map
 
     absent = study.missing(budget, ID)
@@ -44,11 +44,11 @@ def _check(budget: Budget, narrow: int, wide: int) -> Finding:
         for method in ("rolora", *OTHERS)
     }
     here = {n: {m: found[n, m].scores() for m in ("rolora", *OTHERS)} for n in (FEW, MANY)}
-    live = widening(here, narrow, wide, f"{cells[0].local_steps} local steps", study.LEVEL / 2)
+    live = widening(here, times, f"{cells[0].local_steps} local steps", study.LEVEL / 2)
     stored = regime_map.stored("mnist")
     assert stored is not None  # committed with the package
     steps = sorted({k for n, k in stored if n == FEW} & {k for n, k in stored if n == MANY})
-    on_map = {k: _on_map(stored, k, narrow, wide, study.LEVEL / (2 * len(steps))) for k in steps}
+    on_map = {k: _on_map(stored, k, times, study.LEVEL / (2 * len(steps))) for k in steps}
     regime = [k for k, group in on_map.items() if all(c.holds for c in group)]
     over_fedavg = [k for k, group in on_map.items() if group[0].holds]
     rows = _rows(stored, steps)
@@ -77,10 +77,10 @@ def _check(budget: Budget, narrow: int, wide: int) -> Finding:
             series=(Series("lead", "lead, 95 % interval", Mark.POINTS, "low", "high"),),
             xlabel="local steps K between averages",
             ylabel="RoLoRA's lead in test accuracy",
-            caption="MNIST split by label: RoLoRA's final accuracy minus the other method's, at 5 and at 10"
-            " clients, each method at its own best learning rate. The claim asks that the lead at 10 clients"
-            " lie above the lead at 5. It does against FedAvg-LoRA where clients drift far between averages;"
-            " FFA-LoRA sits at the cap of its random A at either number of clients.",
+            caption="MNIST split by label: RoLoRA's final accuracy minus the other method's, at 5 and 10"
+            " clients, each method at its own best learning rate. The claim asks that the lead at 10"
+            " clients lie above the lead at 5. Against FedAvg-LoRA the means say so, the more local steps the more,"
+            " but the intervals do not; FFA-LoRA sits at the cap of its random A at either number of clients.",
             group="against",
             xlog=True,
         ),
@@ -100,22 +100,25 @@ def _check(budget: Budget, narrow: int, wide: int) -> Finding:
             **details,
         )
     everything = [*(c for group in on_map.values() for c in group), *live]
-    return study.conclude(everything, method, **details)
+    command = "rolora nonlinear map --dataset mnist --seeds 40 --data-dir DIR"
+    return study.conclude(
+        everything,
+        method,
+        missing=f"more seeds: the widening is too small for the runs at hand; `{command}` would tell",
+        **details,
+    )
 
 
 def widening(
-    scores: Mapping[int, Mapping[str, np.ndarray]], narrow: int, wide: int, where: str, alpha: float
+    scores: Mapping[int, Mapping[str, np.ndarray]], times: float, where: str, alpha: float
 ) -> list[Comparison]:
-    """How much larger the lead is at `wide` clients than at `narrow`, over each other method."""
-    lead = {
-        (n, other): scores[n]["rolora"] - scores[n][other]
-        for n in (narrow, wide)
-        for other in OTHERS
-    }
+    """How far the lead at 10 clients exceeds `times` the lead at 5, over each other method."""
+    factor = "" if times == 1.0 else f"{times:g} × that "
     return [
         study.paired(
-            f"{where}: lead over {other} at {wide} clients minus at {narrow}",
-            lead[wide, other] - lead[narrow, other],
+            f"{where}: lead over {other} at {MANY} clients minus {factor}at {FEW}",
+            (scores[MANY]["rolora"] - scores[MANY][other])
+            - times * (scores[FEW]["rolora"] - scores[FEW][other]),
             alpha,
         )
         for other in OTHERS
@@ -125,21 +128,17 @@ def widening(
 def _on_map(
     stored: Mapping[tuple[int, int], Mapping[str, Sweep]],
     local_steps: int,
-    narrow: int,
-    wide: int,
+    times: float,
     alpha: float,
 ) -> list[Comparison]:
     # Pairs need both runs of a seed; a cell that was run with more seeds brings those both have.
-    seeds = [
-        seed
-        for seed in stored[narrow, local_steps]["rolora"].seeds
-        if seed in stored[wide, local_steps]["rolora"].seeds
-    ]
+    others = stored[MANY, local_steps]["rolora"].seeds
+    seeds = [seed for seed in stored[FEW, local_steps]["rolora"].seeds if seed in others]
     scores = {
         n: {m: s.on_seeds(seeds).scores() for m, s in stored[n, local_steps].items()}
-        for n in (narrow, wide)
+        for n in (FEW, MANY)
     }
-    return widening(scores, narrow, wide, f"MNIST map, {local_steps} local steps", alpha)
+    return widening(scores, times, f"MNIST map, {local_steps} local steps", alpha)
 
 
 def _rows(
@@ -177,5 +176,5 @@ CLAIM = Claim(
     expected=Verdict.REFUTED,
     check=check,
     negative_control=negative_control,
-    control="the lead is larger at 5 clients than at 10",
+    control="the lead at 10 clients is at least twice the lead at 5",
 )

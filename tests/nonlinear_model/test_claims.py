@@ -101,7 +101,7 @@ def test_widening_is_the_difference_of_leads():
         5: {"rolora": np.full(4, 0.8), "fedavg": np.full(4, 0.8), "ffa": np.full(4, 0.5)},
         10: {"rolora": np.full(4, 0.9), "fedavg": np.full(4, 0.8), "ffa": np.full(4, 0.7)},
     }
-    over_fedavg, over_ffa = mnist_gap_widens.widening(scores, 5, 10, "here", 0.01)
+    over_fedavg, over_ffa = mnist_gap_widens.widening(scores, 1.0, "here", 0.01)
     assert over_fedavg.measured == pytest.approx(0.1)
     assert over_ffa.measured == pytest.approx(-0.1)
 
