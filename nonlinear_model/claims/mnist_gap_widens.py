@@ -77,10 +77,10 @@ def _check(budget: Budget, times: float = 1.0) -> Finding:
             series=(Series("lead", "lead, 95 % interval", Mark.POINTS, "low", "high"),),
             xlabel="local steps K between averages",
             ylabel="RoLoRA's lead in test accuracy",
-            caption="MNIST split by label: RoLoRA's final accuracy minus the other method's, at 5 and 10"
-            " clients, each method at its own best learning rate. The claim asks that the lead at 10"
-            " clients lie above the lead at 5. Against FedAvg-LoRA the means say so, the more local steps the more,"
-            " but the intervals do not; FFA-LoRA sits at the cap of its random A at either number of clients.",
+            caption="MNIST split by label: RoLoRA's final accuracy minus the other method's, each at its own"
+            " best learning rate, at 5 and at 10 clients. The claim asks that the lead at 10 lie above the"
+            " lead at 5. Against FedAvg-LoRA the means say so, the more so the more local steps, but the"
+            " intervals do not; FFA-LoRA sits at the cap of its random A at either number of clients.",
             group="against",
             xlog=True,
         ),
