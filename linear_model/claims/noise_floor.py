@@ -212,6 +212,7 @@ CLAIM = Claim(
         "homogeneous clients",
         "m > 2 and κ < 2/(1 + q)",
         "first order in σ²",
+        "a stationary law exists, and t → ∞ may be exchanged with σ → 0 (assumed, not proved)",
     ),
     expected=Verdict.PROVED,
     check=check,
