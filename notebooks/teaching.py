@@ -16,6 +16,7 @@ def plot_style() -> None:
     """Use the toolkit's look for the pictures of this notebook."""
     import matplotlib as mpl
 
+    from rolora.figure_style import COLOURS
     from rolora.figures.look import page
 
     with page("notebook"):
@@ -25,6 +26,7 @@ def plot_style() -> None:
             if name.split(".")[0] in {"font", "axes", "lines", "legend", "grid", "mathtext"}
         }
     mpl.rcParams.update(settings)
+    mpl.rcParams["axes.prop_cycle"] = mpl.cycler(color=COLOURS)
     mpl.rcParams.update({"figure.figsize": (5.5, 2.8), "figure.constrained_layout.use": True})
 
 
