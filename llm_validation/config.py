@@ -5,14 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
-from difflib import get_close_matches
 from math import isfinite
 from pathlib import Path
 from typing import Any
 
 from federated_lora import method_named
+from federated_lora.names import one_of
 
 CHOICES: dict[str, tuple[str, ...]] = {
     "split": ("iid", "shards", "dirichlet"),
@@ -137,7 +137,7 @@ class Config:
                 raise ValueError(f"{name} must not be empty")
         method_named(self.method)
         for name, allowed in CHOICES.items():
-            _check_choice(name, getattr(self, name), allowed)
+            one_of(name, getattr(self, name), allowed)
         for name, least in _LEAST.items():
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int) or value < least:
@@ -217,9 +217,7 @@ def from_mapping(values: Mapping[str, Any]) -> Config:
     clean: dict[str, Any] = {}
     for key, value in values.items():
         name = key.replace("-", "_")
-        if name not in known:
-            near = get_close_matches(name, known, n=1, cutoff=0.0)
-            raise ValueError(f"unknown configuration key {key!r}; did you mean {near[0]!r}?")
+        one_of("configuration key", name, known)
         clean[name] = _coerced(name, value, str(known[name].type))
     for name in ("model", "task"):
         if name not in clean:
@@ -248,13 +246,6 @@ def read_toml(path: Path) -> dict[str, Any]:
         raise ValueError(f"config file {path} cannot be read: {error.strerror}") from error
     except tomllib.TOMLDecodeError as error:
         raise ValueError(f"config file {path} is not valid TOML: {error}") from error
-
-
-def _check_choice(name: str, value: str, allowed: Sequence[str]) -> None:
-    if value not in allowed:
-        near = get_close_matches(str(value), allowed, n=1, cutoff=0.0)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
-        raise ValueError(f"{name} must be one of {', '.join(allowed)}, got {value!r}{hint}")
 
 
 def _coerced(name: str, value: Any, kind: str) -> Any:

@@ -6,10 +6,10 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
-from difflib import get_close_matches
 from math import isfinite
 from typing import Any
 
+from federated_lora.names import one_of
 from nonlinear_model import schedules
 from nonlinear_model.dataset import check_dataset_name
 from nonlinear_model.splits import SplitRule
@@ -98,8 +98,8 @@ class Configuration:
             value = getattr(self, name)
             if not isfinite(value) or value <= 0.0:
                 raise ValueError(f"{name} must be finite and positive, got {value}")
-        _check_choice("weighting", self.weighting, WEIGHTINGS)
-        _check_choice("dtype", self.dtype, DTYPES)
+        one_of("weighting", self.weighting, WEIGHTINGS)
+        one_of("dtype", self.dtype, DTYPES)
         self.split_rule()
         if self.participants is not None and not 1 <= self.participants <= self.clients:
             raise ValueError(
@@ -162,11 +162,9 @@ class Configuration:
         Raises:
             ValueError: on an unknown field, with the nearest one suggested.
         """
-        known = {field.name for field in fields(cls)}
+        known = [field.name for field in fields(cls)]
         for name in values:
-            if name not in known:
-                near = get_close_matches(name, sorted(known), n=1, cutoff=0.0)
-                raise ValueError(f"unknown setting {name!r}; did you mean {near[0]!r}?")
+            one_of("setting", name, known)
         given = dict(values)
         if given.get("proportions") is not None:
             given["proportions"] = tuple(float(value) for value in given["proportions"])
@@ -176,11 +174,3 @@ class Configuration:
 def _check_count(name: str, value: object, least: int) -> None:
     if isinstance(value, bool) or not isinstance(value, int) or value < least:
         raise ValueError(f"{name} must be a whole number of at least {least}, got {value!r}")
-
-
-def _check_choice(name: str, value: str, allowed: tuple[str, ...]) -> None:
-    if value not in allowed:
-        near = get_close_matches(str(value), allowed, n=1, cutoff=0.0)
-        raise ValueError(
-            f"{name} must be one of {', '.join(allowed)}, got {value!r}; did you mean {near[0]!r}?"
-        )

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from difflib import get_close_matches
 from pathlib import Path
 
 import numpy as np
+
+from federated_lora.names import one_of
 
 DATASETS = ("mnist", "digits")
 
@@ -65,11 +66,7 @@ def check_dataset_name(name: str) -> None:
     Raises:
         ValueError: the nearest name is suggested.
     """
-    if name not in DATASETS:
-        near = get_close_matches(name, DATASETS, n=1, cutoff=0.0)
-        raise ValueError(
-            f"dataset must be one of {', '.join(DATASETS)}, got {name!r}; did you mean {near[0]!r}?"
-        )
+    one_of("dataset", name, DATASETS)
 
 
 def load(name: str, data_dir: Path | None = None, *, download: bool = False) -> Dataset:

@@ -11,7 +11,6 @@ of a replica share; a four-dimensional one (R, N, ·, ·) is each client's own.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from difflib import get_close_matches
 from math import isfinite
 
 import numpy as np
@@ -19,6 +18,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from federated_lora.names import one_of
 from nonlinear_model.dataset import Dataset
 from theory.seeds import generator
 
@@ -59,12 +59,7 @@ class NetworkSpec:
             ("head", self.head, HEADS),
             ("b_start", self.b_start, B_STARTS),
         ):
-            if value not in allowed:
-                near = get_close_matches(str(value), allowed, n=1, cutoff=0.0)
-                raise ValueError(
-                    f"{name} must be one of {', '.join(allowed)}, got {value!r};"
-                    f" did you mean {near[0]!r}?"
-                )
+            one_of(name, value, allowed)
         for name, number in (("rank", self.rank), ("hidden", self.hidden)):
             if isinstance(number, bool) or not isinstance(number, int) or number < 1:
                 raise ValueError(f"{name} must be a whole number of at least 1, got {number!r}")

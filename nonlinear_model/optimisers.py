@@ -7,11 +7,12 @@ which uses those classes, must give the same weights.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from difflib import get_close_matches
 from math import isfinite
 
 import torch
 from torch import Tensor
+
+from federated_lora.names import one_of
 
 OPTIMISERS = ("sgd", "momentum", "adam")
 STATE_POLICIES = ("reset", "kept")
@@ -46,12 +47,7 @@ class Optimiser:
             ("optimiser", self.name, OPTIMISERS),
             ("optimiser_state", self.state, STATE_POLICIES),
         ):
-            if value not in allowed:
-                near = get_close_matches(str(value), allowed, n=1, cutoff=0.0)
-                raise ValueError(
-                    f"{field} must be one of {', '.join(allowed)}, got {value!r};"
-                    f" did you mean {near[0]!r}?"
-                )
+            one_of(field, value, allowed)
         for field, factor in (
             ("momentum", self.momentum),
             ("beta1", self.beta1),

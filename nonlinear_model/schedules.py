@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from difflib import get_close_matches
 
 from federated_lora import (
     ONLY_A,
@@ -24,6 +23,7 @@ from federated_lora import (
     methods,
 )
 from federated_lora.method import Weights, check_round
+from federated_lora.names import one_of
 from federated_lora.traffic import traffic_of
 
 CYCLES = {"a-heavy": "BAAA", "b-heavy": "BBBA"}
@@ -103,13 +103,7 @@ def named(name: str, rounds: int) -> Method:
         if kind == "rolora-then-ffa":
             return Schedule(name, cycle="B", opening="BA" * (opening // 2))
         return Schedule(name, cycle="BA", opening="B" * opening)
-    known = {method.name for method in methods()}
-    if name in known:
-        return method_named(name)
-    near = get_close_matches(name, names(), n=1, cutoff=0.0)
-    raise ValueError(
-        f"method must be one of {', '.join(names())}, got {name!r}; did you mean {near[0]!r}?"
-    )
+    return method_named(one_of("method", name, names()))
 
 
 def _percentage(name: str, share: str) -> float:

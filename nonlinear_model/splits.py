@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from difflib import get_close_matches
 from math import isfinite
 
 import numpy as np
 
+from federated_lora.names import one_of
 from federated_lora.partition import Partition, dirichlet, iid, shards
 
 SPLITS = ("shards", "iid", "dirichlet")
@@ -37,12 +37,7 @@ class SplitRule:
     equal_sizes: bool = False
 
     def __post_init__(self) -> None:
-        if self.kind not in SPLITS:
-            near = get_close_matches(self.kind, SPLITS, n=1, cutoff=0.0)
-            raise ValueError(
-                f"split must be one of {', '.join(SPLITS)}, got {self.kind!r};"
-                f" did you mean {near[0]!r}?"
-            )
+        one_of("split", self.kind, SPLITS)
         if isinstance(self.clients, bool) or not isinstance(self.clients, int) or self.clients < 1:
             raise ValueError(f"clients must be a whole number of at least 1, got {self.clients!r}")
         if self.labels_per_client is not None and self.labels_per_client < 1:

@@ -55,7 +55,7 @@ def test_a_claim_is_complete(entry):
     assert claim.control
     assert claim.expected is not Verdict.NOT_CHECKED or claim.id.startswith("llm-")
     for check in (claim.check, claim.negative_control):
-        assert list(inspect.signature(check).parameters)[0] == "budget"
+        assert next(iter(inspect.signature(check).parameters)) == "budget"
 
 
 @pytest.mark.parametrize("name", _modules_with_claims())

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from difflib import get_close_matches
 from pathlib import Path
 
+from federated_lora.names import one_of
 from llm_validation.config import Config
 from llm_validation.tasks import commonsense, custom, glue
 from llm_validation.tasks.examples import TaskData
@@ -21,11 +21,7 @@ def check_name(name: str) -> None:
     Raises:
         ValueError: suggesting the nearest name.
     """
-    if name not in names():
-        near = get_close_matches(name, names(), n=1, cutoff=0.0)
-        raise ValueError(
-            f"task must be one of {', '.join(names())}, got {name!r}; did you mean {near[0]!r}?"
-        )
+    one_of("task", name, names())
 
 
 def is_causal(name: str) -> bool:
