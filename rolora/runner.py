@@ -119,7 +119,10 @@ def run(
     jobs = min(jobs, max(1, len(selected)))
     outcomes: dict[str, Outcome] = {}
     options = {} if jobs == 1 else {"initializer": _ignore_interrupts, "inner_max_num_threads": 1}
-    with _one_thread(), parallel_config("sequential" if jobs == 1 else "loky", **options):
+    backend = "sequential" if jobs == 1 else "loky"
+    with _one_thread(), warnings.catch_warnings(), parallel_config(backend, **options):
+        # loky replaces a worker that has grown between two checks; no check is lost or run twice.
+        warnings.filterwarnings("ignore", message="A worker stopped while some jobs were given")
         arriving = Parallel(n_jobs=jobs, return_as="generator_unordered", batch_size=1)(
             delayed(_run_one)(entry.provider, entry.claim.id, budget) for entry in selected
         )
