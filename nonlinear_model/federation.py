@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from math import isfinite
 from typing import Any
 
 import numpy as np
@@ -11,11 +11,12 @@ import torch
 from torch import Tensor
 
 from federated_lora import Adapter, ClientFactors, client_weights, weighted_mean
-from nonlinear_model import sampling, schedules, stacked, subspace, tracking
+from nonlinear_model import sampling, schedules, stacked, tracking
 from nonlinear_model.configuration import Configuration
 from nonlinear_model.dataset import Dataset
 from nonlinear_model.network import draw_start, gradients
 from nonlinear_model.optimisers import State
+from nonlinear_model.record import Record, Replica
 from nonlinear_model.splits import label_counts
 from nonlinear_model.stacked import Examples, Returned, Server, Work
 from theory.seeds import generator
@@ -27,25 +28,12 @@ class DivergenceError(ValueError):
     """A client's loss became infinite, NaN, or larger than the bound."""
 
 
-@dataclass(frozen=True, slots=True)
-class Replica:
-    """One of the repetitions that run side by side.
-
-    Attributes:
-        seed: root of its split, start, batches and participants.
-        rate: its learning rate.
-    """
-
-    seed: int
-    rate: float
-
-
 class Federation:
     """The state of a run, and the step from one round to the next.
 
     Attributes:
         round: rounds finished.
-        rows: the tidy record so far (`tracking.COLUMNS`).
+        record: what was measured so far, and the numbers sent.
         server: the server's model.
         diverged: which replicas were given up, bool array (R,); only with `give_up=True`.
     """
@@ -76,7 +64,6 @@ class Federation:
         self.method = schedules.named(config.method, config.rounds)
         self.optimiser = config.optimiser_rule()
         self.round = 0
-        self.rows: list[tracking.Row] = []
         self._engine = engine
         self._give_up = give_up
         dtype, device = getattr(torch, config.dtype), torch.device(config.device)
@@ -92,8 +79,7 @@ class Federation:
 
         self.server = Server(stack("A"), stack("B"), stack("head"))
         self._train = _examples(data.train_x, data.train_y, first.W0, dtype, device)
-        self._test = _examples(data.test_x, data.test_y, first.W0, dtype, device)
-        self._classes = data.classes
+        test = _examples(data.test_x, data.test_y, first.W0, dtype, device)
         self._rates = torch.tensor([r.rate for r in self.replicas], dtype=dtype, device=device)
         rule = config.split_rule()
         parts = {
@@ -104,18 +90,27 @@ class Federation:
         counts = np.stack([label_counts(part, data.train_y, data.classes) for part in self.parts])
         self.label_counts = counts  # (R, N, classes)
         self._sizes = counts.sum(axis=2)
-        self._label_shares = counts / self._sizes[:, :, None]
-        self._probe = self._draw_probe(device)
+        everybody = np.tile(np.arange(config.clients), (len(self.replicas), 1))
+        self._everybody = self._weights_of(everybody)
         self.diverged = np.zeros(len(self.replicas), dtype=bool)
         self._states: dict[str, State] = {}
-        self._bases: list[Tensor] = []
         self._projection: Tensor | None = None
-        self._up = np.zeros(len(self.replicas), dtype=np.int64)
-        self._down = np.zeros(len(self.replicas), dtype=np.int64)
-        self._synced = np.zeros(self._sizes.shape, dtype=np.int64)
-        self._changed = {"A": 0, "B": 0, "head": 0}
+        self.record = Record(
+            config,
+            self.method,
+            self.replicas,
+            self.parts,
+            counts,
+            self._everybody,
+            (self._train, test),
+        )
         self._refuse_dead_start()
-        self._record(train_loss=None, error=None, trained="")
+        self.record.add(0, self.server, train_loss=None, error=None, trained="")
+
+    @property
+    def rows(self) -> list[tracking.Row]:
+        """The tidy record so far (`tracking.COLUMNS`)."""
+        return self.record.rows
 
     def step(self) -> list[tracking.Row]:
         """One round. Returns the rows it added to the record, if it is a tracked round.
@@ -145,34 +140,25 @@ class Federation:
         head = self.server.head
         if "head" in train:
             head = self._mean(returned.stacks["head"], weights)
-        self._count_traffic(people, train, t)
+        self.record.sent.add(self.server, people, train, t)
         self.server = Server(adapter.A.contiguous(), adapter.B.contiguous(), head.contiguous())
         self.round = t
         if t % self.config.evaluate_every and t != self.config.rounds:
             return []
         loss = (weights * returned.loss.double().cpu().numpy()).sum(axis=1)
         trained = "".join(sorted(str(f) for f in factors))
-        return self._record(loss, error().double().cpu().numpy(), trained)
+        return self.record.add(t, self.server, loss, error().double().cpu().numpy(), trained)
 
     def finish(self) -> list[tracking.Row]:
         """The record with the angle of each row's A-subspace to the last one filled in."""
-        last = self._bases[-1]
-        R = len(self.replicas)
-        for index, base in enumerate(self._bases):
-            sines = subspace.sine(last, base).cpu().numpy()
-            for replica in range(R):
-                self.rows[index * R + replica]["angle_to_final"] = float(sines[replica])
-        return self.rows
+        return self.record.finish()
 
     def tensors(self) -> dict[str, Tensor]:
         """Everything a checkpoint needs beside the record: see `restore`."""
         saved = {f"server.{name}": value for name, value in self.server.tensors().items()}
         for name, state in self._states.items():
             saved |= {f"state.{name}.{key}": value for key, value in state.items()}
-        saved["bases"] = torch.stack(self._bases)
-        saved["up"], saved["down"] = torch.tensor(self._up), torch.tensor(self._down)
-        saved["synced"] = torch.tensor(self._synced)
-        saved["changed"] = torch.tensor([self._changed[n] for n in ("A", "B", "head")])
+        saved |= self.record.tensors()
         saved["diverged"] = torch.tensor(self.diverged)
         return {name: value.detach().contiguous().cpu() for name, value in saved.items()}
 
@@ -186,12 +172,8 @@ class Federation:
             if name.startswith("state."):
                 _, tensor, key = name.split(".")
                 self._states.setdefault(tensor, {})[key] = value
-        self._bases = list(on["bases"])
-        self._up, self._down = tensors["up"].numpy().copy(), tensors["down"].numpy().copy()
-        self._synced = tensors["synced"].numpy().copy()
-        self._changed = dict(zip(("A", "B", "head"), tensors["changed"].tolist(), strict=True))
+        self.record.restore(tensors, rows)
         self.diverged = tensors["diverged"].numpy().copy()
-        self.rows = [dict(row) for row in rows]
         self.round = round
 
     def _work(self, t: int, people: np.ndarray, train: frozenset[str]) -> Work:
@@ -256,7 +238,9 @@ class Federation:
     def _check(self, returned: Returned, people: np.ndarray, t: int) -> None:
         finite = torch.ones_like(returned.worst, dtype=torch.bool)
         for value in returned.stacks.values():
-            finite &= torch.isfinite(value).flatten(2).all(dim=2)
+            # A finite sum has finite terms only, and costs one pass; an infinite one may have overflowed.
+            if not isfinite(float(value.sum())):
+                finite &= torch.isfinite(value).flatten(2).all(dim=2)
         bad = (~finite | ~(returned.worst <= self.config.loss_bound)).cpu().numpy()
         if not bad.any():
             return
@@ -282,6 +266,11 @@ class Federation:
 
     def _weights(self, people: np.ndarray) -> np.ndarray:
         """Normalised weights of the participants, (R, n)."""
+        if people.shape[1] == self.config.clients:
+            return self._everybody
+        return self._weights_of(people)
+
+    def _weights_of(self, people: np.ndarray) -> np.ndarray:
         if self.config.weighting == "uniform":
             return np.stack([client_weights(None, people.shape[1])] * len(people))
         sizes = np.take_along_axis(self._sizes, people, axis=1)
@@ -323,37 +312,6 @@ class Federation:
         means = [weighted_mean(stack[r], weights[r]) for r in range(len(weights))]
         return torch.stack(means)
 
-    def _count_traffic(self, people: np.ndarray, train: frozenset[str], t: int) -> None:
-        """Numbers sent so far. A client that sat out is first sent what changed meanwhile."""
-        shape = Adapter(self.server.A[0], self.server.B[0]).shape
-        head = self.server.head[0].numel() if "head" in train else 0
-        traffic = self.method.traffic([shape], t)
-        sent = people.shape[1]
-        self._up += sent * (traffic.up + head)
-        if sent == self.config.clients:
-            self._down += sent * (traffic.down + head)
-        else:
-            sizes = {"A": self.server.A[0].numel(), "B": self.server.B[0].numel()}
-            sizes["head"] = self.server.head[0].numel()
-            for r, present in enumerate(people):
-                held = self._synced[r, present]
-                self._down[r] += sum(
-                    int((held < self._changed[name]).sum()) * size for name, size in sizes.items()
-                )
-                self._synced[r, present] = t - 1
-        for name in train:
-            self._changed[name] = t
-
-    def _draw_probe(self, device: torch.device) -> Tensor | None:
-        p = self.config.probe
-        if p == 0:
-            return None
-        drawn = [
-            [sampling.draw(r.seed, 0, k, part, 1, p)[0] for k, part in enumerate(parts)]
-            for r, parts in zip(self.replicas, self.parts, strict=True)
-        ]
-        return torch.from_numpy(np.array(drawn)).to(device)
-
     def _refuse_dead_start(self) -> None:
         """A start at which both factors' gradients vanish stays where it is for ever."""
         p = self._train.y.shape[0]
@@ -377,54 +335,6 @@ class Federation:
             raise ValueError(
                 "the start cannot move: every gradient is zero there; choose another b_start"
             )
-
-    def _record(
-        self, train_loss: np.ndarray | None, error: np.ndarray | None, trained: str
-    ) -> list[tracking.Row]:
-        evaluation = tracking.evaluate(self.server, self._test, self.config.scale, self._classes)
-        spread = tracking.client_accuracies(evaluation, self._label_shares)
-        norms: tuple[np.ndarray, np.ndarray] | None = None
-        if self._probe is not None:
-            everybody = self._weights(
-                np.tile(np.arange(self.config.clients), (len(self.replicas), 1))
-            )
-            norms = tracking.block_gradient_norms(
-                self.server, self._train, self._probe, everybody, self.config.scale
-            )
-        step: np.ndarray | None = None
-        base = self._bases[-1] if self._bases else subspace.basis(self.server.A)
-        if self._bases and self._changed["A"] > self.rows[-1]["round"]:
-            moved = subspace.basis(self.server.A)
-            step, base = subspace.sine(base, moved).cpu().numpy(), moved
-        elif self._bases:  # a frozen A has moved by exactly nothing, not by QR's rounding
-            step = np.zeros(len(self.replicas))
-        self._bases.append(base)
-        added = []
-        for r, replica in enumerate(self.replicas):
-            added.append(
-                {
-                    "round": self.round,
-                    "seed": replica.seed,
-                    "learning_rate": replica.rate,
-                    "method": self.method.name,
-                    "trained": trained,
-                    "test_accuracy": float(evaluation.accuracy[r]),
-                    "test_loss": float(evaluation.loss[r]),
-                    "train_loss": None if train_loss is None else float(train_loss[r]),
-                    "client_accuracy_min": float(spread[r].min()),
-                    "client_accuracy_max": float(spread[r].max()),
-                    "client_accuracy_std": float(spread[r].std()),
-                    "gradient_norm_A": None if norms is None else float(norms[0][r]),
-                    "gradient_norm_B": None if norms is None else float(norms[1][r]),
-                    "aggregation_error": None if error is None else float(error[r]),
-                    "angle_step": None if step is None else float(step[r]),
-                    "angle_to_final": None,
-                    "numbers_up": int(self._up[r]),
-                    "numbers_down": int(self._down[r]),
-                }
-            )
-        self.rows.extend(added)
-        return added
 
 
 def _examples(

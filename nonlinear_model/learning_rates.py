@@ -84,7 +84,8 @@ def sweep(
     Raises:
         ValueError: on an empty or bad grid.
     """
-    from nonlinear_model.federation import Federation, Replica
+    from nonlinear_model.federation import Federation
+    from nonlinear_model.record import Replica
 
     if not rates or not all(isfinite(rate) and rate > 0.0 for rate in rates):
         raise ValueError(f"rates must be finite, positive and at least one, got {list(rates)}")

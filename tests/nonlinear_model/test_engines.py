@@ -7,7 +7,8 @@ import torch
 from nonlinear_model import reference, schedules, stacked
 from nonlinear_model.configuration import Configuration
 from nonlinear_model.data_digits import load
-from nonlinear_model.federation import Federation, Replica
+from nonlinear_model.federation import Federation
+from nonlinear_model.record import Replica
 
 METHODS = ("fedavg", "ffa", "rolora", "a-heavy", "rolora-then-ffa:50", "ffa-then-rolora:50")
 TOLERANCE = {"float32": 1e-5, "float64": 1e-10}

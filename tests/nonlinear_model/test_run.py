@@ -17,7 +17,8 @@ from typer.testing import CliRunner
 from nonlinear_model import checkpoint, experiment, tracking
 from nonlinear_model.configuration import Configuration
 from nonlinear_model.data_digits import load
-from nonlinear_model.federation import DivergenceError, Federation, Replica
+from nonlinear_model.federation import DivergenceError, Federation
+from nonlinear_model.record import Replica
 from rolora.cli import app, main
 
 SMALL = Configuration(rounds=8, local_steps=2, batch_size=8, hidden=20, rank=4, probe=4)
@@ -52,7 +53,7 @@ def test_record_has_every_column_and_true_values(digits):
 def test_gradient_norms_are_those_of_autograd(digits):
     config = replace(SMALL, method="fedavg", dtype="float64", probe=6)
     federation = Federation(config, digits)
-    probe = federation._probe[0]
+    probe = federation.record.probe[0]
     A = federation.server.A[0].clone().requires_grad_()
     B = federation.server.B[0].clone().requires_grad_()
     sizes = torch.tensor([float(part.size) for part in federation.parts[0]], dtype=torch.float64)
