@@ -191,28 +191,29 @@ def gradients(
         want_A, want_B, want_head: gradients to compute; the others cost nothing.
     """
     z = multiply(x, A) if projected is None else projected
-    pre = multiply(z, B)
+    hidden = multiply(z, B)  # ours alone, so what follows may overwrite it
     if scale != 1.0:
-        pre = pre * scale
+        hidden *= scale
     if base is not None:
-        pre = pre + base
-    hidden = torch.relu(pre)
+        hidden += base
+    hidden.relu_()
     logits = multiply(hidden, head)
     b = logits.shape[2]
     log_p = torch.log_softmax(logits, dim=-1)
     chosen = y.unsqueeze(-1)
     loss = -log_p.gather(-1, chosen).sum(dim=(2, 3)) / b
     to_logits = log_p.exp_()
-    to_logits.scatter_add_(-1, chosen, torch.full_like(chosen, -1, dtype=x.dtype))
+    to_logits.scatter_add_(-1, chosen, to_logits.new_full((), -1.0).expand(chosen.shape))
     to_logits /= b
 
     grad_head = _weight_gradient(hidden, to_logits) if want_head else None
     if not (want_A or want_B):
         return Gradients(loss, None, None, grad_head)
     to_pre = multiply(to_logits, head.transpose(-1, -2))
-    to_pre = torch.where(pre > 0, to_pre, 0.0)  # ReLU'(0) = 0, as the frameworks have it
+    # The frameworks' own ReLU gradient, one pass: 0 where the unit is off, ReLU'(0) = 0 with it.
+    to_pre = torch.ops.aten.threshold_backward(to_pre, hidden, 0.0)
     if scale != 1.0:
-        to_pre = to_pre * scale
+        to_pre *= scale
     grad_B = _weight_gradient(z, to_pre) if want_B else None
     grad_A = None
     if want_A:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import torch
@@ -10,6 +11,9 @@ from torch import Tensor
 from federated_lora import Factor
 from nonlinear_model.network import gradients
 from nonlinear_model.optimisers import Optimiser, State
+
+GATHERED_BYTES = 1 << 20
+"""Images gathered in one call, where a step needs fewer."""
 
 
 @dataclass(eq=False)
@@ -115,21 +119,21 @@ def train(
         states = {name: optimiser.fresh(local[name]) for name in sorted(work.train)}
     rate = work.rate.view(R, 1, 1, 1)
     want_A, want_B = Factor.A in work.train, Factor.B in work.train
-    projected = None if want_A else _project(server.A, examples, work)
-    loss = worst = torch.zeros(())
+    turns = work.batches.permute(2, 0, 1, 3).reshape(K, -1)  # a step's picks side by side
+    labels = examples.y.index_select(0, turns.reshape(-1)).view(K, R, N, b)
+    images = _by_step(examples.x, turns) if want_A else None
+    projected = None if want_A else _project(server.A, examples, work, turns)
+    bases = None if examples.base is None else _by_step(examples.base, turns)
+    losses = []
     for k in range(K):
-        rows = work.batches[:, :, k]
-        flat = rows.reshape(-1)
-        x = examples.x.index_select(0, flat).view(R, N, b, -1) if projected is None else examples.x
-        base = examples.base
         found = gradients(
-            x,
-            examples.y.index_select(0, flat).view(R, N, b),
+            examples.x if images is None else next(images).view(R, N, b, -1),
+            labels[k],
             local["A"],
             local["B"],
             local["head"],
             work.scale,
-            base=None if base is None else base.index_select(0, flat).view(R, N, b, -1),
+            base=None if bases is None else next(bases).view(R, N, b, -1),
             projected=None if projected is None else projected[:, :, k],
             want_A=want_A,
             want_B=want_B,
@@ -145,13 +149,29 @@ def train(
                 local[name] = _step_some(
                     optimiser, local[name], gradient, states[name], rate, still
                 )
-        if still is None or k == 0:
-            loss = found.loss
-            worst = found.loss if k == 0 else torch.maximum(worst, found.loss)
-        else:
-            loss = torch.where(still, found.loss, loss)
-            worst = torch.where(still, torch.maximum(worst, found.loss), worst)
-    return Returned({name: local[name] for name in sorted(work.train)}, loss, worst, states)
+        losses.append(found.loss)
+    taken = torch.stack(losses)
+    if work.steps is None:
+        loss = losses[-1]
+    else:
+        loss = taken.gather(0, work.steps.unsqueeze(0) - 1)[0]
+        after = torch.arange(K, device=taken.device).view(K, 1, 1) >= work.steps
+        taken = taken.masked_fill(after, -torch.inf)
+    trained = {name: local[name] for name in sorted(work.train)}
+    return Returned(trained, loss, taken.amax(0), states)  # amax passes a NaN on
+
+
+def _by_step(table: Tensor, turns: Tensor) -> Iterator[Tensor]:
+    """Rows of `table` for each step in turn, turns (K, m) → K times (m, width).
+
+    As many steps are gathered at once as stay in the cache: small rounds pay for one call, large ones
+    for no more memory than a step.
+    """
+    K, m = turns.shape
+    together = max(1, GATHERED_BYTES // (m * table.shape[1] * table.element_size()))
+    for first in range(0, K, together):
+        picks = turns[first : first + together].reshape(-1)
+        yield from table.index_select(0, picks).view(-1, m, table.shape[1])
 
 
 def project(A: Tensor, examples: Examples) -> Tensor:
@@ -159,7 +179,7 @@ def project(A: Tensor, examples: Examples) -> Tensor:
     return torch.matmul(examples.x, A)
 
 
-def _project(A: Tensor, examples: Examples, work: Work) -> Tensor:
+def _project(A: Tensor, examples: Examples, work: Work, turns: Tensor) -> Tensor:
     """x·A of every batch of the round at once, (R, N, K, b, r): A does not move in this round."""
     R, N, K, b = work.batches.shape
     r = A.shape[-1]
@@ -171,10 +191,7 @@ def _project(A: Tensor, examples: Examples, work: Work) -> Tensor:
         return torch.stack([whole[j].index_select(0, picks[j]) for j in range(R)]).view(
             R, N, K, b, r
         )
-    per_step = []
-    for k in range(K):
-        rows = work.batches[:, :, k].reshape(-1)
-        per_step.append(torch.bmm(examples.x.index_select(0, rows).view(R, N * b, -1), A))
+    per_step = [torch.bmm(x.view(R, N * b, -1), A) for x in _by_step(examples.x, turns)]
     return torch.stack(per_step, dim=1).view(R, K, N, b, r).transpose(1, 2)
 
 
