@@ -35,8 +35,8 @@ def test_a_formula_off_by_five_percent_breaks_a_step(monkeypatch, name, factor):
 
 @pytest.mark.parametrize("name", ["phi", "phi_slope"])
 def test_a_wrong_test_function_breaks_a_step(monkeypatch, name):
-    original = getattr(nonconvex, name)
-    monkeypatch.setattr(nonconvex, name, lambda t: 1.05 * original(t))
+    original = getattr(smooth_problem, name)
+    monkeypatch.setattr(smooth_problem, name, lambda t: 1.05 * original(t))
     assert any(not step.holds for step in nonconvex.derive())
 
 
