@@ -1,5 +1,7 @@
 """The stacked engine against the literal loop over clients."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -41,9 +43,45 @@ def test_stacked_equals_the_loop(digits, method, optimiser, dtype):
         method=method, optimiser=optimiser, dtype=dtype, rounds=4, local_steps=3, probe=0,
         learning_rate=0.02 if optimiser == "adam" else 0.1, evaluate_every=4,
     )  # fmt: skip
-    # Adam divides by gradients near 0 (dead pixels), so its float32 rounding is larger than SGD's.
-    tolerance = TOLERANCE[dtype] * (20 if (optimiser, dtype) == ("adam", "float32") else 1)
-    assert_same(run(digits, config, stacked.train), run(digits, config, reference.train), tolerance)
+    ours, literal = run(digits, config, stacked.train), run(digits, config, reference.train)
+    if (optimiser, dtype) == ("adam", "float32"):
+        assert_same_but_for_lone_entries(ours, literal, TOLERANCE[dtype])
+    else:
+        assert_same(ours, literal, TOLERANCE[dtype])
+
+
+# Adam in float32 has no 1e-5 for every single entry, in any two implementations. Its first step after a
+# reset moves an entry by rate · g/(|g| + ε), ε = 1e-8. Batched and single products sum in another order, so
+# their g, typically 2e-3 to 1e-2, differ by 2e-10 to 5e-9. That is nothing unless an entry's terms cancel:
+# one entry seen here has g = −3.3e-9 on one of the five clients, so the sign and size of its whole move, up
+# to the learning rate 0.02, hang on the rounding. Over 12 seeds × 6 methods, 5 runs had one or two such
+# entries beyond 1e-5 of the tensor's largest (8e-5 at most), of 1024 in A and 3200 in B; neither engine was
+# the nearer to float64; ||difference|| / ||tensor|| stayed at 5e-6 or below in all. Hence the bounds here,
+# and the next test, in which ε is far above the rounding of g and every entry must keep to 1e-5.
+def assert_same_but_for_lone_entries(first, second, tolerance):
+    """Each tensor as a whole to `tolerance`, and all but one entry in a thousand by themselves."""
+    for name, value in first.server.tensors().items():
+        other = second.server.tensors()[name]
+        gaps = (value - other).abs().flatten() / other.abs().max()
+        assert float((value - other).norm() / other.norm()) < tolerance, name
+        assert int((gaps >= tolerance).sum()) <= gaps.numel() / 1000, (name, float(gaps.max()))
+
+
+@pytest.mark.parametrize("seed", [0, 5])  # seed 5 has lone entries beyond 1e-5 at ε = 1e-8
+@pytest.mark.parametrize("method", METHODS)
+def test_adam_in_float32_keeps_every_entry_where_epsilon_exceeds_the_rounding(digits, method, seed):
+    config = Configuration(
+        method=method, optimiser="adam", dtype="float32", rounds=4, local_steps=3, probe=0,
+        learning_rate=0.02, evaluate_every=4, seed=seed,
+    )  # fmt: skip
+    sides = []
+    for engine in (stacked.train, reference.train):
+        federation = Federation(config, digits, engine=engine)
+        federation.optimiser = replace(federation.optimiser, epsilon=1e-4)
+        for _ in range(4):
+            federation.step()
+        sides.append(federation)
+    assert_same(*sides, TOLERANCE["float32"])
 
 
 @pytest.mark.parametrize(
