@@ -35,6 +35,7 @@ format: $(STAMP)
 
 bench: $(STAMP)
 	$(BIN)/python -m benchmarks.linear --out results/benchmarks/linear.json
+	$(BIN)/python -m benchmarks.nonlinear --out results/benchmarks/nonlinear.json
 
 figures: $(STAMP)
 	$(BIN)/rolora figures --jobs $(JOBS)
