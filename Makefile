@@ -22,7 +22,8 @@ full: $(STAMP)
 	$(BIN)/rolora verify --profile full --jobs $(JOBS)
 
 test: $(STAMP)
-	$(BIN)/pytest -n $(JOBS) --dist worksteal
+	@# One thread a worker: more would only make the workers wait for each other.
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n $(JOBS) --dist worksteal
 
 lint: $(STAMP)
 	$(BIN)/ruff check .
