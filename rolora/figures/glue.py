@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import csv
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from llm_validation import published
+from llm_validation import published, records
 from rolora.figures import look
 from rolora.figures.figure import Figure
 from rolora.figures.tidy import select
@@ -63,16 +61,9 @@ def _row(
 
 def _ours() -> list[dict[str, Any]]:
     """Rows of the committed confirmation runs, if there are any."""
-    path = Path(published.__file__).parent / "results" / "minilm.csv"
-    if not path.exists():
-        return []
     cells: dict[tuple[str, int, str], list[float]] = {}
-    with path.open(encoding="utf-8", newline="") as stream:
-        for row in csv.DictReader(stream):
-            if row.get("kind", "final") != "final":
-                continue
-            key = (row["task"], int(row["clients"]), row["method"])
-            cells.setdefault(key, []).append(100.0 * float(row["accuracy"]))
+    for run in records.from_study():
+        cells.setdefault((run.task, run.clients, run.method), []).append(run.accuracy)
     names = {"sst2": "SST-2", "rte": "RTE"}
     rows = []
     for (task, clients, method), values in cells.items():
