@@ -172,7 +172,7 @@ def main() -> int:
         if "N=50:" in case.name:
             share = case.floor_seconds / case.ours_seconds
             print(f"{case.name}: {share:.0%} of the matrix product's speed")
-    write(given.out, cases)
+    write(given.out, cases, threads=THREADS)
     return 0 if all(case.holds for case in cases) else 1
 
 

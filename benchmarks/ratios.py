@@ -85,8 +85,8 @@ def by_turns(repeats: int, *sides: tuple[Callable[[], object], int]) -> list[flo
     return best
 
 
-def environment() -> dict[str, object]:
-    """Machine, versions, commit."""
+def environment(threads: int | None = None) -> dict[str, object]:
+    """Machine, versions, commit; threads of the timed code, where it has a number of its own."""
     here = Path(__file__).parent
 
     def git(*arguments: str) -> str:
@@ -109,7 +109,7 @@ def environment() -> dict[str, object]:
         "python": platform.python_version(),
         "numpy": np.__version__,
         "scipy": version("scipy"),
-        "threads": 1,
+        "threads": threads,
         "commit": git("rev-parse", "HEAD") or None,
         "uncommitted_changes": bool(git("status", "--porcelain", "--untracked-files=no")),
     }
@@ -138,12 +138,18 @@ def show(title: str, cases: list[Case]) -> None:
     Console().print(table)
 
 
-def write(path: Path, cases: list[Case]) -> None:
-    """Write the JSON under a temporary name, then rename it."""
+def write(path: Path, cases: list[Case], *, threads: int = 1) -> None:
+    """Write the JSON under a temporary name, then rename it.
+
+    Args:
+        path: the file.
+        cases: what was measured.
+        threads: CPU threads that the timed code was allowed, unless a case says otherwise.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     report = {
         "schema": SCHEMA,
-        "environment": environment(),
+        "environment": environment(threads),
         "cases": [case.record() for case in cases],
     }
     with tempfile.NamedTemporaryFile(
