@@ -141,7 +141,7 @@ class Federation:
         if "head" in train:
             head = self._mean(returned.stacks["head"], weights)
         self.record.sent.add(self.server, people, train, t)
-        self.server = Server(adapter.A.contiguous(), adapter.B.contiguous(), head.contiguous())
+        self.server = self._moved(Server(adapter.A, adapter.B, head))
         self.round = t
         if t % self.config.evaluate_every and t != self.config.rounds:
             return []
@@ -242,27 +242,49 @@ class Federation:
             if not isfinite(float(value.sum())):
                 finite &= torch.isfinite(value).flatten(2).all(dim=2)
         bad = (~finite | ~(returned.worst <= self.config.loss_bound)).cpu().numpy()
-        if not bad.any():
-            return
-        replica, place = (int(i) for i in np.argwhere(bad)[0])
-        if not self._give_up:
-            lower = "local_epochs" if self.config.local_epochs else "local_steps"
+        if bad.any() and not self._give_up:
+            replica, place = (int(i) for i in np.argwhere(bad)[0])
             raise DivergenceError(
-                f"round {t}, method {self.method.name}, client {people[replica, place]} diverged: its"
-                f" loss reached {float(returned.worst[replica, place]):.3g} (bound"
-                f" {self.config.loss_bound:g}); lower the learning rate ({self.replicas[replica].rate:g})"
-                f" or {lower}"
+                self._divergence(
+                    t, replica, int(people[replica, place]), returned.worst[replica, place]
+                )
             )
-        given_up = bad.any(axis=1)
-        self.diverged |= given_up
+        self.diverged |= bad.any(axis=1)
+        if not self.diverged.any():
+            return
+        dead = self._dead()[..., None]
         for name, value in returned.stacks.items():
             held = self.server.tensors()[name].unsqueeze(1)
-            dead = torch.from_numpy(given_up).to(value.device)[:, None, None, None]
             returned.stacks[name] = torch.where(dead, held, value)
         for state in returned.states.values():
             for key, value in state.items():
-                dead = torch.from_numpy(given_up).to(value.device)[:, None, None, None]
                 state[key] = torch.where(dead, torch.zeros_like(value), value)
+
+    def _divergence(self, t: int, replica: int, client: int, worst: Tensor) -> str:
+        loss, bound = float(worst), self.config.loss_bound
+        # The loss is taken before a step, so the last one can overflow unseen by it.
+        told = f"its loss reached {loss:.3g} (bound {bound:g})"
+        what = "its weights overflowed" if loss <= bound else told
+        where = f"round {t}, method {self.method.name}, client {client}"
+        if len(self.replicas) > 1:
+            where += f", seed {self.replicas[replica].seed}"
+        lower = "local_epochs" if self.config.local_epochs else "local_steps"
+        return (
+            f"{where} diverged: {what}; lower the learning rate ({self.replicas[replica].rate:g})"
+            f" or {lower}"
+        )
+
+    def _dead(self) -> Tensor:
+        """Which replicas were given up, (R, 1, 1) on the device."""
+        return torch.from_numpy(self.diverged).to(self.server.A.device)[:, None, None]
+
+    def _moved(self, server: Server) -> Server:
+        """The next server's model: replicas that were given up keep every bit of what they were."""
+        tensors = server.tensors()
+        if self.diverged.any():
+            held, dead = self.server.tensors(), self._dead()
+            tensors = {name: torch.where(dead, held[name], tensors[name]) for name in tensors}
+        return Server(**{name: value.contiguous() for name, value in tensors.items()})
 
     def _weights(self, people: np.ndarray) -> np.ndarray:
         """Normalised weights of the participants, (R, n)."""

@@ -15,7 +15,7 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from nonlinear_model import checkpoint, experiment, tracking
+from nonlinear_model import checkpoint, experiment, stacked, tracking
 from nonlinear_model.configuration import Configuration
 from nonlinear_model.data_digits import load
 from nonlinear_model.federation import DivergenceError, Federation
@@ -238,6 +238,47 @@ def test_a_diverged_replica_does_not_touch_the_others(digits):
     one = Federation(config, digits, replicas[1:])
     with pytest.raises(DivergenceError):
         list(map(lambda _: one.step(), range(8)))
+
+
+def test_a_replica_once_given_up_never_moves_again(digits):
+    """Its loss is above the bound in round 2 alone: later rounds must not take it up again."""
+    config = replace(SMALL, method="rolora", equal_sizes=True)
+
+    def engine(server, examples, work, optimiser, states):
+        returned = stacked.train(server, examples, work, optimiser, states)
+        if federation.round == 1:
+            returned.worst[1, 3] = float("nan")
+        return returned
+
+    replicas = [Replica(0, 0.1), Replica(1, 0.1)]
+    federation = Federation(config, digits, replicas, engine=engine, give_up=True)
+    federation.step()
+    before = {name: value[1].clone() for name, value in federation.server.tensors().items()}
+    for _ in range(5):
+        federation.step()
+    assert federation.diverged.tolist() == [False, True]
+    for name, value in federation.server.tensors().items():
+        assert torch.equal(value[1], before[name]), name
+    own = [row for row in federation.rows if row["seed"] == 1 and row["round"] >= 1]
+    assert len({row["test_loss"] for row in own}) == 1
+    other = [row for row in federation.rows if row["seed"] == 0 and row["round"] >= 1]
+    assert len({row["test_loss"] for row in other}) == 6
+
+
+def test_a_divergence_says_which_repetition_and_what_overflowed(digits):
+    config = replace(SMALL, method="fedavg", repeats=2)
+
+    def engine(*given):
+        returned = stacked.train(*given)
+        returned.stacks["B"][1, 3, 0, 0] = float("inf")
+        return returned
+
+    with pytest.raises(DivergenceError) as stop:
+        Federation(config, digits, engine=engine).step()
+    assert str(stop.value) == (
+        "round 1, method fedavg, client 3, seed 1 diverged: its weights overflowed; lower the learning"
+        " rate (0.1) or local_steps"
+    )
 
 
 def test_command_writes_a_run_that_compare_can_read(tmp_path):
