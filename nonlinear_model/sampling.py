@@ -47,7 +47,7 @@ def draw(
     """
     rng = generator(seed, "nonlinear", "batches", client, round)
     wanted = steps * batch
-    if wanted <= part.size:
+    if wanted < part.size:
         picks = rng.choice(part.size, size=wanted, replace=False)
     else:
         epochs = -(-wanted // part.size)

@@ -164,6 +164,9 @@ def test_draws_are_epochs_without_repetition():
     again = sampling.draw(0, 1, 2, part, 9, 10)
     assert np.array_equal(rows, again)
     assert not np.array_equal(rows, sampling.draw(0, 2, 2, part, 9, 10))
+    # With epochs, how many steps are drawn is the largest participant's number: it must not show.
+    for steps in range(3, 9):
+        assert np.array_equal(rows[:steps], sampling.draw(0, 1, 2, part, steps, 10))
     few = sampling.draw(0, 1, 2, part, 2, 10).ravel()
     assert np.unique(few).size == 20
     assert sampling.steps_of_epochs(np.array([1, 64, 65]), 2, 32).tolist() == [1, 4, 5]
