@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from math import isfinite
@@ -36,7 +37,7 @@ class Configuration:
         learning_rate: finite and positive.
         variant, rank, hidden, scale, head, b_start, base_classes: see `network.NetworkSpec`.
         dtype: `float32` or `float64`.
-        device: a torch device, `cpu` or `cuda`.
+        device: `cpu`, `cuda`, or one of several as `cuda:1`.
         seed: root of every random stream: split, start, batches, participants.
         repeats: independent repetitions run side by side, with seeds seed, seed + 1, …
         evaluate_every: rounds between two rows of the record; the last round always has one.
@@ -100,6 +101,8 @@ class Configuration:
                 raise ValueError(f"{name} must be finite and positive, got {value}")
         one_of("weighting", self.weighting, WEIGHTINGS)
         one_of("dtype", self.dtype, DTYPES)
+        if not re.fullmatch(r"cpu|cuda(:\d+)?", self.device):
+            raise ValueError(f"device must be cpu, cuda or cuda:0, cuda:1, …, got {self.device!r}")
         self.split_rule()
         if self.participants is not None and not 1 <= self.participants <= self.clients:
             raise ValueError(

@@ -47,6 +47,10 @@ def load(data_dir: Path | None = None, *, download: bool = False) -> Dataset:
                 f"{FILES[part + '_x']} and {FILES[part + '_y']} must hold equally many images and"
                 f" labels, got shapes {x.shape} and {y.shape}"
             )
+        if y.max(initial=0) > 9:
+            raise ValueError(
+                f"{FILES[part + '_y']} must hold labels from 0 to 9, got {int(y.max())}"
+            )
     return _dataset(**arrays)
 
 

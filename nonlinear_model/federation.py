@@ -67,8 +67,10 @@ class Federation:
         self._engine = engine
         self._give_up = give_up
         dtype, device = getattr(torch, config.dtype), torch.device(config.device)
-        if device.type == "cuda" and not torch.cuda.is_available():
-            raise ValueError("device 'cuda' is not available on this machine; use 'cpu'")
+        if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+            raise ValueError(
+                f"device {config.device!r} is not available on this machine; use 'cpu'"
+            )
         spec = config.network_spec()
         starts = {r.seed: draw_start(spec, data, r.seed) for r in self.replicas}
         first = starts[self.replicas[0].seed]

@@ -92,14 +92,19 @@ def named(name: str, rounds: int) -> Method:
         rounds: length of the run, of which a percentage is taken (whole B–A pairs).
 
     Raises:
-        ValueError: if there is none of that name (the nearest is suggested), or the percentage is no
-            number strictly between 0 and 100.
+        ValueError: if there is none of that name (the nearest is suggested), the percentage is no
+            number strictly between 0 and 100, or either part of the schedule would have no round.
     """
     if name in CYCLES:
         return Schedule(name, CYCLES[name])
     kind, colon, share = name.partition(":")
     if kind in SWITCHES:
         opening = 2 * round(rounds * _percentage(name, share if colon else "20") / 200.0)
+        if not 0 < opening < rounds:
+            raise ValueError(
+                f"the percentage in {name!r} must come to at least one B–A pair of rounds and leave some,"
+                f" got {opening} of {rounds} rounds"
+            )
         if kind == "rolora-then-ffa":
             return Schedule(name, cycle="B", opening="BA" * (opening // 2))
         return Schedule(name, cycle="BA", opening="B" * opening)

@@ -107,6 +107,12 @@ def test_swapped_files_are_refused(tiny):
         load("mnist", tiny)
 
 
+def test_labels_that_are_no_digits_are_refused(tiny):
+    (tiny / data_mnist.FILES["test_y"]).write_bytes(idx(np.full(10, 255, dtype=np.uint8)))
+    with pytest.raises(ValueError, match=r"t10k-labels.* must hold labels from 0 to 9, got 255"):
+        load("mnist", tiny)
+
+
 def test_download_without_a_network_is_one_sentence(tmp_path, monkeypatch):
     datasets = pytest.importorskip("datasets", reason="expected: the llm extra is not installed")
 
@@ -192,6 +198,15 @@ def test_schedules_are_functions_of_the_round(name, letters):
 def test_unknown_schedules_are_refused(name):
     with pytest.raises(ValueError, match=r"did you mean|strictly between"):
         schedules.named(name, 10)
+
+
+@pytest.mark.parametrize(
+    ("name", "rounds"),
+    [("rolora-then-ffa:20", 4), ("rolora-then-ffa:10", 10), ("ffa-then-rolora:99", 4)],
+)
+def test_a_switch_without_a_round_on_either_side_is_refused(name, rounds):
+    with pytest.raises(ValueError, match=rf"must come to at least one .* of {rounds} rounds"):
+        schedules.named(name, rounds)
 
 
 def test_rates_of_known_curves_are_found_exactly():

@@ -181,7 +181,7 @@ def test_frozen_factors_keep_their_bits_and_their_gradient_is_never_computed(dig
 def test_first_round_of_every_method_moves_the_product(digits):
     for method in (*schedules.names(),):
         config = Configuration(
-            method=method, rounds=2, local_steps=1, probe=0, variant="base", b_start="zero"
+            method=method, rounds=10, local_steps=1, probe=0, variant="base", b_start="zero"
         )
         federation = run(digits, config, stacked.train, 1)
         assert float((federation.server.A @ federation.server.B).abs().max()) > 0.0, method
