@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
@@ -64,9 +64,10 @@ class Comparison:
 
     @property
     def standing(self) -> str:
-        """In words: equal, certified, not refuted, or violated."""
+        """In words: equal, certified, not refuted, not certified, or violated."""
         if not self.holds:
-            return "violated"
+            undecided = self.certify and replace(self, certify=False).holds
+            return "not certified" if undecided else "violated"
         if self.relation is Relation.EQ:
             return "equal" if self.interval is None else "equal within the interval"
         return "certified" if self.interval is None or self.certify else "not refuted"

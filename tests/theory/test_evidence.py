@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from theory import evidence
-from theory.finding import Relation
+from theory.finding import Comparison, Relation
 from theory.seeds import generator
 
 
@@ -129,3 +129,11 @@ def test_estimates_become_comparisons() -> None:
 def test_bad_input_is_refused(call, message) -> None:
     with pytest.raises(ValueError, match=message):
         call()
+
+
+def test_a_bound_inside_the_interval_is_not_certified_and_not_violated() -> None:
+    inside = Comparison("x", 1.05, 1.04, Relation.LE, interval=(0.98, 1.10), certify=True)
+    assert not inside.holds
+    assert inside.standing == "not certified"
+    beyond = Comparison("x", 0.9, 1.04, Relation.LE, interval=(0.98, 1.10), certify=True)
+    assert beyond.standing == "violated"
