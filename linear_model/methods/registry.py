@@ -6,6 +6,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+import federated_lora
 from federated_lora.names import one_of
 from linear_model.methods.algorithm2 import Algorithm2
 from linear_model.methods.base import LinearMethod
@@ -14,11 +15,10 @@ from linear_model.methods.local_steps import LocalSteps
 
 
 def _makers() -> dict[str, Callable[..., LinearMethod]]:
+    local = (method.name for method in federated_lora.methods())  # whatever is registered there
     return {
         "algorithm2": Algorithm2,
-        "rolora": partial(LocalSteps, "rolora"),
-        "fedavg": partial(LocalSteps, "fedavg"),
-        "ffa": partial(LocalSteps, "ffa"),
+        **{name: partial(LocalSteps, name) for name in local},
         "ffa-ls": partial(FFALeastSquares, pooled=False),
         "ffa-pooled": partial(FFALeastSquares, pooled=True),
     }

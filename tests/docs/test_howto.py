@@ -1,0 +1,83 @@
+"""The how-to pages are followed literally: what they tell a contributor to write works as it stands."""
+
+from __future__ import annotations
+
+import re
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+import federated_lora
+from docs import build
+from federated_lora import BOTH, Shape
+from linear_model import Problem, method_named, method_names, simulate
+from llm_validation.tasks import custom, glue
+from theory.budget import Budget
+from theory.verdict import Verdict
+
+
+def _block(page: str, language: str = "python") -> str:
+    text = (build.PAGES / "how-to" / page).read_text("utf-8")
+    found = re.search(rf"```{language}\n(.*?)```", text, re.DOTALL)
+    assert found is not None
+    return found[1]
+
+
+def _module(page: str, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    module = ModuleType("written_by_the_page")
+    monkeypatch.setitem(sys.modules, module.__name__, module)  # dataclasses look it up
+    exec(compile(_block(page), page, "exec"), module.__dict__)
+    return module
+
+
+def test_the_claim_of_the_page_is_proved_and_its_control_refuted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    module = _module("add-a-claim.md", monkeypatch)
+    claim = module.CLAIM
+    assert claim.check(Budget()).verdict is claim.expected is Verdict.PROVED
+    assert claim.negative_control(Budget()).verdict is Verdict.REFUTED
+    real = module.cubic_step
+    monkeypatch.setattr(module, "cubic_step", lambda *values: 1.05 * real(*values))
+    assert claim.check(Budget()).verdict is Verdict.REFUTED
+
+
+def test_the_method_of_the_page_is_found_and_run_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    method = _module("add-a-method.md", monkeypatch).TwoToOne()
+    known = federated_lora.methods()
+    assert not any(other.name == method.name for other in known)
+    for place in ("federated_lora", "federated_lora.registry"):
+        monkeypatch.setattr(f"{place}.methods", lambda: (*known, method))
+    assert method.name in method_names()
+    chosen = method_named(method.name, kappa=0.5)
+    run = simulate(Problem(d=6, clients=2, samples=20), chosen, rounds=9, trials=2, start=0.6)
+    assert run.angle[:, 2] == pytest.approx(0.6)  # two rounds of B leave the angle
+    assert (run.angle[:, -1] < 0.3).all()
+    assert run.aggregation_error[:, 1:].max() < 1e-12
+    both = federated_lora.method_named("fedavg").traffic([Shape(6, 1, 1)], 1).up
+    assert sum(method.traffic([Shape(6, 1, 1)], t).up for t in (2, 3)) == both
+    assert method.trainable(1) != BOTH
+
+
+def test_the_line_of_the_page_adds_a_task(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    line = _block("add-a-task.md").strip()
+    space = {"GlueTask": glue.GlueTask}
+    exec(f"added = {{{line}}}", space)
+    added = space["added"]
+    (name,) = added
+    monkeypatch.setattr(glue, "TASKS", {**glue.TASKS, **added})
+    (tmp_path / name).mkdir()
+    for split in ("train", "validation"):
+        rows = '{"sentence": "a b", "label": 1}\n{"sentence": "b a", "label": 0}\n'
+        (tmp_path / name / f"{split}.jsonl").write_text(rows, "utf-8")
+    found = glue.load(name, tmp_path)
+    assert found.train.labels.tolist() == [1, 0]
+    words = (build.PAGES / "how-to" / "add-a-task.md").read_text("utf-8")
+    row = re.search(r"`(\{\"text\".*?\})`", words)
+    assert row is not None
+    for split in ("train", "validation"):
+        other = row[1].replace("0}", "1}")
+        (tmp_path / f"{split}.jsonl").write_text(f"{row[1]}\n{other}\n", "utf-8")
+    assert custom.load(tmp_path, ("text",), "label").train.labels.tolist() == [0, 1]
