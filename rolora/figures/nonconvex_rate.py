@@ -77,16 +77,17 @@ def draw(table: Table, drawing: Drawing) -> None:
     """Bound and measurement over T, two noise levels, with the slope −1/2."""
     axes = drawing.subplots()
     styles = (look.of_method("rolora"), look.of_method("fedavg"))
+    handles: list[Any] = []  # in pairs, so that each noise level is one column of the legend
     for sigma, style in zip(NOISES, styles, strict=True):
         rows = select(table, sigma=sigma)
-        axes.plot(
+        handles += axes.plot(
             rows["T"],
             rows["bound"],
             color=style.colour,
             linestyle="--",
             label=f"bound, σ = {sigma:g}",
         )
-        axes.errorbar(
+        points = axes.errorbar(
             rows["T"],
             rows["measured"],
             yerr=[rows["measured"] - rows["low"], rows["high"] - rows["measured"]],
@@ -96,14 +97,17 @@ def draw(table: Table, drawing: Drawing) -> None:
             markerfacecolor="white",
             label=f"measured, σ = {sigma:g}",
         )
+        handles.append(points)
     rows = select(table, sigma=NOISES[-1])
     guide = rows["bound"][-1] * np.sqrt(rows["T"][-1] / rows["T"]) * 0.3
-    axes.plot(rows["T"], guide, color="black", linewidth=0.8, linestyle=":", label="slope −1/2")
+    handles += axes.plot(
+        rows["T"], guide, color="black", linewidth=0.8, linestyle=":", label="slope −1/2"
+    )
     axes.set_xscale("log")
     axes.set_yscale("log")
     axes.set_xlabel("rounds T")
     axes.set_ylabel(f"mean squared gradient norm (n = {int(rows['n'][0])})")
-    look.below(drawing, axes, 3)
+    drawing.legend(handles=handles, loc="outside lower center", ncols=3)
 
 
 def caption(table: Table) -> str:

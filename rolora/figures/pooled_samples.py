@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from linear_model import Algorithm2, Problem, simulate
+from rolora import figure_style
 from rolora.figures import look
 from rolora.figures.figure import Figure
 from rolora.figures.tidy import select
@@ -70,8 +71,6 @@ def _row(
 
 def draw(table: Table, drawing: Drawing) -> None:
     """Left: the phase picture. Right: one pool of samples, split among 1 to 32 clients."""
-    from matplotlib.colors import TwoSlopeNorm
-
     left, right = drawing.subplots(1, 2, gridspec_kw={"width_ratios": (1.2, 1.0)})
     phase = select(table, part="phase")
     steps, pools = np.unique(phase["kappa"]), np.unique(phase["pooled_per_width"])
@@ -83,8 +82,9 @@ def draw(table: Table, drawing: Drawing) -> None:
         _edges(steps),
         np.exp(_edges(np.log(pools))),
         values,
-        cmap="PuOr_r",
-        norm=TwoSlopeNorm(0.0, -1.5, 1.0),
+        cmap=f"{figure_style.SEQUENCE}_r",
+        vmin=-1.5,
+        vmax=1.0,
         linewidth=0,
     )
     bar = drawing.colorbar(mesh, ax=left, pad=0.02)
@@ -105,7 +105,6 @@ def draw(table: Table, drawing: Drawing) -> None:
     left.set_xlabel("step size κ")
     left.set_ylabel("pooled samples per width, Nm/d")
     left.set_title(f"(a) n = {int(phase['trials'][0])} a cell")
-    left.legend(loc="upper left", frameon=True, framealpha=0.85, edgecolor="none", fontsize=7)
     split = list(dict.fromkeys(select(table, part="split")["clients"].tolist()))
     styles = [look.of_method(m) for m in ("rolora", "fedavg", "ffa", "flexlora")]
     for style, clients in zip(styles, split, strict=True):
@@ -124,7 +123,13 @@ def draw(table: Table, drawing: Drawing) -> None:
     right.set_ylabel(r"$\mathrm{E}[s_+^2]/s^2$ in one round")
     n = int(select(table, part="split")["trials"][0])
     right.set_title(f"(b) one pool split, n = {n}")
-    right.legend(loc="upper left", fontsize=7)
+    parts = [axes.get_legend_handles_labels() for axes in (left, right)]
+    drawing.legend(
+        [handle for handles, _ in parts for handle in handles],
+        [label for _, labels in parts for label in labels],
+        loc="outside lower center",
+        ncols=3,
+    )
 
 
 def _edges(centres: np.ndarray) -> np.ndarray:
@@ -145,9 +150,10 @@ def caption(table: Table) -> str:
         "Pooled samples decide. (a) Measured factor on the mean square angle in one round near θ "
         f"= 0, d = {D}, m = {SAMPLES} samples per client (far fewer than d), N from {CLIENTS[0]} "
         f"to {CLIENTS[-1]} clients, n = {int(phase['trials'][0])} draws of the exact chain a cell. "
-        "Orange cells grow, purple cells shrink; the black line is the exact threshold κ = 2/(1 + "
-        "q), q ≈ d/(Nm), the dashed one the best step. Measured and exact rates differ by at most "
-        f"{number(100 * off, 2)} %, sampling error. (b) The same {SPLITS[0][0] * SPLITS[0][1]} "
+        "The lighter a cell, the faster the angle shrinks; the black line, beyond which it grows, "
+        "is the exact threshold κ = 2/(1 + q), q ≈ d/(Nm), the dashed one the best step. Measured "
+        f"and exact rates differ by at most {number(100 * off, 2)} %, sampling error. (b) The same "
+        f"{SPLITS[0][0] * SPLITS[0][1]} "
         f"samples split among 1 to {SPLITS[-1][0]} clients (n = {int(split['trials'][0])} a point, "
         f"bars of two standard errors, lines exact): at κ = {PATTERN[COMPARED]:.1f} the rates are "
         f"{listed}. Only with very few samples per client does the split show, through the "
@@ -158,5 +164,10 @@ def caption(table: Table) -> str:
 
 
 FIGURE = Figure(
-    "pooled-samples", "Pooled samples against width: phase picture", data, draw, caption
+    "pooled-samples",
+    "Pooled samples against width: phase picture",
+    data,
+    draw,
+    caption,
+    height=3.0,
 )

@@ -7,6 +7,7 @@ import re
 import zlib
 from itertools import combinations
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -197,8 +198,11 @@ def test_a_figure_whose_drawing_fails_writes_nothing(
 
 
 @pytest.mark.parametrize("name", registry.NAMES)
-def test_nothing_reaches_beyond_the_page(name: str, recwarn: pytest.WarningsRecorder) -> None:
+def test_nothing_reaches_beyond_the_page_or_hides_behind_a_legend(
+    name: str, recwarn: pytest.WarningsRecorder
+) -> None:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.collections import QuadMesh
     from matplotlib.figure import Figure as Drawing
 
     figure = registry.load(name)
@@ -210,12 +214,59 @@ def test_nothing_reaches_beyond_the_page(name: str, recwarn: pytest.WarningsReco
         figure.draw(table, drawing)
         canvas.draw()  # the layout is settled now
         box = drawing.get_tightbbox()
+    assert [text for axes in drawing.axes for text in _hidden(axes)] == []
+    for axes in drawing.axes:
+        for mesh in axes.collections:
+            if isinstance(mesh, QuadMesh):  # a heat map must be readable in grey
+                assert _one_way(mesh.cmap(np.linspace(0, 1, 64))[:, :3] @ (0.299, 0.587, 0.114))
     assert box.x0 >= -0.01
     assert box.y0 >= -0.01
     assert box.x1 <= figure_style.WIDTH + 0.01
     assert box.y1 <= figure.height + 0.01
     assert not [w for w in recwarn if "Glyph" in str(w.message) or "layout" in str(w.message)]
     assert len(figure.caption(table)) > 200
+
+
+def test_the_rounds_needed_from_both_starts_can_be_told_apart(
+    drawn: dict[str, dict[str, bytes]],
+) -> None:
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure as Drawing
+
+    figure = registry.load("theorem-tightness")
+    with look.page(figure.name):
+        drawing = Drawing(figsize=(figure_style.WIDTH, figure.height))
+        canvas = FigureCanvasAgg(drawing)
+        figure.draw(tidy.from_csv(drawn[figure.name][f"{figure.name}.csv"].decode()), drawing)
+        canvas.draw()
+    left = drawing.axes[0]
+    points = [line for line in left.lines if line.get_linestyle() == "None"]
+    assert len(points) == 2
+    one, other = (left.transData.transform(line.get_xydata()) for line in points)
+    gaps = np.linalg.norm(one[:, None] - other, axis=-1) * 72 / drawing.dpi
+    assert gaps.min() > points[0].get_markersize()
+
+
+def _hidden(axes: Any) -> list[str]:
+    """Labels of the lines that pass behind the legend of their own axes."""
+    if axes.get_legend() is None:
+        return []
+    box = axes.get_legend().get_window_extent()
+    found = []
+    for line in axes.lines:
+        if line.get_transform() != axes.transData:  # a guide across the whole panel
+            continue
+        x, y = axes.transData.transform(line.get_xydata()).T
+        if line.get_linestyle() != "None":
+            fine = np.linspace(0, len(x) - 1, 20 * len(x))
+            x, y = (np.interp(fine, np.arange(len(x)), values) for values in (x, y))
+        if box.count_contains(np.column_stack([x, y])):
+            found.append(f"{axes.get_title(loc='left')}: {line.get_label()}")
+    return found
+
+
+def _one_way(values: np.ndarray) -> bool:
+    return bool(np.all(np.diff(values) > 0) or np.all(np.diff(values) < 0))
 
 
 def _pdf_size(content: bytes) -> tuple[float, float]:
