@@ -59,7 +59,7 @@ def data(budget: Budget) -> Table:
 
 
 def _client_targets() -> np.ndarray:
-    """One direction b_i* per client, (N, 1, N): ten unit vectors around a common mean of norm 0.8."""
+    """One b_i* per client, (N, 1, N): around a mean of norm 1, each √(1 − 1/N)/2 away from it."""
     mean = np.zeros(CLIENTS)
     mean[0] = 1.0
     spread = np.eye(CLIENTS) - 1.0 / CLIENTS

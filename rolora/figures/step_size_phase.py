@@ -1,4 +1,4 @@
-"""Where the angle goes for every step size: contraction, plateau, cycles; and the lemma's exact range."""
+"""Where the angle goes for every step size: contraction or plateau; and the lemma's exact range."""
 
 from __future__ import annotations
 
@@ -96,8 +96,9 @@ def caption(table: Table) -> str:
         f"{BURN_IN + SHOWN} rounds from a random start, for {len(set(limit['kappa']))} step sizes. "
         "Below κ = 2 the angle goes to zero (largest value left for κ < 1.99: "
         f"{number(below, 2)}). Above, it neither converges nor blows up, it locks to the plateau "
-        f"tan²θ = (κ − 2)/(κ + 2), at κ = 3 sin θ = {number(formula['value'][at], 3)}; the plateau "
-        "attracts fastest at κ = 2√2 (dotted line). Larger steps are useless but harmless: "
+        f"tan²θ = (κ − 2)/(κ + 2), at κ = 3 sin θ = {number(formula['value'][at], 3)}. Dotted lines: "
+        "κ = 3/2, where the lemma's range ends; κ = 2, where convergence ends; and κ = 2√2, where "
+        "the plateau attracts fastest. Larger steps are useless but harmless: "
         "normalising A keeps the iteration bounded. (b) The true factor per round at small angles "
         "against the one the contraction lemma promises. They cross at κ = 3/2: beyond it "
         "(shaded) the lemma is false although the method still converges up to κ = 2. κ uses the "
