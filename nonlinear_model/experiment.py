@@ -141,26 +141,36 @@ def _interval(values: list[float]) -> tuple[float | None, float | None]:
     return found.interval
 
 
+FALLING = ("test_loss", "train_loss", "gradient_norm_A", "gradient_norm_B", "angle_step")
+AVERAGE = "mean_squared_gradient"
+"""Mean over the rounds so far of both blocks' squared gradient norms: the left side of theory.md §13."""
+
+
 def rates(rows: list[tracking.Row]) -> list[dict[str, Any]]:
     """Geometric and power-law fits to each falling quantity of the first repetition's second half.
 
-    The window is the second half of the rounds, where the start no longer shows; a power-law exponent of
-    the squared gradient norm near 1/2 is what theory.md §13 promises at least.
+    The window is the second half of the rounds, where the start no longer shows. Beside the power law of
+    `AVERAGE` stands `theory`, the exponent of theory.md §13's bound at the step balanced for each T; at a
+    fixed step, as here, the bound falls as 1/T down to a floor, so a run may be slower once it is there.
     """
     seed = rows[0]["seed"]
-    own = [row for row in rows if row["seed"] == seed and row["round"] > 0]
-    if not own:
-        return []
-    window = (own[-1]["round"] / 2.0, float(own[-1]["round"]))
+    own = [row for row in rows if row["seed"] == seed]
+    last = own[-1]["round"]
+    window = (last / 2.0, float(last))
+    # Zeros are angles of rounds that left A alone, not points of a falling curve.
+    curves = {
+        name: [(row["round"], row[name]) for row in own if row["round"] > 0 and row[name]]
+        for name in FALLING
+    }
+    curves[AVERAGE] = _average_gradient(own)
     fits = []
-    for name in ("test_loss", "train_loss", "gradient_norm_A", "gradient_norm_B", "angle_step"):
-        # Zeros are angles of rounds that left A alone, not points of a falling curve.
-        pairs = [(row["round"], row[name]) for row in own if row[name]]
+    for name, pairs in curves.items():
         inside = [pair for pair in pairs if window[0] <= pair[0] <= window[1]]
         if len(inside) < MIN_POINTS:
             continue
         t, y = (np.array(column, dtype=np.float64) for column in zip(*inside, strict=True))
         for fit in (geometric(t, y, window=window), power_law(t, y, window=window)):
+            compared = name == AVERAGE and fit.model == "power"
             fits.append(
                 {
                     "quantity": name,
@@ -171,9 +181,31 @@ def rates(rows: list[tracking.Row]) -> list[dict[str, Any]]:
                     "residual": fit.residual,
                     "first_round": window[0],
                     "last_round": window[1],
+                    "points": len(inside),
+                    "seed": seed,
+                    "theory": _theory_exponent() if compared else None,
                 }
             )
     return fits
+
+
+def _average_gradient(rows: list[tracking.Row]) -> list[tuple[int, float]]:
+    """(T, mean of the squared block gradient norms at the tracked rounds before T), or nothing."""
+    norms = [(row["gradient_norm_A"], row["gradient_norm_B"]) for row in rows]
+    if any(a is None for a, _ in norms):
+        return []
+    squares = np.array([a**2 + b**2 for a, b in norms], dtype=np.float64)
+    means = np.cumsum(squares) / np.arange(1, squares.size + 1)
+    rounds = [int(row["round"]) for row in rows[1:]]
+    return [pair for pair in zip(rounds, means.tolist(), strict=False) if pair[1] > 0.0]
+
+
+def _theory_exponent() -> float:
+    """The power of 1/T in the bound's leading term."""
+    from theory.nonconvex import leading_term
+
+    ends = [float(leading_term(1.0, 1, T, 1.0, 1, 1.0)) for T in (1, 4)]
+    return float(np.log(ends[0] / ends[1]) / np.log(4.0))
 
 
 def manifest(config: Configuration, result: Result) -> dict[str, Any]:

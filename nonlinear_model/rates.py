@@ -1,7 +1,10 @@
 """How fast a record falls: geometric and power-law fits over a stated window, with block-bootstrap intervals.
 
 Rounds of one run are not independent, so the bootstrap resamples blocks of neighbouring residuals
-(Künsch 1989) instead of single ones.
+(Künsch 1989) instead of single ones: the longer, the more the residuals resemble their neighbours (Politis
+and White 2004). Few blocks say little, so the spread they give is widened to Student's law. A window that
+holds few independent stretches still tells less than its interval says: at 50 points and a correlation of
+0.95 between neighbours, 95 % intervals cover in about four of five cases.
 """
 
 from __future__ import annotations
@@ -9,6 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from scipy import stats
 
 MIN_POINTS = 8
 """Fewest points a rate is fitted to."""
@@ -21,7 +25,7 @@ class Fit:
     Attributes:
         model: `geometric`, y ≈ C ρᵗ, or `power`, y ≈ C t^(−p).
         rate: ρ per round, or the exponent p.
-        interval: percentile block-bootstrap interval of the rate.
+        interval: block-bootstrap interval of the rate.
         constant: C.
         window: first and last round used.
         residual: root mean square of the residuals in log y: which model fits better.
@@ -109,10 +113,9 @@ def _fit(
     coefficients = solve @ np.log(y)
     fitted = design @ coefficients
     residuals = np.log(y) - fitted
-    slopes = _bootstrap_slopes(solve, fitted, residuals, resamples, rng or np.random.default_rng(0))
-    tail = (1.0 - level) / 2.0
-    ends = np.quantile(slopes, [tail, 1.0 - tail])
     slope = float(coefficients[1])
+    reach = _bootstrap_reach(solve[1], residuals, level, resamples, rng or np.random.default_rng(0))
+    ends = slope + reach
     if model == "geometric":
         rate, interval = float(np.exp(slope)), (float(np.exp(ends[0])), float(np.exp(ends[1])))
     else:
@@ -128,18 +131,35 @@ def _fit(
     )
 
 
-def _bootstrap_slopes(
-    solve: np.ndarray,
-    fitted: np.ndarray,
+def _bootstrap_reach(
+    to_slope: np.ndarray,
     residuals: np.ndarray,
+    level: float,
     resamples: int,
     rng: np.random.Generator,
 ) -> np.ndarray:
-    """Slopes refitted to the fit plus residuals in shuffled circular blocks of length about n^(1/3)."""
+    """How far below and above the fitted slope the interval ends: slopes of resampled circular blocks."""
     n = residuals.size
-    length = max(2, round(n ** (1.0 / 3.0)))
+    length = block_length(residuals)
     blocks = -(-n // length)
     starts = rng.integers(0, n, size=(resamples, blocks))
     places = (starts[:, :, None] + np.arange(length)) % n
-    resampled = residuals[places.reshape(resamples, -1)[:, :n]]
-    return (fitted + resampled) @ solve[1]
+    # The fit took two degrees of freedom from the residuals, and from the blocks that tell their spread.
+    resampled = residuals[places.reshape(resamples, -1)[:, :n]] * np.sqrt(n / (n - 2.0))
+    tail = (1.0 - level) / 2.0
+    wider = stats.t.isf(tail, max(n / length - 2.0, 1.0)) / stats.norm.isf(tail)
+    return np.quantile(resampled @ to_slope, [tail, 1.0 - tail]) * wider
+
+
+def block_length(residuals: np.ndarray) -> int:
+    """Length of the blocks: 1.145·(2ρ/(1 − ρ²))^(2/3)·n^(1/3), from 2 to a third of the residuals.
+
+    Politis and White's (2004) for the circular bootstrap of a first-order autoregression; ρ is the
+    correlation of neighbours, corrected for what a fitted line takes from it.
+    """
+    n = residuals.size
+    total = float(residuals @ residuals)
+    rho = float(residuals[1:] @ residuals[:-1]) / total if total else 0.0
+    rho = min(max(rho + (1.0 + 4.0 * rho) / n, 0.0), 0.97)
+    wanted = 1.5 ** (1 / 3) * (2.0 * rho / (1.0 - rho**2)) ** (2 / 3) * n ** (1 / 3)
+    return int(min(max(round(wanted), 2), max(n // 3, 2)))

@@ -304,7 +304,7 @@ def _svg(picture: Any) -> str:
 def _show(config: Configuration, result: Result, out: Path) -> None:
     from rich.table import Table
 
-    from nonlinear_model import splits
+    from nonlinear_model import experiment, splits
 
     console = output()
     console.print(splits.picture(result.federation.label_counts[0]))
@@ -324,4 +324,23 @@ def _show(config: Configuration, result: Result, out: Path) -> None:
                 f"{row['numbers_up'] + row['numbers_down']:,}",
             )
     console.print(table)
+    for line in _rate_lines(experiment.rates(result.rows)):
+        console.print(line)
     console.print(f"Written to {out}: run.csv, manifest.json, weights.safetensors, split.svg")
+
+
+def _rate_lines(fits: list[dict[str, Any]]) -> list[str]:
+    """The loss's rate a round, and the average squared gradient's power beside theory's."""
+    lines = []
+    for fit in fits:
+        rounds = f"over rounds {fit['first_round']:g} to {fit['last_round']:g}"
+        if (fit["quantity"], fit["model"]) == ("test_loss", "geometric"):
+            band = f"[{fit['low']:.4f}, {fit['high']:.4f}]"
+            lines.append(f"Test loss × {fit['rate']:.4f} {band} a round {rounds}.")
+        elif fit["theory"] is not None:
+            band = f"[{-fit['high']:.2f}, {-fit['low']:.2f}]"
+            lines.append(
+                f"Mean squared gradient as T^{-fit['rate']:.2f} {band} {rounds}; theory's bound as"
+                f" T^{-fit['theory']:.2f} with the step balanced for each T."
+            )
+    return lines

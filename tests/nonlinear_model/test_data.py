@@ -221,17 +221,29 @@ def test_rates_of_known_curves_are_found_exactly():
     assert rates.best(t, 0.5**t).model == "geometric"
 
 
-def test_block_bootstrap_covers_a_noisy_rate():
-    """200 curves with correlated noise; 95 % nominal. Fewer than 150 hits has probability < 1e-6 at 88 %."""
+@pytest.mark.parametrize(("points", "rho", "least"), [(8, 0.0, 360), (50, 0.8, 300)])
+def test_block_bootstrap_covers_a_noisy_rate(points, rho, least):
+    """400 curves, 95 % nominal; `least` is 5 standard deviations or more below what is covered (97, 86 %)."""
     hits = 0
-    t = np.arange(1.0, 81.0)
-    for trial in range(200):
+    t = np.arange(1.0, points + 1.0)
+    for trial in range(400):
         rng = np.random.default_rng(trial)
-        noise = rng.standard_normal(81)
-        y = 0.97**t * np.exp(0.05 * (noise[1:] + 0.5 * noise[:-1]))
+        noise = rng.standard_normal(points + 50)
+        for i in range(1, noise.size):
+            noise[i] += rho * noise[i - 1]
+        y = 0.97**t * np.exp(0.05 * noise[50:])
         low, high = rates.geometric(t, y, rng=rng).interval
         hits += low <= 0.97 <= high
-    assert hits >= 150
+    assert hits >= least
+
+
+def test_blocks_are_longer_where_neighbours_are_alike():
+    rng = np.random.default_rng(0)
+    noise = rng.standard_normal(200)
+    smooth = np.cumsum(noise)
+    assert rates.block_length(noise) <= 4
+    assert 30 <= rates.block_length(smooth - smooth.mean()) <= 200 // 3
+    assert rates.block_length(np.zeros(8)) == 2
 
 
 @pytest.mark.parametrize(

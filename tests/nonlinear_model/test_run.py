@@ -74,6 +74,21 @@ def test_gradient_norms_are_those_of_autograd(digits):
     assert row["gradient_norm_B"] == pytest.approx(float(B.grad.norm()), rel=1e-12)
 
 
+def test_rates_set_the_average_squared_gradient_beside_theory(digits):
+    rows = experiment.run(replace(SMALL, method="rolora", rounds=24), digits).rows
+    found = {(fit["quantity"], fit["model"]): fit for fit in experiment.rates(rows)}
+    squares = [row["gradient_norm_A"] ** 2 + row["gradient_norm_B"] ** 2 for row in rows]
+    T = np.arange(12, 25)
+    average = np.array([np.mean(squares[:t]) for t in T])
+    fit = found[experiment.AVERAGE, "power"]
+    assert fit["rate"] == pytest.approx(-np.polyfit(np.log(T), np.log(average), 1)[0], rel=1e-9)
+    assert fit["low"] < fit["rate"] < fit["high"]
+    assert fit["theory"] == pytest.approx(0.5, rel=1e-12)
+    assert found["test_loss", "power"]["theory"] is None
+    unprobed = experiment.run(replace(SMALL, rounds=24, probe=0), digits).rows
+    assert experiment.AVERAGE not in {fit["quantity"] for fit in experiment.rates(unprobed)}
+
+
 def test_traffic_is_the_methods_and_half_for_rolora(digits):
     sent = {}
     for method in ("fedavg", "rolora", "ffa"):
@@ -301,6 +316,25 @@ def test_command_writes_a_run_that_compare_can_read(tmp_path):
     assert len(rows) == 38
     assert set(rows[0]) == set(tracking.COLUMNS)
     assert "<svg" in (out / "split.svg").read_text()
+
+
+def test_command_shows_rates_beside_theory(tmp_path):
+    result = CliRunner().invoke(
+        app,
+        [
+            "nonlinear",
+            "run",
+            "--rounds",
+            "18",
+            "--local-steps",
+            "2",
+            "--out",
+            str(tmp_path / "run"),
+        ],
+    )
+    said = " ".join(result.output.split())
+    assert "over rounds 9 to 18; theory's bound as T^-0.50 with the step balanced" in said
+    assert "Test loss × 0." in said
 
 
 def test_a_diverging_command_exits_1_and_keeps_its_csv(tmp_path, capsys):
