@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -53,21 +52,17 @@ def free_bytes(device: torch.device) -> int:
     return int(psutil.virtual_memory().available)
 
 
-def require_base_fits(config: Config, device: torch.device) -> None:
-    """Check that the frozen base fits the free memory, by the shapes in its weight files.
+def require_base_fits(config: Config, device: torch.device, numbers: int) -> None:
+    """Check that the frozen base fits the free memory.
 
-    Only a local folder can be asked; one without safetensors is not.
+    Args:
+        config: the run.
+        device: where the base will be.
+        numbers: parameters of the base.
 
     Raises:
         ValueError: naming the options that help.
     """
-    from safetensors import safe_open
-
-    folder = Path(config.model)
-    numbers = 0
-    for path in sorted(folder.glob("*.safetensors")) if folder.is_dir() else ():
-        with safe_open(path, framework="pt") as opened:
-            numbers += sum(int(np.prod(opened.get_slice(k).get_shape())) for k in opened.keys())  # noqa: SIM118
     each = 0.6 if config.quantisation == "4bit" else {"float32": 4, "bfloat16": 2}[config.dtype]
     need, free = int(numbers * each), free_bytes(device)
     if need > free:

@@ -61,8 +61,9 @@ def write_folder(path: Path, fill: Callable[[Path], None]) -> None:
             shutil.rmtree(path)
         os.replace(temporary, path)
     except OSError as error:
-        shutil.rmtree(temporary, ignore_errors=True)
         raise ValueError(f"{path} cannot be written: {error.strerror or error}") from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def require_writable(folder: Path) -> None:

@@ -24,6 +24,7 @@ from federated_lora import (
     weighted_mean,
 )
 from llm_validation import checkpoint
+from llm_validation.base_model import require_positions
 from llm_validation.batched import BatchedEngine
 from llm_validation.config import Config
 from llm_validation.encoding import Encoded, encode
@@ -49,7 +50,7 @@ class Engine(Protocol):
 
 
 class DivergedError(ValueError):
-    """A client returned NaN or infinity; `rows` holds the metrics of the completed rounds."""
+    """A client returned NaN or infinity, or the model overflows; `rows` holds the completed rounds."""
 
     def __init__(self, message: str, rows: list[Row]) -> None:
         super().__init__(message)
@@ -95,7 +96,8 @@ def run(
 
     Raises:
         ValueError: before any work, on a configuration that does not fit the data or the model; on a
-            checkpoint of another configuration; `DivergedError` when a client returns NaN.
+            checkpoint of another configuration; `DivergedError` when a client returns NaN or the model
+            overflows.
     """
     require_extra()
     if config.threads:
@@ -111,6 +113,8 @@ def run(
     space = build(config, causal=data.causal, names=names)
     encoded = encode(data.train, space.tokenizer, config.max_length, segments=space.segments)
     evaluator = Evaluator(config, space, data.evaluation)
+    longest = max(int(side.lengths.max()) for side in (encoded, evaluator.data))
+    require_positions(config, space.base, longest)
     if found is not None:
         server, rows, facts = found
         server = _on_device(server, space)
@@ -127,6 +131,7 @@ def run(
     method = method_named(config.method)
     if not rows:
         rows = [_start_row(evaluator.score(server) if evaluate_start else None)]
+        _require_measured(rows[0], [])
         if on_round:
             on_round(rows[-1])
     sizes = [part.size for part in split]
@@ -141,6 +146,7 @@ def run(
         if server.round % config.evaluate_every == 0 or server.round == config.rounds:
             score = evaluator.score(server)
             row |= {"accuracy": score.accuracy, "loss": score.loss}
+        _require_measured(row, rows)
         rows.append(row)
         if folder and (
             server.round % config.checkpoint_every == 0 or server.round == config.rounds
@@ -256,6 +262,21 @@ def _require_finite(returned: Returned, work: Work, rows: list[Row]) -> None:
                 f"round {work.round}: client {client} returned NaN or infinity in tensor {name};"
                 " lower the learning rate, or set a clip",
                 rows,
+            )
+
+
+def _require_measured(row: Row, before: list[Row]) -> None:
+    """Finite weights can still be so large that the model, or a product of factors, overflows."""
+    told = {"loss": "evaluation loss", "aggregation_error": "aggregation error"}
+    for name, words in told.items():
+        if row[name] is not None and not math.isfinite(row[name]):
+            remedy = (
+                "lower the learning rate, or set a clip"
+                if row["round"]
+                else "the untrained model overflows: use another dtype or init"
+            )
+            raise DivergedError(
+                f"round {row['round']}: the {words} is {row[name]}; {remedy}", before
             )
 
 

@@ -15,11 +15,19 @@ from typing import Any
 import torch
 from torch import nn
 
+from llm_validation.base_model import (
+    HEADS,
+    check_checkpoint,
+    head_parts,
+    require_causal,
+    require_complete,
+    require_vocabulary,
+)
 from llm_validation.config import Config
 from llm_validation.dropout import ClientDropout, PassHolder
 from llm_validation.encoding import Batch
 from llm_validation.estimate import require_base_fits
-from llm_validation.hub import offline, require_hub
+from llm_validation.hub import offline
 from llm_validation.losses import answer_tail
 from llm_validation.randomness import torch_seed
 
@@ -92,37 +100,6 @@ def resolve_device(name: str) -> torch.device:
     return torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")
 
 
-def check_checkpoint(model: str) -> None:
-    """Refuse what cannot be loaded, before loading it.
-
-    Raises:
-        ValueError: if a local folder is no checkpoint or holds a truncated weight file, or if an id is
-            not in the local cache and the hub does not answer.
-    """
-    folder = Path(model)
-    if not folder.is_dir():
-        if folder.is_absolute() or model.startswith((".", "~")) or model.count("/") > 1:
-            raise ValueError(f"model folder {model} does not exist")
-        from huggingface_hub import try_to_load_from_cache
-
-        if not isinstance(try_to_load_from_cache(model, "config.json"), str):
-            require_hub(f"model {model}", "--model with a local folder")
-        return
-    if not (folder / "config.json").is_file():
-        raise ValueError(f"model folder {model} is no checkpoint: it has no config.json")
-    from safetensors import SafetensorError, safe_open
-
-    weights = sorted(folder.glob("*.safetensors"))
-    if not weights and not any(folder.glob("*.bin")):
-        raise ValueError(f"model folder {model} is no checkpoint: it has no weight file")
-    for path in weights:
-        try:
-            with safe_open(path, framework="pt") as opened:
-                opened.keys()
-        except (SafetensorError, OSError) as error:
-            raise ValueError(f"weight file {path} is truncated or corrupt: {error}") from error
-
-
 def build(config: Config, *, causal: bool, names: tuple[str, ...] = ()) -> Workspace:
     """Load the base, check the adapter's shape against it, and put the adapter on.
 
@@ -137,11 +114,14 @@ def build(config: Config, *, causal: bool, names: tuple[str, ...] = ()) -> Works
     """
     check_checkpoint(config.model)
     device = resolve_device(config.device)
-    require_base_fits(config, device)
-    base = load_base(config, causal=causal, labels=len(names), device=device)
     tokenizer = load_tokenizer(config)
+    base = load_base(config, causal=causal, labels=len(names), device=device)
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token or tokenizer.unk_token
+    if tokenizer.pad_token_id is None:
+        raise ValueError(
+            f"tokenizer of {config.model} has no token to pad with: none for padding, end or unknown words"
+        )
     base.config.pad_token_id = tokenizer.pad_token_id
     return attach(config, base, tokenizer, causal=causal, device=device)
 
@@ -156,27 +136,49 @@ def load_base(config: Config, *, causal: bool, labels: int, device: torch.device
         else transformers.AutoModelForSequenceClassification
     )
     settings = load_model_config(config, labels=0 if causal else labels)
+    if causal:
+        require_causal(config.model, settings)
     extra: dict[str, Any] = {}
     if config.quantisation == "4bit":
         if find_spec("bitsandbytes") is None:
             raise ValueError("quantisation = 4bit needs bitsandbytes: pip install bitsandbytes")
         extra["quantization_config"] = transformers.BitsAndBytesConfig(
-            load_in_4bit=True, bnb_4bit_compute_dtype=torch.bfloat16
+            load_in_4bit=True,
+            bnb_4bit_compute_dtype=torch.bfloat16,
+            # A fresh head has no weights to quantise, and trains in float32.
+            llm_int8_skip_modules=None if causal else list(HEADS),
         )
         extra["device_map"] = {"": device}
+    _check_shape(config, kind, settings, device)
     with _quiet(), seeded(torch_seed(config.seed, "head")):
         try:
-            model = kind.from_pretrained(
+            loaded: Any = kind.from_pretrained(
                 config.model,
                 config=settings,
                 dtype=DTYPES[config.dtype],
                 local_files_only=local(config),
+                output_loading_info=True,
                 **extra,
             )
+        except RuntimeError as error:
+            raise ValueError(
+                f"model {config.model} cannot be loaded: its weights have other shapes than its config.json"
+                + ("" if causal else f" and a head of {labels} classes")
+                + " ask for"
+            ) from error
         except (OSError, ValueError, KeyError) as error:
             raise ValueError(f"model {config.model} cannot be loaded: {_first(error)}") from error
-    placed: Any = model
-    return placed if extra else placed.to(device)
+    model, found = loaded
+    require_complete(config.model, model, found["missing_keys"])
+    return model if extra else model.to(device)
+
+
+def _check_shape(config: Config, kind: Any, settings: Any, device: torch.device) -> None:
+    """Hold the run against the model's layers while they still weigh nothing."""
+    with _quiet(), torch.device("meta"):
+        skeleton = kind.from_config(settings)
+    require_base_fits(config, device, sum(p.numel() for p in skeleton.parameters()))
+    target_modules(config, skeleton)
 
 
 def load_model_config(config: Config, *, labels: int) -> Any:
@@ -203,13 +205,15 @@ def load_tokenizer(config: Config) -> Any:
 
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     try:
-        return transformers.AutoTokenizer.from_pretrained(
+        tokenizer = transformers.AutoTokenizer.from_pretrained(
             config.model, local_files_only=local(config)
         )
     except (OSError, ValueError) as error:
         raise ValueError(
             f"tokenizer of {config.model} cannot be loaded: {_first(error)}"
         ) from error
+    require_vocabulary(config.model, tokenizer)
+    return tokenizer
 
 
 def local(config: Config) -> bool:
@@ -273,6 +277,7 @@ def target_modules(config: Config, base: Any) -> tuple[str, ...]:
     widths = {
         name: _width(module) for name, module in base.named_modules() if _width(module) is not None
     }
+    widths = {name: width for name, width in widths.items() if name not in head_parts(widths)}
     endings = sorted({name.rsplit(".", 1)[-1] for name in widths})
     targets = config.target_modules or default_targets(endings)
     for target in targets:
