@@ -141,12 +141,14 @@ def paired(quantity: str, differences: np.ndarray, alpha: float, why: str = "") 
 def standing(comparisons: Sequence[Comparison]) -> Verdict:
     """What paired comparisons say together of a statement that asserts all of them.
 
-    SUPPORTED if every interval lies above 0; REFUTED if one lies wholly below `SMALLEST`; else NOT_CHECKED:
-    the seeds were too few to tell.
+    SUPPORTED if every interval lies above 0; REFUTED if one that does not lies wholly below `SMALLEST`; else
+    NOT_CHECKED: the seeds were too few to tell.
     """
     if all(comparison.holds for comparison in comparisons):
         return Verdict.SUPPORTED
-    return Verdict.REFUTED if any(contradicts(c) for c in comparisons) else Verdict.NOT_CHECKED
+    # A small but certain lead holds: it must not settle a comparison whose own interval is open.
+    against = any(contradicts(c) for c in comparisons if not c.holds)
+    return Verdict.REFUTED if against else Verdict.NOT_CHECKED
 
 
 def contradicts(comparison: Comparison) -> bool:

@@ -191,6 +191,18 @@ def test_the_paired_interval_is_students():
     )
 
 
+def test_a_small_but_certain_lead_does_not_refute_what_another_leaves_open():
+    spread = np.linspace(-1.0, 1.0, 8)
+    certain = study.paired("a over b", 0.01 + 0.001 * spread, 0.005)
+    open_ = study.paired("b over c", 0.05 + 0.2 * spread, 0.005)
+    absent = study.paired("c over d", -0.1 + 0.001 * spread, 0.005)
+    assert certain.holds
+    assert not open_.holds
+    assert study.standing([certain, open_]) is Verdict.NOT_CHECKED
+    assert study.standing([certain, absent]) is Verdict.REFUTED
+    assert study.standing([certain]) is Verdict.SUPPORTED
+
+
 def test_early_rounds_on_A_matter_on_digits():
     claim = next(claim for claim in claims() if claim.id == "early-A-matters")
     finding = claim.check(Budget())
