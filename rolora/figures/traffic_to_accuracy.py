@@ -117,8 +117,8 @@ def caption(table: Table) -> str:
         goal = both[-1]
         ours, theirs = cost["rolora"][goal], cost["fedavg"][goal]
         text += (
-            f"To {number(goal)} RoLoRA needs {number(ours / 1e3)} thousand numbers a client, "
-            f"FedAvg-LoRA {number(theirs / 1e3)} thousand: {number(theirs / ours, 3)} times as "
+            f"To {number(goal)} RoLoRA needs {number(ours / 1e3, 3)} thousand numbers a client, "
+            f"FedAvg-LoRA {number(theirs / 1e3, 3)} thousand: {number(theirs / ours, 3)} times as "
             "many. "
         )
     missed = [goal for goal in GOALS if goal not in cost["ffa"]]
@@ -127,7 +127,13 @@ def caption(table: Table) -> str:
             f"FFA-LoRA never reaches {number(missed[0])} in mean, so its line ends or is missing "
             "in (b). "
         )
-    return text + "A and B differ in size, so RoLoRA's A-rounds and B-rounds cost differently."
+    ends = {m: select(table, part="curve", method=m)["sent"].max() for m in ("rolora", "ffa")}
+    before, larger = ("before", "B") if ends["rolora"] < ends["ffa"] else ("after", "A")
+    return text + (
+        f"(b) shows when the mean first reaches a goal. In (a) RoLoRA's line ends {before} "
+        f"FFA-LoRA's after the same {ROUNDS} rounds, because {larger} is the larger factor here "
+        "and FFA-LoRA sends only B."
+    )
 
 
 def _costs(table: Table, method: str) -> dict[float, float]:
