@@ -138,17 +138,7 @@ def load_base(config: Config, *, causal: bool, labels: int, device: torch.device
     settings = load_model_config(config, labels=0 if causal else labels)
     if causal:
         require_causal(config.model, settings)
-    extra: dict[str, Any] = {}
-    if config.quantisation == "4bit":
-        if find_spec("bitsandbytes") is None:
-            raise ValueError("quantisation = 4bit needs bitsandbytes: pip install bitsandbytes")
-        extra["quantization_config"] = transformers.BitsAndBytesConfig(
-            load_in_4bit=True,
-            bnb_4bit_compute_dtype=torch.bfloat16,
-            # A fresh head has no weights to quantise, and trains in float32.
-            llm_int8_skip_modules=None if causal else list(HEADS),
-        )
-        extra["device_map"] = {"": device}
+    extra = quantisation_options(config, causal=causal, device=device)
     _check_shape(config, kind, settings, device)
     with _quiet(), seeded(torch_seed(config.seed, "head")):
         try:
@@ -171,6 +161,31 @@ def load_base(config: Config, *, causal: bool, labels: int, device: torch.device
     model, found = loaded
     require_complete(config.model, model, found["missing_keys"])
     return model if extra else model.to(device)
+
+
+def quantisation_options(config: Config, *, causal: bool, device: torch.device) -> dict[str, Any]:
+    """What transformers is told in order to load the base quantised; nothing if it is not to be.
+
+    Raises:
+        ValueError: without bitsandbytes or without a CUDA device.
+    """
+    if config.quantisation == "none":
+        return {}
+    if find_spec("bitsandbytes") is None:
+        raise ValueError("quantisation = 4bit needs bitsandbytes: pip install bitsandbytes")
+    if device.type != "cuda":
+        # On a CPU, bitsandbytes packs the weights for inference when the model is first evaluated, and
+        # what it multiplies with from then on passes no gradient.
+        raise ValueError(f"quantisation = 4bit needs a CUDA device, the run is on {device.type}")
+    import transformers
+
+    settings = transformers.BitsAndBytesConfig(
+        load_in_4bit=True,
+        bnb_4bit_compute_dtype=torch.bfloat16,
+        # A fresh head has no weights to quantise, and trains in float32.
+        llm_int8_skip_modules=None if causal else list(HEADS),
+    )
+    return {"quantization_config": settings, "device_map": {"": device}}
 
 
 def _check_shape(config: Config, kind: Any, settings: Any, device: torch.device) -> None:

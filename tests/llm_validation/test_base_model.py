@@ -11,7 +11,7 @@ from safetensors.torch import load_file, save_file
 
 from llm_validation import estimate
 from llm_validation.loop import DivergedError, run
-from llm_validation.models import build
+from llm_validation.models import build, quantisation_options
 
 
 @pytest.fixture
@@ -109,3 +109,17 @@ def test_a_model_that_overflows_is_a_divergence_with_its_table_kept(tiny, tmp_pa
     assert [row["round"] for row in stopped.value.rows] == [0]
     assert np.isfinite(stopped.value.rows[0]["loss"])
     assert not list(tmp_path.rglob("*.tmp"))
+
+
+def test_a_base_of_4_bits_keeps_its_fresh_head_and_is_for_a_gpu(tiny, monkeypatch):
+    monkeypatch.setattr("llm_validation.models.find_spec", lambda name: True)
+    monkeypatch.setattr("transformers.BitsAndBytesConfig", dict)
+    config = tiny(quantisation="4bit")
+    told = quantisation_options(config, causal=False, device=torch.device("cuda"))
+    assert set(told["quantization_config"]["llm_int8_skip_modules"]) >= {"classifier", "score"}
+    # None leaves transformers' own choice: the layer that gives the vocabulary's logits.
+    told = quantisation_options(config, causal=True, device=torch.device("cuda"))
+    assert told["quantization_config"]["llm_int8_skip_modules"] is None
+    assert quantisation_options(tiny(), causal=False, device=torch.device("cpu")) == {}
+    with pytest.raises(ValueError, match="4bit needs a CUDA device, the run is on cpu"):
+        run(config)
