@@ -205,7 +205,10 @@ class Record:
         """The rows with the angle of each one's A-subspace to the last one filled in."""
         R = len(self._replicas)
         for index, base in enumerate(self._bases):
-            sines = subspace.sine(self._bases[-1], base).cpu().numpy()
+            last = self._bases[-1]
+            # The very same subspace is at angle 0, not at QR's rounding.
+            alike = torch.all(last == base, dim=(-2, -1))
+            sines = torch.where(alike, 0.0, subspace.sine(last, base)).cpu().numpy()
             for replica in range(R):
                 self.rows[index * R + replica]["angle_to_final"] = float(sines[replica])
         return self.rows

@@ -284,7 +284,7 @@ def _command(config: Configuration, out: Path) -> str:
         if value is True:
             words.append(option)
         elif isinstance(value, tuple):
-            words += [option, ",".join(f"{part:g}" for part in value)]
+            words += [option, ",".join(map(str, value))]
         else:
             words += [option, str(value)]
     return shlex.join([*words, "--out", out.name])

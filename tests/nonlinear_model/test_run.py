@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -43,7 +44,7 @@ def test_record_has_every_column_and_true_values(digits):
     log_p = shifted - np.log(np.exp(shifted).sum(1, keepdims=True))
     loss = -log_p[np.arange(len(log_p)), digits.test_y].mean()
     assert last["test_loss"] == pytest.approx(loss, abs=1e-12)
-    assert last["angle_to_final"] < 1e-12
+    assert last["angle_to_final"] == 0.0
     assert 0.0 < result.rows[0]["angle_to_final"] <= 1.0
     # FedAvg: both factors, both ways, every client and round.
     assert last["numbers_up"] == last["numbers_down"] == 8 * 5 * 4 * (64 + 20)
@@ -72,6 +73,22 @@ def test_gradient_norms_are_those_of_autograd(digits):
     row = federation.rows[0]
     assert row["gradient_norm_A"] == pytest.approx(float(A.grad.norm()), rel=1e-12)
     assert row["gradient_norm_B"] == pytest.approx(float(B.grad.norm()), rel=1e-12)
+
+
+def test_a_frozen_A_is_at_angle_zero_to_itself(digits):
+    rows = experiment.run(replace(SMALL, method="ffa", rounds=3), digits).rows
+    assert [row["angle_to_final"] for row in rows] == [0.0] * 4
+
+
+def test_the_recorded_command_gives_the_same_configuration():
+    from rolora.commands.nonlinear import _command
+
+    config = replace(
+        SMALL, split="iid", proportions=(1 / 3, 1.0, 2.0, 1e-7, 5.0), equal_sizes=False
+    )
+    words = shlex.split(_command(config, Path("out")))
+    given = words[words.index("--proportions") + 1]
+    assert tuple(float(part) for part in given.split(",")) == config.proportions
 
 
 def test_rates_set_the_average_squared_gradient_beside_theory(digits):
