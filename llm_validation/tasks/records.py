@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,6 +17,8 @@ ENDINGS = (".jsonl", ".json", ".csv", ".parquet")
 
 def read_split(folder: Path, names: Sequence[str]) -> tuple[list[Record], str]:
     """The records of the first split in `names` that the folder has a file for.
+
+    A split may also be in numbered Parquet files, as the hub keeps them (`train-00000-of-00002.parquet`).
 
     Args:
         folder: folder of one task.
@@ -34,6 +37,9 @@ def read_split(folder: Path, names: Sequence[str]) -> tuple[list[Record], str]:
             path = folder / (name + ending)
             if path.is_file():
                 return read_file(path), name
+        parts = sorted(folder.glob(f"{name}-[0-9]*-of-[0-9]*.parquet"))
+        if parts:
+            return [record for path in parts for record in read_file(path)], name
     raise ValueError(
         f"split {names[0]!r} is missing: no {names[0]}{{{','.join(ENDINGS)}}} in {folder}"
     )
@@ -62,11 +68,16 @@ def _parse(path: Path) -> list[Record]:
     if path.suffix == ".parquet":
         import pyarrow.parquet  # type: ignore[import-untyped]  # heavy, and only here
 
-        rows: list[Record] = pyarrow.parquet.read_table(path).to_pylist()
+        try:
+            rows: list[Record] = pyarrow.parquet.read_table(path).to_pylist()
+        except pyarrow.ArrowException as error:
+            raise ValueError(f"data file {path} is not valid parquet: {error}") from error
         return rows
-    text = path.read_text(encoding="utf-8")
+    # Spreadsheets put a byte order mark first.
+    text = path.read_bytes().decode("utf-8-sig")
     if path.suffix == ".csv":
-        return list(csv.DictReader(text.splitlines()))
+        # Lines are the reader's business: a quoted cell may hold several.
+        return list(csv.DictReader(io.StringIO(text, newline=""), restkey=""))
     if path.suffix == ".json":
         loaded = json.loads(text)
         return loaded if isinstance(loaded, list) else [loaded]

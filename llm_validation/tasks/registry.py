@@ -33,9 +33,17 @@ def load(config: Config) -> TaskData:
     """Examples of the configuration's task.
 
     Raises:
-        ValueError: on an unknown task, missing files or bad records.
+        ValueError: on an unknown task, an option of another kind of task, missing files or bad records.
     """
     check_name(config.task)
+    if config.text_columns and config.task != "custom":
+        raise ValueError(
+            f"text_columns belongs to task = custom, got {', '.join(config.text_columns)} with {config.task}"
+        )
+    if config.scoring == "generate" and not is_causal(config.task):
+        raise ValueError(
+            f"scoring = generate belongs to the tasks of causal language models, got it with {config.task}"
+        )
     folder = Path(config.data_dir) if config.data_dir is not None else None
     if config.task in glue.TASKS:
         return glue.load(config.task, folder)

@@ -8,6 +8,7 @@ import sys
 import time
 from pathlib import Path
 
+import pyarrow.parquet
 import pytest
 
 from llm_validation.config import Config, from_mapping, from_toml
@@ -121,6 +122,78 @@ def test_custom_csv_and_named_labels(tmp_path):
         registry.load(Config(**options))
     with pytest.raises(ValueError, match="column 'label' is missing"):
         registry.load(Config(**options, text_columns=("body",)))
+
+
+def custom(folder, text, name="train.csv"):
+    """A custom task whose validation split is its training split."""
+    for split in ("train", "validation"):
+        (folder / name.replace("train", split)).write_bytes(text.encode())
+    config = Config("m", "custom", data_dir=str(folder), text_columns=("body",), label_column="y")
+    return registry.load(config).train
+
+
+def test_a_spreadsheets_csv_is_read_as_it_was_meant(tmp_path):
+    train = custom(tmp_path, '\ufeffbody,y\r\n"one\ntwo\u2028three", 0\r\nw2,1\r\n')
+    assert train.texts == (("one\ntwo\u2028three",), ("w2",))
+    assert train.labels.tolist() == [0, 1]
+
+
+@pytest.mark.parametrize(
+    ("labels", "names", "ids"),
+    [
+        (["true", "false"], ("false", "true"), [1, 0]),
+        (["1.0", "0.0"], ("0", "1"), [1, 0]),
+        (['" b"', '"a"'], ("a", "b"), [1, 0]),
+        (["10", "2", "0", "1", "3", "4", "5", "6", "7", "8", "9"], None, [10, 2, 0, 1, *range(3, 10)]),
+    ],
+)  # fmt: skip
+def test_labels_may_be_written_in_several_ways(tmp_path, labels, names, ids):
+    text = "".join(f'{{"body": "w1", "y": {label}}}\n' for label in labels)
+    train = custom(tmp_path, text, "train.jsonl")
+    assert train.labels.tolist() == ids
+    assert train.names == (names or tuple(map(str, range(11))))
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        ("w1,1\nw2,2\nw3,3\n", "must be 0 to 2 for 3 classes, they go from 1 to 3"),
+        ("w1,-1\nw2,0\nw3,1\n", "must be 0 to 2 for 3 classes, they go from -1 to 1"),
+        ("w1,70001\nw2,70002\n", "must be 0 to 1 for 2 classes, they go from 70001"),
+        ("w1,a\nw2\nw3,b\n", "split train: row 1 has no label in column 'y'"),
+        ("w1,a\nw2,a\n", "'y' must hold at least two classes"),
+    ],
+)
+def test_labels_that_are_no_classes(tmp_path, rows, message):
+    with pytest.raises(ValueError, match=message):
+        custom(tmp_path, "body,y\n" + rows)
+
+
+def test_rows_with_too_many_cells_do_not_hide_which_column_is_missing(tmp_path):
+    with pytest.raises(ValueError, match="column 'y' is missing, there are body, topic"):
+        custom(tmp_path, "body,topic\nw1,a,b\n")
+
+
+def test_numbered_parquet_files_of_the_hub_and_broken_ones(tmp_path):
+    folder = tmp_path / "sst2"
+    folder.mkdir()
+    for part in (0, 1):
+        table = pyarrow.table({"sentence": [f"w{part}"], "label": [part], "idx": [part]})
+        pyarrow.parquet.write_table(table, folder / f"train-0000{part}-of-00002.parquet")
+    pyarrow.parquet.write_table(table, folder / "validation-00000-of-00001.parquet")
+    config = Config("m", "sst2", data_dir=str(tmp_path))
+    assert registry.load(config).train.texts == (("w0",), ("w1",))
+    broken = folder / "train-00001-of-00002.parquet"
+    broken.write_bytes(broken.read_bytes()[:-9])
+    with pytest.raises(ValueError, match=r"train-00001-of-00002\.parquet is not valid parquet"):
+        registry.load(config)
+
+
+def test_an_option_of_another_kind_of_task_is_refused(tiny):
+    with pytest.raises(ValueError, match="text_columns belongs to task = custom, got a with sst2"):
+        run(tiny(text_columns=("a",)))
+    with pytest.raises(ValueError, match=r"scoring = generate belongs .* got it with sst2"):
+        run(tiny(scoring="generate"))
 
 
 def test_a_folder_that_is_no_checkpoint_and_truncated_weights(tiny, roberta, tmp_path):
