@@ -106,25 +106,31 @@ plt.legend()
 plt.show()
 
 # %% [markdown]
+# By 4: the interference is made of products of a deviation of $A$ with one of $B$.
+#
 # **Question 5.** Do more clients average the interference away? *Predict* before you move the slider: as the number of
 # clients grows, does the error go to zero?
 
 
 # %%
+def linked_error(spread, clients, seed):
+    """A client's pull on A and its pull on B have one cause, its own data: both grow by the same factor."""
+    t = spread * np.random.default_rng(seed).standard_normal((clients, 1, 1))
+    server, *_ = clients_around(0.0)
+    sent = ClientFactors(A=server.A * (1 + t), B=server.B * (1 + t))
+    return float(FedAvgLoRA().aggregate(server, sent, None, 1).aggregation_error)
+
+
 def error_over_clients(spread):
     counts = np.array([2, 3, 5, 10, 30, 100, 300])
-    same = [fedavg_error(spread, clients=int(n), seed=1) for n in counts]
-    rng = np.random.default_rng(2)
-    linked = []
-    for n in counts:  # a client's pull on A and on B have one cause: its own data
-        t = spread * rng.standard_normal((n, 1, 1))
-        server, *_ = clients_around(0.0)
-        sent = ClientFactors(A=server.A * (1 + t), B=server.B * (1 + t))
-        linked.append(float(FedAvgLoRA().aggregate(server, sent, None, 1).aggregation_error))
+    draws = range(20)
+    same = [np.mean([fedavg_error(spread, clients=int(n), seed=k) for k in draws]) for n in counts]
+    linked = [np.mean([linked_error(spread, int(n), seed=k) for k in draws]) for n in counts]
     plt.loglog(counts, same, "o-", label="independent deviations of A and B")
     plt.loglog(counts, linked, "s--", label="deviations with one cause")
     plt.xlabel("clients N")
     plt.ylabel("aggregation error")
+    plt.title(f"deviation {spread}, mean of n = 20 draws")
     plt.legend()
 
 
@@ -171,5 +177,8 @@ print(
 assert identity_gap < 1e-12
 assert errors["FFA-LoRA"] < 1e-12 and max(errors[k] for k in errors if "RoLoRA" in k) < 1e-12
 assert errors["FedAvg-LoRA"] > 1.0
+more = {n: np.mean([linked_error(0.3, n, seed=k) for k in range(20)]) for n in (30, 300)}
+assert 0.7 < more[300] / more[30] < 1.5  # thousands of clients would not help
+assert fedavg_error(0.3, clients=300) < 0.5 * fedavg_error(0.3, clients=30)
 assert abs(slope - 2.0) < 0.05  # doubling the deviations multiplies the error by four
 assert gap < 1e-12

@@ -125,7 +125,7 @@ def cobweb(kappa):
     plt.plot(s, t / np.hypot(1, t), label="one round")
     plt.plot(s, s, "k", linewidth=0.8)
     path = sines(kappa, 25)
-    plt.step(np.repeat(path[:-1], 1), path[1:], where="post", color="C1", linewidth=0.8)
+    plt.step(path[:-1], path[1:], where="post", color="C1", linewidth=0.8)
     plt.plot(path[:-1], path[1:], ".", color="C1", label="25 rounds from sin θ = 0.9")
     plt.xlabel("sin θ before")
     plt.ylabel("sin θ after")
@@ -136,6 +136,9 @@ def cobweb(kappa):
 slide(cobweb, kappa=[0.25, 0.5, 1.0, 1.5, 1.9, 2.5, 2.83, 4.0, 6.0])
 
 # %% [markdown]
+# Up to $\kappa=2$ the staircase ends at 0, above at the point where curve and diagonal meet. At $\kappa=1$ the curve starts
+# flat, at $\kappa=2\sqrt2\approx2.83$ it is flat at the plateau: there the last steps are fastest.
+#
 # **Exercise 1.** Where is the plateau for $\kappa=3$? Give $\sin\theta$.
 
 # %%

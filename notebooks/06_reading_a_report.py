@@ -150,12 +150,12 @@ assert (
 )
 
 # %% [markdown]
-# **Exercise 2.** Write a check that *cannot* fail, and say how its negative control gives it away. (The solution below
-# widens the tolerance until nothing is left to refute.)
-
+# **Exercise 2.** Write a check of the claim above that *cannot* fail: a function of `two` that returns a finding. The negative
+# control gives it away: the mutant, `two=1.9`, is not refuted. (The solution below widens the tolerance until nothing is
+# left to refute.)
 
 # %%
-my_reason = ...  # a sentence
+my_check = ...  # your function
 
 
 def empty_check(two):
@@ -163,13 +163,12 @@ def empty_check(two):
     return conclude(Verdict.PROVED, "too much tolerance", comparisons=[seen])
 
 
-print(
-    "statement:",
-    empty_check(2).verdict,
-    "| mutant:",
-    empty_check(1.9).verdict,
-    "<- not refuted: the check is empty",
-)
+for name, written in (("yours", my_check), ("the solution", empty_check)):
+    if written is not ...:
+        said, of_mutant = written(2).verdict, written(1.9).verdict
+        found_out = said is Verdict.PROVED and of_mutant is Verdict.PROVED
+        print(f"{name}: statement {said}, mutant {of_mutant}:", end=" ")
+        print("an empty check, found out" if found_out else "not empty, it can fail")
 
 # %%
 # What this notebook rests on. A failure here means that a sentence above is wrong.

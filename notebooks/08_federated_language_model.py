@@ -30,7 +30,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import torch
 import transformers
-from teaching import compare, plot_style, slide
+from teaching import compare, line_of, plot_style, slide
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 
 from federated_lora import Shape, method_named
@@ -129,8 +129,8 @@ def curve(result):
     return [r["round"] for r in rows], [r["accuracy"] for r in rows]
 
 
-for (name, result), style in zip(results.items(), (":", "--", "-"), strict=True):
-    plt.plot(*curve(result), style, label=name)
+for name, result in results.items():
+    plt.plot(*curve(result), **line_of(name))
 plt.xlabel("round")
 plt.ylabel("validation accuracy (200 reviews, one seed)")
 plt.legend()
@@ -152,18 +152,20 @@ plt.show()
 # %%
 def skewed(alpha):
     result = run(replace(config, dirichlet_alpha=alpha, rounds=20))
-    plt.plot(*curve(result), "-", label="RoLoRA")
+    plt.plot(*curve(result), **line_of("rolora"))
     plt.axhline(0.5, color="k", linewidth=0.8, linestyle=":", label="guessing")
     plt.ylim(0.4, 1.0)
     plt.xlabel("round")
     plt.ylabel("validation accuracy")
-    plt.title(f"Dirichlet α = {alpha}")
+    plt.title(f"Dirichlet α = {alpha}, one seed")
     plt.legend()
 
 
 slide(skewed, alpha=[0.1, 0.3, 1.0, 3.0, 10.0])
 
 # %% [markdown]
+# It slows it down: a client that holds one class only learns to say that class, and the average has less to agree on.
+#
 # The result leaves the harness as a PEFT adapter that `PeftModel.from_pretrained` loads. With a real model and data the
 # same run is one command: `rolora llm run --model MODEL --task sst2 --data-dir DIR --clients 10 --method rolora`.
 

@@ -30,19 +30,33 @@ def plot_style() -> None:
     mpl.rcParams.update({"figure.figsize": (5.5, 2.8), "figure.constrained_layout.use": True})
 
 
+def line_of(method: str) -> dict[str, Any]:
+    """Keywords of `plt.plot`: the colour, dash and label the method has in every figure of the toolkit.
+
+    Args:
+        method: `rolora`, `fedavg`, `ffa` or `flexlora`.
+    """
+    from rolora.figures.look import of_method
+
+    return of_method(method).line()
+
+
 def slide(draw: Callable[..., None], **choices: Sequence[Any]) -> None:
     """Draw a picture, and sliders to redraw it where a notebook can show them.
 
+    Without sliders the pictures of the first, the middle and the last values stand below each other, so
+    that what the slider is there to show can be seen on paper too.
+
     Args:
-        draw: draws with pyplot; called with one value per keyword.
+        draw: draws with pyplot; called with one value per keyword, which its picture should name.
         choices: for every keyword the values to choose from. The middle one is drawn first.
     """
     import matplotlib.pyplot as plt
 
-    middle = {name: values[len(values) // 2] for name, values in choices.items()}
     if os.environ.get(STILL):
-        draw(**middle)
-        plt.show()
+        for share in (0.0, 0.5, 1.0):
+            draw(**{name: _value(values, share) for name, values in choices.items()})
+            plt.show()
         return
     from ipywidgets import SelectionSlider, interact
 
@@ -54,11 +68,19 @@ def slide(draw: Callable[..., None], **choices: Sequence[Any]) -> None:
         redraw,
         **{
             name: SelectionSlider(
-                options=list(values), value=middle[name], description=name, continuous_update=False
+                options=list(values),
+                value=_value(values, 0.5),
+                description=name,
+                continuous_update=False,
             )
             for name, values in choices.items()
         },
     )
+
+
+def _value(values: Sequence[Any], share: float) -> Any:
+    """The value at that share of the way from the first to the last, the upper of two middle ones."""
+    return values[min(int(share * len(values)), len(values) - 1)]
 
 
 def compare(yours: Any, solution: Any, tolerance: float = 1e-6) -> bool:

@@ -78,7 +78,7 @@ def caption(table: Table) -> str:
         else "Unlike in the paper, FedAvg-LoRA is not behind RoLoRA "
         f"{'here' if not leads else 'at one of them'}: it moves both factors in every round, at "
         f"twice the traffic, and with {network.LOCAL_STEPS} local steps that outweighs its "
-        "interference; at equal traffic it is behind, see the figure on traffic. "
+        "interference; the figure on traffic compares them at equal traffic. "
     )
     first = select(table, clients=CLIENTS[0], method="rolora")
     many = select(table, clients=CLIENTS[-1])
