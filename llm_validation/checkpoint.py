@@ -28,6 +28,7 @@ SCHEMA = 1
 KEPT = 2
 """Checkpoints kept, so that a good one remains if the newest is damaged."""
 _NAME = re.compile(r"round-(\d{6})")
+_KEYS = ("schema", "fingerprint", "round", "visits", "scales", "rows", "facts", "sha256")
 _TENSORS, _STATE = "tensors.safetensors", "state.json"
 
 
@@ -78,18 +79,24 @@ def save(
 
 
 def load(
-    folder: Path, config: Config
+    folder: Path, config: Config, data: str | None = None
 ) -> tuple[Server, list[dict[str, Any]], dict[str, Any]] | None:
     """The newest sound checkpoint of a run: state, metrics and facts; None if there is none at all.
 
+    Args:
+        folder: the run's checkpoint folder.
+        config: the run.
+        data: digest of its examples, which must be the recorded one; None to take any.
+
     Raises:
-        ValueError: if a checkpoint belongs to another configuration, or all of them are damaged.
+        ValueError: if a checkpoint belongs to another configuration or other data, or all of them are
+            damaged.
     """
     damage = []
     for path in _found(folder):
         try:
-            return _read(path, config)
-        except (OSError, json.JSONDecodeError, SafetensorError, KeyError, _DamagedError) as error:
+            return _read(path, config, data)
+        except (OSError, SafetensorError, KeyError, _DamagedError) as error:
             damage.append(f"{path} ({error})")
     if damage:
         raise ValueError(f"every checkpoint is damaged: {'; '.join(damage)}")
@@ -106,8 +113,16 @@ class _DamagedError(Exception):
     pass
 
 
-def _read(path: Path, config: Config) -> tuple[Server, list[dict[str, Any]], dict[str, Any]]:
-    state = json.loads((path / _STATE).read_text(encoding="utf-8"))
+def _read(
+    path: Path, config: Config, data: str | None
+) -> tuple[Server, list[dict[str, Any]], dict[str, Any]]:
+    try:
+        state = json.loads((path / _STATE).read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise _DamagedError(f"{_STATE} is no JSON") from error
+    lacking = [key for key in _KEYS if not isinstance(state, dict) or key not in state]
+    if lacking:
+        raise _DamagedError(f"{_STATE} lacks {', '.join(lacking)}")
     if state["schema"] != SCHEMA:
         raise ValueError(
             f"checkpoint {path} has schema {state['schema']}, this version reads {SCHEMA}"
@@ -116,6 +131,12 @@ def _read(path: Path, config: Config) -> tuple[Server, list[dict[str, Any]], dic
         raise ValueError(
             f"checkpoint {path} belongs to another configuration ({state['fingerprint']}, this run is"
             f" {config.fingerprint}): choose another output folder or the run's own options"
+        )
+    recorded = state["facts"].get("data_digest")
+    if data is not None and recorded != data:
+        raise ValueError(
+            f"checkpoint {path} belongs to other data ({recorded}, this run's is {data}): give the data it"
+            " was made from, or choose another output folder"
         )
     if _sha256(path / _TENSORS) != state["sha256"]:
         raise _DamagedError("its tensor file is truncated or corrupt")

@@ -51,9 +51,11 @@ class Evaluator:
     def score(self, server: Server) -> Score:
         """Accuracy and loss of the server's model.
 
-        Under the head policy `local`, the mean over the clients of the adapter with each one's head.
+        Under the head policy `local`, the mean over the clients that took part so far of the adapter with
+        each one's head.
         """
-        heads = list(server.heads.values()) or [server.head]
+        # In the clients' order, whatever order they came in: the mean is the same to the bit.
+        heads = [head for _, head in sorted(server.heads.items())] or [server.head]
         scores = [self._with_head(server, head) for head in heads]
         return Score(
             float(np.mean([s.accuracy for s in scores])),

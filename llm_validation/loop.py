@@ -108,7 +108,8 @@ def run(
         _limited(data.evaluation, config.eval_examples, 0, "evaluation"),
     )
     split = split_clients(config, data.train.labels)
-    found = checkpoint.load(folder / "checkpoints", config) if folder and resume else None
+    places = folder / "checkpoints" if folder else None
+    found = checkpoint.load(places, config, data.digest) if places and resume else None
     names = data.train.names if isinstance(data.train, Classified) else ()
     space = build(config, causal=data.causal, names=names)
     encoded = encode(data.train, space.tokenizer, config.max_length, segments=space.segments)
@@ -121,8 +122,8 @@ def run(
     else:
         server, rows = read_server(space), []
         facts = _facts(config, space, encoded, split, data)
-    if folder and not resume:
-        checkpoint.forget(folder / "checkpoints")
+    if places and not resume:
+        checkpoint.forget(places)
     engine: Engine = (
         SequentialEngine(config, space, encoded)
         if config.engine == "sequential"
@@ -148,10 +149,10 @@ def run(
             row |= {"accuracy": score.accuracy, "loss": score.loss}
         _require_measured(row, rows)
         rows.append(row)
-        if folder and (
+        if places and (
             server.round % config.checkpoint_every == 0 or server.round == config.rounds
         ):
-            checkpoint.save(folder / "checkpoints", config, server, rows, facts)
+            checkpoint.save(places, config, server, rows, facts)
         if on_round:
             on_round(row)
     return Result(rows, server, space, facts)
@@ -363,6 +364,7 @@ def _facts(
         "train_examples": len(data.train),
         "evaluation_examples": len(data.evaluation),
         "data_note": data.train.note,
+        "data_digest": data.digest,
         "layers": len(space.layers),
         "device": str(space.device),
         "threads": torch.get_num_threads(),

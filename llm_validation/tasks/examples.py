@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 
 import numpy as np
@@ -79,3 +80,18 @@ class TaskData:
     def causal(self) -> bool:
         """True if the task needs a causal LM."""
         return isinstance(self.train, Instructed)
+
+    @property
+    def digest(self) -> str:
+        """Hash of every text and label, to know the same data again."""
+        found = hashlib.sha256()
+        for side in (self.train, self.evaluation):
+            rows = (
+                side.texts
+                if isinstance(side, Classified)
+                else zip(side.prompts, map("\x1f".join, side.options), strict=True)
+            )
+            for row in rows:
+                found.update("\x1f".join((*row, "")).encode("utf-8", "surrogatepass"))
+            found.update(side.labels.tobytes())
+        return found.hexdigest()[:16]

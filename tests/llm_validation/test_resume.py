@@ -2,19 +2,22 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import pytest
 import torch
 from safetensors.torch import load_file
 
 from llm_validation import checkpoint
+from llm_validation.evaluation import Evaluator, Score
 from llm_validation.export import export
 from llm_validation.loop import run
+from llm_validation.tasks import registry
 
 POLICIES = [
     {"method": "rolora", "optimiser_state": "keep", "lora_dropout": 0.2},
@@ -116,6 +119,43 @@ def test_a_checkpoint_of_another_configuration_is_refused(tiny, tmp_path):
     run(tiny(rounds=1), folder=tmp_path)
     with pytest.raises(ValueError, match="belongs to another configuration"):
         run(tiny(rounds=1, learning_rate=1e-4), folder=tmp_path, resume=True)
+
+
+def test_a_checkpoint_of_other_data_is_refused(tiny, tmp_path):
+    folder = tmp_path / "data"
+    shutil.copytree(tiny().data_dir, folder)
+    config = tiny(rounds=1, data_dir=str(folder))
+    whole = run(config, folder=tmp_path)
+    same(whole.server, run(config, folder=tmp_path, resume=True).server)
+    path = folder / "sst2" / "train.jsonl"
+    path.write_text(path.read_text().replace("w1", "w2", 1))
+    with pytest.raises(ValueError, match=r"round-000001 belongs to other data \("):
+        run(config, folder=tmp_path, resume=True)
+
+
+@pytest.mark.parametrize("state", [b"[]", b'{"schema": 1}', b"{", b"\xff\xfe"])
+def test_a_checkpoint_with_a_damaged_state_falls_back_too(tiny, tmp_path, state):
+    config = tiny(rounds=2, checkpoint_every=1)
+    run(config, folder=tmp_path)
+    (tmp_path / "checkpoints" / "round-000002" / "state.json").write_bytes(state)
+    assert checkpoint.load(tmp_path / "checkpoints", config)[0].round == 1
+    (tmp_path / "checkpoints" / "round-000001" / "state.json").write_bytes(state)
+    with pytest.raises(ValueError, match=r"every checkpoint is damaged.*state\.json (is no|lacks)"):
+        checkpoint.load(tmp_path / "checkpoints", config)
+
+
+def test_local_heads_are_measured_in_the_clients_order(tiny, monkeypatch):
+    """A checkpoint gives them back in another order; the mean must not notice, to the bit."""
+    config = tiny(head="local", clients=12, rounds=1)
+    result = run(config)
+    evaluator = Evaluator(config, result.space, registry.load(config).evaluation)
+    seen = []
+    monkeypatch.setattr(
+        evaluator, "_with_head", lambda server, head: seen.append(id(head)) or Score(0.0, 0.0, 1)
+    )
+    heads = result.server.heads
+    evaluator.score(replace(result.server, heads={k: heads[k] for k in sorted(heads, key=str)}))
+    assert seen == [id(heads[k]) for k in range(12)]
 
 
 def test_a_truncated_checkpoint_falls_back_to_the_one_before(tiny, tmp_path):
