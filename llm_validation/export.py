@@ -37,31 +37,31 @@ def export(space: Workspace, server: Server, folder: Path) -> list[Path]:
     Raises:
         ValueError: if they cannot be written.
     """
-    if not server.heads:
-        _one(space, server, server.head, folder)
-        return [folder]
-    places = []
-    for client, head in sorted(server.heads.items()):
-        places.append(folder / f"client-{client:04d}")
-        _one(space, server, head, places[-1])
-    return places
+    places = {folder: server.head}
+    if server.heads:
+        places = {folder / f"client-{k:04d}": head for k, head in sorted(server.heads.items())}
 
-
-def _one(space: Workspace, server: Server, head: Head, folder: Path) -> None:
-    write_server(space, server.adapters, head)
-
-    def fill(place: Path) -> None:
-        space.model.save_pretrained(place)
-        space.tokenizer.save_pretrained(place)
-        labels = 0 if space.causal else int(space.base.config.num_labels)
-        (place / "README.md").write_text(README.format(folder=folder.name, labels=labels))
-        settings = json.loads((place / "adapter_config.json").read_text(encoding="utf-8"))
-        base = settings.get("base_model_name_or_path")
-        if base and Path(base).is_dir():
-            # A local folder means nothing on another machine.
-            settings["base_model_name_or_path"] = Path(base).name
-        text = json.dumps(settings, indent=2, sort_keys=True)
-        (place / "adapter_config.json").write_text(text, encoding="utf-8")
+    def fill(temporary: Path) -> None:
+        for place, head in places.items():
+            own = temporary / place.relative_to(folder)
+            own.mkdir(exist_ok=True)
+            _one(space, server, head, own, place.name)
 
     folder.parent.mkdir(parents=True, exist_ok=True)
     write_folder(folder, fill)
+    return list(places)
+
+
+def _one(space: Workspace, server: Server, head: Head, place: Path, name: str) -> None:
+    write_server(space, server.adapters, head)
+    space.model.save_pretrained(place)
+    space.tokenizer.save_pretrained(place)
+    labels = 0 if space.causal else int(space.base.config.num_labels)
+    (place / "README.md").write_text(README.format(folder=name, labels=labels))
+    settings = json.loads((place / "adapter_config.json").read_text(encoding="utf-8"))
+    base = settings.get("base_model_name_or_path")
+    if base and Path(base).is_dir():
+        # A local folder means nothing on another machine.
+        settings["base_model_name_or_path"] = Path(base).name
+    text = json.dumps(settings, indent=2, sort_keys=True)
+    (place / "adapter_config.json").write_text(text, encoding="utf-8")

@@ -210,6 +210,12 @@ def test_local_heads_are_exported_client_by_client(tiny, tmp_path):
     result = run(tiny(rounds=1, head="local"))
     folders = export(result.space, result.server, tmp_path / "adapter")
     assert [folder.name for folder in folders] == [f"client-{k:04d}" for k in range(4)]
+    # Nothing of it stays when another run is exported to the same place, nor the other way round.
+    shared = run(tiny(rounds=1))
+    assert export(shared.space, shared.server, tmp_path / "adapter") == [tmp_path / "adapter"]
+    assert not list((tmp_path / "adapter").glob("client-*"))
+    export(result.space, result.server, tmp_path / "adapter")
+    assert not (tmp_path / "adapter" / "adapter_model.safetensors").exists()
 
 
 def saved_bytes(engine, space, server, work):
