@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shlex
 import tomllib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
@@ -183,9 +184,9 @@ class Config:
             if isinstance(value, bool):
                 parts.append(option if value else "--no-" + option[2:])
             elif isinstance(value, tuple):
-                parts.append(f"{option} {','.join(map(str, value))}")
+                parts.append(f"{option} {shlex.quote(','.join(map(str, value)))}")
             else:
-                parts.append(f"{option} {value}")
+                parts.append(f"{option} {shlex.quote(str(value))}")
         return " ".join(parts)
 
 
@@ -244,7 +245,7 @@ def read_toml(path: Path) -> dict[str, Any]:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ValueError(f"config file {path} cannot be read: {error.strerror}") from error
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ValueError(f"config file {path} is not valid TOML: {error}") from error
 
 

@@ -39,7 +39,7 @@ def best_rate(
 ) -> tuple[Config, list[dict[str, Any]]]:
     """Run every learning rate of the grid and keep the one of highest held-out accuracy.
 
-    A rate that diverges is out. Ties go to the smaller loss.
+    A rate that diverges is out. Ties go to the smaller loss. The only rate of a grid is taken untried.
 
     Args:
         config: the run, with a `learning_rate_grid`.
@@ -54,6 +54,8 @@ def best_rate(
     Raises:
         ValueError: if every rate diverges.
     """
+    if len(config.learning_rate_grid) == 1:
+        return config.changed(learning_rate=config.learning_rate_grid[0]), []
     data = held_out(data if data is not None else registry.load(config), config.seed)
     trials: list[dict[str, Any]] = []
     for rate in config.learning_rate_grid:

@@ -13,6 +13,8 @@ import typer
 from rolora.console import finite, messages, output
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from rich.console import Console
 
     from llm_validation.config import Config
@@ -75,7 +77,10 @@ def run(
     optimiser: Annotated[str | None, _option("adamw (default) or sgd.")] = None,
     momentum: Annotated[float | None, _option("Of sgd (0).", callback=finite)] = None,
     optimiser_state: Annotated[str | None, _option("reset every round (default) or keep.")] = None,
-    learning_rate: Annotated[float | None, _option("Step size (0.002).", callback=finite)] = None,
+    learning_rate: Annotated[
+        float | None,
+        _option("Step size (0.002); in place of a preset's or file's grid.", callback=finite),
+    ] = None,
     learning_rate_grid: Annotated[
         str | None, _option("Comma-separated grid: run each, keep the best on held-out data.")
     ] = None,
@@ -126,7 +131,7 @@ def run(
     }
     for name in _TUPLES:
         if name in given:
-            given[name] = [part for part in given[name].split(",") if part]
+            given[name] = [part.strip() for part in given[name].split(",") if part.strip()]
     settings = _settings(config, preset, given)
     _execute(settings, out, resume, tensorboard, as_json=as_json, quiet=quiet or as_json)
 
@@ -142,9 +147,12 @@ def _settings(file: Path | None, preset: str | None, given: dict[str, Any]) -> C
     values: dict[str, Any] = {}
     if preset is not None:
         values |= preset_named(preset).options
-    if file is not None:
-        values |= {key.replace("-", "_"): value for key, value in read_toml(file).items()}
-    values |= given
+    read = read_toml(file) if file is not None else {}
+    for layer in ({key.replace("-", "_"): value for key, value in read.items()}, given):
+        if "learning_rate" in layer:
+            # One rate asked for takes the place of a grid asked for further away.
+            values.pop("learning_rate_grid", None)
+        values |= layer
     for name in ("model", "task"):
         if not values.get(name):
             raise ValueError(
@@ -173,10 +181,9 @@ def _execute(
 
     require_writable(out)
     console = messages(quiet)
-    board = _board(out) if tensorboard else None
-    report = _Progress(console, settings.rounds, board)
+    report = _Progress(console, settings.rounds, _board(out) if tensorboard else None)
     trials: list[dict[str, Any]] = []
-    if len(settings.learning_rate_grid) > 1:
+    if settings.learning_rate_grid:
         settings, trials = best_rate(settings, out / "sweep", resume=resume, on_trial=report.trial)
     with OutputFolder(out) as folder:
         try:
@@ -186,12 +193,12 @@ def _execute(
 
             if error.rows:
                 folder.write("run.csv", csv_text(_columns(error.rows)))
-                folder.publish()
+                # The manifest of an earlier run would pass this table off as a finished one.
+                folder.publish(remove=("manifest.json",))
                 raise ValueError(f"{error} (metrics up to there: {out}/run.csv)") from error
             raise
         finally:
-            if board is not None:
-                board.close()
+            report.close()
         adapters = export(result.space, result.server, out / "adapter")
         described = manifest(settings, result.facts)
         if trials:
@@ -214,16 +221,21 @@ def _columns(rows: list[dict[str, Any]]) -> dict[str, list[Any]]:
 class _Progress:
     """One line a round on standard error, with tokens per second and the time left."""
 
-    def __init__(self, console: Console, rounds: int, board: Any) -> None:
+    def __init__(
+        self, console: Console, rounds: int, new_board: Callable[[int], Any] | None
+    ) -> None:
         self.console = console
         self.rounds = rounds
-        self.board = board
+        self.new_board = new_board
+        self.board: Any = None
         self.started = time.perf_counter()
         self.first: int | None = None
 
     def round(self, row: dict[str, Any]) -> None:
         if self.first is None:
             self.first, self.started = row["round"], time.perf_counter()
+            if self.new_board is not None:
+                self.board = self.new_board(row["round"])
         if self.board is not None:
             for name, value in row.items():
                 if isinstance(value, (int, float)):
@@ -242,20 +254,26 @@ class _Progress:
             parts.append(f"{left:.0f} s left")
         self.console.print(" · ".join(parts), soft_wrap=True)
 
+    def close(self) -> None:
+        """Write out what TensorBoard was given."""
+        if self.board is not None:
+            self.board.close()
+
     def trial(self, rate: float, accuracy: float | None) -> None:
         """One learning rate of a sweep tried."""
         outcome = "diverged" if accuracy is None else f"held-out accuracy {accuracy:.4f}"
         self.console.print(f"learning rate {rate:g}: {outcome}", soft_wrap=True)
 
 
-def _board(out: Path) -> Any:
+def _board(out: Path) -> Callable[[int], Any]:
+    """What opens the TensorBoard log when the first round is there; a resumed run writes over the rest."""
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError as error:
         raise ValueError(
             "--tensorboard needs the package tensorboard: pip install tensorboard"
         ) from error
-    return SummaryWriter(str(out / "tensorboard"))
+    return lambda first: SummaryWriter(str(out / "tensorboard"), purge_step=first)
 
 
 def _show(rows: list[dict[str, Any]], name: str, out: Path) -> None:

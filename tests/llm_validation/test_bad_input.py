@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -254,6 +255,9 @@ def test_configuration_files(tmp_path):
     path.write_text("model = \n")
     with pytest.raises(ValueError, match="is not valid TOML"):
         from_toml(path)
+    path.write_bytes(b"\xff\xfe")
+    with pytest.raises(ValueError, match=r"run\.toml is not valid TOML"):
+        from_toml(path)
     with pytest.raises(ValueError, match="cannot be read"):
         from_toml(tmp_path / "absent.toml")
     with pytest.raises(ValueError, match="did you mean 'rank'"):
@@ -269,6 +273,13 @@ def test_the_command_of_a_configuration_makes_it_again():
     assert config.command() == (
         "rolora llm run --model m --task sst2 --rank 8 --rslora --target-modules query,key"
     )
+
+
+def test_the_command_survives_a_shell():
+    config = Config("my models/m", "custom", text_columns=("the text", "b"))
+    words = shlex.split(config.command())
+    assert words[words.index("--model") + 1] == "my models/m"
+    assert words[words.index("--text-columns") + 1] == "the text,b"
 
 
 def test_places_do_not_count_for_the_fingerprint():
@@ -298,6 +309,8 @@ def test_learning_rates_are_chosen_on_held_out_training_data(tiny, tmp_path):
     chosen, trials = best_rate(config, tmp_path)
     assert chosen.learning_rate == choose(trials)
     assert [trial["learning_rate"] for trial in trials] == [1e-3, 1e-2]
+    only, none = best_rate(tiny(learning_rate_grid=(7e-3,)), tmp_path)
+    assert (only.learning_rate, none) == (7e-3, [])
     records = [
         {"learning_rate": 1.0, "accuracy": None, "loss": None},
         {"learning_rate": 2.0, "accuracy": 0.5, "loss": 0.7},

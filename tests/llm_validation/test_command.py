@@ -2,6 +2,9 @@
 
 import csv
 import json
+import shutil
+import sys
+import types
 
 import pytest
 
@@ -68,6 +71,61 @@ def test_options_win_over_the_file_and_a_grid_is_swept(options, tmp_path, capsys
 
 
 @pytest.mark.parametrize(
+    ("more", "rate"), [(["--learning-rate", "0.004"], 0.004), (["--learning-rate-grid", "0.006"], 0.006)]
+)  # fmt: skip
+def test_one_rate_asked_for_takes_the_place_of_a_presets_grid(
+    options, tmp_path, capsys, more, rate
+):
+    preset = ["--preset", "glue-rte-50-rolora", "--json", "--out", str(tmp_path / "run")]
+    assert outcome([*options, *preset, *more]) == 0
+    manifest = json.loads(capsys.readouterr().out)
+    assert manifest["configuration"]["learning_rate"] == rate
+    assert "learning_rate_trials" not in manifest
+
+
+def test_a_diverged_run_leaves_no_manifest_of_an_earlier_one(options, tmp_path):
+    out = tmp_path / "run"
+    assert outcome([*options, "--out", str(out), "--quiet"]) == 0
+    assert (out / "manifest.json").is_file()
+    wild = ["--learning-rate", "1e38", "--optimiser", "sgd", "--quiet"]
+    assert outcome([*options, "--out", str(out), *wild]) == 2
+    assert not (out / "manifest.json").exists()
+
+
+def test_tensorboard_gets_every_round_and_nothing_of_a_refused_run(options, tmp_path, monkeypatch):
+    opened = []
+
+    class Board:
+        def __init__(self, place, purge_step):
+            self.place, self.first, self.seen, self.open = place, purge_step, set(), True
+            opened.append(self)
+
+        def add_scalar(self, name, value, step):
+            self.seen.add((name, step))
+
+        def close(self):
+            self.open = False
+
+    fake = types.SimpleNamespace(SummaryWriter=Board)
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", fake)
+    out = tmp_path / "run"
+    more = ["--out", str(out), "--quiet", "--tensorboard"]
+    assert outcome([*options, *more, "--clients", "1000"]) == 2
+    assert not opened
+    assert outcome([*options, *more, "--checkpoint-every", "1"]) == 0
+    assert {("accuracy", 0), ("accuracy", 2), ("aggregation_error", 1)} <= opened[0].seen
+    assert (opened[0].place, opened[0].first, opened[0].open) == (
+        str(out / "tensorboard"),
+        0,
+        False,
+    )
+    shutil.rmtree(out / "checkpoints" / "round-000002")
+    assert outcome([*options, *more, "--checkpoint-every", "1", "--resume"]) == 0
+    assert opened[1].first == 2
+    assert {step for _, step in opened[1].seen} == {2}
+
+
+@pytest.mark.parametrize(
     ("more", "message"),
     [
         (["--method", "rolara"], "did you mean 'rolora'"),
@@ -76,7 +134,10 @@ def test_options_win_over_the_file_and_a_grid_is_swept(options, tmp_path, capsys
         (["--learning-rate", "nan"], "must be a finite number"),
         (["--preset", "glue-rte-50-rolara"], "did you mean 'glue-rte-50-rolora'"),
         (["--rank", "99"], "rank must not exceed the width"),
-        (["--learning-rate", "1e38", "--optimiser", "sgd"], "returned NaN or infinity in tensor"),
+        (
+            ["--learning-rate", "1e38", "--optimiser", "sgd", "--local-steps", "2"],
+            "returned NaN or infinity in tensor",
+        ),
     ],
 )
 def test_bad_usage_is_one_sentence_and_exit_two(options, tmp_path, capsys, more, message):
