@@ -42,7 +42,9 @@ def figures(
     ] = None,
     results_dir: Annotated[
         Path | None,
-        typer.Option(metavar="DIR", help="Folder with finished language-model runs."),
+        typer.Option(
+            metavar="DIR", help="Folder with finished language-model runs, for the GLUE figure."
+        ),
     ] = None,
     show: Annotated[bool, typer.Option("--list", help="List the figures and stop.")] = False,
     quiet: Annotated[bool, typer.Option(help="No progress.")] = False,

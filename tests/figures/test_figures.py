@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import re
 import zlib
 from itertools import combinations
@@ -245,6 +246,44 @@ def test_the_rounds_needed_from_both_starts_can_be_told_apart(
     one, other = (left.transData.transform(line.get_xydata()) for line in points)
     gaps = np.linalg.norm(one[:, None] - other, axis=-1) * 72 / drawing.dpi
     assert gaps.min() > points[0].get_markersize()
+
+
+def _runs(folder: Path, cells: list[tuple[str, int, str, int, float]], model: str) -> None:
+    for task, clients, method, seed, accuracy in cells:
+        place = folder / f"{task}-{clients}-{method}-{seed}"
+        place.mkdir(parents=True)
+        choice = {"model": model, "task": task, "method": method, "clients": clients}
+        manifest = {"kind": "llm", "configuration": {**choice, "rank": 4, "seed": seed}}
+        (place / "manifest.json").write_text(json.dumps(manifest), "utf-8")
+        (place / "run.csv").write_text(f"round,accuracy\n0,0.5\n9,{accuracy}\n", "utf-8")
+
+
+def test_the_glue_figure_shows_the_runs_of_the_folder_it_is_given(tmp_path: Path) -> None:
+    figure = registry.load("glue")
+    _runs(
+        tmp_path / "a",
+        [
+            ("qnli", 5, "rolora", 1, 0.80),
+            ("qnli", 5, "rolora", 2, 0.84),
+            ("rte", 20, "ffa", 1, 0.6),
+        ],
+        "models/small-encoder",
+    )
+    table = figure.data(Budget(results_dir=tmp_path / "a"))
+    ours = tidy.select(table, source="ours")
+    assert ours["task"].tolist() == ["QNLI", "RTE"]
+    assert ours["accuracy"] == pytest.approx([82.0, 60.0])
+    assert ours["n"].tolist() == [2, 1]
+    files = render.files(figure, tidy.to_csv(table))
+    caption = files["glue.caption.md"].decode()
+    assert "small-encoder" in caption
+    assert "n = 1 to 2 seeds" in caption
+    _runs(tmp_path / "a" / "other", [("rte", 3, "ffa", 1, 0.6)], "another")
+    with pytest.raises(ValueError, match=r"one model at rank 4.*another, models/small-encoder"):
+        figure.data(Budget(results_dir=tmp_path / "a"))
+    (tmp_path / "none").mkdir()
+    with pytest.raises(ValueError, match="has none"):
+        figure.data(Budget(results_dir=tmp_path / "none"))
 
 
 def _hidden(axes: Any) -> list[str]:
