@@ -5,7 +5,8 @@
 RoBERTa-Large and Llama-2-7B by their configurations, with random weights where no folder is given: speed and
 memory do not depend on the values. For 1, 4, 8, 16 and 50 clients and local batches of 4, 8 and 32: one
 round of local training by each engine, and the floor, one adapter trained alone on the same number of
-tokens in the same passes. Then each method's cost per round. A cell that does not fit is recorded as such.
+tokens in the same passes (as large as the batched engine's). Then each method's cost per round. What does
+not fit is recorded as such, and the file is written anew after every cell, so that nothing measured is lost.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ import torch
 
 from benchmarks.ratios import environment
 from federated_lora import method_named, methods
+from llm_validation.base_model import check_checkpoint, require_positions
 from llm_validation.batched import BatchedEngine
 from llm_validation.config import Config
 from llm_validation.encoding import Encoded
@@ -94,6 +96,11 @@ class Padding:
 def workspace(model: str, config: Config) -> Workspace:
     """A base with an adapter on it: from a folder, or random weights of a known architecture."""
     if model not in ARCHITECTURES:
+        if not Path(model).is_dir():
+            raise ValueError(
+                f"--model must be a folder or {', '.join(ARCHITECTURES)}, got {model!r}"
+            )
+        check_checkpoint(model)
         causal = "CausalLM" in (Path(model) / "config.json").read_text(encoding="utf-8")
         return build(config, causal=causal, names=() if causal else ("a", "b"))
     import transformers
@@ -152,6 +159,25 @@ def work_of(config: Config, server: Server, data: Encoded, round: int) -> Work:
     return Work(round, factors, tuple(range(config.clients)), batches, 1e-4)
 
 
+def alone(work: Work, at_once: int) -> Work:
+    """One client that goes through all rows of a round, in passes as large as those of the batched engine."""
+    passes = [
+        np.concatenate([own[step] for own in work.batches[start : start + at_once]])
+        for step in range(len(work.batches[0]))
+        for start in range(0, len(work.clients), at_once)
+    ]
+    return replace(work, clients=(0,), batches=[passes])
+
+
+def clients_per_pass(config: Config, space: Workspace, data: Encoded) -> int:
+    """As many of the run's clients as are estimated to fit, at least one."""
+    try:
+        need = client_memory(config, space, data).total
+    except torch.cuda.OutOfMemoryError:
+        return 1
+    return max(1, min(config.clients, int(free_bytes(space.device) * MARGIN // need)))
+
+
 def timed(engine: Any, server: Server, work: Work, repeats: int) -> dict[str, Any]:
     """Fastest of a few rounds after a warm-up, with the peak memory; or why there is none."""
     cuda = torch.cuda.is_available()
@@ -187,48 +213,45 @@ def replace_steps(work: Work, steps: int) -> Work:
 def measure(model: str, device: str, quick: bool, repeats: int) -> Iterator[dict[str, Any]]:
     """Every cell of one model."""
     config = settings_of(device, "rolora", 1, 4, model)
-    space = workspace(model, config)
+    try:
+        space = workspace(model, config)
+    except torch.cuda.OutOfMemoryError:
+        yield {"model": model, "role": "base", "fits": False}
+        return
+    require_positions(config, space.base, LENGTH)
     data = examples(512, int(space.base.config.vocab_size), causal=space.causal)
     server = read_server(space)
 
-    def cell(engine: str, method: str, clients: int, batch: int, round: int = 1) -> dict[str, Any]:
+    def cell(role: str, method: str, clients: int, batch: int, round: int = 1) -> dict[str, Any]:
         own = settings_of(device, method, clients, batch, model)
         work = work_of(own, server, data, round)
-        if engine == "sequential":
-            trainer: Any = SequentialEngine(own, space, data)
-            at_once = 1
-        else:
-            need = client_memory(own, space, data).total
-            at_once = max(1, min(clients, int(free_bytes(space.device) * MARGIN // need)))
-            trainer = BatchedEngine(own, space, data, at_once)
-        result = timed(trainer, server, work, repeats)
-        record = {
+        at_once = 1 if role == "sequential" else clients_per_pass(own, space, data)
+        if role == "floor":
+            work = alone(work, at_once)
+        trainer: Any = (
+            SequentialEngine(own, space, data)
+            if role in ("sequential", "floor")
+            else BatchedEngine(own, space, data, at_once)
+        )
+        return {
             "model": model,
-            "engine": engine,
+            "role": role,
             "method": method,
             "trained": "".join(sorted(work.factors)),
             "clients": clients,
             "local_batch": batch,
             "clients_at_once": at_once,
-            **result,
+            **timed(trainer, server, work, repeats),
         }
-        print(json.dumps(record), flush=True)
-        return record
 
     for clients in (1, 4) if quick else CLIENTS:
         for batch in (4,) if quick else BATCHES:
-            # Both factors train: the dearest case, and the floor's.
-            yield cell("batched", "fedavg", clients, batch)
-            yield cell("sequential", "fedavg", clients, batch)
-            # One adapter alone on the same tokens: one client with all rows of a pass, if they fit.
-            yield cell("sequential", "fedavg", 1, clients * batch) | {
-                "role": "floor",
-                "clients": clients,
-                "local_batch": batch,
-            }
+            for role in ("batched", "sequential", "floor"):
+                # Both factors train: the dearest case, and the floor's.
+                yield cell(role, "fedavg", clients, batch)
     for method in methods():
         for round in (1, 2):
-            yield cell("batched", method.name, 4 if quick else 8, 8, round) | {"role": "method"}
+            yield cell("method", method.name, 4 if quick else 8, 8, round)
 
 
 def main() -> int:
@@ -250,20 +273,27 @@ def main() -> int:
         return 2
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
     device = "cpu" if chosen.cpu else "cuda"
-    records = []
-    for model in chosen.model or ["roberta-large", "llama-2-7b"]:
-        records += list(measure(model, device, chosen.quick, chosen.repeats))
-        gc.collect()
-    write_json(
-        chosen.out,
-        {
-            "schema": 1,
-            "environment": environment() | device_facts(device),
-            "steps": STEPS,
-            "length": LENGTH,
-            "records": records,
-        },
-    )
+    facts = environment() | device_facts(device)
+    records: list[dict[str, Any]] = []
+    try:
+        for model in chosen.model or ["roberta-large", "llama-2-7b"]:
+            for record in measure(model, device, chosen.quick, chosen.repeats):
+                print(json.dumps(record), flush=True)
+                records.append(record)
+                write_json(
+                    chosen.out,
+                    {
+                        "schema": 2,
+                        "environment": facts,
+                        "steps": STEPS,
+                        "length": LENGTH,
+                        "records": records,
+                    },
+                )
+            gc.collect()
+    except ValueError as error:
+        print(f"Error: {error}", file=sys.stderr)
+        return 2
     return 0
 
 

@@ -1,0 +1,81 @@
+"""The GPU benchmark, tried out on a CPU with a model of no size."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from benchmarks import gpu
+from federated_lora import Factor
+from llm_validation.server import Work
+
+
+@pytest.fixture
+def short(monkeypatch):
+    """Rounds of one step on short examples."""
+    monkeypatch.setattr(gpu, "LENGTH", 12)
+    monkeypatch.setattr(gpu, "STEPS", 1)
+    monkeypatch.setattr(gpu.gc, "collect", lambda: 0)  # most of the time of so small a cell
+
+
+def call(monkeypatch, *arguments):
+    monkeypatch.setattr("sys.argv", ["gpu", *arguments])
+    return gpu.main()
+
+
+def test_the_floor_goes_through_the_same_rows_in_as_many_passes():
+    batches = [[np.array([10 * k + s, 10 * k + s + 5]) for s in range(2)] for k in range(5)]
+    work = Work(1, frozenset({Factor.B}), tuple(range(5)), batches, 1e-3)
+    floor = gpu.alone(work, 2)
+    assert floor.clients == (0,)
+    (passes,) = floor.batches
+    assert [rows.size for rows in passes] == [4, 4, 2] * 2
+    assert passes[0].tolist() == [0, 5, 10, 15]
+    assert passes[5].tolist() == [41, 46]
+    every = np.concatenate([rows for own in batches for rows in own])
+    assert sorted(np.concatenate(passes)) == sorted(every)
+
+
+def test_every_cell_is_written_with_what_it_was(short, monkeypatch, tmp_path):
+    out = tmp_path / "gpu.json"
+    options = ("--cpu", "--model", "tiny", "--quick", "--repeats", "1", "--out", str(out))
+    assert call(monkeypatch, *options) == 0
+    written = json.loads(out.read_text())
+    records = written["records"]
+    assert {"torch", "transformers", "peft", "commit", "cuda"} <= set(written["environment"])
+    cells = {(r["role"], r["clients"]) for r in records if r["role"] != "method"}
+    assert cells == {(role, n) for role in ("batched", "sequential", "floor") for n in (1, 4)}
+    costs = [(r["method"], r["trained"]) for r in records if r["role"] == "method"]
+    assert costs == [
+        ("fedavg", "AB"), ("fedavg", "AB"), ("ffa", "B"), ("ffa", "B"), ("rolora", "B"), ("rolora", "A"),
+    ]  # fmt: skip
+    assert all(record["fits"] for record in records)
+    tokens = {
+        r["role"]: r["tokens_per_second"] * r["seconds"] for r in records if r["clients"] == 4
+    }
+    assert tokens["floor"] == pytest.approx(tokens["batched"]) == pytest.approx(4 * 4 * 12)
+
+
+def test_what_does_not_fit_is_recorded_and_the_rest_goes_on(short, monkeypatch, tmp_path):
+    def full(*arguments):
+        raise torch.cuda.OutOfMemoryError("full")
+
+    monkeypatch.setattr(gpu, "client_memory", full)
+    monkeypatch.setattr(gpu.BatchedEngine, "train", full)
+    out = tmp_path / "gpu.json"
+    options = ("--cpu", "--model", "tiny", "--quick", "--repeats", "1", "--out", str(out))
+    assert call(monkeypatch, *options) == 0
+    fits = {r["role"]: r["fits"] for r in json.loads(out.read_text())["records"]}
+    assert fits == {"batched": False, "sequential": True, "floor": True, "method": False}
+    monkeypatch.setattr(gpu, "workspace", full)
+    assert call(monkeypatch, *options) == 0
+    assert json.loads(out.read_text())["records"] == [
+        {"model": "tiny", "role": "base", "fits": False}
+    ]
+
+
+def test_an_unknown_model_is_refused(monkeypatch, tmp_path, capsys):
+    assert call(monkeypatch, "--cpu", "--model", "tinny", "--out", str(tmp_path / "x.json")) == 2
+    assert "--model must be a folder or roberta-large, llama-2-7b" in capsys.readouterr().err
+    assert not (tmp_path / "x.json").exists()
