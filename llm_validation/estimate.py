@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -45,11 +47,36 @@ class ClientMemory:
         return self.adapter + self.optimiser + self.activations + self.passing
 
 
+CONTROL_GROUP = Path("/sys/fs/cgroup")
+_CONTROL_FILES = (
+    ("memory.max", "memory.current", "memory.stat", "inactive_file"),
+    (
+        "memory/memory.limit_in_bytes",
+        "memory/memory.usage_in_bytes",
+        "memory/memory.stat",
+        "total_inactive_file",
+    ),
+)
+"""Limit, use, and the part of it that gives way (cached files), in version 2 and 1 of Linux's groups."""
+
+
 def free_bytes(device: torch.device) -> int:
-    """Free memory of the device, in bytes."""
+    """Free memory of the device, in bytes; in a container, what its limit leaves if that is less."""
     if device.type == "cuda":
         return int(torch.cuda.mem_get_info(device)[0])
-    return int(psutil.virtual_memory().available)
+    return int(min([psutil.virtual_memory().available, *_left_by_control_group()]))
+
+
+def _left_by_control_group() -> Iterator[int]:
+    for limit, used, stat, cached in _CONTROL_FILES:
+        try:
+            most = int((CONTROL_GROUP / limit).read_text())
+            lines = (CONTROL_GROUP / stat).read_text().splitlines()
+            held = int((CONTROL_GROUP / used).read_text())
+        except (OSError, ValueError):
+            continue  # no such group, or no limit ("max")
+        gives_way = sum(int(line.split()[1]) for line in lines if line.split()[:1] == [cached])
+        yield max(0, most - held + gives_way)
 
 
 def require_base_fits(config: Config, device: torch.device, numbers: int) -> None:

@@ -282,6 +282,31 @@ def test_a_run_that_does_not_fit_says_so_first(tiny, monkeypatch, engine):
         run(tiny(clients_at_once=4))
 
 
+@pytest.mark.parametrize(
+    ("files", "left"),
+    [
+        ({"memory.max": "1000", "memory.current": "700", "memory.stat": "anon 5\ninactive_file 50"}, 350),
+        ({"memory.max": "max", "memory.current": "700", "memory.stat": "inactive_file 50"}, None),
+        (
+            {
+                "memory/memory.limit_in_bytes": "900",
+                "memory/memory.usage_in_bytes": "1000",
+                "memory/memory.stat": "inactive_file 7\ntotal_inactive_file 40",
+            },
+            0,
+        ),
+        ({}, None),
+    ],
+)  # fmt: skip
+def test_a_containers_limit_counts_as_the_free_memory(tmp_path, monkeypatch, files, left):
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text + "\n")
+    monkeypatch.setattr(estimate, "CONTROL_GROUP", tmp_path)
+    free = estimate.free_bytes(torch.device("cpu"))
+    assert free == left if left is not None else free > 1_000_000
+
+
 def test_clients_per_pass_follow_the_free_memory(tiny, monkeypatch):
     config = tiny(clients=8)
     data = registry.load(config)
