@@ -81,6 +81,27 @@ def llama(tmp_path_factory):
     return str(folder)
 
 
+@pytest.fixture(scope="session")
+def gpt2(tmp_path_factory):
+    """Tiny random GPT-2, whose layers keep their weights transposed (Conv1D), as a folder."""
+    folder = tmp_path_factory.mktemp("tiny-gpt2")
+    torch.manual_seed(2)
+    config = transformers.GPT2Config(
+        vocab_size=100,
+        n_embd=24,
+        n_layer=2,
+        n_head=3,
+        n_positions=128,
+        pad_token_id=0,
+        bos_token_id=1,
+        eos_token_id=2,
+        initializer_range=0.2,
+    )
+    transformers.GPT2LMHeadModel(config).save_pretrained(folder)
+    save_tokenizer(folder)
+    return str(folder)
+
+
 def sentence(rng, low=3, high=12):
     return " ".join(rng.choice(WORDS[:90], size=rng.integers(low, high)))
 

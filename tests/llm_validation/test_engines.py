@@ -1,7 +1,10 @@
 import numpy as np
 import pytest
 import torch
+import transformers
+from peft import PeftModel
 
+from llm_validation.export import export
 from llm_validation.loop import run
 
 
@@ -68,6 +71,27 @@ def test_engines_agree_with_dropout_on_causal_text(tiny):
         run(tiny("llama", engine=engine, lora_dropout=0.3)) for engine in ("sequential", "batched")
     ]
     same_to(1e-5, *runs)
+
+
+def test_layers_that_keep_their_weights_transposed(tiny, gpt2, tmp_path):
+    """GPT-2's fused projection: Conv1D, 24 × 72; a transposed update would not even fit."""
+    runs = [
+        run(tiny("llama", model=gpt2, method="fedavg", split="dirichlet", engine=engine))
+        for engine in ("sequential", "batched")
+    ]
+    same_to(1e-5, *runs)
+    result = runs[1]
+    adapter = next(iter(result.server.adapters.values()))
+    assert (adapter.A.shape, adapter.B.shape) == ((24, 2), (2, 72))
+    (folder,) = export(result.space, result.server, tmp_path / "adapter")
+    base = transformers.AutoModelForCausalLM.from_pretrained(gpt2)
+    ids = torch.tensor([[1, 5, 9, 30, 2]])
+    with torch.no_grad():
+        plain = base(input_ids=ids).logits
+        loaded = PeftModel.from_pretrained(base, folder).eval()(input_ids=ids).logits
+    result.space.model.eval()
+    torch.testing.assert_close(loaded, result.space.base(input_ids=ids).logits)
+    assert float((loaded - plain).abs().max()) > 1e-4
 
 
 def test_dropout_changes_the_result(tiny):
