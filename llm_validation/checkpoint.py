@@ -73,7 +73,8 @@ def save(
 
     path = folder / f"round-{server.round:06d}"
     write_folder(path, fill)
-    for old in _found(folder)[KEPT:]:
+    # What a killed process was writing goes too.
+    for old in (*_found(folder)[KEPT:], *folder.glob(".round-*.tmp")):
         shutil.rmtree(old, ignore_errors=True)
     return path
 

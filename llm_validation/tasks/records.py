@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from llm_validation.hub import require_hub
+from llm_validation.hub import offline, require_hub
 
 Record = dict[str, Any]
 ENDINGS = (".jsonl", ".json", ".csv", ".parquet")
@@ -88,15 +88,21 @@ def _parse(path: Path) -> list[Record]:
 
 
 def from_hub(repository: str, name: str, split: str) -> list[Record]:
-    """A split of a data set on the hub, through the `datasets` library.
+    """A split of a data set on the hub, through the `datasets` library, or of its cache if offline.
 
     Raises:
         ValueError: if the hub cannot be reached, or does not have it.
     """
-    require_hub(f"data set {repository}/{name}", "--data-dir with a local folder")
+    what, instead = f"data set {repository}/{name}", "--data-dir with a local folder"
+    if not offline():
+        require_hub(what, instead)
     import datasets
 
     try:
         return list(datasets.load_dataset(repository, name, split=split))
     except Exception as error:  # the library raises many kinds
-        raise ValueError(f"data set {repository}/{name} split {split}: {error}") from error
+        if offline():
+            raise ValueError(
+                f"{what} is not here and HF_HUB_OFFLINE forbids the hub: give {instead}"
+            ) from error
+        raise ValueError(f"{what} split {split}: {error}") from error

@@ -190,6 +190,18 @@ def test_numbered_parquet_files_of_the_hub_and_broken_ones(tmp_path):
         registry.load(config)
 
 
+def test_offline_a_cached_data_set_is_read_and_another_says_how_to_do_without(monkeypatch):
+    monkeypatch.setattr("datasets.load_dataset", lambda *names, split: GOOD)
+    assert registry.load(Config("m", "sst2")).train.labels.tolist() == [0, 1]
+
+    def absent(*names, split):
+        raise ConnectionError
+
+    monkeypatch.setattr("datasets.load_dataset", absent)
+    with pytest.raises(ValueError, match=r"glue/sst2 is not here .* give --data-dir with a local"):
+        registry.load(Config("m", "sst2"))
+
+
 def test_an_option_of_another_kind_of_task_is_refused(tiny):
     with pytest.raises(ValueError, match="text_columns belongs to task = custom, got a with sst2"):
         run(tiny(text_columns=("a",)))

@@ -179,6 +179,8 @@ def test_only_damaged_checkpoints_are_an_error(tiny, tmp_path):
 
 
 def test_old_checkpoints_go(tiny, tmp_path):
+    killed = tmp_path / "checkpoints" / ".round-000002.999.tmp"
+    killed.mkdir(parents=True)
     run(tiny(rounds=5, checkpoint_every=1), folder=tmp_path)
     names = sorted(path.name for path in (tmp_path / "checkpoints").iterdir())
     assert names == ["round-000004", "round-000005"]
