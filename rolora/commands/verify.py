@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from rolora.registry import Entry
     from rolora.report.content import Report
     from rolora.runner import Outcome
+    from rolora.unfinished import Unfinished
     from theory.budget import Budget
 
 DEFAULT_OUT = Path("results/verify")
@@ -47,6 +48,10 @@ def verify(
         Path | None,
         typer.Option(metavar="DIR", help="Folder with finished language-model runs."),
     ] = None,
+    resume: Annotated[
+        bool,
+        typer.Option("--resume", help="Keep the claims an interrupted run had finished in DIR."),
+    ] = False,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print the JSON report, and nothing else.")
     ] = False,
@@ -63,15 +68,20 @@ def verify(
             raise ValueError(f"{name} must be an existing folder, got {folder}")
     from rolora import registry
     from rolora.output_folder import OutputFolder
+    from rolora.unfinished import Unfinished
     from theory.budget import Budget, Profile
 
     selected = registry.select(only or [])
     budget = Budget(Profile(profile), seed, data_dir, results_dir)
     with OutputFolder(out) as destination:
         start = time.perf_counter()
-        outcomes = _run(selected, budget, jobs, quiet=quiet or as_json)
+        unfinished = Unfinished(out, budget)
+        if not resume:
+            unfinished.clear()
+        outcomes = _run(selected, budget, jobs, unfinished, quiet=quiet or as_json)
         report = _report(outcomes, budget, only or [], time.perf_counter() - start)
         text = _write(report, destination)
+        unfinished.clear()
     if as_json:
         typer.echo(text, nl=False)
     else:
@@ -81,14 +91,22 @@ def verify(
 
 
 def _run(
-    selected: tuple[Entry, ...], budget: Budget, jobs: int, *, quiet: bool
+    selected: tuple[Entry, ...],
+    budget: Budget,
+    jobs: int,
+    unfinished: Unfinished,
+    *,
+    quiet: bool,
 ) -> tuple[Outcome, ...]:
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
     from rolora import runner
 
     console = messages(quiet)
-    done: list[str] = []
+    done = unfinished.read(selected)
+    if done:
+        console.print(f"Going on: {len(done)} of {len(selected)} claims were finished before.")
+    left = [entry for entry in selected if entry.claim.id not in done]
     with ExitStack() as stack:
         progress = Progress(
             TextColumn("[progress.description]{task.description}"),
@@ -99,25 +117,25 @@ def _run(
             transient=True,
             disable=quiet or not console.is_terminal,
         )
-        task = progress.add_task("checking claims", total=len(selected))
+        task = progress.add_task("checking claims", total=len(selected), completed=len(done))
         stack.enter_context(progress)
 
         def on_done(outcome: Outcome) -> None:
-            done.append(outcome.claim.id)
+            done[outcome.claim.id] = unfinished.keep(outcome)
             progress.update(task, advance=1, description=f"checked {outcome.claim.id}")
 
         try:
-            outcomes = runner.run(selected, budget, jobs=jobs, on_done=on_done)
+            runner.run(left, budget, jobs=jobs, on_done=on_done)
         except KeyboardInterrupt:
             progress.stop()
             finished = f" ({', '.join(done)})" if done else ""
             messages().print(
                 f"Interrupted after {len(done)} of {len(selected)} claims{finished}; "
-                "nothing was written.",
+                "no report was written, and --resume goes on from here.",
                 soft_wrap=True,
             )
             raise typer.Exit(130) from None
-    return tuple(outcomes)
+    return tuple(done[entry.claim.id] for entry in selected)
 
 
 def _report(

@@ -189,6 +189,33 @@ def interrupting() -> tuple[Claim, ...]:
     )
 
 
+def _logged(budget: Budget) -> Finding:
+    from pathlib import Path
+
+    assert budget.data_dir is not None
+    with Path(budget.data_dir, "log").open("a") as log:
+        log.write("checked\n")
+    return _proved(budget)
+
+
+def _interrupted_unless_told(budget: Budget) -> Finding:
+    from pathlib import Path
+
+    assert budget.data_dir is not None
+    if not Path(budget.data_dir, "go").exists():
+        raise KeyboardInterrupt
+    return _proved(budget)
+
+
+def interrupted_once() -> tuple[Claim, ...]:
+    return (
+        *good(),
+        make("fake-logged", Verdict.PROVED, _logged),
+        make("fake-interrupted", Verdict.PROVED, _interrupted_unless_told),
+        make("fake-fine", Verdict.PROVED, _proved),
+    )
+
+
 def _slow(budget: Budget) -> Finding:
     import time
     from pathlib import Path

@@ -206,7 +206,7 @@ def test_a_folder_without_permission_is_refused(provide, capsys, tmp_path, monke
 
 
 @pytest.mark.parametrize("full_at", ["probe", "report.html", "report.json"])
-def test_a_full_disk_leaves_nothing_behind(provide, capsys, tmp_path, monkeypatch, full_at):
+def test_a_full_disk_leaves_no_half_written_report(provide, capsys, tmp_path, monkeypatch, full_at):
     provide("fake_claims:good")
     write = Path.write_bytes
 
@@ -222,7 +222,10 @@ def test_a_full_disk_leaves_nothing_behind(provide, capsys, tmp_path, monkeypatc
     assert out == ""
     assert "No space left on device" in err
     assert err.count("\n") == 1
-    assert list(tmp_path.iterdir()) == []
+    # Before the work nothing is left; after it what was checked is kept for --resume.
+    left = {name.split("/")[0] for name in files(tmp_path)}
+    assert left == (set() if full_at == "probe" else {"report"})
+    assert all(name.startswith("report/.unfinished/") for name in files(tmp_path))
 
 
 def test_a_disk_full_while_renaming_leaves_the_old_report_or_nothing(
@@ -240,7 +243,8 @@ def test_a_disk_full_while_renaming_leaves_the_old_report_or_nothing(
     code, _, err = run(capsys, "verify", "--out", tmp_path / "report")
     assert code == 2
     assert "No space left on device" in err
-    assert list(tmp_path.iterdir()) == []
+    # No report, but what was checked is kept for --resume.
+    assert {name.split("/")[0] for name in files(tmp_path / "report")} == {".unfinished"}
 
 
 SCRIPT = """
@@ -289,9 +293,61 @@ def test_ctrl_c_says_what_was_finished_and_writes_nothing(tmp_path, jobs):
     os.killpg(process.pid, signal.SIGINT)
     out, err = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert "Interrupted after 1 of 3 claims (fake-proved); nothing was written." in err
+    assert "Interrupted after 1 of 3 claims (fake-proved); no report was written" in err
     assert "Traceback" not in out + err
-    assert {p.name for p in tmp_path.iterdir()} == {"data"}
+    assert files(tmp_path / "r") == {".unfinished/fake-proved.json"}
+
+
+def test_an_interrupted_run_goes_on_and_ends_with_the_same_report(provide, capsys, tmp_path):
+    provide("fake_claims:interrupted_once")
+    data = tmp_path / "data"
+    data.mkdir()
+
+    def verify(out, *more):
+        return run(capsys, "verify", "--out", tmp_path / out, "--data-dir", data, *more)
+
+    def report(out):
+        return without_times(strict_json((tmp_path / out / "report.json").read_text()))
+
+    (data / "go").touch()
+    assert verify("whole")[0] == 0
+    (data / "go").unlink()
+    (data / "log").unlink()
+    code, _, err = verify("broken")
+    assert code == 130
+    assert "Interrupted after 6 of 8 claims" in err
+    assert "--resume goes on from here" in err
+    kept = tmp_path / "broken" / ".unfinished" / "fake-mean.json"
+    kept.write_text(kept.read_text()[:-20])  # a damaged file is checked again
+    (data / "go").touch()
+    code, _, err = verify("broken", "--resume")
+    assert code == 0
+    assert "Going on: 5 of 8 claims were finished before" in err
+    assert (data / "log").read_text() == "checked\n"
+    whole, broken = report("whole"), report("broken")
+    assert broken.pop("command") == whole.pop("command")
+    assert broken == whole
+    assert files(tmp_path / "broken") == files(tmp_path / "whole")
+    for name in files(tmp_path / "whole"):
+        if name.startswith(("data/", "figures/")):
+            same = (tmp_path / "whole" / name).read_bytes()
+            assert (tmp_path / "broken" / name).read_bytes() == same
+
+
+def test_what_another_seed_or_an_unresumed_run_left_is_not_taken_up(provide, capsys, tmp_path):
+    provide("fake_claims:interrupted_once")
+    data = tmp_path / "data"
+    data.mkdir()
+    common = ("verify", "--out", tmp_path / "r", "--data-dir", data)
+    assert run(capsys, *common)[0] == 130
+    (data / "go").touch()
+    assert run(capsys, *common, "--resume", "--seed", 1)[0] == 0
+    assert (data / "log").read_text() == "checked\n" * 2
+    (data / "go").unlink()
+    assert run(capsys, *common)[0] == 130
+    (data / "go").touch()
+    assert run(capsys, *common)[0] == 0
+    assert (data / "log").read_text() == "checked\n" * 4
 
 
 def test_a_killed_worker_is_one_sentence(provide, capsys, tmp_path):
@@ -299,7 +355,7 @@ def test_a_killed_worker_is_one_sentence(provide, capsys, tmp_path):
     code, _, err = run(capsys, "verify", "--jobs", 2, "--out", tmp_path / "r")
     assert code == 2
     assert "a worker process was killed" in err
-    assert list(tmp_path.iterdir()) == []
+    assert files(tmp_path) <= {"r/.unfinished/fake-proved.json"}
 
 
 def test_a_second_run_replaces_its_own_files_and_leaves_others_alone(provide, capsys, tmp_path):
