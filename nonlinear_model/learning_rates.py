@@ -23,6 +23,9 @@ class Sweep:
         accuracy: test accuracy at the tracked rounds, (rounds tracked, L, S).
         rounds: the tracked rounds.
         diverged: (L, S).
+        tuned: the runs on other seeds that chose the learning rate; None if these runs choose it themselves.
+        restarted: how often a run diverged and was begun anew at the next lower rate, (L, S); None if
+            diverged runs were left where they stood.
     """
 
     config: Configuration
@@ -31,6 +34,8 @@ class Sweep:
     accuracy: np.ndarray
     rounds: tuple[int, ...]
     diverged: np.ndarray
+    tuned: Sweep | None = None
+    restarted: np.ndarray | None = None
 
     @property
     def final(self) -> np.ndarray:
@@ -38,7 +43,12 @@ class Sweep:
         return self.accuracy[-1]
 
     def best(self) -> int:
-        """Place of the learning rate with the best final accuracy averaged over seeds (the paper's rule)."""
+        """Place of the learning rate with the best final accuracy averaged over seeds (the paper's rule).
+
+        Where other seeds chose it, the place of their choice: then the scores owe nothing to the choice.
+        """
+        if self.tuned is not None:
+            return self.rates.index(self.tuned.rates[self.tuned.best()])
         return int(np.argmax(self.final.mean(axis=1)))
 
     def scores(self) -> np.ndarray:
@@ -53,12 +63,18 @@ class Sweep:
             seeds=tuple(seeds),
             accuracy=self.accuracy[:, :, places],
             diverged=self.diverged[:, places],
+            restarted=None if self.restarted is None else self.restarted[:, places],
         )
 
     def halfway(self) -> Sweep:
         """The same sweep stopped after half of the rounds, or at the tracked round just after."""
         last = next(i for i, number in enumerate(self.rounds) if 2 * number >= self.rounds[-1])
-        return replace(self, accuracy=self.accuracy[: last + 1], rounds=self.rounds[: last + 1])
+        return replace(
+            self,
+            accuracy=self.accuracy[: last + 1],
+            rounds=self.rounds[: last + 1],
+            tuned=None if self.tuned is None else self.tuned.halfway(),
+        )
 
     def curve(self) -> np.ndarray:
         """Accuracy over the tracked rounds at the best rate, (rounds tracked, S)."""
@@ -117,3 +133,58 @@ def sweep(
             np.stack(diverged),
         )
     return results
+
+
+def tuned_sweep(
+    config: Configuration,
+    data: Dataset,
+    methods: Sequence[str],
+    rates: Sequence[float],
+    tuning_seeds: Sequence[int],
+    seeds: Sequence[int],
+    *,
+    halfway: bool = False,
+) -> dict[str, Sweep]:
+    """Choose every method's learning rate on some seeds, and run it on others.
+
+    A score on the seeds that chose the rate is too good, the more so the more rates are close to the best.
+    On seeds that did not choose it, a rate close to the limit may diverge. Such a run is begun anew at the
+    next lower rate, as one would in practice, whatever the method.
+
+    Args:
+        config, data, methods, rates: as in `sweep`.
+        tuning_seeds: seeds that run the whole grid.
+        seeds: seeds that run the chosen rate; none of the tuning seeds.
+        halfway: also run the rate that is best after half of the rounds, for `Sweep.halfway`.
+
+    Raises:
+        ValueError: on an empty or bad grid, or if the two groups of seeds meet.
+    """
+    shared = sorted(set(tuning_seeds) & set(seeds))
+    if shared:
+        raise ValueError(f"seeds must not be among the tuning_seeds, got {shared} in both")
+    results = {}
+    for method, tuned in sweep(config, data, methods, rates, tuning_seeds).items():
+        horizons = (tuned, tuned.halfway()) if halfway else (tuned,)
+        chosen = sorted({horizon.rates[horizon.best()] for horizon in horizons})
+        judged = sweep(config, data, (method,), chosen, seeds)[method]
+        results[method] = replace(_begun_anew(judged, data, tuned.rates), tuned=tuned)
+    return results
+
+
+def _begun_anew(judged: Sweep, data: Dataset, rates: Sequence[float]) -> Sweep:
+    """The sweep with every diverged run replaced by one at the next lower rate that does not diverge."""
+    accuracy, diverged = judged.accuracy.copy(), judged.diverged.copy()
+    restarted = np.zeros(diverged.shape, dtype=np.int64)
+    for i, chosen in enumerate(judged.rates):
+        for rate in sorted((rate for rate in rates if rate < chosen), reverse=True):
+            places = np.flatnonzero(diverged[i])
+            if places.size == 0:
+                break
+            seeds = [judged.seeds[place] for place in places]
+            method = judged.config.method
+            again = sweep(judged.config, data, (method,), (rate,), seeds)[method]
+            accuracy[:, i, places] = again.accuracy[:, 0]
+            diverged[i, places] = again.diverged[0]
+            restarted[i, places] += 1
+    return replace(judged, accuracy=accuracy, diverged=diverged, restarted=restarted)

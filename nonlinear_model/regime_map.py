@@ -2,15 +2,16 @@
 
 The map takes hours of one core on MNIST, so it is run once, cell by cell (`rolora nonlinear map`), and its
 tidy CSV is kept in `nonlinear_model/results/` with a manifest. Every method has the same learning-rate grid,
-seeds, partitions, rounds and batches in a cell.
+seeds, partitions, rounds and batches in a cell. The learning rate is chosen on some seeds and judged on
+others, and how many there are of either is fixed before the first run.
 """
 
 from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ import numpy as np
 
 from nonlinear_model.configuration import Configuration
 from nonlinear_model.dataset import Dataset
-from nonlinear_model.learning_rates import Sweep, sweep
+from nonlinear_model.learning_rates import Sweep, tuned_sweep
 
 METHODS = ("rolora", "fedavg", "ffa")
 RESULTS = Path(__file__).parent / "results"
@@ -27,6 +28,7 @@ COLUMNS = (
     "clients",
     "local_steps",
     "method",
+    "purpose",
     "learning_rate",
     "seed",
     "round",
@@ -43,24 +45,25 @@ class Grid:
         dataset: `mnist` or `digits`.
         cells: pairs (clients, local steps), in the order they are run.
         rates: learning rates every method tries.
-        seeds: seeds every method runs.
+        tuning_seeds: seeds that choose each method's learning rate.
+        seeds: seeds that every method is judged on.
         rounds, batch_size: of every run.
     """
 
     dataset: str = "mnist"
     cells: tuple[tuple[int, int], ...] = (
-        (10, 200),
-        (5, 200),
-        (10, 25),
-        (5, 25),
-        (10, 5),
         (5, 5),
+        (10, 5),
         (20, 5),
+        (5, 25),
+        (10, 25),
         (20, 25),
-        (20, 200),
+        (5, 200),
+        (10, 200),
     )
-    rates: tuple[float, ...] = (0.1, 0.3, 1.0)
-    seeds: tuple[int, ...] = (0, 1, 2, 3, 4)
+    rates: tuple[float, ...] = (0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0)
+    tuning_seeds: tuple[int, ...] = (0, 1, 2, 3, 4)
+    seeds: tuple[int, ...] = tuple(range(100, 112))
     rounds: int = 40
     batch_size: int = 16
 
@@ -83,28 +86,34 @@ class Grid:
 def run_cell(grid: Grid, clients: int, local_steps: int, data: Dataset) -> dict[str, Sweep]:
     """Every method on the same grid in one cell."""
     config = grid.configuration(clients, local_steps)
-    return sweep(config, data, METHODS, grid.rates, grid.seeds)
+    return tuned_sweep(
+        config, data, METHODS, grid.rates, grid.tuning_seeds, grid.seeds, halfway=True
+    )
 
 
 def rows_of(sweeps: dict[str, Sweep]) -> list[dict[str, Any]]:
     """A cell's results as tidy rows (`COLUMNS`)."""
     rows = []
-    for method, found in sweeps.items():
-        for t, number in enumerate(found.rounds):
-            for i, rate in enumerate(found.rates):
-                for j, seed in enumerate(found.seeds):
-                    values = (
-                        found.config.dataset,
-                        found.config.clients,
-                        found.config.local_steps,
-                        method,
-                        rate,
-                        seed,
-                        number,
-                        float(found.accuracy[t, i, j]),
-                        int(found.diverged[i, j]),
-                    )
-                    rows.append(dict(zip(COLUMNS, values, strict=True)))
+    for method, judged in sweeps.items():
+        for purpose, found in (("tuning", judged.tuned), ("final", judged)):
+            if found is None:
+                continue
+            for t, number in enumerate(found.rounds):
+                for i, rate in enumerate(found.rates):
+                    for j, seed in enumerate(found.seeds):
+                        values = (
+                            found.config.dataset,
+                            found.config.clients,
+                            found.config.local_steps,
+                            method,
+                            purpose,
+                            rate,
+                            seed,
+                            number,
+                            float(found.accuracy[t, i, j]),
+                            int(found.diverged[i, j]),
+                        )
+                        rows.append(dict(zip(COLUMNS, values, strict=True)))
     return rows
 
 
@@ -116,10 +125,17 @@ def run(
     Args:
         grid: the map.
         data: its data set.
-        path: the CSV. A file with other columns is refused.
+        path: the CSV.
         report: told one line per cell.
+
+    Raises:
+        ValueError: before any run, on a CSV with other columns or of another grid, or on a cell that no
+            run can have.
     """
+    for clients, local_steps in grid.cells:
+        grid.configuration(clients, local_steps)
     rows: list[dict[str, Any]] = list(read(path)) if path.exists() else []
+    _require_same(grid, rows, path)
     done = {(row["clients"], row["local_steps"]) for row in rows}
     for clients, local_steps in grid.cells:
         if (clients, local_steps) in done:
@@ -129,6 +145,25 @@ def run(
         write(path, rows)
         scores = ", ".join(f"{m} {s.scores().mean():.3f}" for m, s in found.items())
         report(f"{clients} clients, {local_steps} local steps: {scores}")
+
+
+def _require_same(grid: Grid, rows: Sequence[dict[str, Any]], path: Path) -> None:
+    # A cell made with other seeds or rates must not stand beside new ones under one manifest.
+    tuning = [row for row in rows if row["purpose"] == "tuning"]
+    axes: tuple[tuple[str, Iterable[Any], Sequence[Any]], ...] = (
+        ("dataset", (row["dataset"] for row in rows), (grid.dataset,)),
+        ("learning rates", (row["learning_rate"] for row in tuning), grid.rates),
+        ("tuning seeds", (row["seed"] for row in tuning), grid.tuning_seeds),
+        ("seeds", (row["seed"] for row in rows if row["purpose"] == "final"), grid.seeds),
+        ("last round", (max((row["round"] for row in rows), default=None),), (grid.rounds,)),
+    )
+    for name, held, wanted in axes:
+        found = sorted(set(held))
+        if rows and found != sorted(set(wanted)):
+            raise ValueError(
+                f"{path.name} holds another map: its {name} are {found}, this one's"
+                f" {sorted(set(wanted))}; choose another folder"
+            )
 
 
 def write(path: Path, rows: Sequence[dict[str, Any]]) -> None:
@@ -172,28 +207,35 @@ def sweeps_of(rows: Sequence[dict[str, Any]]) -> dict[tuple[int, int], dict[str,
         cells[cell] = {}
         for method in dict.fromkeys(row["method"] for row in here):
             own = [row for row in here if row["method"] == method]
-            axes = {
-                name: tuple(dict.fromkeys(row[name] for row in own))
-                for name in ("round", "learning_rate", "seed")
-            }
-            shape = tuple(len(values) for values in axes.values())
-            config = Configuration(
-                dataset=own[0]["dataset"],
-                method=method,
-                clients=cell[0],
-                local_steps=cell[1],
-                rounds=max(axes["round"]),
-                equal_sizes=True,
-            )
-            cells[cell][method] = Sweep(
-                config,
-                axes["learning_rate"],
-                axes["seed"],
-                np.array([row["test_accuracy"] for row in own]).reshape(shape),
-                axes["round"],
-                np.array([bool(row["diverged"]) for row in own]).reshape(shape)[-1],
-            )
+            final = _sweep_of([row for row in own if row["purpose"] == "final"])
+            tuning = _sweep_of([row for row in own if row["purpose"] == "tuning"])
+            cells[cell][method] = replace(final, tuned=tuning)
     return cells
+
+
+def _sweep_of(rows: Sequence[dict[str, Any]]) -> Sweep:
+    axes = {
+        name: tuple(dict.fromkeys(row[name] for row in rows))
+        for name in ("round", "learning_rate", "seed")
+    }
+    shape = tuple(len(values) for values in axes.values())
+    first = rows[0]
+    config = Configuration(
+        dataset=first["dataset"],
+        method=first["method"],
+        clients=first["clients"],
+        local_steps=first["local_steps"],
+        rounds=max(axes["round"]),
+        equal_sizes=True,
+    )
+    return Sweep(
+        config,
+        axes["learning_rate"],
+        axes["seed"],
+        np.array([row["test_accuracy"] for row in rows]).reshape(shape),
+        axes["round"],
+        np.array([bool(row["diverged"]) for row in rows]).reshape(shape)[-1],
+    )
 
 
 def stored(dataset: str = "mnist") -> dict[tuple[int, int], dict[str, Sweep]] | None:
@@ -209,6 +251,7 @@ def manifest(grid: Grid, command: str, environment: dict[str, Any]) -> str:
         "dataset": grid.dataset,
         "cells": [list(cell) for cell in grid.cells],
         "learning_rates": list(grid.rates),
+        "tuning_seeds": list(grid.tuning_seeds),
         "seeds": list(grid.seeds),
         "methods": list(METHODS),
         "configuration": grid.configuration(*grid.cells[0]).as_dict(),

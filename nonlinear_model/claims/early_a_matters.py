@@ -84,7 +84,9 @@ CLAIM = Claim(
     source=f"{PAPER}, ablation on freezing A early",
     assumptions=(
         "two-layer network, images split by label over 5 and 10 clients (quick profile: 5)",
-        "same learning-rate grid, seeds, splits and rounds for both",
+        "same seeds, splits and rounds for both",
+        study.CHOSEN,
+        study.COUNTS,
     ),
     expected=Verdict.SUPPORTED,
     check=check,

@@ -111,7 +111,7 @@ CLAIM = Claim(
     source=f"{PAPER}, seed-to-seed deviations of the commonsense results",
     assumptions=(
         "two-layer network, images split by label over 5 clients",
-        "each method at its own best learning rate of the same grid",
+        study.CHOSEN,
         "final accuracies near normal over seeds (for the interval)",
     ),
     expected=Verdict.SUPPORTED,

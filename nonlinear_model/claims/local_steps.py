@@ -29,7 +29,8 @@ def _check(budget: Budget, gain: bool = False) -> Finding:
     absent = study.missing(budget, ID)
     if absent is not None:
         return absent
-    seeds = budget.pick(8, 10)
+    # Both lose about the same: only many seeds tell such differences from a difference of 0.02.
+    seeds = budget.pick(24, 40)
     methods = budget.pick(("rolora", "ffa"), ("rolora", "ffa", "fedavg"))
     found = {
         (cell.local_steps, method): study.runs(budget, cell, method, seeds)
@@ -72,8 +73,8 @@ def _check(budget: Budget, gain: bool = False) -> Finding:
             xlabel=f"local steps K between averages ({TOTAL} steps in all)",
             ylabel="test accuracy",
             caption="Final test accuracy when the clients average after every step or after every 20th, with"
-            " the same number of steps in all. A method that still has far to go loses by fewer averages;"
-            " FFA-LoRA, near the cap its random A sets, has less to lose.",
+            " the same number of steps in all. The claim asks that FFA-LoRA's line fall, and more steeply"
+            " than RoLoRA's; it falls, and so does RoLoRA's, about as steeply.",
             group="method",
             xlog=True,
         ),
@@ -91,7 +92,8 @@ CLAIM = Claim(
     assumptions=(
         "two-layer network, images split by label over 5 clients",
         f"{TOTAL} local steps in all: the number of samples stays constant",
-        "each method at its own best learning rate of one grid, for each K",
+        f"{study.CHOSEN}, for each K",
+        study.COUNTS,
     ),
     expected=Verdict.REFUTED,
     check=check,

@@ -75,7 +75,9 @@ CLAIM = Claim(
     source=f"{PAPER}, ablation on the balance of A and B",
     assumptions=(
         "two-layer network, images split by label over 5 and 10 clients (quick profile: 10)",
-        "same learning-rate grid, seeds, splits and rounds for all three schedules",
+        "same seeds, splits and rounds for all three schedules",
+        study.CHOSEN,
+        study.COUNTS,
     ),
     expected=Verdict.REFUTED,
     check=check,

@@ -135,7 +135,9 @@ def regimes(
         Path | None,
         typer.Option(help="Folder with MNIST's IDX files; else the variable ROLORA_DATA_DIR."),
     ] = None,
-    seeds: Annotated[int, typer.Option(help="Seeds of every cell, from 0.", min=2)] = 5,
+    seeds: Annotated[
+        int, typer.Option(help="Seeds that judge every cell; others choose its rates.", min=2)
+    ] = 12,
     cell: Annotated[
         list[str] | None,
         typer.Option(metavar="N,K", help="Only these cells: clients, local steps. Repeatable."),
@@ -154,17 +156,21 @@ def regimes(
     from nonlinear_model import regime_map
     from rolora.environment import environment
 
-    grid = replace(regime_map.Grid(dataset), seeds=tuple(range(seeds)))
+    grid = replace(regime_map.Grid(dataset), seeds=tuple(range(100, 100 + seeds)))
     if cell:
         grid = replace(grid, cells=tuple(_cell(text) for text in cell))
     data = datasets.load(dataset, data_dir)
     torch.set_num_threads(1)
     talk = messages(quiet)
-    out.mkdir(parents=True, exist_ok=True)
     path = out / f"regime_map_{dataset}.csv"
     regime_map.run(grid, data, path, talk.print)
-    text = regime_map.manifest(grid, f"rolora nonlinear map --dataset {dataset}", environment())
-    path.with_suffix(".json").write_text(text, encoding="utf-8")
+    words = ["rolora", "nonlinear", "map", "--dataset", dataset, "--seeds", str(seeds)]
+    words += [word for text in cell or () for word in ("--cell", text)]
+    partial = path.with_suffix(".json.partial")
+    partial.write_text(
+        regime_map.manifest(grid, shlex.join(words), environment()), encoding="utf-8"
+    )
+    partial.replace(path.with_suffix(".json"))
 
 
 def _cell(text: str) -> tuple[int, int]:

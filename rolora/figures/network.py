@@ -9,8 +9,9 @@ if TYPE_CHECKING:
     from nonlinear_model.learning_rates import Sweep
     from theory.budget import Budget
 
-RATES = (0.1, 0.3, 1.0)
-"""The learning rates every method chooses from, by its mean final accuracy."""
+RATES = (0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0)
+"""The learning rates every method chooses from, by its mean final accuracy on the tuning seeds."""
+TUNING_SEEDS = 3
 LOCAL_STEPS = 10
 LEVEL = 0.05
 """Of the bands over seeds."""
@@ -26,7 +27,7 @@ def dataset_name(budget: Budget) -> str:
 def sweeps(
     budget: Budget, methods: Sequence[str], clients: int, *, rounds: int = 60, every: int = 2
 ) -> dict[str, Sweep]:
-    """Each method over the learning-rate grid, label-split clients, 5 seeds (quick) or 10.
+    """Each method at the rate other seeds chose from the grid, label-split clients, 5 seeds (quick) or 10.
 
     Args:
         budget: profile, seed and data folder.
@@ -39,7 +40,7 @@ def sweeps(
 
     from nonlinear_model.configuration import Configuration
     from nonlinear_model.dataset import load
-    from nonlinear_model.learning_rates import sweep
+    from nonlinear_model.learning_rates import tuned_sweep
 
     name = dataset_name(budget)
     config = Configuration(
@@ -55,9 +56,10 @@ def sweeps(
         probe=0,
     )
     seeds = tuple(1000 * budget.seed + place for place in range(budget.pick(5, 10)))
+    tuning = tuple(1000 * budget.seed + 900 + place for place in range(TUNING_SEEDS))
     before = torch.get_num_threads()
     torch.set_num_threads(1)  # sums must not depend on the machine's cores
     try:
-        return sweep(config, load(name, budget.data_dir), methods, RATES, seeds)
+        return tuned_sweep(config, load(name, budget.data_dir), methods, RATES, tuning, seeds)
     finally:
         torch.set_num_threads(before)

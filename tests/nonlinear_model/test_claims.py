@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from nonlinear_model import regime_map
+from nonlinear_model import learning_rates, regime_map
 from nonlinear_model.claims import claims, mnist_gap_widens, mnist_ranking, study
 from nonlinear_model.claims.ffa_seed_spread import spread_ratio
 from nonlinear_model.configuration import Configuration
 from nonlinear_model.data_digits import load
-from nonlinear_model.learning_rates import Sweep, sweep
+from nonlinear_model.learning_rates import Sweep, sweep, tuned_sweep
 from theory.budget import Budget, Profile
 from theory.verdict import Verdict
 
@@ -107,23 +107,27 @@ def test_widening_is_the_difference_of_leads():
 
 
 def test_the_committed_map_is_complete_and_fair():
+    grid = regime_map.Grid()
     cells = regime_map.stored("mnist")
     assert cells is not None
-    assert {(5, 5), (5, 25), (5, 200), (10, 5), (10, 25), (10, 200)} <= set(cells)
+    assert set(cells) == set(grid.cells)
     for sweeps in cells.values():
         assert tuple(sweeps) == regime_map.METHODS
-        first = sweeps["rolora"]
-        for other in sweeps.values():
-            for axis in ("rates", "seeds", "rounds"):
-                assert getattr(other, axis) == getattr(first, axis)
-            assert len(other.seeds) >= 5
-            assert 0.0 <= other.final.min() <= other.final.max() < 1.0
+        for judged in sweeps.values():
+            tuned = judged.tuned
+            assert (tuned.rates, tuned.seeds) == (grid.rates, grid.tuning_seeds)
+            assert judged.seeds == grid.seeds
+            assert tuned.rounds == judged.rounds == (0, 10, 20, 30, 40)
+            wanted = {tuned.rates[tuned.best()], tuned.halfway().rates[tuned.halfway().best()]}
+            assert set(judged.rates) == wanted
+            assert 0.0 <= judged.final.min() <= judged.final.max() < 1.0
 
 
 def test_a_map_survives_its_csv(tmp_path):
     grid = regime_map.Grid(
-        "digits", cells=((2, 1), (3, 2)), rates=(0.1, 1e6), seeds=(0, 1), rounds=4, batch_size=4
-    )
+        "digits", ((2, 1), (3, 2)), rates=(0.1, 1e6), tuning_seeds=(0, 1), seeds=(7, 8, 9),
+        rounds=4, batch_size=4,
+    )  # fmt: skip
     data = load()
     path = tmp_path / "map.csv"
     said = []
@@ -132,15 +136,50 @@ def test_a_map_survives_its_csv(tmp_path):
     assert len(said) == 2
     for cell in grid.cells:
         fresh = regime_map.run_cell(grid, *cell, data)
-        for method, found in fresh.items():
-            assert np.array_equal(found.accuracy, again[cell][method].accuracy)
-            assert np.array_equal(found.diverged, again[cell][method].diverged)
-    assert again[2, 1]["fedavg"].diverged[1].all()
+        for method, judged in fresh.items():
+            read = again[cell][method]
+            for found, stored in ((judged, read), (judged.tuned, read.tuned)):
+                assert np.array_equal(found.accuracy, stored.accuracy)
+                assert np.array_equal(found.diverged, stored.diverged)
+                assert (found.rates, found.seeds) == (stored.rates, stored.seeds)
+    assert again[2, 1]["fedavg"].tuned.diverged[1].all()
     regime_map.run(grid, data, path, said.append)
     assert len(said) == 2  # nothing left to do
+    with pytest.raises(ValueError, match=r"its seeds are \[7, 8, 9\], this one's \[7, 8\]"):
+        regime_map.run(replace(grid, seeds=(7, 8)), data, path)
+    with pytest.raises(ValueError, match="its learning rates are"):
+        regime_map.run(replace(grid, rates=(0.1,)), data, path)
     path.write_text("a,b\n1,2\n")
     with pytest.raises(ValueError, match="must have the columns"):
         regime_map.read(path)
+
+
+def test_the_rate_is_chosen_on_other_seeds_than_it_is_judged_on():
+    data = load()
+    config = Configuration(
+        equal_sizes=True, rounds=4, local_steps=2, evaluate_every=2, probe=0, dtype="float64"
+    )
+    rates, tuning, judging = (0.01, 0.3, 1.0), (1, 2), (0, 5, 6)
+    found = tuned_sweep(config, data, ("rolora", "ffa"), rates, tuning, judging, halfway=True)
+    everything = sweep(config, data, ("rolora", "ffa"), rates, (*tuning, *judging))
+    for method, judged in found.items():
+        whole = everything[method]
+        own = whole.on_seeds(tuning)
+        assert np.array_equal(judged.scores(), whole.on_seeds(judging).final[own.best()])
+        early = own.halfway()
+        assert judged.rates[judged.halfway().best()] == rates[early.best()]
+        assert np.array_equal(
+            judged.halfway().scores(), whole.on_seeds(judging).halfway().final[early.best()]
+        )
+    # Rates at which a judged run diverges are lowered for that run alone, step by step.
+    low, hot = (sweep(config, data, ("ffa",), (rate,), judging)["ffa"] for rate in (0.01, 1e30))
+    assert hot.diverged.all()
+    anew = learning_rates._begun_anew(hot, data, (0.01, 1e20, 1e30))
+    assert np.array_equal(anew.accuracy, low.accuracy)
+    assert not anew.diverged.any()
+    assert (anew.restarted == 2).all()
+    with pytest.raises(ValueError, match=r"must not be among the tuning_seeds, got \[2\]"):
+        tuned_sweep(config, data, ("ffa",), rates, (1, 2), (2, 3))
 
 
 def test_a_sweep_equals_single_runs():
