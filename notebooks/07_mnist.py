@@ -84,11 +84,12 @@ for name, values in errors.items():
 # %% [markdown]
 # Only FedAvg-LoRA's, and it does not vanish: clients with different digits never stop pulling different ways.
 #
-# **Question 4.** Now a fair comparison: every method over the same three learning rates and four seeds, each at its own
+# **Question 4.** Now a fair comparison: every method over the same six learning rates and four seeds, each at its own
 # best rate. *Predict* the ranking.
 
 # %%
-found = sweep(base, digits, ("ffa", "fedavg", "rolora"), (0.1, 0.3, 1.0), (0, 1, 2, 3))
+RATES = (0.1, 0.3, 1.0, 3.0, 10.0, 30.0)
+found = sweep(base, digits, ("ffa", "fedavg", "rolora"), RATES, (0, 1, 2, 3))
 for name, result in found.items():
     curve, look = result.curve(), line_of(name)
     band = {"color": look["color"], "alpha": 0.15, "linewidth": 0}
