@@ -125,10 +125,27 @@ def _encode_pairs(
     ids, cuts = [], []
     for head, tail in zip(heads, tails, strict=True):
         tail = [*tail, *end][: max_length - 1]
-        head = head[max(0, len(head) + len(tail) - max_length) :]
+        head = cut_prompt(head, max_length - len(tail), tokenizer.bos_token_id)
         ids.append(np.asarray([*head, *tail], dtype=np.int64))
         cuts.append(len(head))
     return Encoded(tuple(ids), None, labels, np.asarray(cuts, dtype=np.int64))
+
+
+def cut_prompt(ids: Sequence[int], room: int, bos_id: int | None) -> list[int]:
+    """A prompt's last `room` tokens, near the answer; the token that opens every text stays in front.
+
+    Args:
+        ids: the prompt's token ids.
+        room: tokens kept, at least 0.
+        bos_id: id of the opening token, None if the model has none.
+    """
+    ids = list(ids)
+    excess = len(ids) - max(room, 0)
+    if excess <= 0:
+        return ids
+    if room > 1 and ids[0] == bos_id:
+        return [ids[0], *ids[excess + 1 :]]
+    return ids[excess:]
 
 
 def collate(

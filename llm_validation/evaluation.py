@@ -9,7 +9,7 @@ import torch
 from torch.nn import functional
 
 from llm_validation.config import Config
-from llm_validation.encoding import IGNORED, Encoded, collate, encode, encode_options
+from llm_validation.encoding import IGNORED, Encoded, collate, cut_prompt, encode, encode_options
 from llm_validation.models import Workspace
 from llm_validation.server import Head, Server, write_server
 from llm_validation.tasks.examples import Examples, Instructed
@@ -119,9 +119,13 @@ class Evaluator:
         hits = 0
         for example, prompt in enumerate(examples.prompts):
             right = examples.options[example][int(examples.labels[example])]
-            ids = space.tokenizer(prompt, return_tensors="pt")["input_ids"]
-            ids = ids[:, -self.config.max_length :].to(space.device)
             budget = len(space.tokenizer(right, add_special_tokens=False)["input_ids"]) + 2
+            tokens = space.tokenizer(prompt)["input_ids"]
+            room = max(
+                1, self.config.max_length - budget
+            )  # as in training, where the answer must fit
+            tokens = cut_prompt(tokens, room, space.tokenizer.bos_token_id)
+            ids = torch.tensor([tokens], device=space.device)
             out = space.base.generate(
                 input_ids=ids,
                 attention_mask=torch.ones_like(ids),

@@ -14,7 +14,7 @@ from peft import PeftModel
 from federated_lora import method_named
 from llm_validation import estimate
 from llm_validation.batched import BatchedEngine
-from llm_validation.encoding import IGNORED, collate, encode
+from llm_validation.encoding import IGNORED, collate, cut_prompt, encode
 from llm_validation.evaluation import Evaluator
 from llm_validation.export import export
 from llm_validation.loop import plan, run, split_clients
@@ -23,6 +23,23 @@ from llm_validation.optimisers import Rule, StackedOptimiser, reference
 from llm_validation.randomness import dropout_seed, local_batches, participants
 from llm_validation.server import Work, read_server
 from llm_validation.tasks import registry
+
+
+@pytest.mark.parametrize(
+    ("room", "bos", "kept"),
+    [
+        (5, 1, [1, 7, 8, 9]),  # it fits
+        (4, 1, [1, 7, 8, 9]),
+        (3, 1, [1, 8, 9]),  # the front goes, but not the opening token
+        (2, 1, [1, 9]),
+        (1, 1, [9]),
+        (0, 1, []),
+        (3, None, [7, 8, 9]),
+        (3, 2, [7, 8, 9]),
+    ],
+)
+def test_a_long_prompt_keeps_its_opening_token_and_its_end(room, bos, kept):
+    assert cut_prompt([1, 7, 8, 9], room, bos) == kept
 
 
 @given(
