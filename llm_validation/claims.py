@@ -7,7 +7,8 @@ controls show that it can refute.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 
 from llm_validation.decision import Lead, decide, difference
 from llm_validation.records import Record, by_seed, from_folders, from_paper, from_study
@@ -20,10 +21,17 @@ GLUE = ("sst2", "qnli", "mnli", "qqp", "rte")
 NAMES = {"fedavg": "FedAvg-LoRA", "ffa": "FFA-LoRA", "rolora": "RoLoRA"}
 RIVALS = ("fedavg", "ffa")
 MANY = 50
-DEMANDED = 60.0
-"""Points of accuracy that the controls' mutants demand RoLoRA to be ahead: no result bears that out."""
+OVERSTATED = 1.05
+"""The controls on the published numbers demand leads this many times as large as the published ones."""
+DEMANDED = 10.0
+"""Points that the control on the small encoder demands, about what is published for RoBERTa-Large. Fixed
+before the study's runs that count."""
 STUDY_TASKS = ("sst2", "rte")
 STUDY_CLIENTS = (3, 20)
+LARGER_CLASS = {"sst2": 100 * 444 / 872, "rte": 100 * 146 / 277}
+"""Per cent of the larger class in GLUE's validation splits: what a model reaches that learned nothing."""
+LEARNED = 5.0
+"""Points above the larger class from which on a task counts as learned."""
 STUDY_COMMAND = "python -m llm_validation.confirm --data-dir ../shared/data/glue"
 
 
@@ -32,12 +40,11 @@ def claims() -> tuple[Claim, ...]:
     return (RANKING, SCALING, LOW_RANK, MINILM)
 
 
-def ranking(records: Sequence[Record], by: float = 0.0) -> Finding:
-    """Decide: at 50 clients and rank 4, RoLoRA's mean GLUE accuracy exceeds both rivals' by `by` points."""
-    leads = [_lead(records, rival, MANY, 4, GLUE) for rival in RIVALS]
+def ranking(records: Sequence[Record], times: float = 0.0) -> Finding:
+    """Decide: at 50 clients and rank 4, RoLoRA's mean GLUE accuracy exceeds both rivals'."""
+    leads = _overstated(_ranking_leads, records, times)
     return decide(
         leads,
-        by=by,
         method="RoBERTa-Large, five GLUE tasks, 50 clients, rank 4",
         missing=_missing("llm-ranking", "glue-$t-50-$m"),
         table=_table(records),
@@ -46,12 +53,11 @@ def ranking(records: Sequence[Record], by: float = 0.0) -> Finding:
     )
 
 
-def scaling(records: Sequence[Record], by: float = 0.0) -> Finding:
-    """Decide: from 3 to 50 clients RoLoRA's mean GLUE accuracy falls less than both rivals', by `by`."""
-    leads = [_scaling_lead(records, rival, 3, MANY, GLUE) for rival in RIVALS]
+def scaling(records: Sequence[Record], times: float = 0.0) -> Finding:
+    """Decide: from 3 to 50 clients RoLoRA's mean GLUE accuracy falls less than both rivals'."""
+    leads = _overstated(_scaling_leads, records, times)
     return decide(
         leads,
-        by=by,
         method="RoBERTa-Large, five GLUE tasks, 3 against 50 clients, rank 4, equal numbers of samples",
         missing=_missing("llm-scaling-with-clients", "glue-$t-$n-$m", counts=(3, MANY)),
         table=_table(records),
@@ -60,14 +66,11 @@ def scaling(records: Sequence[Record], by: float = 0.0) -> Finding:
     )
 
 
-def low_rank(records: Sequence[Record], by: float = 0.0) -> Finding:
-    """Decide: at 50 clients RoLoRA is ahead of both rivals by `by` points, at rank 8 and at rank 4."""
-    everything = list(records) + _averages(records)
-    leads = [_lead(records, rival, MANY, 4, GLUE) for rival in RIVALS]
-    leads += [_lead(everything, rival, MANY, 8, ("avg",)) for rival in RIVALS]
+def low_rank(records: Sequence[Record], times: float = 0.0) -> Finding:
+    """Decide: at 50 clients RoLoRA is ahead of both rivals, at rank 8 and at rank 4."""
+    leads = _overstated(_low_rank_leads, records, times)
     return decide(
         leads,
-        by=by,
         method="RoBERTa-Large, five GLUE tasks, 50 clients, ranks 4 and 8",
         missing=_missing("llm-low-rank", "glue-${r}$t-50-$m", prefixes=("", "rank8-")),
         table=_table(records),
@@ -81,9 +84,9 @@ def minilm(records: Sequence[Record], by: float = 0.0) -> Finding:
     few, many = STUDY_CLIENTS
     leads = [_scaling_lead(records, rival, few, many, STUDY_TASKS) for rival in RIVALS]
     leads += [_lead(records, rival, many, 4, STUDY_TASKS) for rival in RIVALS]
+    leads = [replace(lead, by=by) for lead in leads]
     return decide(
         leads,
-        by=by,
         method="all-MiniLM-L6-v2, SST-2 and RTE, 3 against 20 clients, equal numbers of samples, one grid"
         " of learning rates chosen per method on held-out training data",
         missing=f"no committed study: run `{STUDY_COMMAND}` and put its minilm.csv and minilm.json into"
@@ -91,10 +94,65 @@ def minilm(records: Sequence[Record], by: float = 0.0) -> Finding:
         table=_study_table(records),
         plot=_STUDY_PLOT,
         notes=(
+            *_by_task(records),
             "A small encoder, few samples and short texts: what is seen here bounds no claim about"
             " RoBERTa-Large.",
         ),
     )
+
+
+def _by_task(records: Sequence[Record]) -> list[str]:
+    """What every task alone says: its means, and whether it was learned at all."""
+    notes = []
+    for task in STUDY_TASKS:
+        means = {
+            (method, clients): sum(own.values()) / len(own)
+            for method in NAMES
+            for clients in STUDY_CLIENTS
+            if (own := by_seed(records, method, clients, 4, (task,)))
+        }
+        if not means:
+            continue
+        few, many = STUDY_CLIENTS
+        listed = "; ".join(
+            f"{name} {means[method, few]:.1f} % → {means[method, many]:.1f} %"
+            for method, name in NAMES.items()
+            if (method, few) in means and (method, many) in means
+        )
+        best, chance = max(means.values()), LARGER_CLASS[task]
+        learned = (
+            ""
+            if best >= chance + LEARNED
+            else f" Nothing is learned here: the larger class alone makes {chance:.1f} %, so this task says"
+            " nothing for or against the claim."
+        )
+        notes.append(f"{task}, {few} → {many} clients: {listed}.{learned}")
+    return notes
+
+
+def _ranking_leads(records: Sequence[Record]) -> list[Lead]:
+    return [_lead(records, rival, MANY, 4, GLUE) for rival in RIVALS]
+
+
+def _scaling_leads(records: Sequence[Record]) -> list[Lead]:
+    return [_scaling_lead(records, rival, 3, MANY, GLUE) for rival in RIVALS]
+
+
+def _low_rank_leads(records: Sequence[Record]) -> list[Lead]:
+    everything = list(records) + _averages(records)
+    at_eight = [_lead(everything, rival, MANY, 8, ("avg",)) for rival in RIVALS]
+    return _ranking_leads(records) + at_eight
+
+
+def _overstated(
+    leads_of: Callable[[Sequence[Record]], list[Lead]], records: Sequence[Record], times: float
+) -> list[Lead]:
+    """The leads in these records, each demanded to be `times` its published size."""
+    published = leads_of(from_paper())
+    return [
+        replace(lead, by=times * float(known.differences().mean()))
+        for lead, known in zip(leads_of(records), published, strict=True)
+    ]
 
 
 def _lead(
@@ -241,11 +299,9 @@ def _claim(
         return finding
 
     def control(budget: Budget) -> Finding:
-        records = from_study() if decided_by == "minilm" else _large(budget)
-        finding: Finding = globals()[decided_by](records, DEMANDED)
-        if finding.verdict is Verdict.NOT_CHECKED:
-            stand_in = from_paper() if decided_by != "minilm" else _paper_as_study()
-            finding = globals()[decided_by](stand_in, DEMANDED)
+        if decided_by == "minilm":
+            return minilm(from_study(), DEMANDED)
+        finding: Finding = globals()[decided_by](from_paper(), OVERSTATED)
         return finding
 
     return Claim(
@@ -261,20 +317,12 @@ def _claim(
         expected=expected,
         check=check,
         negative_control=control,
-        control=f"the same decision with a lead of {DEMANDED:g} points demanded, on the runs at hand or,"
-        " where there are none, on the published numbers",
+        control=(
+            f"a lead of {DEMANDED:g} points demanded of the same runs"
+            if decided_by == "minilm"
+            else f"the published numbers, with leads {OVERSTATED - 1:.0%} larger than theirs demanded"
+        ),
     )
-
-
-def _paper_as_study() -> list[Record]:
-    """Published cells at 3 and 20 clients in the study's form; FFA-LoRA's at 50 stand in for its at 20."""
-    out = []
-    for r in from_paper():
-        if r.rank == 4 and r.task in STUDY_TASKS:
-            if r.method == "ffa" and r.clients == MANY:
-                r = Record(r.model, r.task, r.method, 20, r.rank, r.seed, r.accuracy)
-            out.append(r)
-    return out
 
 
 RANKING = _claim(

@@ -25,8 +25,8 @@ from llm_validation.files import require_writable, write_csv, write_json
 TASKS = ("sst2", "rte")
 CLIENTS = (3, 20)
 METHODS = ("fedavg", "ffa", "rolora")
-SEEDS = (1, 2, 3)
-GRID = (1e-3, 3e-3, 1e-2)
+SEEDS = (1, 2, 3, 4, 5)
+GRID = (3e-4, 1e-3, 3e-3, 1e-2, 3e-2)
 TUNING_SEED = 0
 HELD_OUT = 400
 BATCH, STEPS = 4, 5
@@ -191,6 +191,10 @@ def described() -> dict[str, Any]:
             "tuning": f"seed {TUNING_SEED}, {HELD_OUT} held-out training examples",
             "samples": SAMPLES,
         },
+        "history": "Grid and seeds were fixed before the first run that counts. The grid was moved down once"
+        " after three tuning runs and then widened at both ends, since best rates lay at its ends; the"
+        " samples of RTE were cut from 1200 to 800 for time. With 4800 samples RTE is not learned either"
+        " (tuning seed: 54.6 % FedAvg-LoRA, 53.8 % RoLoRA at 3 clients).",
         "policies": {
             name: value
             for name, value in asdict(example).items()

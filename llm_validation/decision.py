@@ -24,11 +24,13 @@ class Lead:
         quantity: in words.
         ahead: seed to accuracy (or change of accuracy) of the side said to be ahead, in points.
         behind: the same of the other side.
+        by: points by which it is said to be ahead at least (0 in the claims).
     """
 
     quantity: str
     ahead: Mapping[int, float]
     behind: Mapping[int, float]
+    by: float = 0.0
 
     def differences(self) -> np.ndarray:
         """Paired differences over the seeds both sides have, in points."""
@@ -38,18 +40,16 @@ class Lead:
 def decide(
     leads: Sequence[Lead],
     *,
-    by: float,
     method: str,
     missing: str,
     table: Table,
     plot: Plot | None,
     notes: tuple[str, ...] = (),
 ) -> Finding:
-    """Every lead exceeds `by` points: supported if all intervals lie above it, refuted if one lies below.
+    """Every lead exceeds its demand: supported if all intervals lie above it, refuted if one lies below.
 
     Args:
         leads: what is compared; each needs `LEAST_SEEDS` common seeds.
-        by: points by which the leading side must be ahead (0 in the claims).
         method: how the numbers were made.
         missing: what is needed, said where nothing can be decided.
         table: data of the picture.
@@ -68,12 +68,12 @@ def decide(
             plot=plot,
         )
     estimates = [mean_estimate(d, LEVEL_ALPHA / len(leads)) for d in samples]
-    below = [e.interval[1] < by for e in estimates]
-    above = [e.interval[0] > by for e in estimates]
+    below = [e.interval[1] < lead.by for lead, e in zip(leads, estimates, strict=True)]
+    above = [e.interval[0] > lead.by for lead, e in zip(leads, estimates, strict=True)]
     comparisons = tuple(
         Comparison(
             lead.quantity,
-            by,
+            lead.by,
             e.mean,
             Relation.GE,
             interval=e.interval,
@@ -92,10 +92,11 @@ def decide(
         low, high = estimates[worst].interval
         counterexample = (
             f"{leads[worst].quantity}: {estimates[worst].mean:+.2f} points, interval"
-            f" [{low:+.2f}, {high:+.2f}], not above {by:g}"
+            f" [{low:+.2f}, {high:+.2f}], not above {leads[worst].by:g}"
         )
     undecided = (
-        f"not decided with {n} seeds: the interval of “{open_ones[0].quantity}” contains {by:g}; more"
+        f"not decided with {n} seeds: the interval of “{open_ones[0].quantity}” contains {open_ones[0].by:g};"
+        " more"
         " seeds or longer runs would decide"
         if verdict is Verdict.NOT_CHECKED
         else ""

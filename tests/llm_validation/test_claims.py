@@ -62,6 +62,38 @@ def test_wide_intervals_decide_nothing():
     assert "not decided with 3 seeds" in finding.missing
 
 
+def made_up_study(levels):
+    """Final accuracies (3 clients, 20 clients) by method on SST-2, with a little noise; RTE not learned."""
+    return [
+        records.Record("encoder", task, method, clients, 4, seed, level + 0.1 * (seed % 2))
+        for method, pair in levels.items()
+        for clients, own in zip(claims.STUDY_CLIENTS, pair, strict=True)
+        for seed in range(1, 6)
+        for task, level in (("sst2", own), ("rte", 53.0))
+    ]
+
+
+@pytest.mark.parametrize(
+    ("levels", "verdict"),
+    [
+        ({"rolora": (90, 88), "fedavg": (91, 80), "ffa": (90, 75)}, Verdict.SUPPORTED),
+        ({"rolora": (90, 80), "fedavg": (91, 88), "ffa": (90, 75)}, Verdict.REFUTED),
+        ({"rolora": (95, 88), "fedavg": (80, 80), "ffa": (90, 75)}, Verdict.REFUTED),
+    ],
+)
+def test_the_small_study_is_judged_by_fall_and_by_lead(levels, verdict):
+    assert claims.minilm(made_up_study(levels)).verdict is verdict
+    assert claims.minilm(made_up_study(levels), 10.0).verdict is Verdict.REFUTED
+
+
+def test_a_task_that_nobody_learned_is_called_so():
+    study = made_up_study({"rolora": (90, 88), "fedavg": (91, 80), "ffa": (90, 75)})
+    sst2, rte, _ = claims.minilm(study).notes
+    assert "Nothing is learned" not in sst2
+    assert "Nothing is learned here: the larger class alone makes 52.7 %" in rte
+    assert "FedAvg-LoRA 53.1 % → 53.1 %" in rte
+
+
 def test_two_seeds_are_too_few():
     assert claims.ranking(records.from_paper((1, 2))).verdict is Verdict.NOT_CHECKED
 
