@@ -358,4 +358,5 @@ MINILM = _claim(
     r"\mathrm{acc}_{20}-\mathrm{acc}_{3}\ \mathrm{and}\ \mathrm{acc}_{20}"
     r"\ \mathrm{are\ largest\ for\ RoLoRA}",
     "minilm",
+    Verdict.NOT_CHECKED,
 )

@@ -56,6 +56,11 @@ def _check(budget: Budget, gain: bool = False) -> Finding:
     return study.conclude(
         comparisons,
         study.describe(budget, seeds, (FEW, MANY)),
+        missing=budget.pick(
+            f"more seeds than this profile's {seeds}: `rolora verify --profile full --only {ID}"
+            " --data-dir DIR` runs more of them, on MNIST",
+            "",
+        ),
         trials=seeds,
         seed=budget.seed,
         notes=(
