@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -102,9 +103,12 @@ def _draw(
     found: dict[str, dict[str, bytes]] = {}
     work = (delayed(draw_one)(name, budget, tables.get(name)) for name in names)
     start = time.perf_counter()
-    for name, content, seconds in Parallel(n_jobs=jobs, return_as="generator_unordered")(work):
-        found[name] = content
-        console.print(f"[{len(found)}/{len(names)}] {name} ({seconds:.1f} s)", markup=False)
+    with warnings.catch_warnings():
+        # loky replaces a worker that has grown between two figures; none is lost or drawn twice.
+        warnings.filterwarnings("ignore", message="A worker stopped while some jobs were given")
+        for name, content, seconds in Parallel(n_jobs=jobs, return_as="generator_unordered")(work):
+            found[name] = content
+            console.print(f"[{len(found)}/{len(names)}] {name} ({seconds:.1f} s)", markup=False)
     console.print(f"{len(names)} figures in {time.perf_counter() - start:.0f} s", markup=False)
     return [item for name in names for item in found[name].items()]
 
