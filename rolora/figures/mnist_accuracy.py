@@ -86,8 +86,8 @@ def caption(table: Table) -> str:
     return (
         f"Test accuracy of the two-layer network on {first['dataset'][0]}, clients split by label, "
         f"{network.LOCAL_STEPS} local steps of SGD a round; mean and 95 % band over n = "
-        f"{int(first['n'][0])} seeds, each method at its own best learning rate of the same grid, chosen on other seeds. "
-        f"After {int(first['round'][-1])} rounds: {listed}. {surprise}FFA-LoRA's frozen random A "
+        f"{int(first['n'][0])} seeds, each method at its own best learning rate of the same grid, "
+        f"chosen on other seeds. After {int(first['round'][-1])} rounds: {listed}. {surprise}FFA-LoRA's frozen random A "
         f"holds it back at both. With {CLIENTS[-1]} clients, one label each, the early rounds are "
         f"unsteady (the widest band spans {number(wide.max(), 2)}, at round "
         f"{int(many['round'][wide.argmax()])}): the learning rate is the one that ends best, and "

@@ -101,8 +101,8 @@ def caption(table: Table) -> str:
     return (
         f"Schedules of which factor trains: two-layer network on {table.columns['dataset'][0]}, "
         f"{CLIENTS} clients split by label, mean with 95 % interval and the n = {ends['ffa'].size} "
-        f"single seeds (dots), each schedule at its own best learning rate, chosen on other seeds. {tail}Training A in "
-        f"only the first fifth of the rounds closes {number(100 * gain / whole, 2)} % of the gap "
+        f"single seeds (dots), each schedule at its own best learning rate, chosen on "
+        f"other seeds. {tail}Training A in only the first fifth of the rounds closes {number(100 * gain / whole, 2)} % of the gap "
         f"of {number(whole, 2)} between FFA-LoRA and RoLoRA after {last} rounds{early}. After "
         f"{first} rounds the schedules that go on training A are widely spread: each runs at the "
         "learning rate that ends best, which is unsteady at first. The bands shrink "

@@ -110,8 +110,8 @@ def caption(table: Table) -> str:
     text = (
         f"Traffic to an accuracy: two-layer network on {first['dataset'][0]}, {CLIENTS} clients "
         f"split by label, {ROUNDS} rounds, mean and 95 % band over n = {int(first['n'][0])} seeds, "
-        "each method at its best learning rate, chosen on other seeds. Only numbers sent up are counted; each round of "
-        "RoLoRA or FFA-LoRA sends one factor, of FedAvg-LoRA two. "
+        "each method at its best learning rate, chosen on other seeds. Only numbers sent up are "
+        "counted; each round of RoLoRA or FFA-LoRA sends one factor, of FedAvg-LoRA two. "
     )
     if both:
         goal = both[-1]
