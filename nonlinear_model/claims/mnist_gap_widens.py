@@ -176,7 +176,7 @@ CLAIM = Claim(
         study.CHOSEN,
         study.COUNTS,
     ),
-    expected=Verdict.NOT_CHECKED,
+    expected=Verdict.REFUTED,
     check=check,
     negative_control=negative_control,
     control="the lead at 10 clients is at least twice the lead at 5",
