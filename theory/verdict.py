@@ -21,7 +21,7 @@ class Verdict(StrEnum):
     REFUTED = "REFUTED"
     """False: the finding carries a counterexample."""
     NOT_CHECKED = "NOT_CHECKED"
-    """Nothing was decided: the finding says what is missing (data, a GPU, an extra)."""
+    """Nothing was decided: the finding says what is missing (data, a GPU, an extra, more runs)."""
 
     @property
     def meaning(self) -> str:
@@ -36,5 +36,5 @@ _MEANINGS = {
     Verdict.SUPPORTED: "an empirical study with error bars points the claimed way",
     Verdict.HOLDS_UNDER: "true only with the added assumption stated beside it",
     Verdict.REFUTED: "false: there is a counterexample",
-    Verdict.NOT_CHECKED: "not decided: something needed was missing",
+    Verdict.NOT_CHECKED: "not decided: something needed was missing, or the runs were too few to tell",
 }
