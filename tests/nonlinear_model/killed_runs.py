@@ -27,8 +27,11 @@ from rolora.serialise import csv_text
 METHODS = (
     "fedavg", "ffa", "rolora", "a-heavy", "b-heavy", "rolora-then-ffa:50", "ffa-then-rolora:50",
 )  # fmt: skip
-ROUNDS, EVERY, KILLS = 12, 2, 2
-LONGEST_DELAY = 0.02
+ROUNDS, EVERY, KILLS = 48, 2, 2
+LATEST = 10
+"""Rounds of its own after which an attempt is killed at the latest. Most of the run is left then: on a fast
+machine some rounds go by before the kill arrives."""
+LONGEST_DELAY = 0.005
 """Seconds between the end of the chosen round and the kill: it falls into the next steps or a write."""
 
 
@@ -86,7 +89,7 @@ def main(root):
         assert death == 0, f"{method} with {optimiser} failed"
         kills = []
         for _ in range(KILLS):
-            rounds = int(chance.integers(1, ROUNDS // KILLS - 1))
+            rounds = int(chance.integers(1, LATEST + 1))
             delay = float(chance.uniform(0.0, LONGEST_DELAY))
             death, _ = attempt(config, data, broken, rounds, delay)
             kills.append((rounds, round(delay, 4), death))

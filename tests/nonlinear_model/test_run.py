@@ -146,10 +146,10 @@ def test_every_method_and_optimiser_survives_sigkill_bit_for_bit(tmp_path):
         told = f"{method} with {optimiser}, killed after (rounds, seconds, exit) {kills}"
         assert [exit_status for *_, exit_status in kills] == [-signal.SIGKILL] * 2, told
         assert death == 0, told
-        assert rounds_left <= 12, told
+        assert rounds_left <= 48, told
         assert other == [], f"{told}: {other} differ"
     # Most runs really went on from a checkpoint: only two kills before round 2 leave none.
-    assert sum(rounds_left < 12 for *_, rounds_left, _ in runs) > 10
+    assert sum(rounds_left < 48 for *_, rounds_left, _ in runs) > 10
     assert control is False, "another seed gave the same record: the comparison sees nothing"
 
 
