@@ -25,7 +25,7 @@ OVERSTATED = 1.05
 """The controls on the published numbers demand leads this many times as large as the published ones."""
 DEMANDED = 10.0
 """Points that the control on the small encoder demands, about what is published for RoBERTa-Large. Fixed
-before the study's runs that count."""
+before any lead in the study was known."""
 STUDY_TASKS = ("sst2", "rte")
 STUDY_CLIENTS = (3, 20)
 PICTURED = "sst2"
