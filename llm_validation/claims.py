@@ -283,7 +283,7 @@ _STUDY_PLOT = Plot(
     ylabel="validation accuracy on SST-2 (%)",
     caption="MiniLM on SST-2 after the same number of training samples, split over 3 or 20 clients; bands run"
     " from the lowest to the highest seed. More clients mean fewer rounds, so every method falls; the claim"
-    " is about who falls least. RTE, where no method learned anything, is in the table alone.",
+    " is about who falls least. The notes and the table have RTE too.",
     group="method",
 )
 

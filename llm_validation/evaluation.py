@@ -121,9 +121,8 @@ class Evaluator:
             right = examples.options[example][int(examples.labels[example])]
             budget = len(space.tokenizer(right, add_special_tokens=False)["input_ids"]) + 2
             tokens = space.tokenizer(prompt)["input_ids"]
-            room = max(
-                1, self.config.max_length - budget
-            )  # as in training, where the answer must fit
+            # As in training, where the answer must fit too.
+            room = max(1, self.config.max_length - budget)
             tokens = cut_prompt(tokens, room, space.tokenizer.bos_token_id)
             ids = torch.tensor([tokens], device=space.device)
             out = space.base.generate(

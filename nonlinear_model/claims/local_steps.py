@@ -79,7 +79,7 @@ def _check(budget: Budget, gain: bool = False) -> Finding:
             ylabel="test accuracy",
             caption="Final test accuracy when the clients average after every step or after every 20th, with"
             " the same number of steps in all. The claim asks that FFA-LoRA's line fall, and more steeply"
-            " than RoLoRA's; it falls, and so does RoLoRA's, about as steeply.",
+            " than RoLoRA's.",
             group="method",
             xlog=True,
         ),

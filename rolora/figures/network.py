@@ -1,4 +1,4 @@
-"""Runs of the two-layer network that several figures show: one setting, the same grid for all methods."""
+"""Runs of the two-layer network that several figures show: one setting, the claims' grid for all methods."""
 
 from __future__ import annotations
 
@@ -9,9 +9,6 @@ if TYPE_CHECKING:
     from nonlinear_model.learning_rates import Sweep
     from theory.budget import Budget
 
-RATES = (0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0)
-"""The learning rates every method chooses from, by its mean final accuracy on the tuning seeds."""
-TUNING_SEEDS = 3
 LOCAL_STEPS = 10
 LEVEL = 0.05
 """Of the bands over seeds."""
@@ -36,8 +33,7 @@ def sweeps(
         rounds: of every run.
         every: rounds between two measurements.
     """
-    import torch
-
+    from nonlinear_model.claims import study
     from nonlinear_model.configuration import Configuration
     from nonlinear_model.dataset import load
     from nonlinear_model.learning_rates import tuned_sweep
@@ -55,11 +51,7 @@ def sweeps(
         evaluate_every=every,
         probe=0,
     )
-    seeds = tuple(1000 * budget.seed + place for place in range(budget.pick(5, 10)))
-    tuning = tuple(1000 * budget.seed + 900 + place for place in range(TUNING_SEEDS))
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)  # sums must not depend on the machine's cores
-    try:
-        return tuned_sweep(config, load(name, budget.data_dir), methods, RATES, tuning, seeds)
-    finally:
-        torch.set_num_threads(before)
+    data = load(name, budget.data_dir)
+    seeds = study.seeds_of(budget, budget.pick(5, 10))
+    with study.one_thread():
+        return tuned_sweep(config, data, methods, study.RATES, study.tuning_seeds_of(budget), seeds)
