@@ -46,7 +46,7 @@ notebooks: $(STAMP)
 
 # Pages and pictures that the site and the README take from results; committed, and checked by a test.
 readme: $(STAMP)
-	$(BIN)/python -m rolora.readme
+	$(BIN)/python -m rolora.report.readme
 
 docs: $(STAMP)
 	$(BIN)/python -m docs.build

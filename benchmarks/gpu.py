@@ -27,15 +27,15 @@ import torch
 
 from benchmarks.ratios import environment
 from federated_lora import method_named, methods
-from llm_validation.base_model import check_checkpoint, require_positions
-from llm_validation.batched import BatchedEngine
+from llm_validation.base.base_model import check_checkpoint, require_positions
+from llm_validation.base.encoding import Encoded
+from llm_validation.base.models import Workspace, attach, build
 from llm_validation.config import Config
-from llm_validation.encoding import Encoded
-from llm_validation.estimate import MARGIN, client_memory, free_bytes
-from llm_validation.files import write_json
-from llm_validation.models import Workspace, attach, build
-from llm_validation.sequential import SequentialEngine
-from llm_validation.server import Server, Work, read_server
+from llm_validation.training.all_at_once import BatchedEngine
+from llm_validation.training.estimate import MARGIN, client_memory, free_bytes
+from llm_validation.training.one_by_one import SequentialEngine
+from llm_validation.training.server import Server, Work, read_server
+from verification.files import write_json
 
 DEFAULT_OUT = Path(__file__).parent / "results" / "gpu.json"
 CLIENTS = (1, 4, 8, 16, 50)

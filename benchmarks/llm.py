@@ -83,15 +83,15 @@ def round_of(
     import torch
 
     from federated_lora import method_named
-    from llm_validation.batched import BatchedEngine
+    from llm_validation.base.encoder import minilm_folder
+    from llm_validation.base.encoding import encode
+    from llm_validation.base.models import build
     from llm_validation.config import Config
-    from llm_validation.encoder import minilm_folder
-    from llm_validation.encoding import encode
-    from llm_validation.loop import plan, split_clients
-    from llm_validation.models import build
-    from llm_validation.sequential import SequentialEngine
-    from llm_validation.server import read_server
     from llm_validation.tasks import registry
+    from llm_validation.training.all_at_once import BatchedEngine
+    from llm_validation.training.loop import plan, split_clients
+    from llm_validation.training.one_by_one import SequentialEngine
+    from llm_validation.training.server import read_server
 
     torch.set_num_threads(1)
     config = Config(
@@ -129,14 +129,14 @@ def peak(data_dir: str, clients: int) -> dict[str, int]:
     import torch
 
     from federated_lora import method_named
-    from llm_validation.batched import BatchedEngine
+    from llm_validation.base.encoder import minilm_folder
+    from llm_validation.base.encoding import encode
+    from llm_validation.base.models import build
     from llm_validation.config import Config
-    from llm_validation.encoder import minilm_folder
-    from llm_validation.encoding import encode
-    from llm_validation.estimate import client_memory
-    from llm_validation.models import build
-    from llm_validation.server import Work, read_server
     from llm_validation.tasks import registry
+    from llm_validation.training.all_at_once import BatchedEngine
+    from llm_validation.training.estimate import client_memory
+    from llm_validation.training.server import Work, read_server
 
     torch.set_num_threads(1)
     config = Config(

@@ -23,10 +23,10 @@ import numpy as np
 import torch
 
 from benchmarks.ratios import Case, by_turns, show, write
-from nonlinear_model import reference, stacked
 from nonlinear_model.configuration import Configuration
-from nonlinear_model.dataset import Dataset
-from nonlinear_model.federation import Engine, Federation
+from nonlinear_model.data.dataset import Dataset
+from nonlinear_model.training import all_at_once, one_by_one
+from nonlinear_model.training.federation import Engine, Federation
 
 DEFAULT_OUT = Path(__file__).parent / "results" / "nonlinear.json"
 CLIENTS = (1, 5, 10, 50, 200)
@@ -88,8 +88,8 @@ def loop_cases(dataset: Dataset, repeats: int, speed: float) -> list[Case]:
     for method in ("fedavg", "rolora"):
         for clients in CLIENTS:
             sides = (
-                (rounds(dataset, method, clients, reference.train), 2 * STEPS),
-                (rounds(dataset, method, clients, stacked.train), 2 * STEPS),
+                (rounds(dataset, method, clients, one_by_one.train), 2 * STEPS),
+                (rounds(dataset, method, clients, all_at_once.train), 2 * STEPS),
             )
             slow, fast = by_turns(repeats if clients < 200 else max(1, repeats // 3), *sides)
             cases.append(
@@ -111,7 +111,7 @@ def loop_cases(dataset: Dataset, repeats: int, speed: float) -> list[Case]:
 def one_thread_round(dataset: Dataset, clients: int) -> float:
     """Seconds of the fastest FedAvg round on one thread: Flower's actors have one each."""
     torch.set_num_threads(1)
-    (seconds,) = by_turns(40, (rounds(dataset, "fedavg", clients, stacked.train), 2))
+    (seconds,) = by_turns(40, (rounds(dataset, "fedavg", clients, all_at_once.train), 2))
     torch.set_num_threads(THREADS)
     return seconds
 

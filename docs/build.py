@@ -30,7 +30,7 @@ def stage(folder: Path, report: Path) -> None:
     Raises:
         ValueError: if the report is missing or a page has a place for something unknown.
     """
-    from rolora import registry
+    from rolora.verify import registry
 
     try:
         content = json.loads((report / "report.json").read_text(encoding="utf-8"))
@@ -102,14 +102,14 @@ def _rewrite(path: Path, change: Any) -> None:
 
 
 def _report(text: str, content: dict[str, Any]) -> str:
-    from rolora.readme import rows_table
+    from rolora.report.readme import rows_table
 
     headline = f"**{content['headline']}** {' '.join(content['details'])}"
     return insert(insert(text, "headline", headline), "rows", rows_table(content["claims"]))
 
 
 def _figures(folder: Path) -> str:
-    from rolora.figures import registry, render
+    from rolora.plotting import files, registry
 
     blocks = []
     for name in registry.NAMES:
@@ -117,10 +117,10 @@ def _figures(folder: Path) -> str:
         if not table.exists():
             continue
         figure = registry.load(name)
-        files = render.files(figure, table.read_text(encoding="utf-8"))
+        drawn = files.files(figure, table.read_text(encoding="utf-8"))
         (folder / "images" / "figures").mkdir(parents=True, exist_ok=True)
-        (folder / "images" / "figures" / f"{name}.png").write_bytes(files[f"{name}.png"])
-        caption = theory_page.plain(files[f"{name}.caption.md"].decode())
+        (folder / "images" / "figures" / f"{name}.png").write_bytes(drawn[f"{name}.png"])
+        caption = theory_page.plain(drawn[f"{name}.caption.md"].decode())
         blocks += [
             f"## {figure.title} {{#{name}}}",
             "",

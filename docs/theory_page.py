@@ -7,9 +7,9 @@ from collections.abc import Iterable, Mapping
 from html import escape
 from typing import Any
 
-from rolora.formulas import formula_html
-from rolora.numbers import number
-from theory.claim import Claim
+from rolora.report.formulas import formula_html
+from rolora.report.numbers import number
+from verification.claim import Claim
 
 MARKER = re.compile(r"<!-- claim: ([a-zA-Z0-9-]+) -->")
 REST = "<!-- claims: rest -->"

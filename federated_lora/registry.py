@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from federated_lora.fedavg_lora import FedAvgLoRA
-from federated_lora.ffa_lora import FFALoRA
 from federated_lora.method import Method
+from federated_lora.methods.fedavg_lora import FedAvgLoRA
+from federated_lora.methods.ffa_lora import FFALoRA
+from federated_lora.methods.rolora import RoLoRA
 from federated_lora.names import one_of
-from federated_lora.rolora import RoLoRA
 
 
 def methods() -> tuple[Method, ...]:

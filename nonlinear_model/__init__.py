@@ -5,7 +5,7 @@
 """
 
 from nonlinear_model.configuration import Configuration as Configuration
-from nonlinear_model.dataset import Dataset as Dataset
-from nonlinear_model.dataset import load as load
+from nonlinear_model.data.dataset import Dataset as Dataset
+from nonlinear_model.data.dataset import load as load
 from nonlinear_model.learning_rates import Sweep as Sweep
 from nonlinear_model.learning_rates import sweep as sweep

@@ -10,10 +10,10 @@ from dataclasses import asdict, dataclass, fields
 from math import isfinite
 from typing import Any
 
+from federated_lora.methods import schedules
 from federated_lora.names import one_of
-from nonlinear_model import schedules
-from nonlinear_model.dataset import check_dataset_name
-from nonlinear_model.splits import SplitRule
+from nonlinear_model.data.dataset import check_dataset_name
+from nonlinear_model.data.splits import SplitRule
 
 WEIGHTINGS = ("size", "uniform")
 DTYPES = ("float32", "float64")
@@ -25,7 +25,7 @@ class Configuration:
 
     Attributes:
         dataset: `mnist` or `digits`.
-        method: a method of `federated_lora` or a schedule (`nonlinear_model.schedules.named`).
+        method: a method of `federated_lora` or a schedule (`federated_lora.methods.schedules.named`).
         clients, split, labels_per_client, alpha, proportions, equal_sizes: see `splits.SplitRule`.
         participants: clients drawn in each round; None for all.
         weighting: clients count by `size`, or `uniform`.
@@ -140,7 +140,7 @@ class Configuration:
 
     def optimiser_rule(self) -> Any:
         """The update rule, an `optimisers.Optimiser`."""
-        from nonlinear_model.optimisers import Optimiser
+        from nonlinear_model.training.optimisers import Optimiser
 
         return Optimiser(self.optimiser, self.momentum, state=self.optimiser_state)
 

@@ -9,7 +9,7 @@ from math import isfinite
 import numpy as np
 
 from nonlinear_model.configuration import Configuration
-from nonlinear_model.dataset import Dataset
+from nonlinear_model.data.dataset import Dataset
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,8 +100,8 @@ def sweep(
     Raises:
         ValueError: on an empty or bad grid.
     """
-    from nonlinear_model.federation import Federation
-    from nonlinear_model.record import Replica
+    from nonlinear_model.training.federation import Federation
+    from nonlinear_model.training.record import Replica
 
     if not rates or not all(isfinite(rate) and rate > 0.0 for rate in rates):
         raise ValueError(f"rates must be finite, positive and at least one, got {list(rates)}")

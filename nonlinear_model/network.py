@@ -19,8 +19,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from federated_lora.names import one_of
-from nonlinear_model.dataset import Dataset
-from theory.seeds import generator
+from nonlinear_model.data.dataset import Dataset
+from verification.streams import generator
 
 VARIANTS = ("plain", "base")
 HEADS = ("fixed", "trained")

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from nonlinear_model.configuration import Configuration
-from nonlinear_model.dataset import Dataset
+from nonlinear_model.data.dataset import Dataset
 from nonlinear_model.learning_rates import Sweep, tuned_sweep
 
 METHODS = ("rolora", "fedavg", "ffa")

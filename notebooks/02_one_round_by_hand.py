@@ -24,8 +24,8 @@ import numpy as np
 from teaching import compare, plot_style, slide
 
 from linear_model import Algorithm2, Problem, simulate
-from theory import population_map
-from theory.angle import angle_distance
+from theory.population import population_map
+from theory.population.angle import angle_distance
 
 plot_style()
 rng = np.random.default_rng(7)

@@ -23,7 +23,7 @@ import numpy as np
 from teaching import compare, line_of, plot_style, slide
 
 from linear_model import Algorithm2, FFALeastSquares, Problem, simulate
-from theory import ffa_floor, random_init
+from theory.frozen_factor import ffa_floor, random_init
 
 plot_style()
 

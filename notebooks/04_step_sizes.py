@@ -23,7 +23,8 @@ import numpy as np
 from teaching import compare, plot_style, slide
 
 from linear_model import Algorithm2, Problem, simulate
-from theory import plateau, population_map, recovery_theorem
+from theory.population import plateau, population_map
+from theory.recovery import recovery_theorem
 
 plot_style()
 

@@ -24,7 +24,8 @@ from scipy import stats
 from teaching import compare, plot_style, slide
 
 from linear_model import Algorithm2, Problem, simulate
-from theory import mean_square_rate, recovery_theorem
+from theory.recovery import recovery_theorem
+from theory.samples import mean_square_rate
 
 plot_style()
 

@@ -29,13 +29,13 @@ from teaching import compare
 from typer.testing import CliRunner
 
 from rolora.cli import app
-from theory import population_map
-from theory.budget import Budget
-from theory.claim import OURS, Claim
-from theory.evidence import mean_estimate, proportion_interval
-from theory.finding import Comparison, Relation, conclude
-from theory.proof import identity
-from theory.verdict import Verdict
+from theory.population import population_map
+from verification.budget import Budget
+from verification.claim import OURS, Claim
+from verification.finding import Comparison, Relation, conclude
+from verification.proof.identities import identity
+from verification.statistics import mean_estimate, proportion_interval
+from verification.verdict import Verdict
 
 # %% [markdown]
 # **Question 1.** What can a check say at all? *Predict:* which of these are certain, and which could be wrong with a stated

@@ -27,11 +27,11 @@ import torch
 from teaching import compare, line_of, plot_style, slide
 
 from federated_lora import Shape, method_named
-from nonlinear_model import splits
 from nonlinear_model.configuration import Configuration
-from nonlinear_model.dataset import load
-from nonlinear_model.experiment import run
+from nonlinear_model.data import splits
+from nonlinear_model.data.dataset import load
 from nonlinear_model.learning_rates import sweep
+from nonlinear_model.training.experiment import run
 
 plot_style()
 torch.set_num_threads(1)

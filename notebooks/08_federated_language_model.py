@@ -35,8 +35,8 @@ from tokenizers import Tokenizer, models, pre_tokenizers, processors
 
 from federated_lora import Shape, method_named
 from llm_validation.config import Config
-from llm_validation.export import export
-from llm_validation.loop import run
+from llm_validation.training.export import export
+from llm_validation.training.loop import run
 
 plot_style()
 transformers.logging.set_verbosity_error()

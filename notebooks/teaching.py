@@ -16,8 +16,8 @@ def plot_style() -> None:
     """Use the toolkit's look for the pictures of this notebook."""
     import matplotlib as mpl
 
-    from rolora.figure_style import COLOURS
-    from rolora.figures.look import page
+    from rolora.plotting.look import page
+    from rolora.plotting.style import COLOURS
 
     with page("notebook"):
         settings = {
@@ -36,7 +36,7 @@ def line_of(method: str) -> dict[str, Any]:
     Args:
         method: `rolora`, `fedavg`, `ffa` or `flexlora`.
     """
-    from rolora.figures.look import of_method
+    from rolora.plotting.look import of_method
 
     return of_method(method).line()
 

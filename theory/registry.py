@@ -2,32 +2,24 @@
 
 from __future__ import annotations
 
-from theory import (
-    alternating,
-    contraction,
-    escape_time,
-    interference,
-    nonconvex,
-    plateau,
-    population_map,
-    rank_r,
-    recovery_norm,
-    traffic,
-)
-from theory.claim import Claim
+from theory.averaging import alternating_exact, interference_identity, traffic_halved
+from theory.nonconvex import nonconvex_bound
+from theory.population import contraction_lemma, plateau, population_map, rank_r_map
+from theory.recovery import escape_time, recovery_norm
+from verification.claim import Claim
 
 
 def claims() -> tuple[Claim, ...]:
     """Every claim of this package, in the order of theory.md."""
     return (
-        interference.CLAIM,
-        alternating.CLAIM,
+        interference_identity.CLAIM,
+        alternating_exact.CLAIM,
         population_map.CLAIM,
-        contraction.CLAIM,
+        contraction_lemma.CLAIM,
         plateau.CLAIM,
         recovery_norm.CLAIM,
         escape_time.CLAIM,
-        rank_r.CLAIM,
-        nonconvex.CLAIM,
-        traffic.CLAIM,
+        rank_r_map.CLAIM,
+        nonconvex_bound.CLAIM,
+        traffic_halved.CLAIM,
     )

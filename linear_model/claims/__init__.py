@@ -15,7 +15,7 @@ from linear_model.claims import (
     rank_r_ffa_floor,
     recovery_theorem,
 )
-from theory.claim import Claim
+from verification.claim import Claim
 
 
 def claims() -> tuple[Claim, ...]:

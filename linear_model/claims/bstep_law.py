@@ -8,21 +8,17 @@ from typing import Any
 import numpy as np
 from scipy import integrate, stats
 
-from theory import bstep
-from theory.budget import Budget
-from theory.claim import PAPER, Claim
-from theory.evidence import ALPHA, ks_critical_one_sample, mean_estimate, proportion_interval
-from theory.finding import (
-    Comparison,
-    Finding,
-    Mark,
-    Plot,
-    Relation,
-    Series,
-    Table,
-    conclude,
+from theory.samples import bstep
+from verification.budget import Budget
+from verification.claim import PAPER, Claim
+from verification.finding import Comparison, Finding, Mark, Plot, Relation, Series, Table, conclude
+from verification.statistics import (
+    ALPHA,
+    ks_critical_one_sample,
+    mean_estimate,
+    proportion_interval,
 )
-from theory.verdict import Verdict
+from verification.verdict import Verdict
 
 ID = "bstep-law"
 BLOCK = 10_000

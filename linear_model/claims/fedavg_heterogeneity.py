@@ -12,11 +12,11 @@ from linear_model.methods.algorithm2 import Algorithm2
 from linear_model.methods.local_steps import LocalSteps
 from linear_model.problem import Problem
 from linear_model.simulation import simulate
-from theory import fedavg_flow
-from theory.budget import Budget
-from theory.claim import OURS, Claim
-from theory.finding import Comparison, Finding, Mark, Plot, Relation, Series, Table, conclude
-from theory.verdict import Verdict
+from theory.clients_differ import fedavg_flow
+from verification.budget import Budget
+from verification.claim import OURS, Claim
+from verification.finding import Comparison, Finding, Mark, Plot, Relation, Series, Table, conclude
+from verification.verdict import Verdict
 
 ID = "fedavg-heterogeneity"
 WIDTH = 3

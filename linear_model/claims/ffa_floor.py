@@ -12,12 +12,12 @@ from linear_model.claims.literal_ffa import TrainingLosses, training_losses
 from linear_model.methods.ffa_least_squares import FFALeastSquares
 from linear_model.problem import Problem
 from linear_model.simulation import simulate
-from theory import ffa_floor
-from theory.budget import Budget
-from theory.claim import PAPER, Claim
-from theory.evidence import ALPHA, mean_estimate
-from theory.finding import Comparison, Finding, Mark, Plot, Relation, Series, Table, conclude
-from theory.verdict import Verdict
+from theory.frozen_factor import ffa_floor
+from verification.budget import Budget
+from verification.claim import PAPER, Claim
+from verification.finding import Comparison, Finding, Mark, Plot, Relation, Series, Table, conclude
+from verification.statistics import ALPHA, mean_estimate
+from verification.verdict import Verdict
 
 ID = "ffa-floor"
 START = 0.6

@@ -10,13 +10,13 @@ from linear_model.methods.algorithm2 import Algorithm2
 from linear_model.methods.ffa_least_squares import FFALeastSquares
 from linear_model.problem import Problem
 from linear_model.simulation import simulate
-from theory import random_init, rank_r_floor
-from theory.budget import Budget
-from theory.claim import OURS, Claim
-from theory.evidence import ALPHA, mean_estimate, proportion_comparison
-from theory.finding import Comparison, Finding, Mark, Plot, Series, Table, conclude
-from theory.seeds import generator
-from theory.verdict import Verdict
+from theory.frozen_factor import random_init, rank_r_floor
+from verification.budget import Budget
+from verification.claim import OURS, Claim
+from verification.finding import Comparison, Finding, Mark, Plot, Series, Table, conclude
+from verification.statistics import ALPHA, mean_estimate, proportion_comparison
+from verification.streams import generator
+from verification.verdict import Verdict
 
 ID = "ffa-random-init"
 CELLS = ((4, 1), (8, 2), (16, 2), (8, 4), (32, 4))

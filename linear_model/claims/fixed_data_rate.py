@@ -11,11 +11,11 @@ from linear_model.methods.algorithm2 import Algorithm2
 from linear_model.methods.base import State
 from linear_model.problem import Data, Problem
 from linear_model.simulation import simulate
-from theory import fixed_data
-from theory.budget import Budget
-from theory.claim import OURS, Claim
-from theory.finding import Comparison, Finding, Mark, Plot, Series, Table, conclude
-from theory.verdict import Verdict
+from theory.samples import fixed_data
+from verification.budget import Budget
+from verification.claim import OURS, Claim
+from verification.finding import Comparison, Finding, Mark, Plot, Series, Table, conclude
+from verification.verdict import Verdict
 
 ID = "fixed-data-rate"
 START = 1e-2

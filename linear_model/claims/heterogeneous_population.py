@@ -10,12 +10,13 @@ from linear_model.methods.algorithm2 import Algorithm2
 from linear_model.methods.ffa_least_squares import FFALeastSquares
 from linear_model.problem import Problem, step_size
 from linear_model.simulation import simulate
-from theory import heterogeneity, population_map
-from theory.budget import Budget
-from theory.claim import PAPER, Claim
-from theory.evidence import ALPHA, mean_estimate
-from theory.finding import Comparison, Finding, Mark, Plot, Relation, Series, Table, conclude
-from theory.verdict import Verdict
+from theory.clients_differ import heterogeneity
+from theory.population import population_map
+from verification.budget import Budget
+from verification.claim import PAPER, Claim
+from verification.finding import Comparison, Finding, Mark, Plot, Relation, Series, Table, conclude
+from verification.statistics import ALPHA, mean_estimate
+from verification.verdict import Verdict
 
 ID = "heterogeneous-population"
 START = 0.9

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from theory.seeds import generator
+from verification.streams import generator
 
 BLOCK_ENTRIES = 2_000_000
 """Numbers drawn at a time: 16 MB. The trials of a block share one stream, so the block size is fixed by

@@ -10,13 +10,13 @@ import numpy as np
 from linear_model.methods.algorithm2 import Algorithm2
 from linear_model.problem import Problem
 from linear_model.simulation import simulate
-from theory import finite_sample
-from theory import mean_square_rate as rate
-from theory.budget import Budget
-from theory.claim import OURS, Claim
-from theory.evidence import ALPHA, mean_estimate
-from theory.finding import Comparison, Finding, Mark, Plot, Relation, Series, Table, conclude
-from theory.verdict import Verdict
+from theory.samples import finite_sample
+from theory.samples import mean_square_rate as rate
+from verification.budget import Budget
+from verification.claim import OURS, Claim
+from verification.finding import Comparison, Finding, Mark, Plot, Relation, Series, Table, conclude
+from verification.statistics import ALPHA, mean_estimate
+from verification.verdict import Verdict
 
 ID = "mean-square-rate"
 START = 1e-6

@@ -10,13 +10,13 @@ from linear_model.methods.algorithm2 import Algorithm2
 from linear_model.methods.ffa_least_squares import FFALeastSquares
 from linear_model.problem import Problem
 from linear_model.simulation import simulate
-from theory import mean_square_rate as rate
-from theory import noise
-from theory.budget import Budget
-from theory.claim import OURS, Claim
-from theory.evidence import ALPHA, Estimate, mean_estimate
-from theory.finding import Comparison, Finding, Mark, Plot, Series, Table, conclude
-from theory.verdict import Verdict
+from theory.samples import mean_square_rate as rate
+from theory.samples import noise
+from verification.budget import Budget
+from verification.claim import OURS, Claim
+from verification.finding import Comparison, Finding, Mark, Plot, Series, Table, conclude
+from verification.statistics import ALPHA, Estimate, mean_estimate
+from verification.verdict import Verdict
 
 ID = "noise-floor"
 SMALL = 1e-4

@@ -12,13 +12,13 @@ from linear_model.claims.mean_square_rate import START
 from linear_model.methods.algorithm2 import Algorithm2
 from linear_model.problem import Problem
 from linear_model.simulation import simulate
-from theory import bstep, pooled_samples
-from theory import mean_square_rate as rate
-from theory.budget import Budget
-from theory.claim import OURS, Claim
-from theory.evidence import ALPHA, Estimate, mean_estimate, proportion_comparison
-from theory.finding import Comparison, Finding, Mark, Plot, Relation, Series, Table, conclude
-from theory.verdict import Verdict
+from theory.samples import bstep, pooled_samples
+from theory.samples import mean_square_rate as rate
+from verification.budget import Budget
+from verification.claim import OURS, Claim
+from verification.finding import Comparison, Finding, Mark, Plot, Relation, Series, Table, conclude
+from verification.statistics import ALPHA, Estimate, mean_estimate, proportion_comparison
+from verification.verdict import Verdict
 
 ID = "pooled-samples"
 WIDTH = 200

@@ -11,13 +11,13 @@ from linear_model.claims.literal_ffa import training_losses
 from linear_model.methods.ffa_least_squares import FFALeastSquares
 from linear_model.problem import Problem
 from linear_model.simulation import simulate
-from theory import rank_r_floor
-from theory.budget import Budget
-from theory.claim import OURS, Claim
-from theory.evidence import ALPHA, mean_estimate
-from theory.finding import Comparison, Finding, Mark, Plot, Relation, Series, Table, conclude
-from theory.seeds import generator
-from theory.verdict import Verdict
+from theory.frozen_factor import rank_r_floor
+from verification.budget import Budget
+from verification.claim import OURS, Claim
+from verification.finding import Comparison, Finding, Mark, Plot, Relation, Series, Table, conclude
+from verification.statistics import ALPHA, mean_estimate
+from verification.streams import generator
+from verification.verdict import Verdict
 
 ID = "rank-r-ffa-floor"
 LARGEST_ERROR = 0.005

@@ -14,12 +14,17 @@ from linear_model.methods.algorithm2 import Algorithm2
 from linear_model.problem import Problem
 from linear_model.run import Run
 from linear_model.simulation import simulate
-from theory import recovery_theorem as theorem
-from theory.budget import Budget
-from theory.claim import PAPER, Claim
-from theory.evidence import ALPHA, median_interval, proportion_comparison, proportion_interval
-from theory.finding import Comparison, Finding, Mark, Plot, Relation, Series, Table, conclude
-from theory.verdict import Verdict
+from theory.recovery import recovery_theorem as theorem
+from verification.budget import Budget
+from verification.claim import PAPER, Claim
+from verification.finding import Comparison, Finding, Mark, Plot, Relation, Series, Table, conclude
+from verification.statistics import (
+    ALPHA,
+    median_interval,
+    proportion_comparison,
+    proportion_interval,
+)
+from verification.verdict import Verdict
 
 ID = "recovery-theorem"
 EPSILON = 1e-6

@@ -13,8 +13,8 @@ from linear_model.clients import ClientBatch, transpose
 from linear_model.methods.base import LinearMethod, State
 from linear_model.problem import Batches, Data, Problem
 from linear_model.start import Start, frames, reduced_frames
-from theory.angle import angle_distance
-from theory.seeds import generator
+from theory.population.angle import angle_distance
+from verification.streams import generator
 
 BLOCK_DOUBLES = 1 << 18
 """Numbers a block of trials may hold: 2 MiB, so that it stays in cache. Part of what a seed means."""

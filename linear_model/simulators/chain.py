@@ -10,7 +10,7 @@ from linear_model.methods.ffa_least_squares import FFALeastSquares
 from linear_model.problem import Batches, Data, Problem
 from linear_model.simulators.base import Job, Tick, Traces, loss_floor
 from linear_model.start import angles
-from theory import finite_sample
+from theory.samples import finite_sample
 
 TAG = "chain"
 

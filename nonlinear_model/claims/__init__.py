@@ -10,7 +10,7 @@ from nonlinear_model.claims import (
     mnist_ranking,
     schedule_balance,
 )
-from theory.claim import Claim
+from verification.claim import Claim
 
 
 def claims() -> tuple[Claim, ...]:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from nonlinear_model.claims import study
 from nonlinear_model.claims.study import Cell
-from theory.budget import Budget
-from theory.claim import PAPER, Claim
-from theory.finding import Finding, Mark, Plot, Series, Table
-from theory.verdict import Verdict
+from verification.budget import Budget
+from verification.claim import PAPER, Claim
+from verification.finding import Finding, Mark, Plot, Series, Table
+from verification.verdict import Verdict
 
 ID = "early-A-matters"
 EARLY, FROZEN, FULL = "rolora-then-ffa:20", "ffa", "rolora"

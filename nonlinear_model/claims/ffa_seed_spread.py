@@ -9,10 +9,10 @@ from scipy import stats
 
 from nonlinear_model.claims import study
 from nonlinear_model.claims.study import Cell
-from theory.budget import Budget
-from theory.claim import PAPER, Claim
-from theory.finding import Comparison, Finding, Mark, Plot, Relation, Series, Table
-from theory.verdict import Verdict
+from verification.budget import Budget
+from verification.claim import PAPER, Claim
+from verification.finding import Comparison, Finding, Mark, Plot, Relation, Series, Table
+from verification.verdict import Verdict
 
 ID = "ffa-seed-spread"
 

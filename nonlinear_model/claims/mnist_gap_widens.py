@@ -9,11 +9,11 @@ import numpy as np
 
 from nonlinear_model.claims import study
 from nonlinear_model.learning_rates import Sweep
-from theory.budget import Budget
-from theory.claim import PAPER, Claim
-from theory.evidence import mean_estimate
-from theory.finding import Comparison, Finding, Mark, Plot, Series, Table
-from theory.verdict import Verdict
+from verification.budget import Budget
+from verification.claim import PAPER, Claim
+from verification.finding import Comparison, Finding, Mark, Plot, Series, Table
+from verification.statistics import mean_estimate
+from verification.verdict import Verdict
 
 ID = "mnist-gap-widens"
 FEW, MANY = 5, 10

@@ -8,11 +8,11 @@ from typing import Any
 
 from nonlinear_model.claims import study
 from nonlinear_model.learning_rates import Sweep
-from theory.budget import Budget
-from theory.claim import PAPER, Claim
-from theory.evidence import mean_estimate
-from theory.finding import Comparison, Finding, Mark, Plot, Series, Table
-from theory.verdict import Verdict
+from verification.budget import Budget
+from verification.claim import PAPER, Claim
+from verification.finding import Comparison, Finding, Mark, Plot, Series, Table
+from verification.statistics import mean_estimate
+from verification.verdict import Verdict
 
 ID = "mnist-ranking"
 ORDER = ("rolora", "fedavg", "ffa")

@@ -13,14 +13,14 @@ from typing import Any
 
 import numpy as np
 
-from nonlinear_model import data_mnist
 from nonlinear_model.configuration import Configuration
-from nonlinear_model.dataset import load
+from nonlinear_model.data import mnist
+from nonlinear_model.data.dataset import load
 from nonlinear_model.learning_rates import Sweep, tuned_sweep
-from theory.budget import Budget
-from theory.evidence import mean_estimate
-from theory.finding import Comparison, Finding, Relation
-from theory.verdict import Verdict
+from verification.budget import Budget
+from verification.finding import Comparison, Finding, Relation
+from verification.statistics import mean_estimate
+from verification.verdict import Verdict
 
 LEVEL = 0.01
 """Error probability of all intervals of one claim together. These are empirical studies of a few seeds; an
@@ -81,13 +81,13 @@ def tuning_seeds_of(budget: Budget) -> tuple[int, ...]:
 
 def missing(budget: Budget, claim_id: str) -> Finding | None:
     """A NOT_CHECKED finding if the profile's data are not there, else None."""
-    if dataset_of(budget) == "digits" or data_mnist.find_folder(budget.data_dir) is not None:
+    if dataset_of(budget) == "digits" or mnist.find_folder(budget.data_dir) is not None:
         return None
     command = f"rolora verify --profile full --only {claim_id} --data-dir DIR"
     return Finding(
         Verdict.NOT_CHECKED,
         "not run",
-        missing=f"{data_mnist.missing_message(budget.data_dir)}; then run `{command}`",
+        missing=f"{mnist.missing_message(budget.data_dir)}; then run `{command}`",
     )
 
 

@@ -9,7 +9,7 @@ import typer
 from rolora.console import VERDICT_STYLES, output
 
 if TYPE_CHECKING:
-    from theory.claim import Claim
+    from verification.claim import Claim
 
 
 def claims(
@@ -19,8 +19,8 @@ def claims(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON only.")] = False,
 ) -> None:
     """List the claims, or explain one."""
-    from rolora import registry
-    from rolora.serialise import json_text
+    from rolora.verify import registry
+    from verification.codec import json_text
 
     chosen = [entry.claim for entry in registry.select([claim_id] if claim_id else [])]
     if as_json:

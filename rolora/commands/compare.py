@@ -13,7 +13,7 @@ from rolora.names import one_of
 
 if TYPE_CHECKING:
     from rolora.published import Cell
-    from rolora.run_folder import StoredRun
+    from rolora.storage.run_folder import StoredRun
 
 MOST_QUANTITIES = 5
 TITLES = {
@@ -43,9 +43,9 @@ def compare(
     ] = False,
 ) -> None:
     """Show the final numbers of runs side by side and draw their curves into one figure."""
-    from rolora.output_folder import OutputFolder
-    from rolora.run_folder import read
-    from rolora.serialise import csv_text, json_text
+    from rolora.storage.output_folder import OutputFolder
+    from rolora.storage.run_folder import read
+    from verification.codec import csv_text, json_text
 
     if not folders and not paper:
         raise ValueError("give at least one run folder, or --paper for the published tables alone")
@@ -144,8 +144,8 @@ def _curves(runs: list[StoredRun], names: list[str], column: str) -> dict[str, l
 
 
 def _figure(runs: list[StoredRun], curves: dict[str, list[Any]], column: str) -> str:
-    from rolora import draw
-    from theory.finding import Plot, Series, Table
+    from rolora.plotting import claim_plot
+    from verification.finding import Plot, Series, Table
 
     quantities = [_quantity(run, column) for run in runs]
     plot = Plot(
@@ -157,7 +157,7 @@ def _figure(runs: list[StoredRun], curves: dict[str, list[Any]], column: str) ->
         group="run",
         ylog=all(q.get("log", False) for q in quantities),
     )
-    return draw.standalone(draw.svg("compare", Table(curves), plot))
+    return claim_plot.standalone(claim_plot.svg("compare", Table(curves), plot))
 
 
 def _as_columns(rows: list[dict[str, Any]]) -> dict[str, list[Any]]:
@@ -178,7 +178,7 @@ def _show(final: list[dict[str, Any]], runs: list[StoredRun]) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    from rolora.numbers import number
+    from rolora.report.numbers import number
 
     labels = {q["column"]: q for run in runs for q in run.manifest["y"]}
     shown = list(labels)[:MOST_QUANTITIES]

@@ -13,7 +13,7 @@ from rolora.console import messages, output
 from rolora.names import one_of
 
 if TYPE_CHECKING:
-    from theory.budget import Budget
+    from verification.budget import Budget
 
 DEFAULT_OUT = Path("results/figures")
 PROFILES = ("quick", "full")
@@ -51,7 +51,7 @@ def figures(
     quiet: Annotated[bool, typer.Option(help="No progress.")] = False,
 ) -> None:
     """Draw figures at page width: NAME.pdf, NAME.png, the table NAME.csv and NAME.caption.md."""
-    from rolora.figures import registry
+    from rolora.plotting import registry
 
     selected = registry.select(names or [])
     if show:
@@ -62,8 +62,8 @@ def figures(
     for option, folder in (("--data-dir", data_dir), ("--results-dir", results_dir)):
         if folder is not None and not folder.is_dir():
             raise ValueError(f"{option} must be an existing folder, got {folder}")
-    from rolora.output_folder import OutputFolder
-    from theory.budget import Budget, Profile
+    from rolora.storage.output_folder import OutputFolder
+    from verification.budget import Budget, Profile
 
     tables = _stored(out, selected) if reuse_data else {}
     budget = Budget(Profile(profile), seed, data_dir, results_dir)
@@ -123,12 +123,12 @@ def draw_one(
     """
     from threadpoolctl import threadpool_limits
 
-    from rolora.figures import registry, render
+    from rolora.plotting import files, registry
 
     start = time.perf_counter()
     figure = registry.load(name)
     # One thread in every mode, so that sums are taken in one order.
     with threadpool_limits(limits=1):
-        text = render.data(figure, budget) if table is None else table
-        content = render.files(figure, text)
+        text = files.data(figure, budget) if table is None else table
+        content = files.files(figure, text)
     return name, content, time.perf_counter() - start

@@ -96,9 +96,9 @@ def run(
 ) -> None:
     """Run one method on the linear model; write run.csv, manifest.json and figure.svg."""
     import linear_model
-    from rolora.environment import environment
-    from rolora.output_folder import OutputFolder
-    from rolora.run_folder import complete, stage
+    from rolora.storage.environment import environment
+    from rolora.storage.output_folder import OutputFolder
+    from rolora.storage.run_folder import complete, stage
 
     options = {
         "d": d,
@@ -169,7 +169,7 @@ def run(
         )
         more: dict[str, str | bytes] = {"figure.svg": _figure(columns, manifest)}
         if every_trial:
-            from rolora.serialise import csv_text
+            from verification.codec import csv_text
 
             more["trials.csv"] = csv_text(every(done))
         text = stage(folder, columns, manifest, more)
@@ -184,7 +184,7 @@ def _problem(options: dict[str, Any]) -> Problem:
     import numpy as np
 
     from linear_model import Problem
-    from theory.seeds import generator
+    from verification.streams import generator
 
     rank, clients, spread = options["rank"], options["clients"], options["heterogeneity"]
     outputs = rank if options["outputs"] is None else options["outputs"]
@@ -288,8 +288,8 @@ def _command(configuration: dict[str, Any]) -> str:
 
 
 def _figure(columns: dict[str, Any], manifest: dict[str, Any]) -> str:
-    from rolora import draw
-    from theory.finding import Plot, Series, Table
+    from rolora.plotting import claim_plot
+    from verification.finding import Plot, Series, Table
 
     plot = Plot(
         x="round",
@@ -299,7 +299,7 @@ def _figure(columns: dict[str, Any], manifest: dict[str, Any]) -> str:
         caption=str(manifest["name"]),
         ylog=True,
     )
-    return draw.standalone(draw.svg("linear-run", Table(columns), plot))
+    return claim_plot.standalone(claim_plot.svg("linear-run", Table(columns), plot))
 
 
 def sparkline(values: Any, width: int = 40) -> str:
@@ -321,7 +321,7 @@ def _show(columns: dict[str, Any], name: str, out: Path) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    from rolora.numbers import number
+    from rolora.report.numbers import number
 
     console = output()
     last = columns["round"][-1]

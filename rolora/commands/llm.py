@@ -141,7 +141,7 @@ _NOT_CONFIG = ("config", "preset", "out", "resume", "tensorboard", "as_json", "q
 
 def _settings(file: Path | None, preset: str | None, given: dict[str, Any]) -> Config:
     from llm_validation.config import from_mapping, read_toml
-    from llm_validation.presets import preset_named
+    from llm_validation.paper.presets import preset_named
     from llm_validation.tasks.registry import check_name
 
     values: dict[str, Any] = {}
@@ -169,15 +169,15 @@ def _execute(
     from llm_validation.extra import require_extra
 
     require_extra()
-    from llm_validation.export import export
-    from llm_validation.files import require_writable
-    from llm_validation.loop import DivergedError
-    from llm_validation.loop import run as train
-    from llm_validation.manifest import manifest
-    from llm_validation.sweep import best_rate
-    from rolora.environment import environment
-    from rolora.output_folder import OutputFolder
-    from rolora.run_folder import complete, stage
+    from llm_validation.training.export import export
+    from llm_validation.training.loop import DivergedError
+    from llm_validation.training.loop import run as train
+    from llm_validation.training.manifest import manifest
+    from llm_validation.training.sweep import best_rate
+    from rolora.storage.environment import environment
+    from rolora.storage.output_folder import OutputFolder
+    from rolora.storage.run_folder import complete, stage
+    from verification.files import require_writable
 
     require_writable(out)
     console = messages(quiet)
@@ -189,7 +189,7 @@ def _execute(
         try:
             result = train(settings, folder=out, resume=resume, on_round=report.round)
         except DivergedError as error:
-            from rolora.serialise import csv_text
+            from verification.codec import csv_text
 
             if error.rows:
                 folder.write("run.csv", csv_text(_columns(error.rows)))
@@ -304,8 +304,8 @@ def presets(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, and nothing else.")] = False,
 ) -> None:
     """List the published cells as runs: paper's number, rounds and an estimate of cost."""
-    from llm_validation.presets import TERAFLOPS, preset_named
-    from llm_validation.presets import presets as every
+    from llm_validation.paper.presets import TERAFLOPS, preset_named
+    from llm_validation.paper.presets import presets as every
 
     if name is not None:
         found = preset_named(name)

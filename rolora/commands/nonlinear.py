@@ -12,7 +12,7 @@ from rolora.console import fail, finite, messages, output
 
 if TYPE_CHECKING:
     from nonlinear_model.configuration import Configuration
-    from nonlinear_model.experiment import Result
+    from nonlinear_model.training.experiment import Result
 
 app = typer.Typer(
     help="The two-layer network study with label-split clients.",
@@ -152,9 +152,9 @@ def regimes(
 
     import torch
 
-    from nonlinear_model import dataset as datasets
     from nonlinear_model import regime_map
-    from rolora.environment import environment
+    from nonlinear_model.data import dataset as datasets
+    from rolora.storage.environment import environment
 
     grid = replace(regime_map.Grid(dataset), seeds=tuple(range(100, 100 + seeds)))
     if cell:
@@ -194,11 +194,12 @@ def _run(
 ) -> None:
     import shutil
 
-    from nonlinear_model import checkpoint, dataset, experiment, splits
-    from rolora.environment import environment
-    from rolora.output_folder import OutputFolder
-    from rolora.run_folder import complete, stage
-    from rolora.serialise import csv_text
+    from nonlinear_model.data import dataset, splits
+    from nonlinear_model.training import checkpoint, experiment
+    from rolora.storage.environment import environment
+    from rolora.storage.output_folder import OutputFolder
+    from rolora.storage.run_folder import complete, stage
+    from verification.codec import csv_text
 
     data = dataset.load(config.dataset, data_dir, download=download)
     if threads is not None:
@@ -310,7 +311,8 @@ def _svg(picture: Any) -> str:
 def _show(config: Configuration, result: Result, out: Path) -> None:
     from rich.table import Table
 
-    from nonlinear_model import experiment, splits
+    from nonlinear_model.data import splits
+    from nonlinear_model.training import experiment
 
     console = output()
     console.print(splits.picture(result.federation.label_counts[0]))

@@ -14,12 +14,12 @@ from rolora.console import VERDICT_STYLES, messages, output
 from rolora.names import one_of
 
 if TYPE_CHECKING:
-    from rolora.output_folder import OutputFolder
-    from rolora.registry import Entry
     from rolora.report.content import Report
-    from rolora.runner import Outcome
-    from rolora.unfinished import Unfinished
-    from theory.budget import Budget
+    from rolora.storage.output_folder import OutputFolder
+    from rolora.verify.registry import Entry
+    from rolora.verify.runner import Outcome
+    from rolora.verify.unfinished import Unfinished
+    from verification.budget import Budget
 
 DEFAULT_OUT = Path("results/verify")
 PROFILES = ("quick", "full")
@@ -66,10 +66,10 @@ def verify(
     for name, folder in (("--data-dir", data_dir), ("--results-dir", results_dir)):
         if folder is not None and not folder.is_dir():
             raise ValueError(f"{name} must be an existing folder, got {folder}")
-    from rolora import registry
-    from rolora.output_folder import OutputFolder
-    from rolora.unfinished import Unfinished
-    from theory.budget import Budget, Profile
+    from rolora.storage.output_folder import OutputFolder
+    from rolora.verify import registry
+    from rolora.verify.unfinished import Unfinished
+    from verification.budget import Budget, Profile
 
     selected = registry.select(only or [])
     budget = Budget(Profile(profile), seed, data_dir, results_dir)
@@ -100,7 +100,7 @@ def _run(
 ) -> tuple[Outcome, ...]:
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-    from rolora import runner
+    from rolora.verify import runner
 
     console = messages(quiet)
     done = unfinished.read(selected)
@@ -141,9 +141,9 @@ def _run(
 def _report(
     outcomes: tuple[Outcome, ...], budget: Budget, only: list[str], seconds: float
 ) -> Report:
-    from rolora import registry
-    from rolora.environment import environment
     from rolora.report.content import Report
+    from rolora.storage.environment import environment
+    from rolora.verify import registry
 
     words = ["rolora", "verify", "--profile", str(budget.profile), "--seed", str(budget.seed)]
     for claim_id in only:

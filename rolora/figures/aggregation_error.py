@@ -7,17 +7,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from linear_model import LocalSteps, Problem, simulate
-from rolora.figures import look
-from rolora.figures.figure import Figure
 from rolora.figures.heterogeneity_loss import client_targets
-from rolora.figures.tidy import distinct, select
-from rolora.numbers import number
-from theory.finding import Table
+from rolora.plotting import look
+from rolora.plotting.figure import Figure
+from rolora.plotting.tidy import distinct, select
+from rolora.report.numbers import number
+from verification.finding import Table
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as Drawing
 
-    from theory.budget import Budget
+    from verification.budget import Budget
 
 D, CLIENTS, SAMPLES, SPREAD, KAPPA, START, ROUNDS = 20, 10, 200, 1.0, 0.2, 0.6, 60
 LOCAL_STEPS = (1, 20)

@@ -7,18 +7,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from linear_model import Algorithm2, FFALeastSquares, Problem, simulate
-from rolora.figures import look
-from rolora.figures.figure import Figure
-from rolora.figures.tidy import select
-from rolora.numbers import number
-from theory import ffa_floor
-from theory.evidence import mean_estimate
-from theory.finding import Table
+from rolora.plotting import look
+from rolora.plotting.figure import Figure
+from rolora.plotting.tidy import select
+from rolora.report.numbers import number
+from theory.frozen_factor import ffa_floor
+from verification.finding import Table
+from verification.statistics import mean_estimate
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as Drawing
 
-    from theory.budget import Budget
+    from verification.budget import Budget
 
 D, CLIENTS, SAMPLES, ROUNDS, KAPPA = 30, 4, 20, 40, 0.7
 ANGLES = tuple(float(x) for x in np.geomspace(0.02, 0.98, 9))

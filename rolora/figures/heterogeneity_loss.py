@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from linear_model import LocalSteps, Problem, simulate
-from rolora.figures import look
-from rolora.figures.figure import Figure
-from rolora.figures.tidy import distinct, select
-from rolora.numbers import number
-from theory.finding import Table
+from rolora.plotting import look
+from rolora.plotting.figure import Figure
+from rolora.plotting.tidy import distinct, select
+from rolora.report.numbers import number
+from verification.finding import Table
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as Drawing
 
-    from theory.budget import Budget
+    from verification.budget import Budget
 
 D, CLIENTS, LOCAL_STEPS, KAPPA, START, ROUNDS = 20, 10, 20, 0.4, 0.6, 2000
 SPREADS = (0.5, 2.0)

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from rolora.figures import look, network
-from rolora.figures.figure import Figure
-from rolora.figures.tidy import select
-from rolora.numbers import number
-from theory.evidence import mean_estimate
-from theory.finding import Table
+from rolora.plotting import look, network
+from rolora.plotting.figure import Figure
+from rolora.plotting.tidy import select
+from rolora.report.numbers import number
+from verification.finding import Table
+from verification.statistics import mean_estimate
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as Drawing
 
-    from theory.budget import Budget
+    from verification.budget import Budget
 
 CLIENTS = (5, 10)
 METHODS = ("ffa", "fedavg", "rolora")

@@ -7,18 +7,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from linear_model import Algorithm2, Problem, simulate
-from rolora.figures import look
-from rolora.figures.figure import Figure
-from rolora.figures.tidy import select
-from rolora.numbers import number
-from theory import noise as noise_theory
-from theory.evidence import mean_estimate
-from theory.finding import Table
+from rolora.plotting import look
+from rolora.plotting.figure import Figure
+from rolora.plotting.tidy import select
+from rolora.report.numbers import number
+from theory.samples import noise as noise_theory
+from verification.finding import Table
+from verification.statistics import mean_estimate
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as Drawing
 
-    from theory.budget import Budget
+    from verification.budget import Budget
 
 D, CLIENTS, KAPPA, ROUNDS, OUTPUTS = 20, 5, 0.5, 40, 3
 NOISES = tuple(float(x) for x in np.geomspace(0.01, 1.0, 7))

@@ -6,19 +6,19 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from rolora.figures import look
-from rolora.figures.figure import Figure
-from rolora.figures.tidy import select
-from rolora.numbers import number
-from theory import nonconvex
-from theory.evidence import mean_estimate
-from theory.finding import Table
-from theory.smooth_problem import SmoothProblem, alternate
+from rolora.plotting import look
+from rolora.plotting.figure import Figure
+from rolora.plotting.tidy import select
+from rolora.report.numbers import number
+from theory.nonconvex import nonconvex_bound
+from theory.nonconvex.smooth_problem import SmoothProblem, alternate
+from verification.finding import Table
+from verification.statistics import mean_estimate
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as Drawing
 
-    from theory.budget import Budget
+    from verification.budget import Budget
 
 LEVEL = 0.05
 NOISES = (2.0, 8.0)
@@ -39,8 +39,8 @@ def data(budget: Budget) -> Table:
     for sigma in NOISES:
         for T in lengths:
             eta = min(
-                nonconvex.largest_step(L, steps),
-                float(nonconvex.balanced_step(gap, steps, T, L, clients, sigma**2)),
+                nonconvex_bound.largest_step(L, steps),
+                float(nonconvex_bound.balanced_step(gap, steps, T, L, clients, sigma**2)),
             )
             found = alternate(
                 problem,
@@ -53,7 +53,7 @@ def data(budget: Budget) -> Table:
             )
             averages = found.squared_norms.mean(axis=1)
             middle = mean_estimate(averages, LEVEL)
-            bound = nonconvex.gradient_bound(
+            bound = nonconvex_bound.gradient_bound(
                 gap, eta, steps, T, L, clients, found.dissimilarity, sigma**2
             )
             rows.append(

@@ -7,18 +7,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from linear_model import Algorithm2, Problem, simulate
-from rolora import figure_style
-from rolora.figures import look
-from rolora.figures.figure import Figure
-from rolora.figures.tidy import select
-from rolora.numbers import number
-from theory import mean_square_rate
-from theory.finding import Table
+from rolora.plotting import look, style
+from rolora.plotting.figure import Figure
+from rolora.plotting.tidy import select
+from rolora.report.numbers import number
+from theory.samples import mean_square_rate
+from verification.finding import Table
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as Drawing
 
-    from theory.budget import Budget
+    from verification.budget import Budget
 
 D, SAMPLES, SMALL_ANGLE = 64, 8, 1e-6
 CLIENTS = (4, 6, 8, 12, 16, 24, 32, 64, 128, 256)
@@ -82,7 +81,7 @@ def draw(table: Table, drawing: Drawing) -> None:
         _edges(steps),
         np.exp(_edges(np.log(pools))),
         values,
-        cmap=f"{figure_style.SEQUENCE}_r",
+        cmap=f"{style.SEQUENCE}_r",
         vmin=-1.5,
         vmax=1.0,
         linewidth=0,
@@ -107,15 +106,15 @@ def draw(table: Table, drawing: Drawing) -> None:
     left.set_title(f"(a) n = {int(phase['trials'][0])} a cell")
     split = list(dict.fromkeys(select(table, part="split")["clients"].tolist()))
     styles = [look.of_method(m) for m in ("rolora", "fedavg", "ffa", "flexlora")]
-    for style, clients in zip(styles, split, strict=True):
+    for own, clients in zip(styles, split, strict=True):
         rows_of = select(table, part="split", clients=clients)
-        right.plot(rows_of["kappa"], rows_of["theory"], color=style.colour, linestyle=style.dash)
+        right.plot(rows_of["kappa"], rows_of["theory"], color=own.colour, linestyle=own.dash)
         right.errorbar(
             rows_of["kappa"],
             rows_of["rate"],
             yerr=2 * rows_of["error"],
-            fmt=style.marker,
-            color=style.colour,
+            fmt=own.marker,
+            color=own.colour,
             markerfacecolor="white",
             label=f"N = {clients}, m = {int(rows_of['samples'][0])}",
         )

@@ -6,17 +6,18 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from rolora.figures import look
-from rolora.figures.figure import Figure
-from rolora.figures.tidy import select
-from rolora.numbers import number
-from theory import plateau, population_map, recovery_theorem
-from theory.finding import Table
+from rolora.plotting import look
+from rolora.plotting.figure import Figure
+from rolora.plotting.tidy import select
+from rolora.report.numbers import number
+from theory.population import plateau, population_map
+from theory.recovery import recovery_theorem
+from verification.finding import Table
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as Drawing
 
-    from theory.budget import Budget
+    from verification.budget import Budget
 
 LARGEST, BURN_IN, SHOWN = 6.0, 4000, 8
 

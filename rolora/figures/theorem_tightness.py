@@ -7,17 +7,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from linear_model import Algorithm2, Problem, simulate
-from rolora.figures import look
-from rolora.figures.figure import Figure
-from rolora.figures.tidy import select
-from rolora.numbers import number
-from theory import recovery_theorem
-from theory.finding import Table
+from rolora.plotting import look
+from rolora.plotting.figure import Figure
+from rolora.plotting.tidy import select
+from rolora.report.numbers import number
+from theory.recovery import recovery_theorem
+from verification.finding import Table
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as Drawing
 
-    from theory.budget import Budget
+    from verification.budget import Budget
 
 WIDTHS = (10, 30, 100, 300, 1000, 10_000, 100_000, 1_000_000)
 CLIENTS, POOLED_PER_WIDTH, KAPPA, EPSILON, MOST_ROUNDS = 10, 100, 0.5, 1e-6, 150

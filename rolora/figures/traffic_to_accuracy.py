@@ -7,17 +7,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from federated_lora import Shape
-from rolora.figures import look, network
-from rolora.figures.figure import Figure
-from rolora.figures.tidy import select
-from rolora.numbers import number
-from theory.evidence import mean_estimate
-from theory.finding import Table
+from rolora.plotting import look, network
+from rolora.plotting.figure import Figure
+from rolora.plotting.tidy import select
+from rolora.report.numbers import number
+from verification.finding import Table
+from verification.statistics import mean_estimate
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as Drawing
 
-    from theory.budget import Budget
+    from verification.budget import Budget
 
 CLIENTS, ROUNDS = 10, 90
 METHODS = ("ffa", "fedavg", "rolora")
@@ -26,8 +26,8 @@ GOALS = (0.6, 0.7, 0.8, 0.85, 0.9)
 
 def data(budget: Budget) -> Table:
     """Part `curve`: accuracy against numbers sent up. Part `goal`: numbers sent until a goal is met."""
-    from nonlinear_model import schedules
-    from nonlinear_model.dataset import load
+    from federated_lora.methods import schedules
+    from nonlinear_model.data.dataset import load
 
     rows: list[dict[str, Any]] = []
     found = network.sweeps(budget, METHODS, CLIENTS, rounds=ROUNDS, every=2)

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from rolora.numbers import number
-from rolora.runner import Outcome
-from rolora.serialise import plain
-from theory.finding import Comparison, Finding, Table
-from theory.verdict import Verdict
+from rolora.report.numbers import number
+from rolora.verify.runner import Outcome
+from verification.codec import plain
+from verification.finding import Comparison, Finding, Table
+from verification.verdict import Verdict
 
 SCHEMA_VERSION = 1
 

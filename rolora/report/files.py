@@ -6,12 +6,12 @@ import json
 import re
 from pathlib import Path
 
-from rolora import draw
-from rolora.output_folder import OutputFolder
+from rolora.plotting import claim_plot
 from rolora.report.content import Report, as_json
 from rolora.report.html import as_html
 from rolora.report.markdown import as_markdown
-from rolora.serialise import csv_text, json_text
+from rolora.storage.output_folder import OutputFolder
+from verification.codec import csv_text, json_text
 
 _OURS = re.compile(r"(figures/[\w-]+\.svg|data/[\w-]+\.csv)")
 
@@ -37,7 +37,7 @@ def write(report: Report, folder: OutputFolder) -> str:
     for outcome in report.outcomes:
         if outcome.svg:
             name = f"figures/{outcome.claim.id}.svg"
-            stage(name, draw.standalone(outcome.svg))
+            stage(name, claim_plot.standalone(outcome.svg))
             figures[outcome.claim.id] = name
     stage("report.html", as_html(report))
     stage("report.md", as_markdown(report, figures))

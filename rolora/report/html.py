@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from importlib import resources
 
-from rolora import draw
-from rolora.formulas import formula_html
-from rolora.numbers import number, seconds
+from rolora.plotting import claim_plot
 from rolora.report import content
 from rolora.report.content import Report
+from rolora.report.formulas import formula_html
 from rolora.report.markdown import control_sentence, evidence_sentence
-from theory.finding import Finding
-from theory.verdict import Verdict
+from rolora.report.numbers import number, seconds
+from verification.finding import Finding
+from verification.verdict import Verdict
 
 SYMBOLS = {
     "PROVED": "✓",
@@ -46,7 +46,7 @@ def as_html(report: Report) -> str:
             "row": content.summary_row(outcome),
             "formula": Markup(formula_html(outcome.claim.latex)) if outcome.claim.latex else "",
             "figure": Markup(
-                draw.inline(outcome.svg, outcome.claim.id, _figure_label(outcome.finding))
+                claim_plot.inline(outcome.svg, outcome.claim.id, _figure_label(outcome.finding))
             )
             if outcome.svg
             else "",

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from rolora.numbers import number, seconds
 from rolora.report.content import Report, measured_text, summary_row, theory_text
-from rolora.runner import Outcome
+from rolora.report.numbers import number, seconds
+from rolora.verify.runner import Outcome
 
 
 def as_markdown(report: Report, figures: dict[str, str]) -> str:

@@ -11,8 +11,10 @@ from urllib.parse import unquote, urlsplit
 import pytest
 
 from docs import build, reference, theory_page
-from rolora import cli, readme, registry
-from theory.claim import Claim
+from rolora import cli
+from rolora.report import readme
+from rolora.verify import registry
+from verification.claim import Claim
 
 SHOWN = ("population-map", "plateau", "interference-identity")
 

@@ -14,8 +14,8 @@ from docs import build
 from federated_lora import BOTH, Shape
 from linear_model import Problem, method_named, method_names, simulate
 from llm_validation.tasks import custom, glue
-from theory.budget import Budget
-from theory.verdict import Verdict
+from verification.budget import Budget
+from verification.verdict import Verdict
 
 
 def _block(page: str, language: str = "python") -> str:

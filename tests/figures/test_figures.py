@@ -14,12 +14,13 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from rolora import cli, figure_style
+import rolora.figures
+from rolora import cli
 from rolora.commands import figures as command
-from rolora.figures import look, registry, render, tidy
-from rolora.figures.figure import Figure
-from theory.budget import Budget
-from theory.finding import Table
+from rolora.plotting import files, look, registry, style, tidy
+from rolora.plotting.figure import Figure
+from verification.budget import Budget
+from verification.finding import Table
 
 FAST = ("step-size-phase", "theorem-tightness")
 
@@ -32,7 +33,7 @@ def drawn() -> dict[str, dict[str, bytes]]:
 def test_every_name_is_a_module_with_that_figure_and_every_module_has_a_name() -> None:
     for name in registry.NAMES:
         assert registry.load(name).name == name
-    folder = Path(registry.__file__).parent
+    folder = Path(rolora.figures.__file__).parent
     modules = {p.stem for p in folder.glob("*.py") if "FIGURE = Figure(" in p.read_text("utf-8")}
     assert modules == {name.replace("-", "_") for name in registry.NAMES}
 
@@ -132,7 +133,7 @@ def test_a_table_that_is_none_is_refused(text: str) -> None:
 
 def test_a_table_of_another_figure_is_refused() -> None:
     with pytest.raises(ValueError, match=r"theorem-tightness\.csv must have the columns"):
-        render.files(registry.load("theorem-tightness"), "a,b\n1,2\n")
+        files.files(registry.load("theorem-tightness"), "a,b\n1,2\n")
 
 
 def test_select_keeps_the_rows_asked_for_and_refuses_none() -> None:
@@ -181,7 +182,7 @@ def test_png_has_the_same_width(drawn: dict[str, dict[str, bytes]]) -> None:
 
     for name in FAST:
         picture = imread(io.BytesIO(drawn[name][f"{name}.png"]), format="png")
-        assert picture.shape[1] == round(figure_style.WIDTH * render.PNG_DPI)
+        assert picture.shape[1] == round(style.WIDTH * files.PNG_DPI)
 
 
 def test_a_figure_whose_drawing_fails_writes_nothing(
@@ -210,7 +211,7 @@ def test_nothing_reaches_beyond_the_page_or_hides_behind_a_legend(
     stored = Path(registry.__file__).parents[2] / "docs" / "data" / "figures" / f"{name}.csv"
     table = tidy.from_csv(stored.read_text("utf-8"))
     with look.page(name):
-        drawing = Drawing(figsize=(figure_style.WIDTH, figure.height))
+        drawing = Drawing(figsize=(style.WIDTH, figure.height))
         canvas = FigureCanvasAgg(drawing)
         figure.draw(table, drawing)
         canvas.draw()  # the layout is settled now
@@ -222,7 +223,7 @@ def test_nothing_reaches_beyond_the_page_or_hides_behind_a_legend(
                 assert _one_way(mesh.cmap(np.linspace(0, 1, 64))[:, :3] @ (0.299, 0.587, 0.114))
     assert box.x0 >= -0.01
     assert box.y0 >= -0.01
-    assert box.x1 <= figure_style.WIDTH + 0.01
+    assert box.x1 <= style.WIDTH + 0.01
     assert box.y1 <= figure.height + 0.01
     assert not [w for w in recwarn if "Glyph" in str(w.message) or "layout" in str(w.message)]
     assert len(figure.caption(table)) > 200
@@ -236,7 +237,7 @@ def test_the_rounds_needed_from_both_starts_can_be_told_apart(
 
     figure = registry.load("theorem-tightness")
     with look.page(figure.name):
-        drawing = Drawing(figsize=(figure_style.WIDTH, figure.height))
+        drawing = Drawing(figsize=(style.WIDTH, figure.height))
         canvas = FigureCanvasAgg(drawing)
         figure.draw(tidy.from_csv(drawn[figure.name][f"{figure.name}.csv"].decode()), drawing)
         canvas.draw()
@@ -274,8 +275,8 @@ def test_the_glue_figure_shows_the_runs_of_the_folder_it_is_given(tmp_path: Path
     assert ours["task"].tolist() == ["QNLI", "RTE"]
     assert ours["accuracy"] == pytest.approx([82.0, 60.0])
     assert ours["n"].tolist() == [2, 1]
-    files = render.files(figure, tidy.to_csv(table))
-    caption = files["glue.caption.md"].decode()
+    written = files.files(figure, tidy.to_csv(table))
+    caption = written["glue.caption.md"].decode()
     assert "small-encoder" in caption
     assert "n = 1 to 2 seeds" in caption
     _runs(tmp_path / "a" / "other", [("rte", 3, "ffa", 1, 0.6)], "another")

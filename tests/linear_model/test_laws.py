@@ -12,7 +12,7 @@ import pytest
 from scipy import stats
 
 from linear_model import Algorithm2, FFALeastSquares, LinearMethod, LocalSteps, Problem, simulate
-from theory.evidence import ALPHA, ks_critical_two_sample, mean_estimate
+from verification.statistics import ALPHA, ks_critical_two_sample, mean_estimate
 
 TRIALS = 10_000
 ROUNDS = 3

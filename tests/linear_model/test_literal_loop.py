@@ -7,7 +7,7 @@ import pytest
 
 from linear_model import Algorithm2, Batches, Data, FFALeastSquares, LocalSteps, Problem, simulate
 from linear_model.simulators.data import draw_samples
-from theory.seeds import generator
+from verification.streams import generator
 
 SEED, ROUNDS, TRIALS, K, ETA = 4, 5, 3, 3, 0.03
 

@@ -18,7 +18,7 @@ from linear_model import (
     simulator_named,
 )
 from linear_model.simulators import base
-from theory import population_map
+from theory.population import population_map
 
 METHOD = Algorithm2(kappa=0.5)
 SIMULATORS = ("data", "gram", "chain", "population")

@@ -13,10 +13,10 @@ import pyarrow.parquet
 import pytest
 
 from llm_validation.config import Config, from_mapping, from_toml
-from llm_validation.loop import run
-from llm_validation.presets import preset_named, presets
-from llm_validation.sweep import best_rate, choose
+from llm_validation.paper.presets import preset_named, presets
 from llm_validation.tasks import registry
+from llm_validation.training.loop import run
+from llm_validation.training.sweep import best_rate, choose
 
 
 @pytest.mark.parametrize(
@@ -238,7 +238,7 @@ def test_a_folder_that_is_no_checkpoint_and_truncated_weights(tiny, roberta, tmp
 )
 def test_an_unreachable_hub_fails_in_seconds(data_dir, environment, message, tmp_path):
     code = (
-        "from llm_validation.config import Config; from llm_validation.models import build\n"
+        "from llm_validation.config import Config; from llm_validation.base.models import build\n"
         f"build(Config('nobody/nothing', 'sst2', data_dir={data_dir!r}), causal=False, names=('a','b'))"
     )
     clean = {

@@ -9,9 +9,9 @@ import torch
 import transformers
 from safetensors.torch import load_file, save_file
 
-from llm_validation import estimate
-from llm_validation.loop import DivergedError, run
-from llm_validation.models import build, quantisation_options
+from llm_validation.base.models import build, quantisation_options
+from llm_validation.training import estimate
+from llm_validation.training.loop import DivergedError, run
 
 
 @pytest.fixture
@@ -112,7 +112,7 @@ def test_a_model_that_overflows_is_a_divergence_with_its_table_kept(tiny, tmp_pa
 
 
 def test_a_base_of_4_bits_keeps_its_fresh_head_and_is_for_a_gpu(tiny, monkeypatch):
-    monkeypatch.setattr("llm_validation.models.find_spec", lambda name: True)
+    monkeypatch.setattr("llm_validation.base.models.find_spec", lambda name: True)
     monkeypatch.setattr("transformers.BitsAndBytesConfig", dict)
     config = tiny(quantisation="4bit")
     told = quantisation_options(config, causal=False, device=torch.device("cuda"))

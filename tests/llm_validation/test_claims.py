@@ -4,16 +4,17 @@ from dataclasses import replace
 
 import pytest
 
-from llm_validation import claims, records
-from llm_validation.published import METHODS, cells
-from theory.budget import Budget
-from theory.verdict import Verdict
+from llm_validation.claims import all_claims
+from llm_validation.paper import records
+from llm_validation.paper.published import METHODS, cells
+from verification.budget import Budget
+from verification.verdict import Verdict
 
-DECIDERS = [claims.ranking, claims.scaling, claims.low_rank]
+DECIDERS = [all_claims.ranking, all_claims.scaling, all_claims.low_rank]
 
 
 def test_ids():
-    assert [claim.id for claim in claims.claims()] == [
+    assert [claim.id for claim in all_claims.claims()] == [
         "llm-ranking",
         "llm-scaling-with-clients",
         "llm-low-rank",
@@ -21,14 +22,14 @@ def test_ids():
     ]
 
 
-@pytest.mark.parametrize("claim", claims.claims(), ids=lambda c: c.id)
+@pytest.mark.parametrize("claim", all_claims.claims(), ids=lambda c: c.id)
 def test_controls_are_refuted(claim):
     finding = claim.negative_control(Budget())
     assert finding.verdict is Verdict.REFUTED
     assert finding.counterexample
 
 
-@pytest.mark.parametrize("claim", claims.claims()[:3], ids=lambda c: c.id)
+@pytest.mark.parametrize("claim", all_claims.claims()[:3], ids=lambda c: c.id)
 def test_without_runs_nothing_is_decided_and_the_command_is_given(claim):
     finding = claim.check(Budget())
     assert finding.verdict is Verdict.NOT_CHECKED
@@ -57,7 +58,7 @@ def test_wide_intervals_decide_nothing():
         replace(r, accuracy=r.accuracy + (40.0 if (r.seed, r.method) == (1, "fedavg") else 0.0))
         for r in records.from_paper()
     ]
-    finding = claims.ranking(noisy)
+    finding = all_claims.ranking(noisy)
     assert finding.verdict is Verdict.NOT_CHECKED
     assert "not decided with 3 seeds" in finding.missing
 
@@ -67,7 +68,7 @@ def made_up_study(levels):
     return [
         records.Record("encoder", task, method, clients, 4, seed, level + 0.1 * (seed % 2))
         for method, pair in levels.items()
-        for clients, own in zip(claims.STUDY_CLIENTS, pair, strict=True)
+        for clients, own in zip(all_claims.STUDY_CLIENTS, pair, strict=True)
         for seed in range(1, 6)
         for task, level in (("sst2", own), ("rte", 53.0))
     ]
@@ -82,20 +83,20 @@ def made_up_study(levels):
     ],
 )
 def test_the_small_study_is_judged_by_fall_and_by_lead(levels, verdict):
-    assert claims.minilm(made_up_study(levels)).verdict is verdict
-    assert claims.minilm(made_up_study(levels), 10.0).verdict is Verdict.REFUTED
+    assert all_claims.minilm(made_up_study(levels)).verdict is verdict
+    assert all_claims.minilm(made_up_study(levels), 10.0).verdict is Verdict.REFUTED
 
 
 def test_a_task_that_nobody_learned_is_called_so():
     study = made_up_study({"rolora": (90, 88), "fedavg": (91, 80), "ffa": (90, 75)})
-    sst2, rte, _ = claims.minilm(study).notes
+    sst2, rte, _ = all_claims.minilm(study).notes
     assert "Nothing is learned" not in sst2
     assert "Nothing is learned here: the larger class alone makes 52.7 %" in rte
     assert "FedAvg-LoRA 53.1 % → 53.1 %" in rte
 
 
 def test_two_seeds_are_too_few():
-    assert claims.ranking(records.from_paper((1, 2))).verdict is Verdict.NOT_CHECKED
+    assert all_claims.ranking(records.from_paper((1, 2))).verdict is Verdict.NOT_CHECKED
 
 
 def test_finished_runs_are_found_in_folders(tmp_path):
@@ -120,6 +121,6 @@ def test_finished_runs_are_found_in_folders(tmp_path):
                 writer.writerows([["round", "accuracy"], [30, cell.value / 100 + seed / 1e4]])
     (tmp_path / "junk").mkdir()
     (tmp_path / "junk" / "manifest.json").write_text("[1]")
-    finding = claims.RANKING.check(Budget(results_dir=tmp_path))
+    finding = all_claims.RANKING.check(Budget(results_dir=tmp_path))
     assert finding.verdict is Verdict.SUPPORTED
     assert finding.comparisons[0].measured == pytest.approx(15.092)

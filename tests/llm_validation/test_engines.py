@@ -4,8 +4,8 @@ import torch
 import transformers
 from peft import PeftModel
 
-from llm_validation.export import export
-from llm_validation.loop import run
+from llm_validation.training.export import export
+from llm_validation.training.loop import run
 
 
 def relative(a, b):

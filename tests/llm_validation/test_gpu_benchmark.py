@@ -8,7 +8,7 @@ import torch
 
 from benchmarks import gpu
 from federated_lora import Factor
-from llm_validation.server import Work
+from llm_validation.training.server import Work
 
 
 @pytest.fixture

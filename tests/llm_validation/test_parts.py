@@ -12,17 +12,17 @@ from hypothesis import strategies as st
 from peft import PeftModel
 
 from federated_lora import method_named
-from llm_validation import estimate
-from llm_validation.batched import BatchedEngine
-from llm_validation.encoding import IGNORED, collate, cut_prompt, encode
-from llm_validation.evaluation import Evaluator
-from llm_validation.export import export
-from llm_validation.loop import plan, run, split_clients
-from llm_validation.models import build
-from llm_validation.optimisers import Rule, StackedOptimiser, reference
-from llm_validation.randomness import dropout_seed, local_batches, participants
-from llm_validation.server import Work, read_server
+from llm_validation.base.encoding import IGNORED, collate, cut_prompt, encode
+from llm_validation.base.models import build
 from llm_validation.tasks import registry
+from llm_validation.training import estimate
+from llm_validation.training.all_at_once import BatchedEngine
+from llm_validation.training.evaluation import Evaluator
+from llm_validation.training.export import export
+from llm_validation.training.loop import plan, run, split_clients
+from llm_validation.training.optimisers import Rule, StackedOptimiser, reference
+from llm_validation.training.randomness import dropout_seed, local_batches, participants
+from llm_validation.training.server import Work, read_server
 
 
 @pytest.mark.parametrize(
@@ -338,7 +338,8 @@ def test_clients_per_pass_follow_the_free_memory(tiny, monkeypatch):
 
 def test_configuration_presets_and_claims_need_no_torch():
     code = (
-        "import sys, llm_validation.config, llm_validation.presets, llm_validation.claims as c;"
+        "import sys, llm_validation.config, llm_validation.paper.presets, "
+        "llm_validation.claims.all_claims as c;"
         "c.claims(); bad = {'torch', 'transformers', 'peft', 'datasets'} & set(sys.modules);"
         "sys.exit(f'imported {bad}' if bad else 0)"
     )

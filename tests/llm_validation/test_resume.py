@@ -13,11 +13,11 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from llm_validation import checkpoint
-from llm_validation.evaluation import Evaluator, Score
-from llm_validation.export import export
-from llm_validation.loop import run
 from llm_validation.tasks import registry
+from llm_validation.training import checkpoint
+from llm_validation.training.evaluation import Evaluator, Score
+from llm_validation.training.export import export
+from llm_validation.training.loop import run
 
 POLICIES = [
     {"method": "rolora", "optimiser_state": "keep", "lora_dropout": 0.2},
@@ -71,8 +71,8 @@ KILLED = """
 import json, os, sys
 from pathlib import Path
 from llm_validation.config import from_mapping
-from llm_validation.loop import run
-from llm_validation.export import export
+from llm_validation.training.loop import run
+from llm_validation.training.export import export
 folder = Path(sys.argv[1])
 result = run(from_mapping(json.loads(sys.argv[2])), folder=folder, resume=True,
              on_round=lambda row: print(row["round"], flush=True))

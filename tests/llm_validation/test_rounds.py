@@ -7,13 +7,13 @@ import pytest
 import torch
 
 from federated_lora import Factor, method_named
-from llm_validation.batched import BatchedEngine
-from llm_validation.encoding import encode
-from llm_validation.loop import plan, run, split_clients, step
-from llm_validation.models import build
-from llm_validation.sequential import SequentialEngine
-from llm_validation.server import Work, read_server
+from llm_validation.base.encoding import encode
+from llm_validation.base.models import build
 from llm_validation.tasks import registry
+from llm_validation.training.all_at_once import BatchedEngine
+from llm_validation.training.loop import plan, run, split_clients, step
+from llm_validation.training.one_by_one import SequentialEngine
+from llm_validation.training.server import Work, read_server
 
 
 def lab(config):

@@ -12,10 +12,10 @@ from nonlinear_model import learning_rates, regime_map
 from nonlinear_model.claims import claims, mnist_gap_widens, mnist_ranking, study
 from nonlinear_model.claims.ffa_seed_spread import spread_ratio
 from nonlinear_model.configuration import Configuration
-from nonlinear_model.data_digits import load
+from nonlinear_model.data.digits import load
 from nonlinear_model.learning_rates import Sweep, sweep, tuned_sweep
-from theory.budget import Budget, Profile
-from theory.verdict import Verdict
+from verification.budget import Budget, Profile
+from verification.verdict import Verdict
 
 IDS = (
     "mnist-ranking",
@@ -183,7 +183,7 @@ def test_the_rate_is_chosen_on_other_seeds_than_it_is_judged_on():
 
 
 def test_a_sweep_equals_single_runs():
-    from nonlinear_model import experiment
+    from nonlinear_model.training import experiment
 
     data = load()
     config = Configuration(

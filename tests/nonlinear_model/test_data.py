@@ -11,15 +11,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from federated_lora import ONLY_A, ONLY_B
-from nonlinear_model import data_digits, data_mnist, rates, sampling, schedules
-from nonlinear_model.dataset import load
-from nonlinear_model.splits import SplitRule, figure, label_counts, picture
+from federated_lora.methods import schedules
+from nonlinear_model.data import digits, mnist
+from nonlinear_model.data.dataset import load
+from nonlinear_model.data.splits import SplitRule, figure, label_counts, picture
+from nonlinear_model.training import rates, sampling
 
 REAL = next(
     (
         folder
         for given in (os.environ.get("ROLORA_DATA_DIR"), Path(__file__).parents[3] / "shared/data")
-        if given and (folder := data_mnist.find_folder(Path(given)))
+        if given and (folder := mnist.find_folder(Path(given)))
     ),
     None,
 )
@@ -37,9 +39,9 @@ def tiny(tmp_path):
     for part, n in (("train", 20), ("test", 10)):
         images = rng.integers(0, 256, (n, 28, 28), dtype=np.uint8)
         labels = (np.arange(n) % 10).astype(np.uint8)
-        with gzip.open(tmp_path / f"{data_mnist.FILES[part + '_x']}.gz", "wb") as file:
+        with gzip.open(tmp_path / f"{mnist.FILES[part + '_x']}.gz", "wb") as file:
             file.write(idx(images))
-        (tmp_path / data_mnist.FILES[part + "_y"]).write_bytes(idx(labels))
+        (tmp_path / mnist.FILES[part + "_y"]).write_bytes(idx(labels))
     return tmp_path
 
 
@@ -49,7 +51,7 @@ def test_reads_gzipped_and_plain_files_and_finds_the_folder(tiny, monkeypatch):
     assert data.train_x.dtype == np.float32
     assert 0.0 <= data.train_x.min() <= data.train_x.max() <= 1.0
     assert data.classes == 10
-    monkeypatch.setenv(data_mnist.DATA_DIR_VARIABLE, str(tiny))
+    monkeypatch.setenv(mnist.DATA_DIR_VARIABLE, str(tiny))
     assert np.array_equal(load("mnist").test_y, data.test_y)
 
 
@@ -60,13 +62,13 @@ def test_real_mnist_is_itself():
     data = load("mnist", REAL)
     assert data.train_x.shape == (60000, 784)
     assert data.test_x.shape == (10000, 784)
-    raw = gzip.decompress((REAL / (data_mnist.FILES["train_x"] + ".gz")).read_bytes())
+    raw = gzip.decompress((REAL / (mnist.FILES["train_x"] + ".gz")).read_bytes())
     assert hashlib.md5(raw).hexdigest() == "6bbc9ace898e44ae57da46a324031adb"
     assert np.array_equal(np.bincount(data.train_y)[:3], [5923, 6742, 5958])
 
 
 def test_missing_files_say_where_to_put_them(tmp_path, monkeypatch):
-    monkeypatch.delenv(data_mnist.DATA_DIR_VARIABLE, raising=False)
+    monkeypatch.delenv(mnist.DATA_DIR_VARIABLE, raising=False)
     with pytest.raises(ValueError, match="ROLORA_DATA_DIR"):
         load("mnist")
     with pytest.raises(ValueError, match=str(tmp_path / "mnist")):
@@ -84,7 +86,7 @@ def test_missing_files_say_where_to_put_them(tmp_path, monkeypatch):
     ],
 )
 def test_a_damaged_file_is_refused(tiny, damage, message):
-    path = tiny / data_mnist.FILES["test_x"]
+    path = tiny / mnist.FILES["test_x"]
     raw = gzip.decompress(Path(f"{path}.gz").read_bytes())
     Path(f"{path}.gz").unlink()
     path.write_bytes(damage(raw))
@@ -93,22 +95,22 @@ def test_a_damaged_file_is_refused(tiny, damage, message):
 
 
 def test_a_truncated_gzip_is_refused(tiny):
-    path = tiny / (data_mnist.FILES["train_x"] + ".gz")
+    path = tiny / (mnist.FILES["train_x"] + ".gz")
     path.write_bytes(path.read_bytes()[:-100])
     with pytest.raises(ValueError, match="truncated"):
         load("mnist", tiny)
 
 
 def test_swapped_files_are_refused(tiny):
-    labels = (tiny / data_mnist.FILES["test_y"]).read_bytes()
-    (tiny / (data_mnist.FILES["test_x"] + ".gz")).unlink()
-    (tiny / data_mnist.FILES["test_x"]).write_bytes(labels)
+    labels = (tiny / mnist.FILES["test_y"]).read_bytes()
+    (tiny / (mnist.FILES["test_x"] + ".gz")).unlink()
+    (tiny / mnist.FILES["test_x"]).write_bytes(labels)
     with pytest.raises(ValueError, match="equally many images and labels"):
         load("mnist", tiny)
 
 
 def test_labels_that_are_no_digits_are_refused(tiny):
-    (tiny / data_mnist.FILES["test_y"]).write_bytes(idx(np.full(10, 255, dtype=np.uint8)))
+    (tiny / mnist.FILES["test_y"]).write_bytes(idx(np.full(10, 255, dtype=np.uint8)))
     with pytest.raises(ValueError, match=r"t10k-labels.* must hold labels from 0 to 9, got 255"):
         load("mnist", tiny)
 
@@ -121,17 +123,17 @@ def test_download_without_a_network_is_one_sentence(tmp_path, monkeypatch):
 
     monkeypatch.setattr(datasets, "load_dataset", unreachable)
     with pytest.raises(ValueError, match=r"MNIST could not be downloaded: no network$"):
-        data_mnist.load(tmp_path, download=True)
+        mnist.load(tmp_path, download=True)
 
 
 def test_digits_need_no_files_and_have_every_label_on_both_sides():
-    data = data_digits.load()
+    data = digits.load()
     assert data.train_x.shape[0] + data.test_x.shape[0] == 1797
     assert set(data.train_y) == set(data.test_y) == set(range(10))
 
 
 def test_the_papers_splits_give_disjoint_labels():
-    labels = data_digits.load().train_y
+    labels = digits.load().train_y
     for clients, each in ((5, 2), (10, 1)):
         parts = SplitRule("shards", clients).divide(labels, np.random.default_rng(0))
         counts = label_counts(parts, labels, 10)

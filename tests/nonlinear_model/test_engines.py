@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 import torch
 
-from nonlinear_model import reference, schedules, stacked
+from federated_lora.methods import schedules
 from nonlinear_model.configuration import Configuration
-from nonlinear_model.data_digits import load
-from nonlinear_model.federation import Federation
-from nonlinear_model.record import Replica
+from nonlinear_model.data.digits import load
+from nonlinear_model.training import all_at_once, one_by_one
+from nonlinear_model.training.federation import Federation
+from nonlinear_model.training.record import Replica
 
 METHODS = ("fedavg", "ffa", "rolora", "a-heavy", "rolora-then-ffa:50", "ffa-then-rolora:50")
 TOLERANCE = {"float32": 1e-5, "float64": 1e-10}
@@ -43,7 +44,7 @@ def test_stacked_equals_the_loop(digits, method, optimiser, dtype):
         method=method, optimiser=optimiser, dtype=dtype, rounds=4, local_steps=3, probe=0,
         learning_rate=0.02 if optimiser == "adam" else 0.1, evaluate_every=4,
     )  # fmt: skip
-    ours, literal = run(digits, config, stacked.train), run(digits, config, reference.train)
+    ours, literal = run(digits, config, all_at_once.train), run(digits, config, one_by_one.train)
     if (optimiser, dtype) == ("adam", "float32"):
         assert_same_but_for_lone_entries(ours, literal, TOLERANCE[dtype])
     else:
@@ -78,7 +79,7 @@ def test_adam_in_float32_keeps_every_entry_where_epsilon_exceeds_the_rounding(di
         learning_rate=0.02, evaluate_every=4, seed=seed,
     )  # fmt: skip
     sides = []
-    for engine in (stacked.train, reference.train):
+    for engine in (all_at_once.train, one_by_one.train):
         federation = Federation(config, digits, engine=engine)
         federation.optimiser = replace(federation.optimiser, epsilon=1e-4)
         for _ in range(4):
@@ -102,7 +103,9 @@ def test_adam_in_float32_keeps_every_entry_where_epsilon_exceeds_the_rounding(di
 def test_stacked_equals_the_loop_under_every_policy(digits, method, changes):
     common = {"method": method, "dtype": "float64", "rounds": 4, "local_steps": 3, "probe": 0}
     config = Configuration(**{**common, **changes})
-    assert_same(run(digits, config, stacked.train), run(digits, config, reference.train), 1e-10)
+    assert_same(
+        run(digits, config, all_at_once.train), run(digits, config, one_by_one.train), 1e-10
+    )
 
 
 @pytest.mark.parametrize("optimiser", ["momentum", "adam"])
@@ -114,16 +117,16 @@ def test_kept_state_equals_torch_optimisers_that_live_on(digits, optimiser):
     held: dict = {}
 
     def engine(server, examples, work, rule, states):
-        return reference.train(server, examples, work, rule, held)
+        return one_by_one.train(server, examples, work, rule, held)
 
     literal = Federation(config, digits, engine=engine)
     literal._keep_states = lambda people, returned: None  # the loop keeps torch's own state dicts
     for _ in range(6):
         literal.step()
-    assert_same(run(digits, config, stacked.train, 6), literal, 1e-10)
+    assert_same(run(digits, config, all_at_once.train, 6), literal, 1e-10)
     fresh = Configuration(**{**config.as_dict(), "optimiser_state": "reset"})
     with pytest.raises(AssertionError):
-        assert_same(run(digits, fresh, stacked.train, 6), literal, 1e-6)
+        assert_same(run(digits, fresh, all_at_once.train, 6), literal, 1e-6)
 
 
 def test_replicas_side_by_side_equal_separate_runs(digits):
@@ -131,9 +134,9 @@ def test_replicas_side_by_side_equal_separate_runs(digits):
         method="fedavg", dtype="float64", rounds=3, local_steps=4, equal_sizes=True, probe=8
     )
     replicas = [Replica(seed, rate) for seed in (0, 3) for rate in (0.05, 0.2)]
-    together = run(digits, config, stacked.train, 3, replicas)
+    together = run(digits, config, all_at_once.train, 3, replicas)
     for place, replica in enumerate(replicas):
-        alone = run(digits, config, stacked.train, 3, [replica])
+        alone = run(digits, config, all_at_once.train, 3, [replica])
         for name, value in together.server.tensors().items():
             gap = (value[place] - alone.server.tensors()[name][0]).abs().max()
             assert float(gap) < 1e-12, name
@@ -149,24 +152,24 @@ def test_unequal_sizes_weight_each_replica_by_its_own_clients(digits):
     config = Configuration(
         method="fedavg", dtype="float64", split="dirichlet", rounds=2, local_steps=2, repeats=2, probe=0
     )  # fmt: skip
-    together = run(digits, config, stacked.train, 2)
-    alone = run(digits, config, stacked.train, 2, [Replica(1, config.learning_rate)])
+    together = run(digits, config, all_at_once.train, 2)
+    alone = run(digits, config, all_at_once.train, 2, [Replica(1, config.learning_rate)])
     assert float((together.server.A[1] - alone.server.A[0]).abs().max()) < 1e-12
     uniform = Configuration(**{**config.as_dict(), "weighting": "uniform"})
-    other = run(digits, uniform, stacked.train, 2)
+    other = run(digits, uniform, all_at_once.train, 2)
     assert float((together.server.A - other.server.A).abs().max()) > 1e-6
 
 
 def test_frozen_factors_keep_their_bits_and_their_gradient_is_never_computed(digits, monkeypatch):
     config = Configuration(method="rolora", rounds=4, local_steps=2, probe=0)
     asked = []
-    original = stacked.gradients
+    original = all_at_once.gradients
 
     def spy(*args, **options):
         asked.append((options["want_A"], options["want_B"]))
         return original(*args, **options)
 
-    monkeypatch.setattr(stacked, "gradients", spy)
+    monkeypatch.setattr(all_at_once, "gradients", spy)
     federation = Federation(config, digits)
     for t in range(1, 5):
         A, B = federation.server.A, federation.server.B
@@ -183,7 +186,7 @@ def test_first_round_of_every_method_moves_the_product(digits):
         config = Configuration(
             method=method, rounds=10, local_steps=1, probe=0, variant="base", b_start="zero"
         )
-        federation = run(digits, config, stacked.train, 1)
+        federation = run(digits, config, all_at_once.train, 1)
         assert float((federation.server.A @ federation.server.B).abs().max()) > 0.0, method
 
 
@@ -194,18 +197,18 @@ def test_a_start_that_cannot_move_is_refused(digits):
 
 def test_clients_order_does_not_matter(digits, monkeypatch):
     config = Configuration(method="fedavg", dtype="float64", rounds=2, local_steps=3, probe=0)
-    plain = run(digits, config, stacked.train, 2)
+    plain = run(digits, config, all_at_once.train, 2)
     rule = type(config.split_rule())
     divide = rule.divide
 
     monkeypatch.setattr(rule, "divide", lambda self, y, rng: divide(self, y, rng)[::-1])
-    from nonlinear_model import sampling
+    from nonlinear_model.training import sampling
 
     draw = sampling.draw
     last = config.clients - 1
     monkeypatch.setattr(
         sampling, "draw", lambda seed, t, client, *rest: draw(seed, t, last - client, *rest)
     )
-    turned = run(digits, config, stacked.train, 2)
+    turned = run(digits, config, all_at_once.train, 2)
     assert np.array_equal(plain.parts[0][0], turned.parts[0][-1])
     assert_same(plain, turned, 1e-12)

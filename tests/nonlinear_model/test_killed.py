@@ -13,7 +13,7 @@ import numpy as np
 
 def test_every_method_and_optimiser_survives_sigkill_bit_for_bit(tmp_path):
     """Each run is killed from outside at two random rounds, a random moment after the round's end."""
-    script = Path(__file__).with_name("killed_runs.py")
+    script = Path(__file__).parents[1] / "support" / "killed_runs.py"
     done = subprocess.run(
         [sys.executable, str(script), str(tmp_path)],
         capture_output=True, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"}, check=False,
@@ -47,7 +47,7 @@ def test_killed_at_a_random_round_and_resumed_is_bit_equal(tmp_path):
     script = textwrap.dedent(
         """
         import os, signal, sys
-        from nonlinear_model import federation
+        from nonlinear_model.training import federation
         from rolora.cli import main
         at = int(sys.argv.pop(1))
         step = federation.Federation.step

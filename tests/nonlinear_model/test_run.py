@@ -11,11 +11,11 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from nonlinear_model import checkpoint, experiment, stacked, tracking
 from nonlinear_model.configuration import Configuration
-from nonlinear_model.data_digits import load
-from nonlinear_model.federation import DivergenceError, Federation
-from nonlinear_model.record import Replica
+from nonlinear_model.data.digits import load
+from nonlinear_model.training import all_at_once, checkpoint, experiment, tracking
+from nonlinear_model.training.federation import DivergenceError, Federation
+from nonlinear_model.training.record import Replica
 from rolora.cli import app, main
 
 SMALL = Configuration(rounds=8, local_steps=2, batch_size=8, hidden=20, rank=4, probe=4)
@@ -116,7 +116,7 @@ def test_a_client_that_sat_out_is_sent_what_it_missed(digits):
     expected, held = 0, dict.fromkeys(range(5), 0)
     changed = {"A": 0, "B": 0}
     for t in range(1, 7):
-        from nonlinear_model.sampling import participants
+        from nonlinear_model.training.sampling import participants
 
         for client in participants(config.seed, t, 5, 2):
             expected += 256 * (held[client] < changed["A"]) + 80 * (held[client] < changed["B"])
@@ -203,7 +203,7 @@ def test_a_replica_once_given_up_never_moves_again(digits):
     config = replace(SMALL, method="rolora", equal_sizes=True)
 
     def engine(server, examples, work, optimiser, states):
-        returned = stacked.train(server, examples, work, optimiser, states)
+        returned = all_at_once.train(server, examples, work, optimiser, states)
         if federation.round == 1:
             returned.worst[1, 3] = float("nan")
         return returned
@@ -227,7 +227,7 @@ def test_a_divergence_says_which_repetition_and_what_overflowed(digits):
     config = replace(SMALL, method="fedavg", repeats=2)
 
     def engine(*given):
-        returned = stacked.train(*given)
+        returned = all_at_once.train(*given)
         returned.stacks["B"][1, 3, 0, 0] = float("inf")
         return returned
 
@@ -240,7 +240,7 @@ def test_a_divergence_says_which_repetition_and_what_overflowed(digits):
 
 
 def test_command_writes_a_run_that_compare_can_read(tmp_path):
-    from rolora import run_folder
+    from rolora.storage import run_folder
 
     out = tmp_path / "run"
     result = CliRunner().invoke(

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from notebooks import teaching
-from rolora.figures import look
+from rolora.plotting import look
 
 
 @pytest.fixture(autouse=True)

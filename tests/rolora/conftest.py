@@ -1,8 +1,8 @@
-"""Makes the fake claims and helpers beside the tests importable, in worker processes too."""
+"""Makes the fake claims and helpers in tests/support importable, in worker processes too."""
 
 from __future__ import annotations
 
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parent))
+sys.path.insert(0, str(Path(__file__).parents[1] / "support"))

@@ -6,9 +6,10 @@ from xml.etree import ElementTree
 
 import pytest
 
-from rolora import draw, formulas
-from rolora.figure_style import INK, PAPER
-from theory.finding import Mark, Plot, Series, Table
+from rolora.plotting import claim_plot
+from rolora.plotting.style import INK, PAPER
+from rolora.report import formulas
+from verification.finding import Mark, Plot, Series, Table
 
 SVG = "{http://www.w3.org/2000/svg}"
 LINES = Table({"x": [1, 2, 3, 1, 2, 3], "y": [1.0, 2.0, 4.0, 2.0, 3.0, 9.0],
@@ -23,14 +24,14 @@ def paths(drawing: str, colour: str) -> int:
 
 
 def test_the_same_picture_is_the_same_bytes_and_no_date_is_in_it():
-    first, second = draw.svg("a", LINES, PLOT), draw.svg("a", LINES, PLOT)
+    first, second = claim_plot.svg("a", LINES, PLOT), claim_plot.svg("a", LINES, PLOT)
     assert first == second
     assert "<dc:date>" not in first
-    assert draw.svg("b", LINES, PLOT) != first
+    assert claim_plot.svg("b", LINES, PLOT) != first
 
 
 def test_every_group_has_its_colour_and_the_band_is_drawn():
-    drawing = draw.svg("a", LINES, PLOT)
+    drawing = claim_plot.svg("a", LINES, PLOT)
     ElementTree.fromstring(drawing)
     assert paths(drawing, "#0072b2") >= 2
     assert paths(drawing, "#d55e00") >= 2
@@ -41,59 +42,66 @@ def test_every_group_has_its_colour_and_the_band_is_drawn():
 def test_every_mark_draws_something(mark):
     plot = Plot("x", (Series("y", "seen", mark), Series("low", "bound")), "x", "y", "why")
     without = Plot("x", (Series("low", "bound"), Series("low", "bound")), "x", "y", "why")
-    assert paths(draw.svg("a", LINES, plot), "#0072b2") >= 2
-    assert draw.svg("a", LINES, plot) != draw.svg("a", LINES, without)
+    assert paths(claim_plot.svg("a", LINES, plot), "#0072b2") >= 2
+    assert claim_plot.svg("a", LINES, plot) != claim_plot.svg("a", LINES, without)
 
 
 def test_values_a_logarithmic_axis_cannot_show_are_left_out():
     table = Table({"x": [0.0, 1.0, 2.0, 3.0], "y": [1.0, -1.0, math.nan, 5.0]})
     plot = Plot("x", (Series("y", "seen", Mark.POINTS),), "x", "y", "why", xlog=True, ylog=True)
     one = Table({"x": [3.0], "y": [5.0]})
-    assert draw.svg("a", table, plot) == draw.svg("a", one, plot)
+    assert claim_plot.svg("a", table, plot) == claim_plot.svg("a", one, plot)
 
 
 def test_names_on_the_horizontal_axis():
     table = Table({"method": ["rolora", "ffa"], "y": [1.0, 2.0], "n": [None, 3.0]})
     plot = Plot("method", (Series("y", "a", Mark.POINTS), Series("n", "b")), "method", "y", "why")
-    ElementTree.fromstring(draw.svg("a", table, plot))
+    ElementTree.fromstring(claim_plot.svg("a", table, plot))
 
 
 def test_a_heat_map_with_a_curve_over_it():
     rows = [{"x": x, "y": y, "z": x * y, "t": x} for x in (1.0, 2.0, 4.0) for y in (1.0, 3.0)]
     plot = Plot("x", (Series("y", "product"), Series("t", "edge")), "x", "y", "why", heat="z")
-    whole = draw.svg("a", Table.from_rows(rows), plot)
+    whole = claim_plot.svg("a", Table.from_rows(rows), plot)
     assert "QuadMesh" in whole
     assert "#ffffff" in whole
-    ragged = draw.svg("a", Table.from_rows(rows[:-1]), plot)
+    ragged = claim_plot.svg("a", Table.from_rows(rows[:-1]), plot)
     assert "PathCollection" in ragged
 
 
 @pytest.mark.parametrize("log", [False, True])
 def test_cell_edges_enclose_their_centres(log):
     centres = [1.0, 2.0, 8.0]
-    edges = draw._edges(centres, log)
+    edges = claim_plot._edges(centres, log)
     assert all(a < c < b for a, c, b in zip(edges, centres, edges[1:], strict=False))
     assert len(edges) == 4
-    assert len(draw._edges([3.0], log)) == 2
+    assert len(claim_plot._edges([3.0], log)) == 2
 
 
 def test_a_column_that_is_not_there_is_named():
     with pytest.raises(ValueError, match="got missing, nowhere"):
-        draw.svg("a", LINES, Plot("x", (Series("nowhere", "?"),), "x", "y", "why", group="missing"))
+        claim_plot.svg(
+            "a", LINES, Plot("x", (Series("nowhere", "?"),), "x", "y", "why", group="missing")
+        )
 
 
 def test_an_empty_table_or_plot_is_refused():
     with pytest.raises(ValueError, match="at least one row"):
-        draw.svg("a", Table({"x": [], "y": []}), Plot("x", (Series("y", "?"),), "x", "y", "why"))
+        claim_plot.svg(
+            "a", Table({"x": [], "y": []}), Plot("x", (Series("y", "?"),), "x", "y", "why")
+        )
     with pytest.raises(ValueError, match="at least one series"):
-        draw.svg("a", LINES, Plot("x", (), "x", "y", "why"))
+        claim_plot.svg("a", LINES, Plot("x", (), "x", "y", "why"))
 
 
 def test_both_finished_forms_have_no_placeholder_left():
-    drawing = draw.svg("a", LINES, PLOT)
+    drawing = claim_plot.svg("a", LINES, PLOT)
     assert INK in drawing
     assert PAPER in drawing
-    alone, within = draw.standalone(drawing), draw.inline(drawing, "here", 'a "label" & <more>')
+    alone, within = (
+        claim_plot.standalone(drawing),
+        claim_plot.inline(drawing, "here", 'a "label" & <more>'),
+    )
     for text in (alone, within):
         assert INK not in text
         assert PAPER not in text
@@ -113,10 +121,10 @@ def test_more_legend_rows_make_a_taller_figure():
                   for g in range(groups)]  # fmt: skip
         table = Table({"x": [1.0] * groups, "y": [1.0] * groups, "g": labels})
         plot = Plot("x", (Series("y", "s", Mark.POINTS),), "x", "y", "why", group="g")
-        root = ElementTree.fromstring(draw.svg("a", table, plot))
+        root = ElementTree.fromstring(claim_plot.svg("a", table, plot))
         return float(root.get("height").removesuffix("pt"))
 
-    assert height(5) == pytest.approx(height(1) + 4 * 72 * draw.LEGEND_ROW, abs=0.01)
+    assert height(5) == pytest.approx(height(1) + 4 * 72 * claim_plot.LEGEND_ROW, abs=0.01)
 
 
 @pytest.mark.parametrize(

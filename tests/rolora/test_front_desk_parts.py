@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 from rolora_helpers import files, strict_json
 
-from rolora import registry
 from rolora.names import one_of, unknown
-from rolora.numbers import number, seconds
-from rolora.output_folder import OutputFolder
-from rolora.run_folder import complete, read, stage
-from rolora.serialise import csv_text, json_text, plain
-from theory.verdict import Verdict
+from rolora.report.numbers import number, seconds
+from rolora.storage.output_folder import OutputFolder
+from rolora.storage.run_folder import complete, read, stage
+from rolora.verify import registry
+from verification.codec import csv_text, json_text, plain
+from verification.verdict import Verdict
 
 
 @pytest.mark.parametrize(
@@ -101,7 +101,7 @@ def test_every_claim_can_be_found_again_by_its_provider():
 
 
 def test_every_formula_of_a_claim_can_be_typeset():
-    from rolora.formulas import formula_html
+    from rolora.report.formulas import formula_html
 
     failing = [e.claim.id for e in registry.entries() if "<code" in formula_html(e.claim.latex)]
     assert failing == []

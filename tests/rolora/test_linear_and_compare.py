@@ -11,7 +11,7 @@ from rolora_helpers import files, run, strict_json
 
 from rolora import published
 from rolora.commands.linear import sparkline
-from rolora.run_folder import read
+from rolora.storage.run_folder import read
 
 SMALL = ("--d", "6", "--clients", "3", "--samples", "8", "--rounds", "4", "--trials", "5")
 

@@ -13,9 +13,10 @@ from pathlib import Path
 import pytest
 from rolora_helpers import files, run, strict_json
 
-from rolora import output_folder, registry
+from rolora.storage import output_folder
+from rolora.verify import registry
 
-HERE = Path(__file__).parent
+HERE = Path(__file__).parents[1] / "support"
 
 
 @pytest.fixture
@@ -250,7 +251,8 @@ def test_a_disk_full_while_renaming_leaves_the_old_report_or_nothing(
 SCRIPT = """
 import sys
 sys.path.insert(0, {here!r})
-from rolora import cli, registry
+from rolora import cli
+from rolora.verify import registry
 registry.PROVIDERS = ({provider!r},)
 {before}
 cli.main({arguments!r})

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.linalg import subspace_angles
 
-from theory.angle import angle_distance, spectral_norm
+from theory.population.angle import angle_distance, spectral_norm
 
 SHAPES = st.tuples(st.integers(1, 3), st.integers(0, 5)).map(lambda k: (k[0] + k[1] + 1, k[0]))
 

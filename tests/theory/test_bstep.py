@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import integrate, stats
 
-from theory import bstep
+from theory.samples import bstep
 
 
 def test_every_derivation_step_holds() -> None:

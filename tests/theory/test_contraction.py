@@ -2,17 +2,18 @@ import numpy as np
 import pytest
 import sympy as sp
 
-from theory import cells, contraction, population_map
-from theory.budget import Budget
-from theory.verdict import Verdict
+from theory.population import contraction_lemma, population_map
+from verification.budget import Budget
+from verification.proof import sign_intervals
+from verification.verdict import Verdict
 
 Y, K = sp.symbols("y kappa", positive=True)
 
 
 def test_the_lemma_holds_exactly_up_to_three_halves():
-    assert contraction.largest_kappa(contraction.lemma_factor) == sp.Rational(3, 2)
-    assert contraction.largest_kappa(contraction.lemma_factor_without_two) == 1
-    finding = contraction.check(Budget())
+    assert contraction_lemma.largest_kappa(contraction_lemma.lemma_factor) == sp.Rational(3, 2)
+    assert contraction_lemma.largest_kappa(contraction_lemma.lemma_factor_without_two) == 1
+    finding = contraction_lemma.check(Budget())
     assert finding.verdict is Verdict.HOLDS_UNDER
     assert "3/2" in finding.added_assumption
     assert all(step.holds for step in finding.proof)
@@ -20,7 +21,7 @@ def test_the_lemma_holds_exactly_up_to_three_halves():
 
 
 def test_control_is_refuted():
-    control = contraction.negative_control(Budget())
+    control = contraction_lemma.negative_control(Budget())
     assert control.verdict is Verdict.REFUTED
     assert control.added_assumption == ""
     # The literal rounds alone would have refuted it too.
@@ -29,7 +30,7 @@ def test_control_is_refuted():
 
 @pytest.mark.parametrize("kappa", [0.3, 1.0, 1.5, 1.6, 1.9])
 def test_slack_is_the_difference_seen_on_vectors(kappa):
-    numerator, denominator = contraction._slack(contraction.lemma_factor)
+    numerator, denominator = contraction_lemma._slack(contraction_lemma.lemma_factor)
     for tangent in (0.05, 0.7, 3.0, 40.0):
         a_star = np.array([1.0, 0.0, 0.0])
         a = np.array([1.0, 0.0, tangent]) / np.hypot(1.0, tangent)
@@ -38,19 +39,19 @@ def test_slack_is_the_difference_seen_on_vectors(kappa):
         truth = (moved[1] ** 2 + moved[2] ** 2) / (1 - y)
         stated = float((numerator / denominator).subs({Y: y, K: kappa}))
         assert stated == pytest.approx(1 - kappa * y / 2 - truth, abs=1e-12)
-        assert contraction._sine_ratio_squared(y, kappa) == pytest.approx(truth, abs=1e-12)
+        assert contraction_lemma._sine_ratio_squared(y, kappa) == pytest.approx(truth, abs=1e-12)
 
 
 def test_range_from_one_start_is_what_simulation_shows():
     for y_0 in (0.05, 0.4, 0.9):
-        edge = contraction.largest_kappa_from(y_0)
+        edge = contraction_lemma.largest_kappa_from(y_0)
         for kappa, holds in ((0.995 * edge, True), (1.005 * edge, False)):
             t = start = np.sqrt(1 / y_0 - 1)
             kept = True
             for _ in range(4000):
                 after = population_map.next_tangent(t, kappa)
                 ratio = (after / t) ** 2 * (1 + t**2) / (1 + after**2)
-                kept &= bool(ratio <= contraction.lemma_factor(y_0, kappa) * (1 + 1e-12))
+                kept &= bool(ratio <= contraction_lemma.lemma_factor(y_0, kappa) * (1 + 1e-12))
                 t = after
                 if t < 1e-100 or t > start:
                     break
@@ -68,27 +69,32 @@ def test_range_from_one_start_is_what_simulation_shows():
     ],
 )
 def test_a_formula_five_percent_low_is_noticed(name, monkeypatch):
-    formula = getattr(contraction, name)
-    monkeypatch.setattr(contraction, name, lambda *given: 0.95 * formula(*given))
-    assert contraction.check(Budget()).verdict is Verdict.REFUTED
+    formula = getattr(contraction_lemma, name)
+    monkeypatch.setattr(contraction_lemma, name, lambda *given: 0.95 * formula(*given))
+    assert contraction_lemma.check(Budget()).verdict is Verdict.REFUTED
 
 
 def test_cells_of_known_inequalities():
     # y² − κ y + 1 ≥ 0 on [0, 1] iff κ ≤ 2; roots meet at κ = 2, at the end y = 1.
-    assert cells.largest(cells.decide(Y**2 - K * Y + 1, Y, K)) == 2
+    assert sign_intervals.largest(sign_intervals.decide(Y**2 - K * Y + 1, Y, K)) == 2
     # (y − 1/2)² ≥ (κ − 1)/4: fails inside, true at both ends for κ ≤ 2, from κ = 1 on.
-    assert cells.largest(cells.decide((Y - sp.Rational(1, 2)) ** 2 - (K - 1) / 4, Y, K)) == 1
+    assert (
+        sign_intervals.largest(
+            sign_intervals.decide((Y - sp.Rational(1, 2)) ** 2 - (K - 1) / 4, Y, K)
+        )
+        == 1
+    )
     # An irrational end: 2 − κ² y.
-    assert cells.largest(cells.decide(2 - K**2 * Y, Y, K)) == sp.sqrt(2)
-    assert cells.largest(cells.decide(1 + K * Y, Y, K)) == sp.oo
-    assert cells.largest(cells.decide(-1 - K * Y, Y, K)) == 0
+    assert sign_intervals.largest(sign_intervals.decide(2 - K**2 * Y, Y, K)) == sp.sqrt(2)
+    assert sign_intervals.largest(sign_intervals.decide(1 + K * Y, Y, K)) == sp.oo
+    assert sign_intervals.largest(sign_intervals.decide(-1 - K * Y, Y, K)) == 0
     # True, false, true again: the run stops at the first end, the cells tell the rest.
-    found = cells.decide((K - 1) * (K - 2) + Y * (1 - Y) / 100, Y, K)
-    assert cells.largest(found) == 1
+    found = sign_intervals.decide((K - 1) * (K - 2) + Y * (1 - Y) / 100, Y, K)
+    assert sign_intervals.largest(found) == 1
     assert all(cell.holds is bool(cell.high <= 1 or cell.low >= 2) for cell in found)
 
 
 @pytest.mark.parametrize("bad", [Y * K, sp.exp(Y) + K, sp.sqrt(2) * Y + K])
 def test_cells_refuse_what_they_cannot_decide(bad):
     with pytest.raises(ValueError, match="polynomial must"):
-        cells.decide(bad, Y, K)
+        sign_intervals.decide(bad, Y, K)

@@ -1,9 +1,10 @@
 import numpy as np
 import pytest
 
-from theory import escape_bounds, escape_time, population_map
-from theory.budget import Budget
-from theory.verdict import Verdict
+from theory.population import population_map
+from theory.recovery import escape_bounds, escape_time
+from verification.budget import Budget
+from verification.verdict import Verdict
 
 
 def test_claim_is_proved_and_its_control_refuted():

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from theory import fedavg_flow
+from theory.clients_differ import fedavg_flow
 
 TARGETS = np.array([[1.0, 0.2], [0.4, -0.9], [1.7, 0.5], [0.9, 1.1]])
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from theory import finite_sample as chain
+from theory.samples import finite_sample as chain
 
 
 def test_every_step_of_the_derivation_holds() -> None:

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from theory import fixed_data
+from theory.samples import fixed_data
 
 
 def instance(seed: int) -> tuple[np.ndarray, np.ndarray]:

@@ -7,16 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from theory import (
-    ffa_floor,
-    finite_sample,
-    mean_square_rate,
-    pooled_samples,
-    population_map,
-    random_init,
-    rank_r_floor,
-    recovery_theorem,
-)
+from theory.frozen_factor import ffa_floor, random_init, rank_r_floor
+from theory.population import population_map
+from theory.recovery import recovery_theorem
+from theory.samples import finite_sample, mean_square_rate, pooled_samples
 
 MODULES = (
     ffa_floor,

@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 
 from federated_lora import ClientFactors, FedAvgLoRA, FFALoRA, RoLoRA
-from theory import alternating, interference
-from theory.budget import Budget
-from theory.verdict import Verdict
+from theory.averaging import alternating_exact, interference_identity
+from verification.budget import Budget
+from verification.verdict import Verdict
 
 
 def literal(A, B, p):
@@ -23,11 +23,11 @@ def test_interference_is_the_literal_covariance():
     A, B = rng.standard_normal((4, 5, 2)), rng.standard_normal((4, 2, 3))
     p = np.array([0.1, 0.2, 0.3, 0.4])
     np.testing.assert_allclose(
-        interference.interference(list(A), list(B), list(p)), literal(A, B, p), atol=1e-14
+        interference_identity.interference(list(A), list(B), list(p)), literal(A, B, p), atol=1e-14
     )
 
 
-@pytest.mark.parametrize("module", [interference, alternating])
+@pytest.mark.parametrize("module", [interference_identity, alternating_exact])
 def test_claim_is_proved_and_its_control_refuted(module):
     finding = module.CLAIM.check(Budget())
     assert finding.verdict is module.CLAIM.expected is Verdict.PROVED
@@ -36,11 +36,11 @@ def test_claim_is_proved_and_its_control_refuted(module):
     assert 0 < len(control.counterexample) < 400
 
 
-@pytest.mark.parametrize("module", [interference, alternating])
+@pytest.mark.parametrize("module", [interference_identity, alternating_exact])
 @pytest.mark.parametrize("name", ["interference", "mean"])
 def test_a_formula_five_percent_low_is_noticed(module, name, monkeypatch):
-    formula = getattr(interference, name)
-    monkeypatch.setattr(interference, name, lambda *given: 0.95 * formula(*given))
+    formula = getattr(interference_identity, name)
+    monkeypatch.setattr(interference_identity, name, lambda *given: 0.95 * formula(*given))
     assert module.CLAIM.check(Budget()).verdict is Verdict.REFUTED
 
 
@@ -55,18 +55,18 @@ def test_an_average_that_uses_the_first_client_only_is_noticed(monkeypatch):
             )
             return RoLoRA.aggregate(self, server, head, None, round)
 
-    monkeypatch.setattr(alternating, "RoLoRA", FirstOnly)
-    assert alternating.check(Budget()).verdict is Verdict.REFUTED
+    monkeypatch.setattr(alternating_exact, "RoLoRA", FirstOnly)
+    assert alternating_exact.check(Budget()).verdict is Verdict.REFUTED
 
 
 def test_rounds_do_not_depend_on_the_order_of_methods():
-    one = alternating._federated_rounds(FedAvgLoRA(), Budget().rng("alternating-exact"))
-    alternating._federated_rounds(FFALoRA(), Budget().rng("alternating-exact"))
-    two = alternating._federated_rounds(FedAvgLoRA(), Budget().rng("alternating-exact"))
+    one = alternating_exact._federated_rounds(FedAvgLoRA(), Budget().rng("alternating-exact"))
+    alternating_exact._federated_rounds(FFALoRA(), Budget().rng("alternating-exact"))
+    two = alternating_exact._federated_rounds(FedAvgLoRA(), Budget().rng("alternating-exact"))
     assert one == two
 
 
 def test_the_logged_error_is_the_literal_one():
     for method in (FedAvgLoRA(), RoLoRA(), FFALoRA()):
-        for record in alternating._federated_rounds(method, np.random.default_rng(3)):
+        for record in alternating_exact._federated_rounds(method, np.random.default_rng(3)):
             assert record["logged"] == pytest.approx(record["error"], rel=1e-9, abs=1e-13)

@@ -4,7 +4,7 @@ import pytest
 import sympy as sp
 from scipy import stats
 
-from theory import moments
+from theory.samples import moments
 
 
 @pytest.mark.parametrize("degrees", [7, 12, 31])

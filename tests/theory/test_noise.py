@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from theory import noise
+from theory.samples import noise
 
 
 def test_every_derivation_step_holds() -> None:

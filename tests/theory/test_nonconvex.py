@@ -3,21 +3,21 @@
 import numpy as np
 import pytest
 
-from theory import nonconvex, smooth_problem
-from theory.budget import Budget
-from theory.smooth_problem import SmoothProblem, alternate
-from theory.verdict import Verdict
+from theory.nonconvex import nonconvex_bound, smooth_problem
+from theory.nonconvex.smooth_problem import SmoothProblem, alternate
+from verification.budget import Budget
+from verification.verdict import Verdict
 
 
 def test_every_step_holds():
-    steps = nonconvex.derive()
+    steps = nonconvex_bound.derive()
     assert len(steps) == 17
     assert [step.statement for step in steps if not step.holds] == []
 
 
 def test_check_and_control():
-    assert nonconvex.check(Budget()).verdict is Verdict.PROVED
-    assert nonconvex.negative_control(Budget()).verdict is Verdict.REFUTED
+    assert nonconvex_bound.check(Budget()).verdict is Verdict.PROVED
+    assert nonconvex_bound.negative_control(Budget()).verdict is Verdict.REFUTED
 
 
 @pytest.mark.parametrize("factor", [0.95, 1.05])
@@ -25,19 +25,19 @@ def test_check_and_control():
     "name", ["largest_step", "drift", "gradient_bound", "balanced_step", "leading_term"]
 )
 def test_a_formula_off_by_five_percent_breaks_a_step(monkeypatch, name, factor):
-    original = getattr(nonconvex, name)
+    original = getattr(nonconvex_bound, name)
     import sympy as sp
 
     exact = sp.Rational(round(100 * factor), 100)
-    monkeypatch.setattr(nonconvex, name, lambda *a, **k: exact * original(*a, **k))
-    assert any(not step.holds for step in nonconvex.derive())
+    monkeypatch.setattr(nonconvex_bound, name, lambda *a, **k: exact * original(*a, **k))
+    assert any(not step.holds for step in nonconvex_bound.derive())
 
 
 @pytest.mark.parametrize("name", ["phi", "phi_slope"])
 def test_a_wrong_test_function_breaks_a_step(monkeypatch, name):
     original = getattr(smooth_problem, name)
     monkeypatch.setattr(smooth_problem, name, lambda t: 1.05 * original(t))
-    assert any(not step.holds for step in nonconvex.derive())
+    assert any(not step.holds for step in nonconvex_bound.derive())
 
 
 def test_gradients_are_those_of_finite_differences_and_within_the_smoothness():

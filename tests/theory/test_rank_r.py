@@ -3,9 +3,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from theory import population_map, rank_r
-from theory.budget import Budget
-from theory.verdict import Verdict
+from theory.population import population_map, rank_r_map
+from verification.budget import Budget
+from verification.verdict import Verdict
 
 
 def planted(d: int, r: int, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -16,17 +16,17 @@ def planted(d: int, r: int, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarr
 
 
 def test_claim_is_proved_and_its_control_refuted() -> None:
-    assert rank_r.CLAIM.check(Budget()).verdict is Verdict.PROVED
-    assert rank_r.CLAIM.negative_control(Budget(seed=5)).verdict is Verdict.REFUTED
+    assert rank_r_map.CLAIM.check(Budget()).verdict is Verdict.PROVED
+    assert rank_r_map.CLAIM.negative_control(Budget(seed=5)).verdict is Verdict.REFUTED
 
 
 @pytest.mark.parametrize(("d", "r"), [(2, 1), (5, 2), (9, 4), (12, 6)])
 @pytest.mark.parametrize("eta", [0.01, 0.2, 1.3])
 def test_tangent_map_is_the_literal_round_at_random_starts(d: int, r: int, eta: float) -> None:
     A, A_star, B_star = planted(d, r, seed=d)
-    moved = rank_r.round_by_matrices(A, A_star, B_star, eta)
-    literal = rank_r.tangents_of(moved, A_star)
-    stated = rank_r.next_tangents(rank_r.tangents_of(A, A_star), B_star @ B_star.T, eta)
+    moved = rank_r_map.round_by_matrices(A, A_star, B_star, eta)
+    literal = rank_r_map.tangents_of(moved, A_star)
+    stated = rank_r_map.next_tangents(rank_r_map.tangents_of(A, A_star), B_star @ B_star.T, eta)
     np.testing.assert_allclose(
         np.linalg.norm(literal - stated), 0.0, atol=1e-9 * max(1.0, np.linalg.norm(stated))
     )
@@ -36,7 +36,9 @@ def test_well_conditioned_b_sends_every_principal_angle_through_the_rank_one_map
     tangents = np.linalg.qr(np.random.default_rng(0).standard_normal((6, 3)))[0]
     tangents = tangents * np.array([0.01, 0.7, 40.0])
     kappa = 0.8
-    moved = np.linalg.svd(rank_r.next_tangents(tangents, np.eye(3), kappa / 2), compute_uv=False)
+    moved = np.linalg.svd(
+        rank_r_map.next_tangents(tangents, np.eye(3), kappa / 2), compute_uv=False
+    )
     expected = sorted(population_map.next_tangent(np.array([0.01, 0.7, 40.0]), kappa))[::-1]
     np.testing.assert_allclose(moved, expected, rtol=1e-10)
 
@@ -44,6 +46,6 @@ def test_well_conditioned_b_sends_every_principal_angle_through_the_rank_one_map
 def test_best_step_beats_a_fine_grid() -> None:
     values = np.array([1.7, 1.1, 0.6])
     grid = np.linspace(1e-3, 1.0, 4001)
-    best = rank_r.local_rate(values, rank_r.best_step(1.7, 0.6))
-    assert best <= min(rank_r.local_rate(values, eta) for eta in grid) + 1e-15
-    assert best == pytest.approx(rank_r.best_rate(1.7, 0.6), rel=1e-14)
+    best = rank_r_map.local_rate(values, rank_r_map.best_step(1.7, 0.6))
+    assert best <= min(rank_r_map.local_rate(values, eta) for eta in grid) + 1e-15
+    assert best == pytest.approx(rank_r_map.best_rate(1.7, 0.6), rel=1e-14)

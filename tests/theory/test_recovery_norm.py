@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
-from theory import recovery_norm
-from theory.budget import Budget
-from theory.verdict import Verdict
+from theory.recovery import recovery_norm
+from verification.budget import Budget
+from verification.verdict import Verdict
 
 
 def test_claim_is_proved_and_its_control_refuted():

@@ -4,16 +4,16 @@ import numpy as np
 import pytest
 
 from federated_lora import Shape
-from theory import traffic
-from theory.budget import Budget
-from theory.verdict import Verdict
+from theory.averaging import traffic_halved
+from verification.budget import Budget
+from verification.verdict import Verdict
 
 
 def test_claim_holds_under_its_assumption_and_its_control_is_refuted():
-    finding = traffic.check(Budget())
-    assert finding.verdict is traffic.CLAIM.expected is Verdict.HOLDS_UNDER
+    finding = traffic_halved.check(Budget())
+    assert finding.verdict is traffic_halved.CLAIM.expected is Verdict.HOLDS_UNDER
     assert "two consecutive rounds" in finding.added_assumption
-    control = traffic.negative_control(Budget())
+    control = traffic_halved.negative_control(Budget())
     assert control.verdict is Verdict.REFUTED
     assert [c.holds for c in control.comparisons].count(False) == 1
 
@@ -22,7 +22,7 @@ def test_claim_holds_under_its_assumption_and_its_control_is_refuted():
 @pytest.mark.parametrize("shape", [Shape(3, 2, 3), Shape(5, 1, 90)])
 def test_enumeration_is_exact_for_any_history(p, shape):
     for rounds in (3, 4, 7):
-        assert traffic.enumerated_downlink(shape, p, rounds) == 1 - p / 2
+        assert traffic_halved.enumerated_downlink(shape, p, rounds) == 1 - p / 2
 
 
 def test_enumeration_agrees_with_a_long_simulation():
@@ -38,12 +38,12 @@ def test_enumeration_agrees_with_a_long_simulation():
             last = t
     share = np.array(costs) / (d_in + d_out)
     error = share.std() / np.sqrt(share.size)
-    assert abs(share.mean() - float(traffic.downlink_share(Fraction(3, 10)))) < 5 * error
+    assert abs(share.mean() - float(traffic_halved.downlink_share(Fraction(3, 10)))) < 5 * error
 
 
 def test_unknown_method_is_refused():
     with pytest.raises(ValueError, match="one of fedavg, ffa, rolora, got 'flora'"):
-        traffic.numbers_each_way("flora", 2, 2, 1, 1)
+        traffic_halved.numbers_each_way("flora", 2, 2, 1, 1)
 
 
 @pytest.mark.parametrize(
@@ -58,10 +58,10 @@ def test_unknown_method_is_refused():
     ],
 )
 def test_a_formula_five_percent_low_is_noticed(name, monkeypatch):
-    formula = getattr(traffic, name)
+    formula = getattr(traffic_halved, name)
     monkeypatch.setattr(
-        traffic, name, lambda *a, **k: formula(*a, **k) * Fraction(19, 20)
+        traffic_halved, name, lambda *a, **k: formula(*a, **k) * Fraction(19, 20)
     ) if name != "numbers_each_way" else monkeypatch.setattr(
-        traffic, name, lambda *a, **k: 0.95 * formula(*a, **k)
+        traffic_halved, name, lambda *a, **k: 0.95 * formula(*a, **k)
     )
-    assert traffic.check(Budget()).verdict is Verdict.REFUTED
+    assert traffic_halved.check(Budget()).verdict is Verdict.REFUTED

@@ -1,0 +1,1 @@
+"""The federated LoRA rules, one a file."""

@@ -1,0 +1,1 @@
+"""The pretrained model, its tokens, and the adapter put into it."""

@@ -1,0 +1,1 @@
+"""The claims about language models. Listing them imports neither torch nor transformers."""

@@ -1,0 +1,1 @@
+"""Layers that hold the adapters of many clients on one frozen base."""

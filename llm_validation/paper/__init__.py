@@ -1,0 +1,1 @@
+"""The published tables, presets of their cells, and finished runs to set beside them."""

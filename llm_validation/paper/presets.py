@@ -1,0 +1,205 @@
+"""Every published language-model cell as a run one can start, with what it would cost.
+
+The recipe is public in part only: batch 32, 20 local steps, 128 tokens, LoRA alpha 32 and dropout 0.1 on
+query and value, rounds such that rounds × clients stays constant (QNLI: 500 at 3 clients, 75 at 20, 30 at
+50). Optimiser, head and learning rate are not named; the presets use AdamW, an averaged head and the
+paper's grid of learning rates, and the manifest records them. Rounds of the other tasks are taken to be
+QNLI's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from difflib import get_close_matches
+from typing import Any
+
+from federated_lora import Shape, method_named
+from llm_validation.paper.published import AVERAGE, METHODS, Cell, cells
+
+ROUNDS_TIMES_CLIENTS = 1500
+GRID = (5e-4, 1e-3, 2e-3, 5e-3, 1e-2, 2e-2, 5e-2, 1e-1)
+TERAFLOPS = 150.0
+"""Assumed sustained speed of one data-centre GPU in bf16, TFLOP/s; hours scale with it."""
+SEEDS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class BaseModel:
+    """What the cost of a base depends on.
+
+    Attributes:
+        id: on the hub.
+        parameters: of the transformer layers, embeddings left out.
+        width: of query and value projections.
+        layers: number of layers.
+    """
+
+    id: str
+    parameters: float
+    width: int
+    layers: int
+
+
+ROBERTA_LARGE = BaseModel("FacebookAI/roberta-large", 302.3e6, 1024, 24)
+LLAMA_2_7B = BaseModel("meta-llama/Llama-2-7b-hf", 6.476e9, 4096, 32)
+
+
+@dataclass(frozen=True, slots=True)
+class Preset:
+    """One published cell as a run.
+
+    Attributes:
+        name: key on the command line.
+        cell: the published number it stands beside.
+        options: configuration keys, as in a TOML file.
+        base: the model.
+    """
+
+    name: str
+    cell: Cell
+    options: dict[str, Any]
+    base: BaseModel
+
+    @property
+    def examples(self) -> int:
+        """Training examples gone through, one seed and one learning rate."""
+        o = self.options
+        return int(o["rounds"] * o["clients"] * o["local_steps"] * o["batch_size"])
+
+    @property
+    def petaflop(self) -> float:
+        """Work of one run at most: every example at full length, 4 FLOP per parameter and token.
+
+        Two for the forward pass and two for the gradients of the activations; the frozen weights' own
+        gradients, which make up the usual third pair, are never computed.
+        """
+        return 4.0 * self.base.parameters * self.examples * self.options["max_length"] / 1e15
+
+    @property
+    def hours(self) -> float:
+        """One run at `TERAFLOPS`, in hours."""
+        return self.petaflop * 1e3 / TERAFLOPS / 3600.0
+
+    @property
+    def numbers_up(self) -> int:
+        """Adapter numbers all clients send up in one run."""
+        method = method_named(self.options["method"])
+        shape = Shape(self.base.width, self.options["rank"], self.base.width)
+        shapes = [shape] * (2 * self.base.layers)
+        rounds = range(1, self.options["rounds"] + 1)
+        return sum(method.traffic(shapes, t).up for t in rounds) * self.options["clients"]
+
+    def toml(self) -> str:
+        """The preset as a configuration file."""
+        lines = [f"# {self.name}: the paper reports {self.cell.value:.2f} %"]
+        if not self.cell.confirmed:
+            lines.append("# (from a second-hand source)")
+        lines += [f"{key} = {_toml(value)}" for key, value in self.options.items()]
+        return "\n".join(lines) + "\n"
+
+    def record(self) -> dict[str, Any]:
+        """The preset as JSON data."""
+        return {
+            "name": self.name,
+            "published": asdict(self.cell),
+            "options": self.options,
+            "examples": self.examples,
+            "petaflop": self.petaflop,
+            "hours": self.hours,
+            "hours_assume_teraflops": TERAFLOPS,
+            "numbers_up": self.numbers_up,
+            "command": f"rolora llm run --preset {self.name}",
+        }
+
+
+def presets() -> tuple[Preset, ...]:
+    """Every published cell of a method built here, in the order of the tables."""
+    return tuple(_all())
+
+
+def preset_named(name: str) -> Preset:
+    """The preset of that name.
+
+    Raises:
+        ValueError: if there is none; the nearest name is suggested.
+    """
+    known = {preset.name: preset for preset in presets()}
+    if name not in known:
+        near = get_close_matches(name, known, n=1, cutoff=0.0)
+        raise ValueError(
+            f"unknown preset {name!r}; did you mean {near[0]!r}? `rolora llm presets` lists them"
+        )
+    return known[name]
+
+
+def task_of(cell: Cell) -> str:
+    """The name of a cell's task in this toolkit."""
+    return cell.task.lower().replace("sst-2", "sst2")
+
+
+def _all() -> Iterator[Preset]:
+    glue_tasks = dict.fromkeys(
+        task_of(c) for c in cells() if c.table == "glue" and c.task != AVERAGE
+    )
+    for cell in cells():
+        method = METHODS[cell.method]
+        if method == "flexlora":
+            continue
+        if cell.table == "glue-rank8":
+            # Only the average over the tasks is published.
+            for task in glue_tasks:
+                yield _glue(cell, f"glue-rank8-{task}-{cell.clients}-{method}", task, rank=8)
+        elif cell.task == AVERAGE:
+            continue
+        elif cell.table == "glue":
+            task = task_of(cell)
+            yield _glue(cell, f"glue-{task}-{cell.clients}-{method}", task)
+        elif cell.table == "mnli-dirichlet":
+            alpha = float(cell.setting.removeprefix("Dirichlet(").removesuffix(")"))
+            name = f"mnli-dirichlet-{alpha:g}-{cell.clients}-{method}"
+            yield _glue(cell, name, "mnli", split="dirichlet", dirichlet_alpha=alpha)
+        elif cell.table == "mnli-local-steps":
+            steps = int(cell.setting.split()[0])
+            yield _glue(
+                cell, f"mnli-steps-{steps}-{cell.clients}-{method}", "mnli", local_steps=steps
+            )
+        elif cell.table == "commonsense":
+            task = task_of(cell)
+            options = _recipe(cell, task, rank=8) | {"model": LLAMA_2_7B.id, "dtype": "bfloat16"}
+            yield Preset(f"commonsense-{task}-{cell.clients}-{method}", cell, options, LLAMA_2_7B)
+
+
+def _glue(cell: Cell, name: str, task: str, rank: int = 4, **changes: Any) -> Preset:
+    options = {"model": ROBERTA_LARGE.id} | _recipe(cell, task, rank) | changes
+    steps = options["local_steps"]
+    # The number of samples stays constant, so fewer local steps mean more rounds.
+    options["rounds"] = ROUNDS_TIMES_CLIENTS * 20 // (cell.clients * steps)
+    return Preset(name, cell, options, ROBERTA_LARGE)
+
+
+def _recipe(cell: Cell, task: str, rank: int) -> dict[str, Any]:
+    return {
+        "task": task,
+        "method": METHODS[cell.method],
+        "clients": cell.clients,
+        "rounds": ROUNDS_TIMES_CLIENTS // cell.clients,
+        "local_steps": 20,
+        "batch_size": 32,
+        "max_length": 128,
+        "rank": rank,
+        "lora_alpha": 32.0,
+        "lora_dropout": 0.1,
+        "optimiser": "adamw",
+        "head": "average",
+        "learning_rate": 1e-3,
+        "learning_rate_grid": list(GRID),
+    }
+
+
+def _toml(value: Any) -> str:
+    if isinstance(value, str):
+        return f'"{value}"'
+    if isinstance(value, list):
+        return "[" + ", ".join(map(_toml, value)) + "]"
+    return repr(value)

@@ -1,0 +1,101 @@
+"""The paper's published numbers, for side-by-side tables.
+
+They were taken from public summaries and replications; `confirmed` is False for every number that only a
+second-hand source gives.
+"""
+
+from __future__ import annotations
+
+import csv
+from dataclasses import dataclass
+from importlib import resources
+
+AVERAGE = "avg"
+
+METHODS = {
+    "LoRA": "fedavg",
+    "FFA-LoRA": "ffa",
+    "FlexLoRA": "flexlora",
+    "RoLoRA": "rolora",
+}
+"""The paper's names of the methods, and this toolkit's."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """One published number.
+
+    Attributes:
+        table: `glue` (RoBERTa-Large), `glue-rank8`, `mnli-dirichlet`, `mnli-local-steps` or
+            `commonsense` (Llama-2-7B).
+        task: data set, or `avg`.
+        clients: number of clients.
+        method: the paper's name of the method.
+        value: accuracy in per cent.
+        std: published standard deviation, or None.
+        rank: LoRA rank, or None where it is not known.
+        setting: what else distinguishes the number ("" if nothing).
+        confirmed: whether more than a second-hand source gives it.
+        note: what a reader should know.
+    """
+
+    table: str
+    task: str
+    clients: int
+    method: str
+    value: float
+    std: float | None
+    rank: int | None
+    setting: str
+    confirmed: bool
+    note: str
+
+
+def cells() -> tuple[Cell, ...]:
+    """Every published number, in the order of the tables."""
+    text = resources.files("llm_validation.paper").joinpath("published.csv").read_text("utf-8")
+    return tuple(
+        Cell(
+            table=row["table"],
+            task=row["task"],
+            clients=int(row["clients"]),
+            method=row["method"],
+            value=float(row["value"]),
+            std=float(row["std"]) if row["std"] else None,
+            rank=int(row["rank"]) if row["rank"] else None,
+            setting=row["setting"],
+            confirmed=row["confirmed"] == "yes",
+            note=row["note"],
+        )
+        for row in csv.DictReader(text.splitlines())
+    )
+
+
+def tables() -> dict[str, list[Cell]]:
+    """The cells by table, in order."""
+    grouped: dict[str, list[Cell]] = {}
+    for cell in cells():
+        grouped.setdefault(cell.table, []).append(cell)
+    return grouped
+
+
+def nearest(task: str, method: str, clients: int) -> Cell | None:
+    """The published number of a task and method at the nearest number of clients, if there is one.
+
+    Args:
+        task: any spelling of the data set's name (SST-2, sst2).
+        method: this toolkit's name, or the paper's.
+        clients: of the run it stands beside.
+    """
+    found = [
+        cell
+        for cell in cells()
+        if _key(cell.task) == _key(task)
+        and method in (METHODS[cell.method], cell.method)
+        and cell.table in ("glue", "commonsense")
+    ]
+    return min(found, key=lambda cell: abs(cell.clients - clients), default=None)
+
+
+def _key(name: str) -> str:
+    return "".join(c for c in name.lower() if c.isalnum())

@@ -1,0 +1,1 @@
+"""Local training by either engine, the run round by round, and what it records."""

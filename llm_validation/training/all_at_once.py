@@ -1,0 +1,159 @@
+"""Many clients' minibatches in one forward and backward, with client-stacked adapters and heads."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import nn
+
+from federated_lora import ClientFactors, Factor
+from llm_validation.base.encoding import Encoded, collate
+from llm_validation.base.models import ADAPTER, Workspace
+from llm_validation.config import Config
+from llm_validation.layers.dropout import Pass
+from llm_validation.layers.per_client import StackedLinear, StackedLoRA, installed
+from llm_validation.training.losses import client_losses
+from llm_validation.training.optimisers import StackedOptimiser, rule_of
+from llm_validation.training.randomness import dropout_seed
+from llm_validation.training.server import OptimiserState, Returned, Server, Work, tensor_name
+
+
+class BatchedEngine:
+    """Trains the participants of a round together, `at_once` of them per pass.
+
+    The frozen base does the same work for all clients in one matrix product; each client's adapter is
+    applied to its own rows. What shares a pass changes results only by rounding.
+
+    Args:
+        config: the run.
+        space: the shared model.
+        data: encoded training split.
+        at_once: clients per pass, at least 1.
+
+    Raises:
+        ValueError: if the head has trainable tensors outside linear layers.
+    """
+
+    def __init__(self, config: Config, space: Workspace, data: Encoded, at_once: int) -> None:
+        if at_once < 1:
+            raise ValueError(f"at_once must be at least 1, got {at_once}")
+        self.config = config
+        self.space = space
+        self.data = data
+        self.at_once = at_once
+        self.head_layers = {} if config.head == "frozen" else _head_layers(space)
+
+    def train(self, server: Server, work: Work) -> Returned:
+        """Local training of every participant from the server's state."""
+        parts = []
+        for start in range(0, len(work.clients), self.at_once):
+            parts.append(self._pass(server, work, slice(start, start + self.at_once)))
+        stacks = {name: torch.cat([part[0][name] for part in parts]) for name in parts[0][0]}
+        factors = {
+            layer: ClientFactors(
+                A=stacks.get(tensor_name(layer, Factor.A)),
+                B=stacks.get(tensor_name(layer, Factor.B)),
+            )
+            for layer in self.space.layers
+        }
+        heads = {name: stacks[name] for name in self.space.head if name in stacks}
+        return Returned(
+            factors,
+            heads,
+            [state for part in parts for state in part[1]],
+            torch.cat([part[2] for part in parts]),
+            sum(part[3] for part in parts),
+        )
+
+    def _pass(
+        self, server: Server, work: Work, part: slice
+    ) -> tuple[dict[str, torch.Tensor], list[OptimiserState], torch.Tensor, int]:
+        config, space = self.config, self.space
+        clients, batches = work.clients[part], work.batches[part]
+        trained = self._start(server, clients, work.factors)
+        keep = config.optimiser_state == "keep"
+        states = [server.states.get(client, {}) if keep else {} for client in clients]
+        optimiser = StackedOptimiser(rule_of(config, work.learning_rate), trained, states)
+        space.model.requires_grad_(False)
+        space.model.train()
+        losses, tokens = [], 0
+        with installed(space.base, self._modules(server, trained, len(clients))):
+            for step in range(len(batches[0])):
+                batch = collate(self.data, [b[step] for b in batches], space.pad_id, space.device)
+                seeds = tuple(dropout_seed(config.seed, work.round, k, step) for k in clients)
+                space.holder.now = Pass(batch, seeds if config.lora_dropout else None)
+                each = client_losses(space.logits(batch), batch)
+                each.sum().backward()
+                optimiser.step()
+                losses.append(each.detach())
+                tokens += batch.tokens
+        space.holder.now = None
+        sent = {name: tensor.detach() for name, tensor in trained.items()}
+        kept = optimiser.states() if keep else [{} for _ in clients]
+        return sent, kept, torch.stack(losses, dim=1).cpu(), tokens
+
+    def _start(
+        self, server: Server, clients: Sequence[int], factors: frozenset[Factor]
+    ) -> dict[str, torch.Tensor]:
+        """Every client's copy of what trains, stacked; leaf tensors that ask for a gradient."""
+        trained: dict[str, torch.Tensor] = {}
+        for layer, adapter in server.adapters.items():
+            for factor in sorted(factors):
+                value = adapter.factor(factor).to(self.space.device)
+                trained[tensor_name(layer, factor)] = value.expand(
+                    len(clients), *value.shape
+                ).clone(memory_format=torch.contiguous_format)
+        for name in self.space.head if self.head_layers else ():
+            own = [server.head_of(client)[name].to(self.space.device) for client in clients]
+            trained[name] = torch.stack(own)
+        for tensor in trained.values():
+            tensor.requires_grad_(True)
+        return trained
+
+    def _modules(
+        self, server: Server, trained: dict[str, torch.Tensor], clients: int
+    ) -> dict[str, nn.Module]:
+        modules: dict[str, nn.Module] = {}
+        for layer, peft_layer in self.space.layers.items():
+            adapter = server.adapters[layer]
+            A, B = (
+                trained[tensor_name(layer, factor)]
+                if tensor_name(layer, factor) in trained
+                else adapter.factor(factor).to(self.space.device)
+                for factor in (Factor.A, Factor.B)
+            )
+            modules[layer] = StackedLoRA(
+                peft_layer.base_layer,
+                A,
+                B,
+                adapter.scale,
+                peft_layer.lora_dropout[ADAPTER],
+                clients,
+            )
+        for name, linear in self.head_layers.items():
+            bias = trained[f"{name}.bias"] if linear.bias is not None else None
+            modules[name] = StackedLinear(trained[f"{name}.weight"], bias)
+        if not self.head_layers:
+            with torch.no_grad():
+                for name, parameter in self.space.head.items():
+                    parameter.copy_(server.head[name])
+        return modules
+
+
+def _head_layers(space: Workspace) -> dict[str, nn.Linear]:
+    """The head's linear layers by name; together they must hold all of the head."""
+    found, covered = {}, set()
+    for name in space.head:
+        path = name.rpartition(".")[0]
+        module = space.base.get_submodule(path)
+        if isinstance(module, nn.Linear):
+            found[path] = module
+            covered.add(name)
+    rest = set(space.head) - covered
+    if rest:
+        raise ValueError(
+            f"engine = batched supports heads made of linear layers, this one has {sorted(rest)[0]};"
+            " use engine = sequential"
+        )
+    return found

@@ -1,0 +1,150 @@
+"""Measuring the server's model. Takes the state, changes none of it: no round, no phase, no stream."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch.nn import functional
+
+from llm_validation.base.encoding import (
+    IGNORED,
+    Encoded,
+    collate,
+    cut_prompt,
+    encode,
+    encode_options,
+)
+from llm_validation.base.models import Workspace
+from llm_validation.config import Config
+from llm_validation.tasks.examples import Examples, Instructed
+from llm_validation.training.server import Head, Server, write_server
+
+ROWS = 64
+"""Examples per evaluation batch."""
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """Accuracy (share of examples) and mean loss (nats) on a split, with the number of examples."""
+
+    accuracy: float
+    loss: float
+    examples: int
+
+
+class Evaluator:
+    """Scores a server's state on one split.
+
+    Args:
+        config: the run.
+        space: the shared model.
+        examples: the split.
+    """
+
+    def __init__(self, config: Config, space: Workspace, examples: Examples) -> None:
+        self.config = config
+        self.space = space
+        self.examples = examples
+        if isinstance(examples, Instructed):
+            self.data, self.owner = encode_options(examples, space.tokenizer, config.max_length)
+        else:
+            self.data = encode(
+                examples, space.tokenizer, config.max_length, segments=space.segments
+            )
+            self.owner = np.arange(len(examples))
+
+    def score(self, server: Server) -> Score:
+        """Accuracy and loss of the server's model.
+
+        Under the head policy `local`, the mean over the clients that took part so far of the adapter with
+        each one's head.
+        """
+        # In the clients' order, whatever order they came in: the mean is the same to the bit.
+        heads = [head for _, head in sorted(server.heads.items())] or [server.head]
+        scores = [self._with_head(server, head) for head in heads]
+        return Score(
+            float(np.mean([s.accuracy for s in scores])),
+            float(np.mean([s.loss for s in scores])),
+            scores[0].examples,
+        )
+
+    def _with_head(self, server: Server, head: Head) -> Score:
+        space = self.space
+        write_server(space, server.adapters, head)
+        training = space.model.training
+        space.model.eval()
+        try:
+            if not space.causal:
+                return self._classes()
+            return self._generated() if self.config.scoring == "generate" else self._options()
+        finally:
+            space.model.train(training)
+
+    @torch.no_grad()
+    def _classes(self) -> Score:
+        hits, total = 0, 0.0
+        for index in _by_length(self.data):
+            batch = collate(self.data, [index], self.space.pad_id, self.space.device)
+            logits = self.space.logits(batch).float()
+            hits += int((logits.argmax(dim=-1) == batch.labels).sum())
+            total += float(functional.cross_entropy(logits, batch.labels, reduction="sum"))
+        n = len(self.data)
+        return Score(hits / n, total / n, n)
+
+    @torch.no_grad()
+    def _options(self) -> Score:
+        """The option of highest likelihood; the loss is that of the right option, per token."""
+        likelihood = np.empty(len(self.data))
+        for index in _by_length(self.data):
+            batch = collate(self.data, [index], self.space.pad_id, self.space.device)
+            logits = self.space.logits(batch).float()
+            labels = batch.labels[:, batch.labels.shape[1] - logits.shape[1] + 1 :]
+            each = functional.cross_entropy(
+                logits[:, :-1].transpose(1, 2), labels, ignore_index=IGNORED, reduction="none"
+            )
+            likelihood[index] = -each.sum(dim=1).double().cpu().numpy()
+        assert self.data.prompt is not None  # options are causal text
+        answer = self.data.lengths - self.data.prompt
+        hits, loss = 0, 0.0
+        start = 0
+        for example, options in enumerate(self.examples.options):  # type: ignore[union-attr]
+            own = slice(start, start + len(options))
+            right = int(self.examples.labels[example])
+            hits += int(np.argmax(likelihood[own]) == right)
+            loss -= likelihood[own][right] / answer[own][right]
+            start += len(options)
+        n = len(self.examples)
+        return Score(hits / n, loss / n, n)
+
+    @torch.no_grad()
+    def _generated(self) -> Score:
+        """Exact match of the greedily generated answer; the loss is that of the right option."""
+        space, examples = self.space, self.examples
+        assert isinstance(examples, Instructed)
+        hits = 0
+        for example, prompt in enumerate(examples.prompts):
+            right = examples.options[example][int(examples.labels[example])]
+            budget = len(space.tokenizer(right, add_special_tokens=False)["input_ids"]) + 2
+            tokens = space.tokenizer(prompt)["input_ids"]
+            # As in training, where the answer must fit too.
+            room = max(1, self.config.max_length - budget)
+            tokens = cut_prompt(tokens, room, space.tokenizer.bos_token_id)
+            ids = torch.tensor([tokens], device=space.device)
+            out = space.base.generate(
+                input_ids=ids,
+                attention_mask=torch.ones_like(ids),
+                max_new_tokens=budget,
+                do_sample=False,
+                pad_token_id=space.pad_id,
+            )
+            text = space.tokenizer.decode(out[0, ids.shape[1] :], skip_special_tokens=True)
+            hits += text.strip().lower() == right.strip().lower()
+        return Score(hits / len(examples), self._options().loss, len(examples))
+
+
+def _by_length(data: Encoded) -> list[np.ndarray]:
+    """Batches of examples of similar length."""
+    order = np.argsort(data.lengths, kind="stable")
+    return np.split(order, np.arange(ROWS, order.size, ROWS))

@@ -1,0 +1,67 @@
+"""The result as a standard PEFT adapter: `PeftModel.from_pretrained(base, folder)` predicts the same."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from llm_validation.base.models import Workspace
+from llm_validation.training.server import Head, Server, write_server
+from verification.files import write_folder
+
+README = """\
+A LoRA adapter trained federatedly, in PEFT's own format.
+
+    from peft import PeftModel
+    model = PeftModel.from_pretrained(base, "{folder}")
+
+`adapter_model.safetensors` holds `lora_A`, `lora_B` and, for a classifier, the head. The base must be
+loaded with the head's number of classes ({labels}).
+"""
+
+
+def export(space: Workspace, server: Server, folder: Path) -> list[Path]:
+    """Write the server's state as a PEFT adapter, with its tokenizer.
+
+    Under the head policy `local` there is no one head: the adapter is written once per client, in
+    `folder/client-0000` and so on, each with the client's head.
+
+    Args:
+        space: the model; left holding the server's state.
+        server: the state to write.
+        folder: where to; an older export there is replaced.
+
+    Returns:
+        The folders that hold an adapter.
+
+    Raises:
+        ValueError: if they cannot be written.
+    """
+    places = {folder: server.head}
+    if server.heads:
+        places = {folder / f"client-{k:04d}": head for k, head in sorted(server.heads.items())}
+
+    def fill(temporary: Path) -> None:
+        for place, head in places.items():
+            own = temporary / place.relative_to(folder)
+            own.mkdir(exist_ok=True)
+            _one(space, server, head, own, place.name)
+
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    write_folder(folder, fill)
+    return list(places)
+
+
+def _one(space: Workspace, server: Server, head: Head, place: Path, name: str) -> None:
+    write_server(space, server.adapters, head)
+    space.model.save_pretrained(place)
+    space.tokenizer.save_pretrained(place)
+    labels = 0 if space.causal else int(space.base.config.num_labels)
+    (place / "README.md").write_text(README.format(folder=name, labels=labels))
+    settings = json.loads((place / "adapter_config.json").read_text(encoding="utf-8"))
+    base = settings.get("base_model_name_or_path")
+    if base and Path(base).is_dir():
+        # A local folder means nothing on another machine.
+        settings["base_model_name_or_path"] = Path(base).name
+    text = json.dumps(settings, indent=2, sort_keys=True)
+    (place / "adapter_config.json").write_text(text, encoding="utf-8")

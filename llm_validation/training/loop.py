@@ -1,0 +1,391 @@
+"""Server rounds: draw participants, train, aggregate, measure, keep a checkpoint."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+
+from federated_lora import (
+    Adapter,
+    Aggregate,
+    Factor,
+    Method,
+    aggregate_model,
+    client_weights,
+    method_named,
+    weighted_mean,
+)
+from federation import partition
+from llm_validation.base.base_model import require_positions
+from llm_validation.base.encoding import Encoded, encode
+from llm_validation.base.models import Workspace, build
+from llm_validation.config import Config
+from llm_validation.extra import require_extra
+from llm_validation.tasks import registry
+from llm_validation.tasks.examples import Classified, Examples, TaskData
+from llm_validation.training import checkpoint
+from llm_validation.training.all_at_once import BatchedEngine
+from llm_validation.training.estimate import clients_that_fit
+from llm_validation.training.evaluation import Evaluator, Score
+from llm_validation.training.one_by_one import SequentialEngine
+from llm_validation.training.randomness import local_batches, participants
+from llm_validation.training.server import (
+    Returned,
+    Server,
+    Work,
+    read_server,
+    tensor_name,
+    with_round_done,
+)
+from verification.streams import generator
+
+Row = dict[str, Any]
+
+
+class Engine(Protocol):
+    """Something that trains the participants of a round."""
+
+    def train(self, server: Server, work: Work) -> Returned:
+        """Local training from the server's state."""
+
+
+class DivergedError(ValueError):
+    """A client returned NaN or infinity, or the model overflows; `rows` holds the completed rounds."""
+
+    def __init__(self, message: str, rows: list[Row]) -> None:
+        super().__init__(message)
+        self.rows = rows
+
+
+@dataclass(frozen=True, eq=False)
+class Result:
+    """A finished run.
+
+    Attributes:
+        rows: metrics, one record a round (round 0 is the start).
+        server: final state.
+        space: the model, holding the final state.
+        facts: what is worth recording: sizes, devices, clients per pass, notes on the data.
+    """
+
+    rows: list[Row]
+    server: Server
+    space: Workspace
+    facts: dict[str, Any]
+
+
+def run(
+    config: Config,
+    *,
+    folder: Path | None = None,
+    resume: bool = False,
+    data: TaskData | None = None,
+    on_round: Callable[[Row], None] | None = None,
+    evaluate_start: bool = True,
+) -> Result:
+    """Federated fine-tuning from the configuration to the final adapter.
+
+    Args:
+        config: the run.
+        folder: where checkpoints go (in `folder/checkpoints`, where a run that does not resume removes
+            those of an earlier one); None for none.
+        resume: continue from the newest checkpoint in the folder, if there is one.
+        data: the task's examples, if already read.
+        on_round: called with the metrics of every completed round.
+        evaluate_start: whether the untrained model is measured too.
+
+    Raises:
+        ValueError: before any work, on a configuration that does not fit the data or the model; on a
+            checkpoint of another configuration; `DivergedError` when a client returns NaN or the model
+            overflows.
+    """
+    require_extra()
+    if config.threads:
+        torch.set_num_threads(config.threads)
+    data = data if data is not None else registry.load(config)
+    data = TaskData(
+        _limited(data.train, config.train_examples, config.seed, "train"),
+        _limited(data.evaluation, config.eval_examples, 0, "evaluation"),
+    )
+    split = split_clients(config, data.train.labels)
+    places = folder / "checkpoints" if folder else None
+    found = checkpoint.load(places, config, data.digest) if places and resume else None
+    names = data.train.names if isinstance(data.train, Classified) else ()
+    space = build(config, causal=data.causal, names=names)
+    encoded = encode(data.train, space.tokenizer, config.max_length, segments=space.segments)
+    evaluator = Evaluator(config, space, data.evaluation)
+    longest = max(int(side.lengths.max()) for side in (encoded, evaluator.data))
+    require_positions(config, space.base, longest)
+    if found is not None:
+        server, rows, facts = found
+        server = _on_device(server, space)
+    else:
+        server, rows = read_server(space), []
+        facts = _facts(config, space, encoded, split, data)
+    if places and not resume:
+        checkpoint.forget(places)
+    engine: Engine = (
+        SequentialEngine(config, space, encoded)
+        if config.engine == "sequential"
+        else BatchedEngine(config, space, encoded, int(facts["clients_at_once"]))
+    )
+    method = method_named(config.method)
+    if not rows:
+        rows = [_start_row(evaluator.score(server) if evaluate_start else None)]
+        _require_measured(rows[0], [])
+        if on_round:
+            on_round(rows[-1])
+    sizes = [part.size for part in split]
+    while server.round < config.rounds:
+        started = time.perf_counter()
+        work = plan(config, method, server, split, encoded.lengths)
+        returned = engine.train(server, work)
+        _require_finite(returned, work, rows)
+        server, aggregates = step(config, method, server, work, returned, sizes)
+        trained = time.perf_counter() - started
+        row = _row(config, method, rows[-1], work, returned, aggregates, trained)
+        if server.round % config.evaluate_every == 0 or server.round == config.rounds:
+            score = evaluator.score(server)
+            row |= {"accuracy": score.accuracy, "loss": score.loss}
+        _require_measured(row, rows)
+        rows.append(row)
+        if places and (
+            server.round % config.checkpoint_every == 0 or server.round == config.rounds
+        ):
+            checkpoint.save(places, config, server, rows, facts)
+        if on_round:
+            on_round(row)
+    return Result(rows, server, space, facts)
+
+
+def split_clients(config: Config, labels: np.ndarray) -> partition.Partition:
+    """Deal the training examples out as the configuration says.
+
+    Raises:
+        ValueError: if the data does not allow it (more clients than examples, say).
+    """
+    rng = generator(config.seed, "llm", "split")
+    if config.split == "shards":
+        return partition.shards(labels, config.clients, config.labels_per_client, rng)
+    if config.split == "dirichlet":
+        return partition.dirichlet(labels, config.clients, config.dirichlet_alpha, rng)
+    return partition.iid(labels.size, config.clients, rng)
+
+
+def plan(
+    config: Config,
+    method: Method,
+    server: Server,
+    split: partition.Partition,
+    lengths: np.ndarray,
+) -> Work:
+    """Who trains what on which examples in the round after the server's."""
+    now = server.round + 1
+    clients = tuple(
+        int(k) for k in participants(config.seed, len(split), config.participation, now)
+    )
+    batches = [
+        local_batches(
+            config.seed,
+            split[k],
+            lengths,
+            k,
+            server.visits.get(k, 0),
+            now,
+            config.local_steps,
+            config.batch_size,
+        )
+        for k in clients
+    ]
+    rate = config.learning_rate
+    if config.schedule == "linear":
+        rate *= 1.0 - server.round / config.rounds
+    return Work(now, method.trainable(now), clients, batches, rate)
+
+
+def step(
+    config: Config,
+    method: Method,
+    server: Server,
+    work: Work,
+    returned: Returned,
+    sizes: list[int],
+) -> tuple[Server, dict[str, Aggregate]]:
+    """The server's state after a round, and each layer's aggregate.
+
+    Raises:
+        ValueError: if the method's rule refuses what came back, or asks for a change of the frozen base.
+    """
+    weights = [sizes[k] for k in work.clients] if config.weighting == "examples" else None
+    aggregates = aggregate_model(method, server.adapters, returned.factors, weights, work.round)
+    merging = [layer for layer, a in aggregates.items() if a.merged is not None]
+    if merging:
+        raise ValueError(
+            f"method {method.name} changes the frozen base, which is not supported here"
+        )
+    p = client_weights(weights, len(work.clients))
+    heads = dict(server.heads)
+    head = server.head
+    if config.head == "average":
+        head = {name: weighted_mean(stack, p) for name, stack in returned.heads.items()}
+    elif config.head == "local":
+        for i, k in enumerate(work.clients):
+            heads[k] = {name: stack[i].clone() for name, stack in returned.heads.items()}
+    states = dict(server.states)
+    if config.optimiser_state == "keep":
+        for k, state in zip(work.clients, returned.states, strict=True):
+            # The frozen factor's state waits for its turn.
+            states[k] = {**states.get(k, {}), **state}
+    visits = {**server.visits, **{k: server.visits.get(k, 0) + 1 for k in work.clients}}
+    new = with_round_done(
+        server,
+        adapters={layer: a.adapter for layer, a in aggregates.items()},
+        head=head,
+        heads=heads,
+        states=states,
+        visits=visits,
+    )
+    return new, aggregates
+
+
+def _require_finite(returned: Returned, work: Work, rows: list[Row]) -> None:
+    stacks: dict[str, torch.Tensor] = {}
+    for layer, factors in returned.factors.items():
+        for factor in Factor:
+            sent = factors.factor(factor)
+            if sent is not None:
+                stacks[tensor_name(layer, factor)] = sent
+    for name, stack in {**stacks, **returned.heads}.items():
+        sound = torch.isfinite(stack).reshape(stack.shape[0], -1).all(dim=1)
+        if not bool(sound.all()):
+            client = work.clients[int(torch.nonzero(~sound)[0])]
+            raise DivergedError(
+                f"round {work.round}: client {client} returned NaN or infinity in tensor {name};"
+                " lower the learning rate, or set a clip",
+                rows,
+            )
+
+
+def _require_measured(row: Row, before: list[Row]) -> None:
+    """Finite weights can still be so large that the model, or a product of factors, overflows."""
+    told = {"loss": "evaluation loss", "aggregation_error": "aggregation error"}
+    for name, words in told.items():
+        if row[name] is not None and not math.isfinite(row[name]):
+            remedy = (
+                "lower the learning rate, or set a clip"
+                if row["round"]
+                else "the untrained model overflows: use another dtype or init"
+            )
+            raise DivergedError(
+                f"round {row['round']}: the {words} is {row[name]}; {remedy}", before
+            )
+
+
+def _row(
+    config: Config,
+    method: Method,
+    before: Row,
+    work: Work,
+    returned: Returned,
+    aggregates: Mapping[str, Aggregate],
+    seconds: float,
+) -> Row:
+    traffic = method.traffic([a.server.shape for a in aggregates.values()], work.round)
+    head = sum(h[0].numel() for h in returned.heads.values()) if config.head == "average" else 0
+    errors = [float(a.aggregation_error) for a in aggregates.values()]
+    moves = [_moved(a, factor) for a in aggregates.values() for factor in work.factors]
+    losses = returned.losses.double()
+    return {
+        "round": work.round,
+        "trained": "".join(sorted(work.factors)),
+        "participants": len(work.clients),
+        "learning_rate": work.learning_rate,
+        "accuracy": None,
+        "loss": None,
+        "train_loss": _finite(float(losses.mean())),
+        "train_loss_spread": _finite(float(losses.mean(dim=1).std(correction=0))),
+        "aggregation_error": math.sqrt(sum(e * e for e in errors)),
+        "factor_change": math.sqrt(sum(moves)),
+        "numbers_up": before["numbers_up"] + (traffic.up + head) * len(work.clients),
+        "numbers_down": before["numbers_down"] + (traffic.down + head) * len(work.clients),
+        "tokens": before["tokens"] + returned.tokens,
+        "tokens_per_second": returned.tokens / seconds,
+        "seconds": seconds,
+    }
+
+
+def _start_row(score: Score | None) -> Row:
+    return {
+        "round": 0,
+        "trained": "",
+        "participants": 0,
+        "learning_rate": None,
+        "accuracy": score.accuracy if score else None,
+        "loss": score.loss if score else None,
+        "train_loss": None,
+        "train_loss_spread": None,
+        "aggregation_error": None,
+        "factor_change": None,
+        "numbers_up": 0,
+        "numbers_down": 0,
+        "tokens": 0,
+        "tokens_per_second": None,
+        "seconds": 0.0,
+    }
+
+
+def _moved(aggregate: Aggregate, factor: Factor) -> float:
+    """Squared Frobenius norm of the change of a factor."""
+    change = aggregate.adapter.factor(factor) - aggregate.server.factor(factor)
+    return float(change.double().square().sum())
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None
+
+
+def _limited(examples: Examples, limit: int, seed: int, name: str) -> Examples:
+    if not limit or limit >= len(examples):
+        return examples
+    rng = generator(seed, "llm", "limit", name)
+    return examples.take(np.sort(rng.choice(len(examples), size=limit, replace=False)))
+
+
+def _facts(
+    config: Config,
+    space: Workspace,
+    encoded: Encoded,
+    split: partition.Partition,
+    data: TaskData,
+) -> dict[str, Any]:
+    return {
+        "clients_at_once": clients_that_fit(config, space, encoded),
+        "client_examples": [int(part.size) for part in split],
+        "train_examples": len(data.train),
+        "evaluation_examples": len(data.evaluation),
+        "data_note": data.train.note,
+        "data_digest": data.digest,
+        "layers": len(space.layers),
+        "device": str(space.device),
+        "threads": torch.get_num_threads(),
+    }
+
+
+def _on_device(server: Server, space: Workspace) -> Server:
+    """The state on the model's device."""
+    where = space.device
+    return replace(
+        server,
+        adapters={
+            k: Adapter(a.A.to(where), a.B.to(where), a.scale) for k, a in server.adapters.items()
+        },
+        head={k: v.to(where) for k, v in server.head.items()},
+        heads={c: {k: v.to(where) for k, v in h.items()} for c, h in server.heads.items()},
+    )

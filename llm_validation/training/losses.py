@@ -1,0 +1,42 @@
+"""One training loss per client of a pass."""
+
+from __future__ import annotations
+
+import torch
+from torch.nn import functional
+
+from llm_validation.base.encoding import IGNORED, Batch
+
+
+def client_losses(logits: torch.Tensor, batch: Batch) -> torch.Tensor:
+    """Mean cross-entropy of each client over its own labelled examples or tokens.
+
+    A client's loss depends on its own rows alone, so the gradient of the sum over clients with respect
+    to a client's adapter is the gradient of that client's loss.
+
+    Args:
+        logits: (clients · rows, classes), or (clients · rows, tail, vocabulary) for the last `tail`
+            positions of causal text.
+        batch: the pass.
+
+    Returns:
+        float32 tensor of shape (clients,).
+    """
+    labels = batch.labels
+    if labels.ndim == 2:
+        # The token at position t is predicted from position t − 1.
+        tail = logits.shape[1]
+        logits, labels = logits[:, :-1], labels[:, labels.shape[1] - tail + 1 :]
+        logits = logits.reshape(-1, logits.shape[-1])
+    flat = labels.reshape(-1)
+    each = functional.cross_entropy(logits.float(), flat, ignore_index=IGNORED, reduction="none")
+    per_client = each.reshape(batch.clients, -1).sum(dim=1)
+    counted = (flat != IGNORED).reshape(batch.clients, -1).sum(dim=1)
+    return per_client / counted
+
+
+def answer_tail(batch: Batch) -> int:
+    """How many trailing positions a causal pass needs logits for."""
+    labelled = (batch.labels != IGNORED).any(dim=0)
+    first = int(torch.nonzero(labelled)[0])
+    return int(batch.labels.shape[1]) - first + 1

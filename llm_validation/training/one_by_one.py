@@ -1,0 +1,145 @@
+"""The reference engine: one client after another, on PEFT's layers, with torch's own optimiser.
+
+Both factors and the head are reset from the server for every client, so no client sees another's result.
+Slow and literal; the batched engine is measured against it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+
+from federated_lora import ClientFactors, Factor
+from llm_validation.base.encoding import Encoded, collate
+from llm_validation.base.models import ADAPTER, Workspace, seeded
+from llm_validation.config import Config
+from llm_validation.layers.dropout import Pass
+from llm_validation.training.losses import client_losses
+from llm_validation.training.optimisers import reference, rule_of
+from llm_validation.training.randomness import dropout_seed, torch_seed
+from llm_validation.training.server import (
+    OptimiserState,
+    Returned,
+    Server,
+    Work,
+    tensor_name,
+    write_server,
+)
+
+
+class SequentialEngine:
+    """Trains the participants of a round one after another.
+
+    Args:
+        config: the run.
+        space: the shared model.
+        data: encoded training split.
+    """
+
+    def __init__(self, config: Config, space: Workspace, data: Encoded) -> None:
+        self.config = config
+        self.space = space
+        self.data = data
+
+    def train(self, server: Server, work: Work) -> Returned:
+        """Local training of every participant from the server's state."""
+        results = []
+        for position, client in enumerate(work.clients):
+            write_server(self.space, server.adapters, server.head_of(client))
+            state = server.states.get(client, {}) if self.config.optimiser_state == "keep" else {}
+            results.append(self._client(client, work.batches[position], state, work))
+        return self._stacked(results, work)
+
+    def _client(
+        self, client: int, batches: Sequence[np.ndarray], state: OptimiserState, work: Work
+    ) -> tuple[dict[str, torch.Tensor], OptimiserState, list[torch.Tensor], int]:
+        space, config = self.space, self.config
+        trained = self._trainable(work.factors)
+        rule = rule_of(config, work.learning_rate)
+        optimiser = reference(rule, list(trained.values()))
+        for name, parameter in trained.items():
+            if name in state:
+                optimiser.state[parameter] = {
+                    key: (
+                        value.clone()
+                        if key == "step"
+                        else _as_stored(name, value).to(parameter.device)
+                    )
+                    for key, value in state[name].items()
+                }
+        space.model.train()
+        losses, tokens = [], 0
+        for step, index in enumerate(batches):
+            batch = collate(self.data, [index], space.pad_id, space.device)
+            seed = dropout_seed(config.seed, work.round, client, step)
+            space.holder.now = Pass(batch, (seed,) if config.lora_dropout else None)
+            with seeded(torch_seed(config.seed, "base dropout", work.round, client, step)):
+                loss = client_losses(space.logits(batch), batch).sum()
+                loss.backward()
+            if config.clip:
+                torch.nn.utils.clip_grad_norm_(list(trained.values()), config.clip)
+            optimiser.step()
+            optimiser.zero_grad(set_to_none=True)
+            losses.append(loss.detach())
+            tokens += batch.tokens
+        space.holder.now = None
+        sent = {
+            name: _as_sent(name, value.detach()).clone(memory_format=torch.contiguous_format)
+            for name, value in trained.items()
+        }
+        kept = {
+            name: {
+                key: _as_sent(name, value.detach()).clone() if key != "step" else value.clone()
+                for key, value in optimiser.state[parameter].items()
+                if isinstance(value, torch.Tensor)
+            }
+            for name, parameter in trained.items()
+        }
+        for parameter in trained.values():
+            parameter.requires_grad_(False)
+        return sent, kept, losses, tokens
+
+    def _trainable(self, factors: frozenset[Factor]) -> dict[str, torch.nn.Parameter]:
+        """The tensors that train in this round, by name; everything else stays frozen."""
+        self.space.model.requires_grad_(False)
+        trained: dict[str, torch.nn.Parameter] = {}
+        for layer, module in self.space.layers.items():
+            for factor in sorted(factors):
+                bank = module.lora_A if factor is Factor.A else module.lora_B
+                trained[tensor_name(layer, factor)] = bank[ADAPTER].weight
+        if self.config.head != "frozen":
+            trained.update(self.space.head)
+        for parameter in trained.values():
+            parameter.requires_grad_(True)
+        return trained
+
+    def _stacked(self, results: list, work: Work) -> Returned:
+        sent = [result[0] for result in results]
+        factors = {}
+        for layer in self.space.layers:
+            stacks = {
+                str(factor): torch.stack([s[tensor_name(layer, factor)] for s in sent])
+                for factor in work.factors
+            }
+            factors[layer] = ClientFactors(A=stacks.get("A"), B=stacks.get("B"))
+        heads = {}
+        if self.config.head != "frozen":
+            heads = {name: torch.stack([s[name] for s in sent]) for name in self.space.head}
+        return Returned(
+            factors,
+            heads,
+            [result[1] for result in results],
+            torch.stack([torch.stack(result[2]) for result in results]).cpu(),
+            sum(result[3] for result in results),
+        )
+
+
+def _as_sent(name: str, value: torch.Tensor) -> torch.Tensor:
+    """PEFT stores the transposes of the factors; heads are as they are."""
+    return value.T if name.endswith((".lora_A", ".lora_B")) else value
+
+
+def _as_stored(name: str, value: torch.Tensor) -> torch.Tensor:
+    return _as_sent(name, value).clone(memory_format=torch.contiguous_format)

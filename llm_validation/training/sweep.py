@@ -1,0 +1,87 @@
+"""Choosing the learning rate from a grid, on held-out training data: never on the evaluation split."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from llm_validation.config import Config
+from llm_validation.tasks import registry
+from llm_validation.tasks.examples import TaskData
+from llm_validation.training.loop import DivergedError, run
+from verification.streams import generator
+
+HELD_OUT = 0.1
+"""Share of the training data that the choice is made on."""
+MOST_HELD_OUT = 1000
+
+
+def held_out(data: TaskData, seed: int) -> TaskData:
+    """The training split cut in two: what remains to train on, and what the choice is made on."""
+    n = len(data.train)
+    count = min(MOST_HELD_OUT, max(1, int(HELD_OUT * n)))
+    order = generator(seed, "llm", "held out").permutation(n)
+    return TaskData(
+        data.train.take(np.sort(order[count:])), data.train.take(np.sort(order[:count]))
+    )
+
+
+def best_rate(
+    config: Config,
+    folder: Path,
+    *,
+    resume: bool = False,
+    data: TaskData | None = None,
+    on_trial: Callable[[float, float | None], None] | None = None,
+) -> tuple[Config, list[dict[str, Any]]]:
+    """Run every learning rate of the grid and keep the one of highest held-out accuracy.
+
+    A rate that diverges is out. Ties go to the smaller loss. The only rate of a grid is taken untried.
+
+    Args:
+        config: the run, with a `learning_rate_grid`.
+        folder: where the trials' checkpoints go.
+        resume: continue trials that were interrupted.
+        data: the task's examples, if already read.
+        on_trial: called with each rate and its accuracy (None if it diverged).
+
+    Returns:
+        The configuration with the chosen rate, and one record per trial.
+
+    Raises:
+        ValueError: if every rate diverges.
+    """
+    if len(config.learning_rate_grid) == 1:
+        return config.changed(learning_rate=config.learning_rate_grid[0]), []
+    data = held_out(data if data is not None else registry.load(config), config.seed)
+    trials: list[dict[str, Any]] = []
+    for rate in config.learning_rate_grid:
+        place = folder / f"{rate:g}"
+        trial = config.changed(learning_rate=rate, evaluate_every=config.rounds)
+        try:
+            last = run(trial, folder=place, resume=resume, data=data, evaluate_start=False).rows[-1]
+            trials.append(
+                {"learning_rate": rate, "accuracy": last["accuracy"], "loss": last["loss"]}
+            )
+        except DivergedError:
+            trials.append({"learning_rate": rate, "accuracy": None, "loss": None})
+        if on_trial:
+            on_trial(rate, trials[-1]["accuracy"])
+    return config.changed(learning_rate=choose(trials)), trials
+
+
+def choose(trials: Sequence[dict[str, Any]]) -> float:
+    """The learning rate of highest accuracy, ties by smaller loss.
+
+    Raises:
+        ValueError: if every trial diverged.
+    """
+    sound = [trial for trial in trials if trial["accuracy"] is not None]
+    if not sound:
+        rates = ", ".join(f"{trial['learning_rate']:g}" for trial in trials)
+        raise ValueError(f"learning_rate_grid: every rate diverged ({rates}); add smaller ones")
+    best = max(sound, key=lambda trial: (trial["accuracy"], -trial["loss"]))
+    return float(best["learning_rate"])

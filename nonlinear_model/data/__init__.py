@@ -1,0 +1,1 @@
+"""Images, labels and how they are dealt to clients."""

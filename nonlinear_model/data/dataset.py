@@ -1,0 +1,91 @@
+"""A labelled image data set as plain arrays, and the data sets by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from federated_lora.names import one_of
+
+DATASETS = ("mnist", "digits")
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """Images as rows in [0, 1], and their labels 0 … classes − 1.
+
+    Attributes:
+        name: key in configurations and results.
+        train_x: float32 array of shape (n, d).
+        train_y: int64 array of shape (n,).
+        test_x: float32 array of shape (n_test, d).
+        test_y: int64 array of shape (n_test,).
+
+    Raises:
+        ValueError: if images and labels do not match in number or width.
+    """
+
+    name: str
+    train_x: np.ndarray
+    train_y: np.ndarray
+    test_x: np.ndarray
+    test_y: np.ndarray
+
+    def __post_init__(self) -> None:
+        for part, x, y in (
+            ("train", self.train_x, self.train_y),
+            ("test", self.test_x, self.test_y),
+        ):
+            if x.ndim != 2 or y.shape != (x.shape[0],) or x.shape[0] == 0:
+                raise ValueError(
+                    f"{part} images must be (n, d) with n labels, got {x.shape} and {y.shape}"
+                )
+        if self.train_x.shape[1] != self.test_x.shape[1]:
+            raise ValueError(
+                f"train and test images must be equally wide, got {self.train_x.shape[1]}"
+                f" and {self.test_x.shape[1]}"
+            )
+
+    @property
+    def width(self) -> int:
+        """Number of pixels d."""
+        return int(self.train_x.shape[1])
+
+    @property
+    def classes(self) -> int:
+        """Number of labels."""
+        return int(max(self.train_y.max(), self.test_y.max())) + 1
+
+
+def check_dataset_name(name: str) -> None:
+    """Refuse a data set that does not exist.
+
+    Raises:
+        ValueError: the nearest name is suggested.
+    """
+    one_of("dataset", name, DATASETS)
+
+
+def load(name: str, data_dir: Path | None = None, *, download: bool = False) -> Dataset:
+    """The named data set.
+
+    Args:
+        name: `mnist` (IDX files) or `digits` (ships with scikit-learn, no files).
+        data_dir: folder that holds the IDX files, or a folder `mnist` with them; None for the
+            environment variable ROLORA_DATA_DIR.
+        download: fetch missing MNIST files through the `datasets` library (needs a network).
+
+    Raises:
+        ValueError: on an unknown name, or files that are missing, truncated or not MNIST.
+    """
+    check_dataset_name(name)
+    from nonlinear_model.data import digits, mnist
+
+    loaders: dict[str, Callable[[], Dataset]] = {
+        "mnist": lambda: mnist.load(data_dir, download=download),
+        "digits": digits.load,
+    }
+    return loaders[name]()

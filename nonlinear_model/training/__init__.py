@@ -1,0 +1,1 @@
+"""Local training of all clients, the run round by round, and what is tracked of it."""

@@ -1,0 +1,213 @@
+"""A round's local training of all clients (and all replicas) as one sequence of tensor operations."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from federated_lora import Factor
+from nonlinear_model.network import gradients
+from nonlinear_model.training.optimisers import Optimiser, State
+
+GATHERED_BYTES = 1 << 20
+"""Images gathered in one call, where a step needs fewer."""
+
+
+@dataclass(eq=False)
+class Server:
+    """The server's model for R replicas.
+
+    Attributes:
+        A: (R, d, r). B: (R, r, hidden). head: (R, hidden, classes).
+    """
+
+    A: Tensor
+    B: Tensor
+    head: Tensor
+
+    def tensors(self) -> dict[str, Tensor]:
+        """By name."""
+        return {"A": self.A, "B": self.B, "head": self.head}
+
+
+@dataclass(frozen=True, eq=False)
+class Examples:
+    """The training set on the device, shared by all clients.
+
+    Attributes:
+        x: (n, d). y: (n,), int64. base: x·W0, (n, hidden), or None without a base.
+    """
+
+    x: Tensor
+    y: Tensor
+    base: Tensor | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Work:
+    """What the participants of one round do.
+
+    Attributes:
+        batches: indices into the training set, (R, N, K, b) int64.
+        steps: local steps of each participant, (R, N); None if all take K.
+        train: names of the tensors that train: of `A`, `B`, `head`.
+        rate: learning rate per replica, (R,).
+        scale: s of the adapter.
+        projection: x·A of the whole training set, (R, n, r), where A has stood still; None to compute what
+            the batches need.
+    """
+
+    batches: Tensor
+    steps: Tensor | None
+    train: frozenset[str]
+    rate: Tensor
+    scale: float
+    projection: Tensor | None = None
+
+
+@dataclass(eq=False)
+class Returned:
+    """What came back from a round.
+
+    Attributes:
+        stacks: trained tensors by name, (R, N, …).
+        loss: mean training loss of each participant's last batch, before its last step, (R, N).
+        worst: largest batch loss of the round, NaN if any was NaN, (R, N).
+        states: optimiser states by tensor name.
+    """
+
+    stacks: dict[str, Tensor]
+    loss: Tensor
+    worst: Tensor
+    states: dict[str, State] = field(default_factory=dict)
+
+
+def train(
+    server: Server,
+    examples: Examples,
+    work: Work,
+    optimiser: Optimiser,
+    states: dict[str, State] | None = None,
+) -> Returned:
+    """K local steps of every participant from the server's model.
+
+    Args:
+        server: the broadcast model.
+        examples: the training set.
+        work: batches, what trains, learning rates.
+        optimiser: the update rule.
+        states: the participants' optimiser states by tensor name; None for fresh ones.
+
+    Returns:
+        The participants' trained tensors; tensors outside `work.train` are never touched.
+    """
+    R, N, K, b = work.batches.shape
+    held = server.tensors()
+    local = {
+        name: held[name]
+        .unsqueeze(1)
+        .expand(-1, N, -1, -1)
+        .clone(memory_format=torch.contiguous_format)
+        if name in work.train
+        else held[name]
+        for name in held
+    }
+    if states is None:
+        states = {name: optimiser.fresh(local[name]) for name in sorted(work.train)}
+    rate = work.rate.view(R, 1, 1, 1)
+    want_A, want_B = Factor.A in work.train, Factor.B in work.train
+    turns = work.batches.permute(2, 0, 1, 3).reshape(K, -1)  # a step's picks side by side
+    labels = examples.y.index_select(0, turns.reshape(-1)).view(K, R, N, b)
+    images = _by_step(examples.x, turns) if want_A else None
+    projected = None if want_A else _project(server.A, examples, work, turns)
+    bases = None if examples.base is None else _by_step(examples.base, turns)
+    losses = []
+    for k in range(K):
+        found = gradients(
+            examples.x if images is None else next(images).view(R, N, b, -1),
+            labels[k],
+            local["A"],
+            local["B"],
+            local["head"],
+            work.scale,
+            base=None if bases is None else next(bases).view(R, N, b, -1),
+            projected=None if projected is None else projected[:, :, k],
+            want_A=want_A,
+            want_B=want_B,
+            want_head="head" in work.train,
+        )
+        still = None if work.steps is None else (k < work.steps)
+        for name, gradient in (("A", found.A), ("B", found.B), ("head", found.head)):
+            if gradient is None:
+                continue
+            if still is None:
+                optimiser.step(local[name], gradient, states[name], rate)
+            else:
+                local[name] = _step_some(
+                    optimiser, local[name], gradient, states[name], rate, still
+                )
+        losses.append(found.loss)
+    taken = torch.stack(losses)
+    if work.steps is None:
+        loss = losses[-1]
+    else:
+        loss = taken.gather(0, work.steps.unsqueeze(0) - 1)[0]
+        after = torch.arange(K, device=taken.device).view(K, 1, 1) >= work.steps
+        taken = taken.masked_fill(after, -torch.inf)
+    trained = {name: local[name] for name in sorted(work.train)}
+    return Returned(trained, loss, taken.amax(0), states)  # amax passes a NaN on
+
+
+def _by_step(table: Tensor, turns: Tensor) -> Iterator[Tensor]:
+    """Rows of `table` for each step in turn, turns (K, m) → K times (m, width).
+
+    As many steps are gathered at once as stay in the cache: small rounds pay for one call, large ones
+    for no more memory than a step.
+    """
+    K, m = turns.shape
+    together = max(1, GATHERED_BYTES // (m * table.shape[1] * table.element_size()))
+    for first in range(0, K, together):
+        picks = turns[first : first + together].reshape(-1)
+        yield from table.index_select(0, picks).view(-1, m, table.shape[1])
+
+
+def project(A: Tensor, examples: Examples) -> Tensor:
+    """x·A of every training image for every replica, (R, n, r)."""
+    return torch.matmul(examples.x, A)
+
+
+def _project(A: Tensor, examples: Examples, work: Work, turns: Tensor) -> Tensor:
+    """x·A of every batch of the round at once, (R, N, K, b, r): A does not move in this round."""
+    R, N, K, b = work.batches.shape
+    r = A.shape[-1]
+    whole = work.projection
+    if whole is None and N * K * b >= examples.x.shape[0]:
+        whole = project(A, examples)  # cheaper once for every image than for every draw
+    if whole is not None:
+        picks = work.batches.reshape(R, -1)
+        return torch.stack([whole[j].index_select(0, picks[j]) for j in range(R)]).view(
+            R, N, K, b, r
+        )
+    per_step = [torch.bmm(x.view(R, N * b, -1), A) for x in _by_step(examples.x, turns)]
+    return torch.stack(per_step, dim=1).view(R, K, N, b, r).transpose(1, 2)
+
+
+def _step_some(
+    optimiser: Optimiser,
+    stack: Tensor,
+    gradient: Tensor,
+    state: State,
+    rate: Tensor,
+    still: Tensor,
+) -> Tensor:
+    """A step of those clients that still have steps to take; the others keep their bits."""
+    mask = still[:, :, None, None]
+    before = {name: value.clone() for name, value in state.items()}
+    moved = stack.clone()
+    optimiser.step(moved, gradient, state, rate)
+    for name, value in before.items():
+        state[name].copy_(torch.where(mask, state[name], value))
+    return torch.where(mask, moved, stack)

@@ -1,0 +1,371 @@
+"""A federated run, round by round: one method, one or many independent repetitions side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from math import isfinite
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from federated_lora import Adapter, ClientFactors, client_weights, weighted_mean
+from federated_lora.methods import schedules
+from nonlinear_model.configuration import Configuration
+from nonlinear_model.data.dataset import Dataset
+from nonlinear_model.data.splits import label_counts
+from nonlinear_model.network import draw_start, gradients
+from nonlinear_model.training import all_at_once, sampling, tracking
+from nonlinear_model.training.all_at_once import Examples, Returned, Server, Work
+from nonlinear_model.training.optimisers import State
+from nonlinear_model.training.record import Record, Replica
+from verification.streams import generator
+
+Engine = Callable[..., Returned]
+
+
+class DivergenceError(ValueError):
+    """A client's loss became infinite, NaN, or larger than the bound."""
+
+
+class Federation:
+    """The state of a run, and the step from one round to the next.
+
+    Attributes:
+        round: rounds finished.
+        record: what was measured so far, and the numbers sent.
+        server: the server's model.
+        diverged: which replicas were given up, bool array (R,); only with `give_up=True`.
+    """
+
+    def __init__(
+        self,
+        config: Configuration,
+        data: Dataset,
+        replicas: Sequence[Replica] | None = None,
+        *,
+        engine: Engine = all_at_once.train,
+        give_up: bool = False,
+    ) -> None:
+        """Deal the images, draw the start, and refuse a start that cannot move.
+
+        Args:
+            config: the run.
+            data: its data set.
+            replicas: repetitions side by side; None for the configuration's seeds and learning rate.
+            engine: local training: `stacked.train`, or `reference.train` (fresh states only).
+            give_up: leave a diverged replica where it was instead of raising `DivergenceError`.
+
+        Raises:
+            ValueError: if the split cannot be made, or every gradient is zero at the start.
+        """
+        self.config = config
+        self.replicas = tuple(replicas or (Replica(s, config.learning_rate) for s in config.seeds))
+        self.method = schedules.named(config.method, config.rounds)
+        self.optimiser = config.optimiser_rule()
+        self.round = 0
+        self._engine = engine
+        self._give_up = give_up
+        dtype, device = getattr(torch, config.dtype), torch.device(config.device)
+        if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+            raise ValueError(
+                f"device {config.device!r} is not available on this machine; use 'cpu'"
+            )
+        spec = config.network_spec()
+        starts = {r.seed: draw_start(spec, data, r.seed) for r in self.replicas}
+        first = starts[self.replicas[0].seed]
+
+        def stack(name: str) -> Tensor:
+            values = [getattr(starts[r.seed], name) for r in self.replicas]
+            return torch.tensor(np.stack(values)).to(dtype).to(device)
+
+        self.server = Server(stack("A"), stack("B"), stack("head"))
+        self._train = _examples(data.train_x, data.train_y, first.W0, dtype, device)
+        test = _examples(data.test_x, data.test_y, first.W0, dtype, device)
+        self._rates = torch.tensor([r.rate for r in self.replicas], dtype=dtype, device=device)
+        rule = config.split_rule()
+        parts = {
+            r.seed: rule.divide(data.train_y, generator(r.seed, "nonlinear", "split"))
+            for r in self.replicas
+        }
+        self.parts = [parts[r.seed] for r in self.replicas]
+        counts = np.stack([label_counts(part, data.train_y, data.classes) for part in self.parts])
+        self.label_counts = counts  # (R, N, classes)
+        self._sizes = counts.sum(axis=2)
+        everybody = np.tile(np.arange(config.clients), (len(self.replicas), 1))
+        self._everybody = self._weights_of(everybody)
+        self.diverged = np.zeros(len(self.replicas), dtype=bool)
+        self._states: dict[str, State] = {}
+        self._projection: Tensor | None = None
+        self.record = Record(
+            config,
+            self.method,
+            self.replicas,
+            self.parts,
+            counts,
+            self._everybody,
+            (self._train, test),
+        )
+        self._refuse_dead_start()
+        self.record.add(0, self.server, train_loss=None, error=None, trained="")
+
+    @property
+    def rows(self) -> list[tracking.Row]:
+        """The tidy record so far (`tracking.COLUMNS`)."""
+        return self.record.rows
+
+    def step(self) -> list[tracking.Row]:
+        """One round. Returns the rows it added to the record, if it is a tracked round.
+
+        Raises:
+            DivergenceError: naming round, method and client, and what to lower.
+        """
+        t = self.round + 1
+        people = np.stack(
+            [
+                sampling.participants(r.seed, t, self.config.clients, self.config.participants)
+                for r in self.replicas
+            ]
+        )
+        factors = self.method.trainable(t)
+        train = frozenset(str(f) for f in factors) | (
+            {"head"} if self.config.head == "trained" else set()
+        )
+        work = self._work(t, people, train)
+        returned = self._engine(
+            self.server, self._train, work, self.optimiser, self._states_of(people, train)
+        )
+        self._check(returned, people, t)
+        self._keep_states(people, returned)
+        weights = self._weights(people)
+        adapter, error = self._aggregate(returned.stacks, weights, t)
+        head = self.server.head
+        if "head" in train:
+            head = self._mean(returned.stacks["head"], weights)
+        self.record.sent.add(self.server, people, train, t)
+        self.server = self._moved(Server(adapter.A, adapter.B, head))
+        self.round = t
+        if t % self.config.evaluate_every and t != self.config.rounds:
+            return []
+        loss = (weights * returned.loss.double().cpu().numpy()).sum(axis=1)
+        trained = "".join(sorted(str(f) for f in factors))
+        return self.record.add(t, self.server, loss, error().double().cpu().numpy(), trained)
+
+    def finish(self) -> list[tracking.Row]:
+        """The record with the angle of each row's A-subspace to the last one filled in."""
+        return self.record.finish()
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Everything a checkpoint needs beside the record: see `restore`."""
+        saved = {f"server.{name}": value for name, value in self.server.tensors().items()}
+        for name, state in self._states.items():
+            saved |= {f"state.{name}.{key}": value for key, value in state.items()}
+        saved |= self.record.tensors()
+        saved["diverged"] = torch.tensor(self.diverged)
+        return {name: value.detach().contiguous().cpu() for name, value in saved.items()}
+
+    def restore(self, tensors: dict[str, Tensor], rows: list[tracking.Row], round: int) -> None:
+        """Take up a run where `tensors` and `rows` left it."""
+        device = self.server.A.device
+        on = {name: value.to(device) for name, value in tensors.items()}
+        self.server = Server(on["server.A"], on["server.B"], on["server.head"])
+        self._states = {}
+        for name, value in on.items():
+            if name.startswith("state."):
+                _, tensor, key = name.split(".")
+                self._states.setdefault(tensor, {})[key] = value
+        self.record.restore(tensors, rows)
+        self.diverged = tensors["diverged"].numpy().copy()
+        self.round = round
+
+    def _work(self, t: int, people: np.ndarray, train: frozenset[str]) -> Work:
+        config = self.config
+        steps = None
+        most = config.local_steps
+        if config.local_epochs is not None:
+            sizes = np.take_along_axis(self._sizes, people, axis=1)
+            own = sampling.steps_of_epochs(sizes, config.local_epochs, config.batch_size)
+            most = int(own.max())
+            steps = None if np.all(own == most) else torch.tensor(own, device=self._rates.device)
+        drawn: dict[int, np.ndarray] = {}
+        for replica, present, part in zip(self.replicas, people, self.parts, strict=True):
+            if replica.seed not in drawn:  # replicas of one seed differ in the learning rate alone
+                drawn[replica.seed] = np.stack(
+                    [
+                        sampling.draw(replica.seed, t, int(k), part[k], most, config.batch_size)
+                        for k in present
+                    ]
+                )
+        batches = np.stack([drawn[r.seed] for r in self.replicas])
+        rows = torch.from_numpy(batches).to(self._rates.device)
+        return Work(
+            rows, steps, train, self._rates, config.scale, self._standing_projection(t, train)
+        )
+
+    def _standing_projection(self, t: int, train: frozenset[str]) -> Tensor | None:
+        """x·A of all images once A trains neither in this round nor did in the last: FFA-LoRA's case."""
+        if "A" in train or "A" in self.method.trainable(max(t - 1, 1)):
+            self._projection = None
+        elif self._projection is None:
+            self._projection = all_at_once.project(self.server.A, self._train)
+        return self._projection
+
+    def _states_of(self, people: np.ndarray, train: frozenset[str]) -> dict[str, State] | None:
+        if self.optimiser.state == "reset":
+            return None
+        held = self.server.tensors()
+        index = self._index(people)
+        for name in sorted(train - set(self._states)):
+            N = self.config.clients
+            like = held[name].unsqueeze(1).expand(-1, N, -1, -1)
+            self._states[name] = self.optimiser.fresh(like)
+        return {
+            name: {key: value[index].clone() for key, value in self._states[name].items()}
+            for name in sorted(train)
+        }
+
+    def _keep_states(self, people: np.ndarray, returned: Returned) -> None:
+        if self.optimiser.state == "reset":
+            return
+        index = self._index(people)
+        for name, state in returned.states.items():
+            for key, value in state.items():
+                self._states[name][key][index] = value
+
+    def _index(self, people: np.ndarray) -> tuple[Tensor, Tensor]:
+        device = self.server.A.device
+        rows = torch.arange(len(self.replicas), device=device).unsqueeze(1)
+        return rows, torch.from_numpy(people).to(device)
+
+    def _check(self, returned: Returned, people: np.ndarray, t: int) -> None:
+        finite = torch.ones_like(returned.worst, dtype=torch.bool)
+        for value in returned.stacks.values():
+            # A finite sum has finite terms only, and costs one pass; an infinite one may have overflowed.
+            if not isfinite(float(value.sum())):
+                finite &= torch.isfinite(value).flatten(2).all(dim=2)
+        bad = (~finite | ~(returned.worst <= self.config.loss_bound)).cpu().numpy()
+        if bad.any() and not self._give_up:
+            replica, place = (int(i) for i in np.argwhere(bad)[0])
+            raise DivergenceError(
+                self._divergence(
+                    t, replica, int(people[replica, place]), returned.worst[replica, place]
+                )
+            )
+        self.diverged |= bad.any(axis=1)
+        if not self.diverged.any():
+            return
+        dead = self._dead()[..., None]
+        for name, value in returned.stacks.items():
+            held = self.server.tensors()[name].unsqueeze(1)
+            returned.stacks[name] = torch.where(dead, held, value)
+        for state in returned.states.values():
+            for key, value in state.items():
+                state[key] = torch.where(dead, torch.zeros_like(value), value)
+
+    def _divergence(self, t: int, replica: int, client: int, worst: Tensor) -> str:
+        loss, bound = float(worst), self.config.loss_bound
+        # The loss is taken before a step, so the last one can overflow unseen by it.
+        told = f"its loss reached {loss:.3g} (bound {bound:g})"
+        what = "its weights overflowed" if loss <= bound else told
+        where = f"round {t}, method {self.method.name}, client {client}"
+        if len(self.replicas) > 1:
+            where += f", seed {self.replicas[replica].seed}"
+        lower = "local_epochs" if self.config.local_epochs else "local_steps"
+        return (
+            f"{where} diverged: {what}; lower the learning rate ({self.replicas[replica].rate:g})"
+            f" or {lower}"
+        )
+
+    def _dead(self) -> Tensor:
+        """Which replicas were given up, (R, 1, 1) on the device."""
+        return torch.from_numpy(self.diverged).to(self.server.A.device)[:, None, None]
+
+    def _moved(self, server: Server) -> Server:
+        """The next server's model: replicas that were given up keep every bit of what they were."""
+        tensors = server.tensors()
+        if self.diverged.any():
+            held, dead = self.server.tensors(), self._dead()
+            tensors = {name: torch.where(dead, held[name], tensors[name]) for name in tensors}
+        return Server(**{name: value.contiguous() for name, value in tensors.items()})
+
+    def _weights(self, people: np.ndarray) -> np.ndarray:
+        """Normalised weights of the participants, (R, n)."""
+        if people.shape[1] == self.config.clients:
+            return self._everybody
+        return self._weights_of(people)
+
+    def _weights_of(self, people: np.ndarray) -> np.ndarray:
+        if self.config.weighting == "uniform":
+            return np.stack([client_weights(None, people.shape[1])] * len(people))
+        sizes = np.take_along_axis(self._sizes, people, axis=1)
+        return np.stack([client_weights(row, people.shape[1]) for row in sizes])
+
+    def _aggregate(
+        self, stacks: dict[str, Tensor], weights: np.ndarray, t: int
+    ) -> tuple[Adapter, Callable[[], Tensor]]:
+        """The method's rule, for all replicas at once if their client weights agree."""
+        clients_first = {n: v.transpose(0, 1) for n, v in stacks.items() if n != "head"}
+        server = Adapter(self.server.A, self.server.B, self.config.scale)
+        if np.all(weights == weights[0]):
+            sent = ClientFactors(clients_first.get("A"), clients_first.get("B"))
+            result = self.method.aggregate(server, sent, weights[0], t)
+            self._require_unmerged(result.merged)
+            return result.adapter, lambda: result.aggregation_error
+        results = []
+        for r in range(len(weights)):
+            own = {name: value[:, r] for name, value in clients_first.items()}
+            alone = Adapter(self.server.A[r], self.server.B[r], self.config.scale)
+            sent = ClientFactors(own.get("A"), own.get("B"))
+            results.append(self.method.aggregate(alone, sent, weights[r], t))
+            self._require_unmerged(results[-1].merged)
+        adapter = Adapter(
+            torch.stack([a.adapter.A for a in results]),
+            torch.stack([a.adapter.B for a in results]),
+            self.config.scale,
+        )
+        return adapter, lambda: torch.stack([a.aggregation_error for a in results])
+
+    def _require_unmerged(self, merged: Any) -> None:
+        if merged is not None:
+            raise ValueError(
+                f"method {self.method.name} changes the frozen matrix W0, which this network's"
+                " clients do not hold"
+            )
+
+    def _mean(self, stack: Tensor, weights: np.ndarray) -> Tensor:
+        means = [weighted_mean(stack[r], weights[r]) for r in range(len(weights))]
+        return torch.stack(means)
+
+    def _refuse_dead_start(self) -> None:
+        """A start at which both factors' gradients vanish stays where it is for ever."""
+        p = self._train.y.shape[0]
+        rows = torch.arange(min(p, 64), device=self._train.y.device)
+        R = len(self.replicas)
+        base = self._train.base
+        found = gradients(
+            self._train.x[rows].expand(R, 1, -1, -1),
+            self._train.y[rows].expand(R, 1, -1),
+            self.server.A,
+            self.server.B,
+            self.server.head,
+            self.config.scale,
+            base=None if base is None else base[rows].expand(R, 1, -1, -1),
+            want_A=True,
+            want_B=True,
+            want_head=self.config.head == "trained",
+        )
+        present = [g for g in (found.A, found.B, found.head) if g is not None]
+        if all(not bool(torch.any(gradient)) for gradient in present):
+            raise ValueError(
+                "the start cannot move: every gradient is zero there; choose another b_start"
+            )
+
+
+def _examples(
+    x: np.ndarray, y: np.ndarray, W0: np.ndarray | None, dtype: torch.dtype, device: torch.device
+) -> Examples:
+    images = torch.from_numpy(x).to(device=device, dtype=dtype)
+    labels = torch.from_numpy(y).to(device)
+    base = None if W0 is None else images @ torch.tensor(W0, dtype=dtype, device=device)
+    return Examples(images, labels, base)

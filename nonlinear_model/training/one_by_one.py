@@ -1,0 +1,75 @@
+"""The literal way: client after client, autograd, PyTorch's own optimisers. Slow, and the reference."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from nonlinear_model.training.all_at_once import Examples, Returned, Server, Work
+from nonlinear_model.training.optimisers import Optimiser
+
+
+def train(
+    server: Server,
+    examples: Examples,
+    work: Work,
+    optimiser: Optimiser,
+    states: dict[tuple[int, int, str], dict] | None = None,
+) -> Returned:
+    """K local steps of every participant from the server's model, client by client.
+
+    Args:
+        server: the broadcast model.
+        examples: the training set.
+        work: batches, what trains, learning rates.
+        optimiser: the update rule; carried out by `torch.optim`.
+        states: `torch.optim` state dicts by (replica, participant, tensor name), read and updated in
+            place; None for fresh states in this round.
+
+    Returns:
+        As the stacked engine returns, without optimiser states.
+    """
+    R, N, K, _ = work.batches.shape
+    results: dict[str, list[Tensor]] = {name: [] for name in sorted(work.train)}
+    last, worst = torch.zeros(R, N, dtype=server.A.dtype), torch.zeros(R, N, dtype=server.A.dtype)
+    for replica in range(R):
+        for client in range(N):
+            tensors = {name: value[replica].clone() for name, value in server.tensors().items()}
+            steppers = {}
+            for name in sorted(work.train):
+                tensors[name].requires_grad_()
+                steppers[name] = _stepper(optimiser, tensors[name], float(work.rate[replica]))
+                if states is not None and (replica, client, name) in states:
+                    steppers[name].load_state_dict(states[replica, client, name])
+            steps = K if work.steps is None else int(work.steps[replica, client])
+            losses = []
+            for k in range(steps):
+                rows = work.batches[replica, client, k]
+                pre = work.scale * (examples.x[rows] @ tensors["A"] @ tensors["B"])
+                if examples.base is not None:
+                    pre = pre + examples.base[rows]
+                loss = functional.cross_entropy(torch.relu(pre) @ tensors["head"], examples.y[rows])
+                for stepper in steppers.values():
+                    stepper.zero_grad()
+                loss.backward()
+                for stepper in steppers.values():
+                    stepper.step()
+                losses.append(float(loss.detach()))
+            last[replica, client], worst[replica, client] = losses[-1], max(losses)
+            for name, stepper in steppers.items():
+                results[name].append(tensors[name].detach())
+                if states is not None:
+                    states[replica, client, name] = stepper.state_dict()
+    stacks = {
+        name: torch.stack(values).view(R, N, *values[0].shape) for name, values in results.items()
+    }
+    return Returned(stacks, last, worst)
+
+
+def _stepper(optimiser: Optimiser, tensor: Tensor, rate: float) -> torch.optim.Optimizer:
+    if optimiser.name == "adam":
+        betas = (optimiser.beta1, optimiser.beta2)
+        return torch.optim.Adam([tensor], lr=rate, betas=betas, eps=optimiser.epsilon)
+    momentum = optimiser.momentum if optimiser.name == "momentum" else 0.0
+    return torch.optim.SGD([tensor], lr=rate, momentum=momentum)

@@ -1,0 +1,224 @@
+"""What a federated run writes down: the tidy rows of its tracked rounds, and the numbers sent so far."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from federated_lora import Adapter, Method
+from nonlinear_model.configuration import Configuration
+from nonlinear_model.training import sampling, subspace, tracking
+from nonlinear_model.training.all_at_once import Examples, Server
+
+TENSORS = ("A", "B", "head")
+
+
+@dataclass(frozen=True, slots=True)
+class Replica:
+    """One of the repetitions that run side by side.
+
+    Attributes:
+        seed: root of its split, start, batches and participants.
+        rate: its learning rate.
+    """
+
+    seed: int
+    rate: float
+
+
+class Sent:
+    """Numbers sent since the start, over all clients of each replica.
+
+    Attributes:
+        up, down: from and to the clients, int64 (R,).
+        changed: the last round that trained each tensor.
+    """
+
+    def __init__(self, method: Method, replicas: int, clients: int) -> None:
+        """Nothing sent yet: every client holds the start."""
+        self.up, self.down = np.zeros((2, replicas), dtype=np.int64)
+        self.changed = dict.fromkeys(TENSORS, 0)
+        self._method = method
+        self._synced = np.zeros((replicas, clients), dtype=np.int64)
+
+    def add(self, server: Server, people: np.ndarray, train: frozenset[str], t: int) -> None:
+        """Count round t, whose participants are (R, n).
+
+        A client that sat out is first sent what changed meanwhile.
+        """
+        shape = Adapter(server.A[0], server.B[0]).shape
+        head = server.head[0].numel() if "head" in train else 0
+        traffic = self._method.traffic([shape], t)
+        present = people.shape[1]
+        self.up += present * (traffic.up + head)
+        if present == self._synced.shape[1]:
+            self.down += present * (traffic.down + head)
+        else:
+            sizes = {name: value[0].numel() for name, value in server.tensors().items()}
+            for r, clients in enumerate(people):
+                held = self._synced[r, clients]
+                self.down[r] += sum(
+                    int((held < self.changed[name]).sum()) * size for name, size in sizes.items()
+                )
+                self._synced[r, clients] = t - 1
+        for name in train:
+            self.changed[name] = t
+
+    def tensors(self) -> dict[str, Tensor]:
+        """What `restore` needs."""
+        return {
+            "up": torch.tensor(self.up),
+            "down": torch.tensor(self.down),
+            "synced": torch.tensor(self._synced),
+            "changed": torch.tensor([self.changed[name] for name in TENSORS]),
+        }
+
+    def restore(self, tensors: dict[str, Tensor]) -> None:
+        """Take up the count where `tensors` left it."""
+        self.up, self.down = tensors["up"].numpy().copy(), tensors["down"].numpy().copy()
+        self._synced = tensors["synced"].numpy().copy()
+        self.changed = dict(zip(TENSORS, tensors["changed"].tolist(), strict=True))
+
+
+class Record:
+    """The rows of a run, and what their angles and gradient norms are measured against.
+
+    Attributes:
+        rows: one per tracked round and replica (`tracking.COLUMNS`).
+        sent: the numbers sent so far.
+        probe: the images gradient norms are taken on, (R, N, p) indices; None without a probe.
+    """
+
+    def __init__(
+        self,
+        config: Configuration,
+        method: Method,
+        replicas: Sequence[Replica],
+        parts: Sequence[Sequence[np.ndarray]],
+        label_counts: np.ndarray,
+        weights: np.ndarray,
+        examples: tuple[Examples, Examples],
+    ) -> None:
+        """An empty record.
+
+        Args:
+            config: the run.
+            method: the run's method.
+            replicas: its repetitions.
+            parts: each replica's clients' images.
+            label_counts: images by label, (R, N, classes).
+            weights: of all clients, (R, N).
+            examples: training and test set on the device.
+        """
+        self.rows: list[tracking.Row] = []
+        self.sent = Sent(method, len(replicas), config.clients)
+        self._config, self._method, self._replicas = config, method, replicas
+        self._label_shares = label_counts / label_counts.sum(axis=2)[:, :, None]
+        self._weights = weights
+        self._train, self._test = examples
+        self._bases: list[Tensor] = []
+        self.probe: Tensor | None = None
+        if config.probe:
+            drawn = [
+                [
+                    sampling.draw(r.seed, 0, k, part, 1, config.probe)[0]
+                    for k, part in enumerate(own)
+                ]
+                for r, own in zip(replicas, parts, strict=True)
+            ]
+            self.probe = torch.from_numpy(np.array(drawn)).to(self._train.y.device)
+
+    def add(
+        self,
+        round: int,
+        server: Server,
+        train_loss: np.ndarray | None,
+        error: np.ndarray | None,
+        trained: str,
+    ) -> list[tracking.Row]:
+        """Measure the server's model after a round and write it down.
+
+        Args:
+            round: rounds finished.
+            server: the model.
+            train_loss: weighted mean of the participants' losses, (R,); None before the first round.
+            error: the round's aggregation error, (R,); None before the first round.
+            trained: letters of the factors that trained.
+
+        Returns:
+            The rows added, one per replica.
+        """
+        scale = self._config.scale
+        evaluation = tracking.evaluate(server, self._test, scale, self._label_shares.shape[2])
+        spread = tracking.client_accuracies(evaluation, self._label_shares)
+        norms: tuple[np.ndarray, np.ndarray] | None = None
+        if self.probe is not None:
+            norms = tracking.block_gradient_norms(
+                server, self._train, self.probe, self._weights, scale
+            )
+        step = self._angle_step(server.A)
+        added = []
+        for r, replica in enumerate(self._replicas):
+            added.append(
+                {
+                    "round": round,
+                    "seed": replica.seed,
+                    "learning_rate": replica.rate,
+                    "method": self._method.name,
+                    "trained": trained,
+                    "test_accuracy": float(evaluation.accuracy[r]),
+                    "test_loss": float(evaluation.loss[r]),
+                    "train_loss": None if train_loss is None else float(train_loss[r]),
+                    "client_accuracy_min": float(spread[r].min()),
+                    "client_accuracy_max": float(spread[r].max()),
+                    "client_accuracy_std": float(spread[r].std()),
+                    "gradient_norm_A": None if norms is None else float(norms[0][r]),
+                    "gradient_norm_B": None if norms is None else float(norms[1][r]),
+                    "aggregation_error": None if error is None else float(error[r]),
+                    "angle_step": None if step is None else float(step[r]),
+                    "angle_to_final": None,
+                    "numbers_up": int(self.sent.up[r]),
+                    "numbers_down": int(self.sent.down[r]),
+                }
+            )
+        self.rows.extend(added)
+        return added
+
+    def _angle_step(self, A: Tensor) -> np.ndarray | None:
+        """Angle to the A-subspace of the row before, (R,); None in the first row."""
+        if not self._bases:
+            self._bases.append(subspace.basis(A))
+            return None
+        before = self._bases[-1]
+        if self.sent.changed["A"] <= self.rows[-1]["round"]:
+            # A frozen A has moved by exactly nothing, not by QR's rounding.
+            self._bases.append(before)
+            return np.zeros(len(self._replicas))
+        self._bases.append(subspace.basis(A))
+        return subspace.sine(before, self._bases[-1]).cpu().numpy()
+
+    def finish(self) -> list[tracking.Row]:
+        """The rows with the angle of each one's A-subspace to the last one filled in."""
+        R = len(self._replicas)
+        for index, base in enumerate(self._bases):
+            last = self._bases[-1]
+            # The very same subspace is at angle 0, not at QR's rounding.
+            alike = torch.all(last == base, dim=(-2, -1))
+            sines = torch.where(alike, 0.0, subspace.sine(last, base)).cpu().numpy()
+            for replica in range(R):
+                self.rows[index * R + replica]["angle_to_final"] = float(sines[replica])
+        return self.rows
+
+    def tensors(self) -> dict[str, Tensor]:
+        """What `restore` needs beside the rows."""
+        return {"bases": torch.stack(self._bases), **self.sent.tensors()}
+
+    def restore(self, tensors: dict[str, Tensor], rows: list[tracking.Row]) -> None:
+        """Take up a record where `tensors` and `rows` left it."""
+        self._bases = list(tensors["bases"].to(self._train.y.device))
+        self.sent.restore(tensors)
+        self.rows = [dict(row) for row in rows]

@@ -1,0 +1,60 @@
+"""Who takes part in a round, and which examples each client draws: functions of the seed and the round alone.
+
+Nothing here keeps a state, so a run that was stopped draws the same after it resumes, and a client draws
+the same whoever else takes part.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from verification.streams import generator
+
+
+def participants(seed: int, round: int, clients: int, count: int | None) -> np.ndarray:
+    """The clients of a round, in increasing order, drawn without replacement.
+
+    Args:
+        seed: of the experiment.
+        round: server round, counting from 1.
+        clients: number of clients N.
+        count: how many take part, or None for all.
+    """
+    if count is None or count == clients:
+        return np.arange(clients)
+    rng = generator(seed, "nonlinear", "participants", round)
+    return np.sort(rng.choice(clients, size=count, replace=False))
+
+
+def draw(
+    seed: int, round: int, client: int, part: np.ndarray, steps: int, batch: int
+) -> np.ndarray:
+    """One client's batches of a round: its examples shuffled, one epoch after the other.
+
+    No example comes twice before all have come once; every batch is full, so a client with fewer examples
+    than a batch sees some of them twice in it.
+
+    Args:
+        seed: of the experiment.
+        round: server round, counting from 1.
+        client: number of the client.
+        part: indices of the client's examples.
+        steps: local steps K.
+        batch: examples a step, b.
+
+    Returns:
+        int64 array of shape (steps, batch).
+    """
+    rng = generator(seed, "nonlinear", "batches", client, round)
+    wanted = steps * batch
+    if wanted < part.size:
+        picks = rng.choice(part.size, size=wanted, replace=False)
+    else:
+        epochs = -(-wanted // part.size)
+        picks = np.concatenate([rng.permutation(part.size) for _ in range(epochs)])[:wanted]
+    return part[picks].reshape(steps, batch)
+
+
+def steps_of_epochs(sizes: np.ndarray, epochs: int, batch: int) -> np.ndarray:
+    """Local steps that make up the given epochs, at least one, per client: int64, as `sizes`."""
+    return np.maximum(1, -(-np.asarray(sizes, dtype=np.int64) * epochs // batch))

@@ -1,0 +1,1 @@
+"""Style, figures and the files they become."""

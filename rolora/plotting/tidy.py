@@ -1,0 +1,71 @@
+"""Tidy tables: to and from CSV without losing a digit, and the part of one that a panel shows."""
+
+from __future__ import annotations
+
+import csv
+import io
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from verification.codec import csv_text
+
+if TYPE_CHECKING:
+    from verification.finding import Table
+
+
+def to_csv(table: Table) -> str:
+    """CSV text; floats by `repr`, so that `from_csv` gives the same numbers."""
+    return csv_text(table.columns)
+
+
+def from_csv(text: str) -> Table:
+    """The table a CSV text holds; a column is integer, float or text, whichever fits all its cells.
+
+    Raises:
+        ValueError: without a header and a row, or if a row is of another length.
+    """
+    from verification.finding import Table
+
+    rows = list(csv.reader(io.StringIO(text)))
+    if len(rows) < 2:
+        raise ValueError("a figure's CSV must have a header and at least one row")
+    header, *body = rows
+    if any(len(row) != len(header) for row in body):
+        raise ValueError(f"every row of a figure's CSV must have {len(header)} cells")
+    return Table(
+        {
+            name: _typed(list(cells))
+            for name, cells in zip(header, zip(*body, strict=True), strict=True)
+        }
+    )
+
+
+def _typed(cells: list[str]) -> list[Any]:
+    for kind in (int, float):
+        try:
+            return [kind(cell) if cell else float("nan") for cell in cells]
+        except ValueError:
+            continue
+    return cells
+
+
+def select(table: Table, **equal: Any) -> dict[str, np.ndarray]:
+    """The rows whose columns have the given values, as arrays by column name.
+
+    Raises:
+        ValueError: if no row is left.
+    """
+    columns = {name: np.asarray(values) for name, values in table.columns.items()}
+    size = len(next(iter(columns.values())))
+    keep = np.ones(size, dtype=bool)
+    for name, value in equal.items():
+        keep &= columns[name] == value
+    if not keep.any():
+        raise ValueError(f"no row of the table has {equal}")
+    return {name: values[keep] for name, values in columns.items()}
+
+
+def distinct(table: Table, column: str) -> list[Any]:
+    """The different values of a column, in order of appearance."""
+    return list(dict.fromkeys(table.columns[column]))

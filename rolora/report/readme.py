@@ -1,0 +1,238 @@
+"""Numbers and pictures that the README and the site quote: taken from results, never typed.
+
+`python -m rolora.report.readme` fills the README from the committed results under `docs/data`;
+`--report DIR` and `--figures DIR` take new results first (the report's first screen is pictured by a
+headless chromium where there is one); `--check` only says whether all is current.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from rolora.report.numbers import number
+
+ROOT = Path(__file__).resolve().parents[2]
+ROWS = Path("docs/data/rows.json")
+TABLES = Path("docs/data/figures")
+PICTURES = Path("docs/images")
+README = Path("README.md")
+SCREEN = Path("docs/images/report.png")
+SCREEN_OF = Path("docs/data/report-screen.json")
+"""The report's headline at the time its first screen was pictured."""
+SCREEN_SIZE = "1100,900"
+SHOWN = ("step-size-phase", "theorem-tightness")
+"""Figures the README may show, as `docs/images/NAME.png`."""
+
+
+def rows_table(claims: Sequence[Mapping[str, Any]]) -> str:
+    """A Markdown table with a row per claim: verdict, theory, measured, margin."""
+    lines = ["| claim | verdict | theory | measured | margin |", "|---|---|---|---|---|"]
+    for claim in claims:
+        seen = _headline(claim["finding"])
+        cells = (
+            (
+                f"{seen['relation']} {number(float(seen['theory']))}",
+                number(float(seen["measured"])),
+                number(float(seen["margin"]), 2),
+            )
+            if seen
+            else ("", "", "")
+        )
+        title = claim["title"].replace("|", "\\|")
+        lines.append(f"| `{claim['id']}`: {title} | {claim['verdict']} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def _headline(finding: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
+    if not finding or not finding["comparisons"]:
+        return None
+    failing = [seen for seen in finding["comparisons"] if not seen["holds"]]
+    first: Mapping[str, Any] = (failing or finding["comparisons"])[0]
+    return first
+
+
+def rows_of(report: Mapping[str, Any]) -> dict[str, Any]:
+    """What the README quotes of a report: no seconds, no environment, nothing that varies."""
+    kept = []
+    for claim in report["claims"]:
+        seen = _headline(claim["finding"])
+        fields = ("relation", "theory", "measured", "margin", "holds")
+        kept.append(
+            {
+                **{key: claim[key] for key in ("id", "title", "verdict", "expected")},
+                "finding": {
+                    "comparisons": [{key: seen[key] for key in fields}] if seen else [],
+                },
+            }
+        )
+    return {
+        "headline": report["headline"],
+        "details": report["details"],
+        "profile": report["profile"],
+        "seed": report["seed"],
+        "claims": kept,
+    }
+
+
+def parts(rows: Mapping[str, Any]) -> dict[str, str]:
+    """The generated parts of a page by the name of their marker."""
+    return {
+        "headline": f"**{rows['headline']}** {' '.join(rows['details'])}",
+        "rows": rows_table(rows["claims"]),
+    }
+
+
+def filled(text: str, rows: Mapping[str, Any]) -> str:
+    """The text with the generated parts it has markers for."""
+    for name, content in parts(rows).items():
+        begin, end = f"<!-- generated:{name} -->\n", f"<!-- /generated:{name} -->"
+        if begin in text:
+            before, _, rest = text.partition(begin)
+            text = before + begin + content + "\n" + rest[rest.index(end) :]
+    return text
+
+
+def expected_files(root: Path = ROOT) -> dict[Path, bytes]:
+    """Every generated file of the README as it should be, from the committed results.
+
+    Raises:
+        ValueError: if the committed results cannot be read.
+    """
+    from rolora.plotting import files, registry
+
+    try:
+        rows = json.loads((root / ROWS).read_text(encoding="utf-8"))
+        readme = (root / README).read_text(encoding="utf-8")
+    except (OSError, json.JSONDecodeError) as error:
+        raise ValueError(f"the committed results must be readable: {error}") from error
+    written = {README: filled(readme, rows).encode()}
+    for name in SHOWN:
+        table = (root / TABLES / f"{name}.csv").read_text(encoding="utf-8")
+        written[PICTURES / f"{name}.png"] = files.files(registry.load(name), table)[f"{name}.png"]
+    return written
+
+
+def stale(root: Path = ROOT) -> list[str]:
+    """Generated files that differ from what the committed results give."""
+    differing = [
+        str(path)
+        for path, content in expected_files(root).items()
+        if not (root / path).exists() or not _same(path, (root / path).read_bytes(), content)
+    ]
+    rows = json.loads((root / ROWS).read_text(encoding="utf-8"))
+    pictured = root / SCREEN_OF
+    if not (root / SCREEN).exists() or not pictured.exists():
+        return [*differing, str(SCREEN)]
+    if json.loads(pictured.read_text(encoding="utf-8"))["headline"] != rows["headline"]:
+        return [*differing, str(SCREEN)]
+    return differing
+
+
+def _same(path: Path, ours: bytes, theirs: bytes) -> bool:
+    if ours == theirs or path.suffix != ".png":
+        return ours == theirs
+    # Another build of the font rasteriser may shift a shade: the same picture, not the same bytes.
+    import io
+
+    import numpy as np
+    from matplotlib.image import imread
+
+    one, two = (imread(io.BytesIO(content), format="png") for content in (ours, theirs))
+    return one.shape == two.shape and float(np.mean(np.abs(one - two))) < 0.002
+
+
+def take(report: Path | None, figures: Path | None, root: Path = ROOT) -> None:
+    """Store what the README quotes of new results.
+
+    Raises:
+        ValueError: if the results cannot be read.
+    """
+    try:
+        if report is not None:
+            content = json.loads((report / "report.json").read_text(encoding="utf-8"))
+            text = json.dumps(rows_of(content), indent=1, ensure_ascii=False) + "\n"
+            _write(root / ROWS, text.encode())
+        if figures is not None:
+            for path in sorted(figures.glob("*.csv")):
+                (root / TABLES).mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(path, root / TABLES / path.name)
+    except (OSError, json.JSONDecodeError, KeyError) as error:
+        raise ValueError(f"cannot take results from {report or figures}: {error}") from error
+
+
+def picture(report: Path, root: Path = ROOT) -> bool:
+    """Picture the report's first screen with a headless browser, if there is one.
+
+    Returns:
+        Whether the picture was taken.
+    """
+    browser = shutil.which("chromium") or shutil.which("chromium-browser")
+    if browser is None:
+        return False
+    headline = json.loads((report / "report.json").read_text(encoding="utf-8"))["headline"]
+    with tempfile.TemporaryDirectory() as temporary:
+        target = Path(temporary) / "screen.png"
+        subprocess.run(
+            [
+                browser,
+                *("--headless", "--no-sandbox", "--disable-gpu", "--no-first-run"),
+                *("--disable-background-networking", "--disable-component-update"),
+                *("--disable-sync", "--hide-scrollbars", "--force-device-scale-factor=1"),
+                f"--user-data-dir={temporary}/profile",
+                f"--window-size={SCREEN_SIZE}",
+                f"--screenshot={target}",
+                (report / "report.html").resolve().as_uri(),
+            ],
+            check=False,
+            capture_output=True,
+            timeout=120,
+        )
+        if not target.exists():
+            return False
+        _write(root / SCREEN, target.read_bytes())
+    _write(
+        root / SCREEN_OF, (json.dumps({"headline": headline}, ensure_ascii=False) + "\n").encode()
+    )
+    return True
+
+
+def _write(path: Path, content: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    staged = path.with_name(path.name + ".new")
+    staged.write_bytes(content)
+    os.replace(staged, path)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Fill, or with --check report; exit status 1 if something is stale."""
+    parser = argparse.ArgumentParser(prog="python -m rolora.report.readme", description=__doc__)
+    parser.add_argument("--report", type=Path, help="take numbers from this `rolora verify` folder")
+    parser.add_argument(
+        "--figures", type=Path, help="take tables from this `rolora figures` folder"
+    )
+    parser.add_argument("--check", action="store_true", help="write nothing")
+    options = parser.parse_args(arguments)
+    if not options.check:
+        take(options.report, options.figures)
+        if options.report is not None and not picture(options.report):
+            print(f"{SCREEN} was not taken anew: no chromium on the path", file=sys.stderr)
+        for path, content in expected_files().items():
+            if not (ROOT / path).exists() or (ROOT / path).read_bytes() != content:
+                _write(ROOT / path, content)
+    left = stale()
+    for name in left:
+        print(f"stale: {name}; run `make readme`", file=sys.stderr)
+    return 1 if left else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""Folders of results: whole or not at all, with what produced them."""

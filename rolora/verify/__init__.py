@@ -1,0 +1,1 @@
+"""Runs checks and their controls, and takes up interrupted runs."""

@@ -1,0 +1,225 @@
+"""Runs checks and their negative controls, in this process or in several, with the same numbers."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+import traceback
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import BrokenExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from rolora.verify import registry
+from verification.finding import Finding
+from verification.verdict import Verdict
+
+if TYPE_CHECKING:
+    from verification.budget import Budget
+    from verification.claim import Claim
+
+THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of one claim.
+
+    Attributes:
+        claim: the claim.
+        finding: of its check, None if the check raised.
+        control: finding of its negative control, None if that raised or was not run.
+        error: one sentence on what was raised by either, "" if nothing was.
+        trace: the traceback behind `error`, for `--debug` only.
+        warnings: distinct warnings the two runs gave, in order of appearance.
+        svg: the finding's picture in placeholder colours (see `rolora.plotting.claim_plot`), "" without one.
+    """
+
+    claim: Claim
+    finding: Finding | None
+    control: Finding | None
+    error: str = ""
+    trace: str = ""
+    warnings: tuple[str, ...] = ()
+    svg: str = ""
+
+    @property
+    def not_checked(self) -> bool:
+        """Whether the check said that, and what, it is missing."""
+        return (
+            self.finding is not None
+            and self.finding.verdict is Verdict.NOT_CHECKED
+            and bool(self.finding.missing)
+        )
+
+    @property
+    def as_expected(self) -> bool:
+        """Whether the verdict is the expected one, or an openly unchecked claim."""
+        if self.error or self.finding is None:
+            return False
+        return self.finding.verdict is self.claim.expected or self.not_checked
+
+    @property
+    def control_failed(self) -> bool:
+        """Whether the negative control failed as it must (or had nothing to fail on)."""
+        if self.error or self.control is None:
+            return False
+        if self.control.verdict is Verdict.NOT_CHECKED:
+            return self.not_checked and bool(self.control.missing)
+        return self.control.verdict is Verdict.REFUTED
+
+    @property
+    def ok(self) -> bool:
+        """Whether this claim lets the whole run succeed."""
+        return self.as_expected and self.control_failed
+
+    @property
+    def verdict(self) -> str:
+        """The verdict in one word; ERROR if the check raised."""
+        return "ERROR" if self.error or self.finding is None else str(self.finding.verdict)
+
+    @property
+    def seconds(self) -> float:
+        """Time of the check and its control together."""
+        return sum(f.seconds for f in (self.finding, self.control) if f is not None)
+
+
+def run(
+    selected: Sequence[registry.Entry],
+    budget: Budget,
+    *,
+    jobs: int = 1,
+    on_done: Callable[[Outcome], None] | None = None,
+) -> list[Outcome]:
+    """Check every selected claim and run its negative control.
+
+    Each claim runs with one thread, whatever the number of jobs, so the numbers are the same.
+
+    Args:
+        selected: claims, in the order of the report.
+        budget: profile, seed and data folders, handed to every check.
+        jobs: worker processes; 1 works in this process.
+        on_done: called with each outcome as it arrives, in order of completion.
+
+    Returns:
+        The outcomes in the order of `selected`.
+
+    Raises:
+        ValueError: if `jobs` is below 1.
+        ChildProcessError: if a worker process died.
+    """
+    if jobs < 1:
+        raise ValueError(f"jobs must be at least 1, got {jobs}")
+    from joblib import Parallel, delayed, parallel_config
+
+    jobs = min(jobs, max(1, len(selected)))
+    outcomes: dict[str, Outcome] = {}
+    options = {} if jobs == 1 else {"initializer": _ignore_interrupts, "inner_max_num_threads": 1}
+    backend = "sequential" if jobs == 1 else "loky"
+    with _one_thread(), warnings.catch_warnings(), parallel_config(backend, **options):
+        # loky replaces a worker that has grown between two checks; no check is lost or run twice.
+        warnings.filterwarnings("ignore", message="A worker stopped while some jobs were given")
+        arriving = Parallel(n_jobs=jobs, return_as="generator_unordered", batch_size=1)(
+            delayed(_run_one)(entry.provider, entry.claim.id, budget) for entry in selected
+        )
+        try:
+            for claim_id, result in arriving:
+                claim = next(e.claim for e in selected if e.claim.id == claim_id)
+                outcome = Outcome(claim, *result)
+                outcomes[claim_id] = outcome
+                if on_done is not None:
+                    on_done(outcome)
+        except BrokenExecutor as error:
+            raise ChildProcessError(
+                "a worker process was killed, most likely for want of memory; use fewer --jobs"
+            ) from error
+        except KeyboardInterrupt:
+            if jobs > 1:
+                _kill_workers()
+            raise
+    return [outcomes[entry.claim.id] for entry in selected]
+
+
+_Result = tuple[Finding | None, Finding | None, str, str, tuple[str, ...], str]
+
+
+def _run_one(provider: str, claim_id: str, budget: Budget) -> tuple[str, _Result]:
+    """Check and control of one claim; never raises on the claim's account.
+
+    The claim travels as a name, not as a pickle: its functions may be closures.
+    """
+    from threadpoolctl import threadpool_limits
+
+    from rolora.plotting import claim_plot
+
+    finding = control = None
+    error = trace = svg = ""
+    with threadpool_limits(1), _one_torch_thread(), warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        step = "loading the claim"
+        try:
+            claim = registry.load(provider, claim_id)
+            step = "the check"
+            finding = _timed(claim.check, budget)
+            step = "the negative control"
+            control = _timed(claim.negative_control, budget)
+            step = "drawing the figure"
+            if finding.plot is not None and finding.table is not None:
+                svg = claim_plot.svg(claim.id, finding.table, finding.plot)
+        except Exception as raised:  # any failure of a check is a row of the report
+            error = f"{step} raised {type(raised).__name__}: {raised}"
+            trace = traceback.format_exc()
+    texts = dict.fromkeys(f"{w.category.__name__}: {w.message}" for w in caught)
+    return claim_id, (finding, control, error, trace, tuple(texts), svg)
+
+
+def _timed(check: Callable[[Budget], Finding], budget: Budget) -> Finding:
+    start = time.perf_counter()
+    finding = check(budget)
+    if not isinstance(finding, Finding):
+        raise TypeError(f"a check must return a Finding, got {type(finding).__name__}")
+    return replace(finding, seconds=time.perf_counter() - start)
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    # Read by libraries that are loaded later, in this process (jobs = 1).
+    before = {name: os.environ.get(name) for name in THREAD_VARIABLES}
+    os.environ.update(dict.fromkeys(THREAD_VARIABLES, "1"))
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+
+@contextmanager
+def _one_torch_thread() -> Iterator[None]:
+    # Only if some claim has loaded torch already: it is never imported from here.
+    torch = sys.modules.get("torch")
+    before = torch.get_num_threads() if torch is not None else 0
+    if torch is not None:
+        torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        if torch is not None:
+            torch.set_num_threads(before)
+
+
+def _ignore_interrupts() -> None:
+    # Ctrl-C reaches the whole process group; the parent alone decides what it means.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def _kill_workers() -> None:
+    from joblib.externals.loky import get_reusable_executor
+
+    get_reusable_executor().shutdown(wait=True, kill_workers=True)

@@ -1,0 +1,183 @@
+"""The floors of the house: imports go down, never up, never between laboratories."""
+
+import ast
+import os
+import subprocess
+import sys
+import time
+from importlib.util import resolve_name
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+MAY_IMPORT = {
+    "verification": set(),
+    "federated_lora": set(),
+    "federation": {"verification", "federated_lora"},
+    "theory": {"verification", "federated_lora"},
+    "linear_model": {"verification", "federated_lora", "federation", "theory"},
+    "nonlinear_model": {"verification", "federated_lora", "federation", "theory"},
+    "llm_validation": {"verification", "federated_lora", "federation", "theory"},
+}
+MAY_IMPORT["rolora"] = set(MAY_IMPORT)
+WITHOUT_TORCH = ("verification", "federated_lora", "theory", "linear_model")
+
+
+def modules(package):
+    return sorted((ROOT / package).rglob("*.py"))
+
+
+def imported(source, module, is_package=False):
+    """Full names of everything a module imports, at the top or inside a function, by any means."""
+    names = set()
+    package = module if is_package else module.rpartition(".")[0]
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            base = node.module or ""
+            if node.level:
+                base = resolve_name("." * node.level + base, package)
+            names.add(base)
+            names |= {f"{base}.{alias.name}" for alias in node.names}
+        elif isinstance(node, ast.Call) and called(node) in {"import_module", "__import__"}:
+            target = node.args[0] if node.args else None
+            if isinstance(target, ast.Constant) and isinstance(target.value, str):
+                names.add(target.value)
+            elif isinstance(target, ast.JoinedStr) and isinstance(target.values[0], ast.Constant):
+                names.add(str(target.values[0].value).rstrip("."))
+    return names
+
+
+def called(node):
+    function = node.func
+    return function.attr if isinstance(function, ast.Attribute) else getattr(function, "id", "")
+
+
+def graph(package):
+    for path in modules(package):
+        parts = path.relative_to(ROOT).with_suffix("").parts
+        is_package = parts[-1] == "__init__"
+        name = ".".join(parts[:-1] if is_package else parts)
+        yield path.relative_to(ROOT), imported(path.read_text(encoding="utf-8"), name, is_package)
+
+
+@pytest.mark.parametrize("package", MAY_IMPORT)
+def test_imports_go_down_the_floors_only(package):
+    files = list(graph(package))
+    assert files, f"{package} holds no modules"
+    forbidden = set(MAY_IMPORT) - MAY_IMPORT[package] - {package} | {"tests", "benchmarks"}
+    wrong = [
+        f"{path} imports {name}"
+        for path, names in files
+        for name in sorted(names)
+        if name.split(".")[0] in forbidden
+    ]
+    assert not wrong
+
+
+@pytest.mark.parametrize("package", WITHOUT_TORCH)
+def test_the_lower_packages_never_import_torch(package):
+    wrong = [
+        f"{path} imports {name}"
+        for path, names in graph(package)
+        for name in sorted(names)
+        if name.split(".")[0] in {"torch", "transformers", "peft"}
+    ]
+    assert not wrong
+
+
+@pytest.mark.parametrize("package", MAY_IMPORT)
+def test_no_module_is_called_utils(package):
+    vague = {"utils", "util", "helpers", "misc", "common"}
+    assert [
+        p for p in modules(package) if vague & set(p.relative_to(ROOT).with_suffix("").parts)
+    ] == []
+
+
+def test_the_reader_sees_every_way_to_import():
+    source = """
+import linear_model.run as r
+def f():
+    from theory import angle
+    from . import sibling
+    from ..up import x
+    import_module("torch.nn")
+    importlib.import_module(f"rolora.{name}")
+"""
+    names = imported(source, "package.deep.module")
+    assert {
+        "linear_model.run",
+        "theory.angle",
+        "package.deep.sibling",
+        "package.up.x",
+        "torch.nn",
+        "rolora",
+    } <= names
+
+
+def fresh(code):
+    """Run code in an interpreter that has imported nothing of ours, in the project's root."""
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    return subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("federated_lora",),
+        ("verification", "verification.statistics"),
+        ("theory", "theory.registry"),
+        ("linear_model", "linear_model.problem", "linear_model.claims"),
+        ("rolora",),
+    ],
+    ids=lambda names: names[0],
+)
+def test_importing_does_not_load_torch(names):
+    done = fresh(
+        f"import sys, {', '.join(names)}\n"
+        "print([m for m in ('torch', 'transformers', 'peft') if m in sys.modules])"
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("package", [p for p in MAY_IMPORT if p != "rolora"])
+def test_a_lower_package_loads_alone(package):
+    """Without importing anything it may not: seen in the interpreter, not only in the text."""
+    done = fresh(
+        f"import sys, {package}\n"
+        f"print(sorted({{m.split('.')[0] for m in sys.modules}} & set({sorted(MAY_IMPORT)!r})))"
+    )
+    assert done.returncode == 0, done.stderr
+    loaded = set(ast.literal_eval(done.stdout.strip()))
+    assert loaded <= MAY_IMPORT[package] | {package}
+
+
+def test_the_front_desk_imports_in_a_blink():
+    """Best of three: a help page must not wait for numpy, torch or matplotlib."""
+    code = (
+        "import sys, time; start = time.perf_counter(); import rolora\n"
+        "print(time.perf_counter() - start)\n"
+        "print([m for m in ('numpy', 'torch', 'matplotlib', 'sympy', 'scipy') if m in sys.modules])"
+    )
+    seconds = []
+    for _ in range(3):
+        done = fresh(code)
+        assert done.returncode == 0, done.stderr
+        took, heavy = done.stdout.strip().splitlines()
+        assert heavy == "[]"
+        seconds.append(float(took))
+        if seconds[-1] < 0.3:
+            break
+        time.sleep(0.5)
+    assert min(seconds) < 0.3

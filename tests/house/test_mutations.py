@@ -1,0 +1,155 @@
+"""Every formula of `theory`, changed by 5 %, makes at least one claim fail.
+
+The formulas are found by reading the sources, so a new one is tested without being listed here.
+"""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import inspect
+import sys
+from functools import cache
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+import sympy as sp
+
+import theory
+from rolora.verify.registry import entries
+from verification.budget import Budget
+from verification.claim import Claim
+from verification.finding import ProofStep, conclude
+from verification.verdict import Verdict
+
+INFRASTRUCTURE = {"__init__", "angle", "registry"}
+"""Modules that state no result."""
+
+NOT_FORMULAS = {
+    "nonconvex.smooth_problem.alternate": "runs the experiment the bound is compared with"
+}
+"""`chapter.module.function` of a result module that is no formula, with the reason."""
+
+STEPS = {"derive", "check", "negative_control"}
+
+
+def _formulas() -> list[tuple[str, str]]:
+    found = []
+    root = Path(theory.__file__).parent
+    for path in sorted(root.rglob("*.py")):
+        if path.stem in INFRASTRUCTURE:
+            continue
+        module = ".".join(path.relative_to(root).with_suffix("").parts)
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        found += [
+            (module, node.name)
+            for node in tree.body
+            if isinstance(node, ast.FunctionDef)
+            and not node.name.startswith("_")
+            and node.name not in STEPS
+            and f"{module}.{node.name}" not in NOT_FORMULAS
+        ]
+    return found
+
+
+def _scaled(result):
+    if isinstance(result, tuple):
+        return tuple(_scaled(part) for part in result)
+    if isinstance(result, (sp.Basic, sp.MatrixBase)):
+        return sp.Rational(21, 20) * result
+    return 1.05 * result
+
+
+OURS = ("theory.", "linear_model.")
+
+
+def _imports(module: ModuleType) -> set[ModuleType]:
+    """Modules of the linear theory that a module's globals are, or come from."""
+    names = {
+        value.__name__ if inspect.ismodule(value) else str(getattr(value, "__module__", ""))
+        for value in vars(module).values()
+    }
+    return {sys.modules[n] for n in names if n.startswith(OURS) and n in sys.modules} - {module}
+
+
+@cache
+def _claims_about(module: str) -> tuple[Claim, ...]:
+    """The linear theory's claims that rest on a module, the ones that import it directly first."""
+    target = importlib.import_module(f"theory.{module}")
+    found = []
+    for entry in entries(("theory.registry:claims", "linear_model.claims:claims")):
+        home = inspect.getmodule(entry.claim.check)
+        assert home is not None
+        seen, ring, distance = {home}, {home}, 0
+        while ring and target not in ring:
+            ring = {m for module in ring for m in _imports(module)} - seen
+            seen |= ring
+            distance += 1
+        if ring:
+            found.append((distance, entry.claim.id, entry.claim))
+    return tuple(claim for _, _, claim in sorted(found, key=lambda item: item[:2]))
+
+
+@cache
+def _derivation_is_a_claims(module: str) -> bool:
+    """Whether a claim's file calls the module's `derive`, whose failing step then refutes the claim."""
+    target = importlib.import_module(f"theory.{module}")
+    if not hasattr(target, "derive"):
+        return False
+    for claim in _claims_about(module):
+        home = inspect.getmodule(claim.check)
+        assert home is not None
+        called = {
+            node.func.value.id if isinstance(node.func, ast.Attribute) else ""
+            for node in ast.walk(ast.parse(inspect.getsource(home)))
+            if isinstance(node, ast.Call)
+            and (
+                (isinstance(node.func, ast.Name) and node.func.id == "derive")
+                or (
+                    isinstance(node.func, ast.Attribute)
+                    and node.func.attr == "derive"
+                    and isinstance(node.func.value, ast.Name)
+                )
+            )
+        }
+        if any((vars(home)[name] if name else home) is target for name in called):
+            return True
+    return False
+
+
+def test_there_are_formulas_to_mutate():
+    assert len(_formulas()) > 40
+
+
+def test_exceptions_name_existing_functions():
+    for name in NOT_FORMULAS:
+        module, _, function = name.rpartition(".")
+        assert callable(getattr(importlib.import_module(f"theory.{module}"), function))
+
+
+@pytest.mark.parametrize(("module", "function"), _formulas())
+def test_a_formula_off_by_five_percent_is_noticed(module, function, monkeypatch):
+    home = importlib.import_module(f"theory.{module}")
+    original = getattr(home, function)
+    monkeypatch.setattr(home, function, lambda *args, **kw: _scaled(original(*args, **kw)))
+
+    # The cheap way: a step of the derivation fails, and a claim rests on that derivation.
+    if _derivation_is_a_claims(module) and any(not step.holds for step in home.derive()):
+        return
+    claims = _claims_about(module)
+    assert claims, f"no claim rests on theory.{module}"
+    for claim in claims:
+        if claim.check(Budget()).verdict is Verdict.REFUTED:
+            return
+    pytest.fail(
+        f"theory.{module}.{function} × 1.05 went unnoticed by {[claim.id for claim in claims]}"
+    )
+
+
+def test_a_failing_step_refutes_a_finding():
+    """What the cheap way rests on."""
+    steps = (ProofStep("1 = 1", True, ""), ProofStep("1 = 0", False, "planted"))
+    finding = conclude(Verdict.PROVED, "planted", proof=steps)
+    assert finding.verdict is Verdict.REFUTED
+    assert "planted" in finding.counterexample

@@ -1,0 +1,97 @@
+"""The claims on floors, rate, pool and theorem: verdicts, controls, pictures, and what breaks them."""
+
+import numpy as np
+import pytest
+
+from linear_model import claims as registry
+from linear_model.claims import (
+    ffa_floor,
+    ffa_random_init,
+    mean_square_rate,
+    pooled_samples,
+    rank_r_ffa_floor,
+    recovery_theorem,
+)
+from linear_model.claims.recovery_theorem import Cell, hitting_rounds
+from verification import statistics
+from verification.budget import Budget
+from verification.claim import Claim
+from verification.verdict import Verdict
+
+CLAIMS = tuple(
+    module.CLAIM
+    for module in (
+        ffa_floor,
+        rank_r_ffa_floor,
+        ffa_random_init,
+        mean_square_rate,
+        pooled_samples,
+        recovery_theorem,
+    )
+)
+
+
+def _name(value) -> str | None:
+    return value.id if isinstance(value, Claim) else None
+
+
+@pytest.mark.parametrize("claim", CLAIMS, ids=_name)
+def test_the_claim_holds_and_its_picture_can_be_drawn(claim: Claim) -> None:
+    finding = claim.check(Budget(seed=5))
+    assert finding.verdict is claim.expected, finding.counterexample
+    assert finding.alpha is not None
+    assert finding.alpha <= statistics.ALPHA
+    assert finding.trials > 0
+    assert finding.table is not None
+    assert finding.plot is not None
+    columns = set(finding.table.columns)
+    wanted = {finding.plot.x, *(series.y for series in finding.plot.series)}
+    wanted |= {name for series in finding.plot.series for name in (series.low, series.high) if name}
+    wanted |= {finding.plot.group} if finding.plot.group else set()
+    assert wanted <= columns
+    assert claim in registry.claims()
+
+
+@pytest.mark.parametrize("claim", CLAIMS, ids=_name)
+def test_the_negative_control_is_refuted(claim: Claim) -> None:
+    assert claim.negative_control(Budget(seed=5)).verdict is Verdict.REFUTED
+
+
+def test_the_measurement_alone_sees_a_constant_off_by_five_per_cent(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(ffa_floor.ffa_floor, "derive", lambda: ())
+    original = ffa_floor.ffa_floor.training_constant
+    monkeypatch.setattr(
+        ffa_floor.ffa_floor, "training_constant", lambda *args: 1.05 * original(*args)
+    )
+    finding = ffa_floor.CLAIM.check(Budget())
+    assert finding.verdict is Verdict.REFUTED
+    assert any(not c.holds and c.quantity.startswith("c̃ on") for c in finding.comparisons)
+
+
+def test_the_same_seed_gives_the_same_numbers() -> None:
+    first, again = (ffa_random_init.CLAIM.check(Budget(seed=2)) for _ in range(2))
+    assert first.comparisons == again.comparisons
+    other = ffa_random_init.CLAIM.check(Budget(seed=3))
+    assert first.comparisons != other.comparisons
+
+
+def test_a_round_is_a_parabola_in_the_step() -> None:
+    rounds = pooled_samples.one_round(Budget(), 3, 12, 500, d=15)
+    direct = pooled_samples._simulated(Budget(), 3, 12, 500, 1.3, 15)
+    np.testing.assert_allclose(rounds.ratios(1.3), direct, rtol=1e-3, atol=1e-4)
+    assert np.mean(rounds.ratios(rounds.threshold(1e-6).mean)) == pytest.approx(1.0)
+    typical = rounds.typical_threshold()
+    assert np.mean(np.log(rounds.ratios(typical))) == pytest.approx(0.0, abs=1e-9)
+    assert typical > rounds.threshold(1e-6).mean  # Jensen
+
+
+def test_hitting_rounds_are_the_first_at_or_below_and_infinite_if_never() -> None:
+    angle = np.array([[0.5, 0.2, 0.1, 0.3], [0.5, 0.4, 0.3, 0.2], [0.1, 0.5, 0.5, 0.5]])
+    np.testing.assert_array_equal(hitting_rounds(angle, 0.1), [2.0, np.inf, 0.0])
+
+
+def test_a_target_no_smaller_than_the_start_is_refused() -> None:
+    with pytest.raises(ValueError, match="epsilon must lie strictly between 0 and delta0"):
+        _ = Cell(10, 1, 200, delta0=1e-7).rounds

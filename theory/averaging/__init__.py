@@ -1,0 +1,1 @@
+"""Averaging factors: interference, exactness of alternation, what a round sends."""

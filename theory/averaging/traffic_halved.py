@@ -1,0 +1,312 @@
+"""What a round costs in numbers sent, and when RoLoRA's half is a half (theory.md §14, paper's claim 6).
+
+Per adapted d_in × d_out matrix at rank r, one client, each way: FedAvg-LoRA r(d_in + d_out), FFA-LoRA
+r·d_out, RoLoRA r·d_out in B-rounds and r·d_in in A-rounds. Exact result: half of FedAvg-LoRA's over any two
+consecutive rounds; in each single round if and only if d_in = d_out; and a client that takes part with
+probability p must be sent what it missed, so its downlink is 1 − p/2 of FedAvg-LoRA's, not a half.
+"""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from itertools import product
+from typing import Any
+
+import numpy as np
+import sympy as sp
+
+from federated_lora import Factor, FedAvgLoRA, FFALoRA, Method, RoLoRA, Shape
+from verification.budget import Budget
+from verification.claim import PAPER, Claim
+from verification.finding import (
+    Comparison,
+    Finding,
+    Mark,
+    Plot,
+    ProofStep,
+    Series,
+    Table,
+    conclude,
+)
+from verification.proof.identities import identity
+from verification.verdict import Verdict
+
+ROBERTA_LARGE = (Shape(1024, 4, 1024),) * 48
+"""Query and value of 24 layers, the paper's adapters."""
+LLAMA_MLP = (Shape(4096, 8, 11008),) * 64
+"""Gate and up projections of Llama-2-7B's 32 layers: rectangular."""
+WINDOW = 6
+
+
+def numbers_each_way(method: str, d_in: Any, d_out: Any, rank: Any, round: int) -> Any:
+    """Numbers one client sends, and is sent, in a round in which all take part.
+
+    Args:
+        method: `fedavg`, `ffa` or `rolora`.
+        d_in, d_out, rank: sizes of the adapted matrix, numbers or SymPy symbols.
+        round: counting from 1; odd rounds are RoLoRA's B-rounds.
+
+    Raises:
+        ValueError: on another method.
+
+    Source: theory.md §14.
+    """
+    down_projection, up_projection = rank * d_in, rank * d_out
+    if method == "fedavg":
+        return down_projection + up_projection
+    if method == "ffa":
+        return up_projection
+    if method == "rolora":
+        return up_projection if round % 2 == 1 else down_projection
+    raise ValueError(f"method must be one of fedavg, ffa, rolora, got {method!r}")
+
+
+def single_round_share(d_in: Any, d_out: Any) -> Any:
+    """RoLoRA's B-round as a share of FedAvg-LoRA's round, `d_out/(d_in + d_out)`."""
+    return d_out / (d_in + d_out)
+
+
+def two_round_share() -> Fraction:
+    """RoLoRA's share of FedAvg-LoRA's numbers over any two consecutive rounds: one half."""
+    return Fraction(1, 2)
+
+
+def downlink_share(participation: Any) -> Any:
+    """RoLoRA's downlink as a share of FedAvg-LoRA's, per participation, `1 − p/2`.
+
+    Args:
+        participation: probability p that a client takes part in a round, independently each round.
+    """
+    return 1 - participation / 2
+
+
+def derive() -> tuple[ProofStep, ...]:
+    """The shares with symbolic sizes, and the downlink by summing over the last participation."""
+    d_in, d_out, rank, p = sp.symbols("d_in d_out r p", positive=True)
+
+    def sent(method: str, round: int) -> Any:
+        return numbers_each_way(method, d_in, d_out, rank, round)
+
+    half = sp.Rational(str(two_round_share()))
+    first, second = (sent("rolora", round) for round in (1, 2))
+    both = sent("fedavg", 1) + sent("fedavg", 2)
+    # Took part in the last round (p): one factor is new, A and B by turns. Else (1 − p): both are.
+    sent_down = p * (first + second) / 2 + (1 - p) * sent("fedavg", 1)
+    return (
+        identity(
+            "over rounds t, t+1 RoLoRA sends one A and one B: half of FedAvg-LoRA's, any d_in, d_out, r",
+            (first + second) / both,
+            half,
+        ),
+        identity(
+            "a B-round is d_out/(d_in + d_out) of FedAvg-LoRA's round",
+            first / sent("fedavg", 1),
+            single_round_share(d_in, d_out),
+        ),
+        identity(
+            "which differs from one half by (d_out − d_in)/(2(d_in + d_out)): half iff d_in = d_out",
+            single_round_share(d_in, d_out) - half,
+            (d_out - d_in) / (2 * (d_in + d_out)),
+        ),
+        identity(
+            "an A-round differs by as much the other way",
+            second / sent("fedavg", 1) - half,
+            -(d_out - d_in) / (2 * (d_in + d_out)),
+        ),
+        identity(
+            "partial participation: the downlink is 1 − p/2 of FedAvg-LoRA's, for any sizes",
+            sent_down / sent("fedavg", 1),
+            downlink_share(p),
+        ),
+    )
+
+
+def enumerated_downlink(shape: Shape, participation: Fraction, rounds: int = WINDOW) -> Fraction:
+    """Expected downlink ÷ FedAvg-LoRA's by literal bookkeeping over every pattern of taking part.
+
+    The server counts versions of A and B; a client holds those of its last broadcast and is sent what
+    is newer. Averaged exactly over two last rounds, one of either kind.
+
+    Args:
+        shape: the adapted matrix.
+        participation: p in (0, 1].
+        rounds: length of the shorter history, at least 3 (both factors have moved by then).
+    """
+    method = RoLoRA()
+    expected = Fraction(0)
+    for last in (rounds, rounds + 1):
+        for pattern in product((True, False), repeat=last - 1):
+            chance = Fraction(1)
+            versions = {factor: 0 for factor in Factor}
+            held = dict(versions)
+            for round, present in enumerate(pattern, start=1):
+                chance *= participation if present else 1 - participation
+                if present:
+                    held = dict(versions)
+                for factor in method.trainable(round):
+                    versions[factor] += 1
+            news = sum(
+                shape.numbers(factor) for factor in Factor if versions[factor] > held[factor]
+            )
+            expected += chance * Fraction(news, 2)
+    return expected / FedAvgLoRA().traffic([shape], 1).down
+
+
+def counted_numbers(method: Method, shape: Shape, round: int) -> int:
+    """Entries of the arrays one client really sends back: those of the factors it trained."""
+    arrays = {
+        Factor.A: np.empty((shape.d_in, shape.rank)),
+        Factor.B: np.empty((shape.rank, shape.d_out)),
+    }
+    return sum(arrays[factor].size for factor in method.trainable(round))
+
+
+def check(budget: Budget) -> Finding:
+    """Prove the shares, count what the methods send, enumerate partial participation exactly."""
+    return _check(budget)
+
+
+def negative_control(budget: Budget) -> Finding:
+    """Half in every single round, without the assumption of square matrices."""
+    return _check(budget, every_round=True)
+
+
+def _check(budget: Budget, every_round: bool = False) -> Finding:
+    half = float(two_round_share())
+    wide = LLAMA_MLP[0]
+    comparisons = [
+        Comparison(
+            f"RoLoRA ÷ FedAvg-LoRA, numbers both ways over two rounds, {name}",
+            theory=half,
+            measured=_share(shapes, (1, 2)),
+        )
+        for name, shapes in (
+            ("RoBERTa-Large query and value, rank 4", ROBERTA_LARGE),
+            ("Llama-2-7B gate and up, rank 8", LLAMA_MLP),
+        )
+    ]
+    comparisons += [
+        Comparison(
+            "RoLoRA ÷ FedAvg-LoRA in one B-round, RoBERTa-Large (square)",
+            theory=half,
+            measured=_share(ROBERTA_LARGE, (1,)),
+        ),
+        Comparison(
+            "RoLoRA ÷ FedAvg-LoRA in one B-round, Llama-2-7B gate and up (4096 × 11008)",
+            theory=half if every_round else float(single_round_share(wide.d_in, wide.d_out)),
+            measured=_share(LLAMA_MLP, (1,)),
+            tolerance=1e-15,
+            why="d_out/(d_in + d_out): the B-round carries the longer factor",
+        ),
+        Comparison(
+            "formulas, traffic of the methods and entries of the arrays sent: disagreements, "
+            "3 methods × 4 rounds × 27 shapes",
+            theory=0.0,
+            measured=float(_disagreements()),
+        ),
+    ]
+    rows = []
+    gap = 0.0
+    for tenths in range(1, 11):
+        p = Fraction(tenths, 10)
+        counted = enumerated_downlink(wide, p, budget.pick(WINDOW, 2 * WINDOW))
+        stated = downlink_share(p)
+        gap = max(gap, abs(float(stated - counted)))
+        rows.append(
+            {
+                "participation": float(p),
+                "downlink": float(counted),
+                "downlink theory": float(stated),
+                "uplink": half,
+            }
+        )
+    comparisons.append(
+        Comparison(
+            "partial participation: largest gap of the downlink share to exact enumeration, 10 values "
+            "of p",
+            theory=0.0,
+            measured=gap,
+            tolerance=1e-15,
+            why="one rounding of rationals to float64",
+        )
+    )
+    return conclude(
+        Verdict.HOLDS_UNDER,
+        "SymPy with symbolic sizes; numbers counted on the methods and their arrays; every pattern of "
+        "participation enumerated in rationals",
+        comparisons=comparisons,
+        proof=derive(),
+        added_assumption="counted over two consecutive rounds, or d_in = d_out; downlink: every "
+        "client takes part in every round (the uplink is half in any case)",
+        notes=(
+            "A client that sat out the last round has missed both factors and is sent both: the "
+            "downlink is 1 − p/2 of FedAvg-LoRA's, so up and down together are 3/4 − p/4.",
+            "FFA-LoRA's share is d_out/(d_in + d_out) in every round, up and down.",
+        ),
+        table=Table.from_rows(rows),
+        extra_tables={"numbers per round": _numbers_table()},
+        plot=Plot(
+            x="participation",
+            series=(
+                Series("downlink", "downlink, enumerated", Mark.POINTS),
+                Series("downlink theory", "downlink, 1 − p/2", Mark.LINE),
+                Series("uplink", "uplink", Mark.DASHED),
+            ),
+            xlabel="share p of rounds a client takes part in",
+            ylabel="RoLoRA's numbers ÷ FedAvg-LoRA's",
+            caption="The uplink is always half. The downlink is half only if every client takes part "
+            "in every round: one that sat out must be sent the factor it missed as well.",
+        ),
+    )
+
+
+def _share(shapes: tuple[Shape, ...], rounds: tuple[int, ...]) -> float:
+    ours = sum(RoLoRA().traffic(shapes, round).total for round in rounds)
+    theirs = sum(FedAvgLoRA().traffic(shapes, round).total for round in rounds)
+    return ours / theirs
+
+
+def _disagreements() -> int:
+    wrong = 0
+    for method in (FedAvgLoRA(), FFALoRA(), RoLoRA()):
+        for round, d_in, rank, d_out in product(range(1, 5), (1, 5, 64), (1, 2, 8), (1, 7, 64)):
+            shape = Shape(d_in, rank, d_out)
+            stated = numbers_each_way(method.name, d_in, d_out, rank, round)
+            traffic = method.traffic([shape], round)
+            counted = counted_numbers(method, shape, round)
+            wrong += not stated == traffic.up == traffic.down == counted
+    return wrong
+
+
+def _numbers_table() -> Table:
+    return Table.from_rows(
+        [
+            {
+                "model": name,
+                "method": method.name,
+                "round": "B-round" if round == 1 else "A-round",
+                "up": method.traffic(shapes, round).up,
+                "down": method.traffic(shapes, round).down,
+            }
+            for name, shapes in (("RoBERTa-Large q, v", ROBERTA_LARGE), ("Llama-2-7B", LLAMA_MLP))
+            for method in (FedAvgLoRA(), FFALoRA(), RoLoRA())
+            for round in (1, 2)
+        ]
+    )
+
+
+CLAIM = Claim(
+    id="traffic-halved",
+    title="Half the traffic of FedAvg-LoRA",
+    statement="RoLoRA exchanges half of FedAvg-LoRA's numbers per round.",
+    latex=r"\frac{r\,d_{\rm out}+r\,d_{\rm in}}{2\,r(d_{\rm in}+d_{\rm out})}=\frac12"
+    r"\quad\text{over two rounds}",
+    source=f"{PAPER}, cost",
+    assumptions=("numbers counted per adapted matrix, one client, frozen weights not sent",),
+    expected=Verdict.HOLDS_UNDER,
+    check=check,
+    negative_control=negative_control,
+    control="half in every single round, on rectangular matrices too",
+    exact="half over any two consecutive rounds; d_out/(d_in + d_out) in a B-round; downlink 1 − p/2 "
+    "at participation p",
+)

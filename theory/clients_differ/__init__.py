@@ -1,0 +1,1 @@
+"""Clients with different targets: what either averaging settles at."""

@@ -1,0 +1,1 @@
+"""A frozen down-projection: the floors of FFA-LoRA."""

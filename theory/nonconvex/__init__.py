@@ -1,0 +1,1 @@
+"""Smooth losses without convexity: the rate with explicit constants."""

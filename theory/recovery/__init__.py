@@ -1,0 +1,1 @@
+"""Recovery: the theorem's rounds beside the rounds needed."""

@@ -1,0 +1,1 @@
+"""Finitely many samples: exact laws, mean-square rates and noise floors."""

@@ -1,0 +1,227 @@
+"""One round with finitely many samples as a step of a one-dimensional Markov chain (theory.md §5).
+
+Problem: rank-1 linear model, homogeneous clients, no label noise, fresh Gaussian data, one round of the
+paper's Algorithm 2 with κ = 2 η ||b*||². By rotational invariance the angle alone is Markov.
+In the frame (a, u, out of plane) with `a* = c·a + s·u`, `g_i = X_i a`, `h_i = X_i u`:
+`ρ_i = g_i·h_i/|g_i|²`, `β = c + s ρ̄`, and `a⁺ ∝ a − κ β s · Ḡ(ρ̄ a − u)`.
+The functions take floats, arrays and SymPy expressions; `derive` checks them against the loss.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import sympy as sp
+
+from verification.finding import ProofStep
+from verification.proof.identities import identity
+
+
+def b_scale(c: Any, s: Any, rho: Any) -> Any:
+    """β with b̄ = β b*, from the cosine, the sine and ρ̄. Source: theory.md §1."""
+    return c + s * rho
+
+
+def pull_of_new_batch(rho: Any, gamma: Any, along: Any, across: Any) -> tuple[Any, Any, Any]:
+    """`Ḡ(ρ̄ a − u)` in the frame (a, u, out of plane) when the a-step has its own samples.
+
+    Args:
+        rho: ρ̄.
+        gamma: χ²_M / M, the Rayleigh quotient of Ḡ along ρ̄ a − u.
+        along: sqrt(γ/M) · N(0, 1), what leaks within the plane.
+        across: sqrt(γ/M) · χ_{d−2}, what leaks out of it.
+
+    Source: theory.md §5, with (τ w1, τ w2) written as independent normals.
+    """
+    return gamma * rho + along, -gamma + along * rho, _sqrt(1 + rho**2) * across
+
+
+def pull_of_same_batch(rho: Any, gg: Any, gh: Any, hh: Any, across: Any) -> tuple[Any, Any, Any]:
+    """`Ḡ(ρ̄ a − u)` in the same frame when both half-steps see the same samples.
+
+    Args:
+        rho: ρ̄.
+        gg, gh, hh: sums over clients of |g_i|², g_i·h_i, |h_i|², each over M.
+        across: χ_{d−2} / sqrt(M).
+
+    Source: theory.md §5.
+    """
+    spread = rho**2 * gg - 2 * rho * gh + hh  # Σ |ρ̄ g_i − h_i|² / M
+    return rho * gg - gh, rho * gh - hh, _sqrt(spread) * across
+
+
+def next_direction(
+    c: Any, s: Any, kappa: Any, rho: Any, pull: tuple[Any, Any, Any]
+) -> tuple[Any, Any, Any]:
+    """The moved factor before normalisation: along a*, and orthogonal to it over s (in and out of plane).
+
+    Dividing by s is exact, because the step is proportional to s: nothing cancels at small angles.
+
+    Args:
+        c, s: cosine (any sign) and sine (≥ 0) before the round.
+        kappa: 2 η ||b*||².
+        rho: ρ̄ of the b-step.
+        pull: `Ḡ(ρ̄ a − u)` in the frame (a, u, out of plane).
+    """
+    p, q, out = pull
+    gain = kappa * b_scale(c, s, rho)
+    return c - gain * s * (c * p + s * q), 1 - gain * (s * p - c * q), gain * out
+
+
+def next_angle(c: Any, s: Any, kappa: Any, rho: Any, pull: tuple[Any, Any, Any]) -> tuple[Any, Any]:
+    """Cosine and sine (≥ 0) of the angle after the round. Arguments as in `next_direction`.
+
+    The sine is s times a factor, so it keeps its relative precision however small it is.
+    """
+    cosine, inside, beside = next_direction(c, s, kappa, rho, pull)
+    sine = s * _sqrt(inside**2 + beside**2)
+    length = _sqrt(cosine**2 + sine**2)
+    return cosine / length, sine / length
+
+
+def cosine_drop(c: Any, s: Any, c_next: Any, s_next: Any) -> Any:
+    """`c − c⁺` as (s⁺² − s²)/(c + c⁺), without cancellation at small angles.
+
+    For cosines of one sign; where they differ in sign, c − c⁺ itself does not cancel.
+    """
+    return (s_next - s) * (s_next + s) / (c + c_next)
+
+
+def excess_of_round(drop: Any, s: Any, s_next: Any, rho: Any) -> Any:
+    """`||a⁺ b̄ᵀ − a* b*ᵀ||² / ||b*||² = (β − c⁺)² + s⁺²`, with drop = c − c⁺."""
+    return (drop + s * rho) ** 2 + s_next**2
+
+
+def excess_of_fit(s: Any, rho: Any) -> Any:
+    """`||a b̄ᵀ − a* b*ᵀ||² / ||b*||² = s²(1 + ρ̄²)` for the a that b̄ was fitted to. Source: theory.md §1."""
+    return s**2 * (1 + rho**2)
+
+
+def derive() -> tuple[ProofStep, ...]:
+    """Every formula above from the loss of two clients in three dimensions, frame (a, u, w).
+
+    Two clients show the averaging; one direction w out of the plane stands for all d − 2 by rotation.
+    """
+    s, kappa, B = sp.symbols("s kappa B", positive=True)
+    c = sp.Symbol("c", real=True)
+    grams = [
+        sp.Matrix(3, 3, lambda i, j, k=k: sp.Symbol(f"G{k}_{min(i, j)}{max(i, j)}", real=True))
+        for k in range(2)
+    ]
+    a, truth = sp.Matrix([1, 0, 0]), sp.Matrix([c, s, 0])
+    x = sp.Matrix(sp.symbols("x:3", real=True))
+    b = sp.Symbol("b", real=True)
+
+    def loss(gram: Any, factor: Any, scale: Any) -> Any:
+        residual = factor * scale - truth * B
+        return (residual.T * gram * residual)[0, 0]
+
+    rhos = [gram[0, 1] / gram[0, 0] for gram in grams]
+    steps = [
+        identity(
+            f"client {k}: argmin_b of its loss is (c + s ρ_{k}) b*",
+            sp.solve(sp.diff(loss(gram, a, b), b), b)[0],
+            B * b_scale(c, s, rhos[k]),
+        )
+        for k, gram in enumerate(grams)
+    ]
+    rho = sp.Symbol("rho", real=True)
+    mean_gram = (grams[0] + grams[1]) / 2
+    mean_loss = sum(loss(gram, x, B * b_scale(c, s, rho)) for gram in grams) / 2
+    at_a = dict(zip(x, a, strict=True))
+    gradient = sp.Matrix([sp.diff(mean_loss, entry).subs(at_a) for entry in x])
+    pulled = mean_gram * sp.Matrix([rho, -1, 0])
+    steps.append(
+        identity(
+            "the averaged gradient at (a, b̄) is 2 ||b*||² β s Ḡ(ρ̄ a − u)",
+            gradient,
+            2 * B**2 * b_scale(c, s, rho) * s * pulled,
+        )
+    )
+
+    gg, gh, hh = mean_gram[0, 0], mean_gram[0, 1], mean_gram[1, 1]
+    p, q, _ = pull_of_same_batch(rho, gg, gh, hh, 1)
+    steps.append(
+        identity("same batch: in-plane part of Ḡ(ρ̄ a − u)", sp.Matrix([p, q]), pulled[:2, 0])
+    )
+    g0, g1, h0, h1, across = sp.symbols("g0 g1 h0 h1 across", real=True)
+    out = pull_of_same_batch(rho, g0**2 + g1**2, g0 * h0 + g1 * h1, h0**2 + h1**2, across)[2]
+    steps.append(
+        identity(
+            "same batch: out of plane the sum over samples of (ρ̄ g − h) w has variance Σ (ρ̄ g − h)²",
+            out**2,
+            ((rho * g0 - h0) ** 2 + (rho * g1 - h1) ** 2) * across**2,
+        )
+    )
+    gamma, along = sp.symbols("gamma along", real=True)
+    length = sp.sqrt(1 + rho**2)
+    unit, beside = sp.Matrix([rho, -1, 0]) / length, sp.Matrix([1, rho, 0]) / length
+    steps.append(
+        identity(
+            "new batch: |V| (γ V/|V| + leaks orthogonal to V), V = ρ̄ a − u",
+            sp.Matrix(pull_of_new_batch(rho, gamma, along, across)),
+            length * (gamma * unit + along * beside + sp.Matrix([0, 0, across])),
+        )
+    )
+
+    pull = sp.symbols("p q o", real=True)
+    moved = a - kappa * b_scale(c, s, rho) * s * sp.Matrix(pull)
+    forward = (truth.T * moved)[0, 0]
+    aside = moved - truth * forward
+    cosine, inside, outside = next_direction(c, s, kappa, rho, pull)
+    c_next, s_next = next_angle(c, s, kappa, rho, pull)
+    c_after, s_after = sp.symbols("c_after s_after", real=True)
+    beta = b_scale(c, s, rho)
+    circle = ((c, s), (c_after, s_after))
+    steps += [
+        _vanishes("component along a* of a − κ β s Ḡ(ρ̄ a − u)", cosine - forward, circle),
+        _vanishes(
+            "squared length of its component orthogonal to a*",
+            s**2 * (inside**2 + outside**2) - (aside.T * aside)[0, 0],
+            circle,
+        ),
+        _vanishes("cos²θ⁺ + sin²θ⁺ = 1", c_next**2 + s_next**2 - 1, ()),
+        _vanishes(
+            "tan²θ⁺ is the ratio of the two",
+            s_next**2 * cosine**2 - c_next**2 * s**2 * (inside**2 + outside**2),
+            (),
+        ),
+        _vanishes(
+            "c − c⁺ = (s⁺² − s²)/(c + c⁺)",
+            cosine_drop(c, s, c_after, s_after) - (c - c_after),
+            circle,
+        ),
+        _vanishes(
+            "||a⁺ b̄ᵀ − a* b*ᵀ||² = ||b*||² ((β − c⁺)² + s⁺²)",
+            excess_of_round(c - c_after, s, s_after, rho)
+            - ((beta * c_after - 1) ** 2 + (beta * s_after) ** 2),
+            circle,
+        ),
+        _vanishes(
+            "||a b̄ᵀ − a* b*ᵀ||² = ||b*||² s² (1 + ρ̄²)",
+            excess_of_fit(s, rho) - ((beta * c - 1) ** 2 + (beta * s) ** 2),
+            circle,
+        ),
+    ]
+    return tuple(steps)
+
+
+def _vanishes(statement: str, expression: Any, circles: tuple[tuple[Any, Any], ...]) -> ProofStep:
+    """A step that holds if the expression is 0 wherever c² + s² = 1 for each (c, s) of `circles`.
+
+    A rational function is cleared of its denominator and its numerator divided by the circles'
+    equations: remainder 0 is a proof, and unlike simplification it ends quickly.
+    """
+    rest = sp.expand(sp.fraction(sp.together(expression))[0])
+    for cosine, sine in circles:
+        rest = sp.expand(sp.rem(rest, cosine**2 + sine**2 - 1, cosine))
+    holds = rest == 0
+    return ProofStep(
+        statement, bool(holds), "remainder 0 on the unit circle" if holds else f"remainder: {rest}"
+    )
+
+
+def _sqrt(value: Any) -> Any:
+    """Square root that stays exact on SymPy expressions."""
+    return sp.sqrt(value) if isinstance(value, sp.Basic) else np.sqrt(value)

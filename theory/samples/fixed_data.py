@@ -1,0 +1,145 @@
+"""Fixed data (the same X_i in every round): the exact local rate of RoLoRA (theory.md §7).
+
+Problem: `Y_i = X_i a* b*ᵀ`, Algorithm 2 on the same samples in every half-step, `G_i = X_iᵀX_i/m`,
+`Ḡ = mean_i G_i`, κ = 2η‖b*‖².
+Exact result: small angles are multiplied by `J = P(I − κ Ḡ(I − a* gᵀ))P` with P = I − a*a*ᵀ and
+`g = mean_i G_i a*/(a*ᵀG_i a*)`; the local rate is the spectral radius of J.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import sympy as sp
+
+from verification.finding import ProofStep
+from verification.proof.identities import identity
+
+
+def fit_direction(grams: Any, a_star: Any) -> Any:
+    """`g = mean_i G_i a*/(a*ᵀG_i a*)`: the b-step answers a small move x of a by `b̄ = (1 − gᵀx) b*`.
+
+    Args:
+        grams: the G_i: array (N, d, d), float64, or a list of SymPy matrices.
+        a_star: unit vector: array (d,), or a SymPy column.
+    """
+    images = [gram @ a_star for gram in grams]
+    scaled = [image / _inner(a_star, image) for image in images]
+    return sum(scaled[1:], scaled[0]) / len(scaled)
+
+
+def round_jacobian(grams: Any, a_star: Any, kappa: Any) -> Any:
+    """`J = P(I − κ Ḡ(I − a* gᵀ))P`, shape (d, d). Arguments as for `fit_direction`.
+
+    Source: theory.md §7.
+    """
+    one: Any = np.eye(len(a_star)) if isinstance(a_star, np.ndarray) else sp.eye(a_star.rows)
+    mean = sum(grams[1:], grams[0]) / len(grams)
+    project = one - _outer(a_star, a_star)
+    answer = one - _outer(a_star, fit_direction(grams, a_star))
+    return project @ (one - kappa * (mean @ answer)) @ project
+
+
+def local_rate(grams: np.ndarray, a_star: np.ndarray, kappa: float) -> float:
+    """Spectral radius of `round_jacobian`: the factor by which small angles shrink in the long run.
+
+    Above 1 the truth repels. Arguments as for `fit_direction`, as arrays.
+    """
+    return float(np.max(np.abs(np.linalg.eigvals(round_jacobian(grams, a_star, kappa)))))
+
+
+def mean_fit(grams: Any, a: Any, a_star: Any) -> Any:
+    """b-step: `b̄ = β̄ b*` with `β̄ = mean_i a*ᵀG_i a/(aᵀG_i a)`. Arguments as for `fit_direction`."""
+    fits = [_inner(a, gram @ a_star) / _inner(a, gram @ a) for gram in grams]
+    return sum(fits[1:], fits[0]) / len(fits)
+
+
+def gradient_step(mean_gram: Any, a: Any, a_star: Any, beta: Any, kappa: Any) -> Any:
+    """a-step before normalisation, `a − κ β Ḡ(β a − a*)`; of b* only κ matters."""
+    return a - kappa * beta * (mean_gram @ (beta * a - a_star))
+
+
+def derive() -> tuple[ProofStep, ...]:
+    """J as the derivative of the literal round at a*, the round itself by differentiating the loss."""
+    return (*_derive_round(), *_derive_jacobian())
+
+
+def _derive_round() -> list[ProofStep]:
+    """The literal round from the loss, for two clients in three dimensions with generic samples."""
+    kappa, beta = sp.symbols("kappa beta", real=True)
+    a = sp.Matrix(sp.symbols("a0:3", real=True))
+    a_star = sp.Matrix(sp.symbols("s0:3", real=True))
+    grams = [_symmetric(f"g{i}_", 3) for i in range(2)]
+
+    def loss(gram: sp.Matrix, at: sp.Matrix, b: Any) -> Any:
+        residual = at * b - a_star
+        return (residual.T @ gram @ residual)[0, 0]
+
+    fits = [sp.solve(sp.diff(loss(gram, a, beta), beta), beta)[0] for gram in grams]
+    halves = [mean_fit([gram], a, a_star) for gram in grams]
+    total = sum(loss(gram, a, beta) for gram in grams) / 2
+    gradient = sp.Matrix([sp.diff(total, entry) for entry in a])
+    return [
+        identity("b-step: a client's least squares (d = 3, generic G_i and a)", fits[0], halves[0]),
+        identity("b-step: the mean over two clients", mean_fit(grams, a, a_star), sum(halves) / 2),
+        identity(
+            "a-step: gradient step of the averaged loss (two clients, d = 3, generic G_i, a and b̄)",
+            a - kappa / 2 * gradient,
+            gradient_step((grams[0] + grams[1]) / 2, a, a_star, beta, kappa),
+        ),
+    ]
+
+
+def _derive_jacobian() -> list[ProofStep]:
+    """Derivative at a* in three dimensions, in coordinates with a* the first axis."""
+    kappa, e = sp.symbols("kappa epsilon", real=True)
+    grams = [_symmetric(f"g{i}_", 3) for i in range(2)]
+    a_star = sp.Matrix([1, 0, 0])
+    x = sp.Matrix([0, *sp.symbols("x1:3", real=True)])  # a small move is orthogonal to a*
+    # The length sqrt(1 + ε²‖x‖²) of a* + εx differs from 1 at second order only.
+    a = a_star + e * x
+    fit = mean_fit(grams, a, a_star)
+    moved = gradient_step((grams[0] + grams[1]) / 2, a, a_star, fit, kappa)
+    along = moved[0]
+    slope = sp.Matrix([sp.diff(entry / along, e).subs(e, 0) for entry in moved[1:]])
+    stated = (round_jacobian(grams, a_star, kappa) @ x)[1:, :]
+    # Every dimension and number of clients: only these numbers enter the b-step, one client at a time.
+    p, q, w = sp.symbols("p q w", positive=True)  # a*ᵀGx, xᵀGx, a*ᵀGa*
+    beta = (w + e * p) / (w + 2 * e * p + e**2 * q)
+    A, X, G = sp.symbols("A X G", commutative=False)
+    f = sp.Symbol("f", real=True)  # gᵀx
+    free = (A + e * X) - kappa * (1 - e * f) * G * ((1 - e * f) * (A + e * X) - A)
+    linear = sp.expand(sp.diff(sp.expand(free), e).subs(e, 0))
+    return [
+        identity("a* is a fixed point", moved.subs(e, 0), a_star),
+        identity(
+            "two clients, d = 3, generic Gram matrices: the derivative at a* is J", slope, stated
+        ),
+        identity(
+            "every d and N: d b_i = −(a*ᵀG_i x)/(a*ᵀG_i a*), whose mean is −gᵀx",
+            sp.diff(beta, e).subs(e, 0),
+            -p / w,
+        ),
+        ProofStep(
+            "every d and N (vectors as free symbols): d a⁺ = x − κ Ḡ(x − a* gᵀx)",
+            sp.expand(linear - (X - kappa * G * (X - A * f))) == 0,
+            "difference expands to 0 in the free algebra",
+        ),
+    ]
+
+
+def _symmetric(name: str, size: int) -> sp.Matrix:
+    """A generic symmetric matrix."""
+    entries = {
+        (i, j): sp.Symbol(f"{name}{i}{j}", real=True) for i in range(size) for j in range(i, size)
+    }
+    return sp.Matrix(size, size, lambda i, j: entries[min(i, j), max(i, j)])
+
+
+def _inner(left: Any, right: Any) -> Any:
+    return left @ right if isinstance(left, np.ndarray) else (left.T @ right)[0, 0]
+
+
+def _outer(left: Any, right: Any) -> Any:
+    return np.outer(left, right) if isinstance(left, np.ndarray) else left @ right.T

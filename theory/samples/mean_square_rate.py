@@ -1,0 +1,120 @@
+"""The exact mean-square rate of RoLoRA on fresh samples at small angles (theory.md §6).
+
+Rank-1 linear model, homogeneous clients, no label noise, Algorithm 2 with separate samples in the two
+half-steps, M = N·m, κ = 2 η ||b*||². As the angle distance s → 0,
+`E[s⁺²]/s² → (1 − κ)² + κ² q`, q = (d + (d − 1) v)/M, v = Var ρ̄ = 1/(N(m − 2)), for m > 2.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import sympy as sp
+
+from theory.samples import bstep, finite_sample, moments
+from verification.finding import ProofStep
+from verification.proof.identities import identity
+
+
+def coefficient_variance(clients: Any, samples: Any) -> Any:
+    """The variance v = Var ρ̄ = 1/(N(m − 2)) the averaged least-squares step adds, for m > 2."""
+    return bstep.mean_variance(clients, samples)
+
+
+def noise_ratio(d: Any, clients: Any, samples: Any) -> Any:
+    """The noise ratio q = (d + (d − 1) v)/M: width over pooled samples, up to v.
+
+    Args:
+        d: input width ≥ 2.
+        clients: N ≥ 1.
+        samples: m > 2 per client and half-step.
+
+    Source: theory.md §6. Works on numbers, arrays and SymPy expressions.
+    """
+    return (d + (d - 1) * coefficient_variance(clients, samples)) / (clients * samples)
+
+
+def rate_squared(kappa: Any, q: Any) -> Any:
+    """The limit of E[s⁺²]/s² is (1 − κ)² + κ² q as the angle goes to 0. Source: theory.md §6."""
+    return (1 - kappa) ** 2 + kappa**2 * q
+
+
+def optimal_kappa(q: Any) -> Any:
+    """The step with the smallest mean-square rate: κ° = 1/(1 + q)."""
+    return 1 / (1 + q)
+
+
+def best_rate_squared(q: Any) -> Any:
+    """The mean-square rate at the optimal step: q/(1 + q)."""
+    return q / (1 + q)
+
+
+def threshold_kappa(q: Any) -> Any:
+    """The mean square of the angle shrinks iff κ < 2/(1 + q)."""
+    return 2 / (1 + q)
+
+
+def derive() -> tuple[ProofStep, ...]:
+    """The rate from the literal round: the chain from the loss, its small-angle limit, its moments."""
+    return (*moments.derive((-1, 1, 2)), *finite_sample.derive(), *_limit(), *_optimum())
+
+
+def _limit() -> list[ProofStep]:
+    rho, gamma, along, across, kappa = sp.symbols("rho gamma along across kappa", real=True)
+    pull = finite_sample.pull_of_new_batch(rho, gamma, along, across)
+    # s⁺²/s² = (inside² + beside²)/(cosine² + s² (inside² + beside²)), continuous at s = 0, c = 1.
+    cosine, inside, beside = finite_sample.next_direction(
+        sp.Integer(1), sp.Integer(0), kappa, rho, pull
+    )
+    ratio = (inside**2 + beside**2) / cosine**2
+    linear = (1 - kappa * gamma + kappa * along * rho) ** 2 + kappa**2 * (1 + rho**2) * across**2
+    N, m, d = sp.symbols("N m d", positive=True)
+    M = N * m
+    chi_m, chi_rest, spread = sp.symbols("chi_M chi_rest spread", positive=True)
+    z, slope = sp.symbols("z slope", real=True)
+    # γ = χ²_M/M, along = sqrt(γ/M) z, across = sqrt(γ/M) χ_(d−2), ρ̄ a mean of N scaled t's.
+    drawn = sp.expand(ratio).subs(
+        {
+            gamma: chi_m / M,
+            along: sp.sqrt(chi_m) * z / M,
+            across: sp.sqrt(chi_m * chi_rest) / M,
+            rho: slope,
+        }
+    )
+    laws: dict[sp.Symbol, moments.Law] = {
+        z: moments.Law.normal(),
+        slope: moments.Law.symmetric(spread),
+        chi_m: moments.Law.chi_squared(M),
+        chi_rest: moments.Law.chi_squared(d - 2),
+    }
+    mean = moments.expectation(drawn, laws).subs(spread, coefficient_variance(N, m))
+    t, x = sp.symbols("t x", positive=True)
+    one = moments.expectation(t**2 / x, {t: moments.Law.normal(), x: moments.Law.chi_squared(m)})
+    return [
+        identity(
+            "s⁺²/s² → (1 − κγ + κτw₁ρ̄)² + κ²(1 + ρ̄²)τ²w₂² as s → 0 (dominated for m > 2)",
+            sp.expand(ratio),
+            sp.expand(linear),
+        ),
+        identity("Var ρ̄ = E[t²/χ²_m]/N = v", one / N, coefficient_variance(N, m)),
+        identity(
+            "its expectation is (1 − κ)² + κ² q, q = (d + (d − 1) v)/M",
+            mean,
+            rate_squared(kappa, noise_ratio(d, N, m)),
+        ),
+    ]
+
+
+def _optimum() -> list[ProofStep]:
+    kappa, q = sp.symbols("kappa q", positive=True)
+    rate = rate_squared(kappa, q)
+    best = sp.solve(sp.diff(rate, kappa), kappa)[0]
+    return [
+        identity("the only stationary step (a convex parabola in κ)", best, optimal_kappa(q)),
+        identity("the rate there", rate.subs(kappa, optimal_kappa(q)), best_rate_squared(q)),
+        identity(
+            "rate² − 1 = κ (1 + q) (κ − 2/(1 + q)): it shrinks exactly for κ < 2/(1 + q)",
+            rate - 1,
+            kappa * (1 + q) * (kappa - threshold_kappa(q)),
+        ),
+    ]

@@ -1,0 +1,43 @@
+"""Pooled samples against width decide whether RoLoRA converges, not samples per client.
+
+From theory.md §6: q = (d + (d − 1) v)/M with M = N·m depends on N and m apart from M only through
+v = 1/(N(m − 2)), so d/M ≤ q ≤ (1 + v) d/M, and the mean square of a small angle shrinks iff κ < 2/(1 + q).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import sympy as sp
+
+from theory.samples import bstep, mean_square_rate
+from verification.finding import ProofStep
+from verification.proof.identities import identity, nonnegative_on_box
+
+
+def pooled_noise_ratio(d: Any, pooled: Any) -> Any:
+    """The noise ratio q without its v: d/M, what width and pooled samples alone give."""
+    return d / pooled
+
+
+def smallest_pooled(d: Any, kappa: Any) -> Any:
+    """Pooled samples above which a step κ < 2 contracts in mean square, up to 1 + v: M > d κ/(2 − κ)."""
+    return d * kappa / (2 - kappa)
+
+
+def derive() -> tuple[ProofStep, ...]:
+    """The sandwich of q, and what it says of samples and step."""
+    N, m, d, kappa = sp.symbols("N m d kappa", positive=True)
+    M = N * m
+    q = mean_square_rate.noise_ratio(d, N, m)
+    v = bstep.mean_variance(N, m)
+    pooled = pooled_noise_ratio(d, M)
+    box = {N: (1, sp.oo), m: (3, sp.oo), d: (2, sp.oo)}
+    edge = mean_square_rate.threshold_kappa(pooled_noise_ratio(d, smallest_pooled(d, kappa)))
+    return (
+        nonnegative_on_box("q ≥ d/M for all N ≥ 1, m ≥ 3, d ≥ 2", q - pooled, box),
+        nonnegative_on_box("q ≤ (1 + v) d/M on the same range", (1 + v) * pooled - q, box),
+        nonnegative_on_box("v ≤ 1/N for m ≥ 3: with many clients only M is left", 1 / N - v, box),
+        identity("q M = d + (d − 1) v", q * M, pooled * M + (d - 1) * v),
+        identity("at M = d κ/(2 − κ) the threshold 2/(1 + d/M) is κ itself", edge, kappa),
+    )

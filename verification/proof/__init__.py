@@ -1,0 +1,1 @@
+"""How a step of a derivation is proved by machine."""

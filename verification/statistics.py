@@ -1,0 +1,190 @@
+"""Statistics of evidence: intervals and tests that state their error probability and what they can see."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import sqrt
+
+import numpy as np
+from scipy import stats
+
+from verification.finding import Comparison, Relation
+
+ALPHA = 1e-6
+"""False-failure probability of one claim's statistical assertions together."""
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """A mean with its confidence interval.
+
+    Attributes:
+        mean: sample mean.
+        standard_error: of the mean.
+        interval: two-sided Student interval at level 1 − alpha.
+        n: sample size.
+        alpha: error probability of the interval.
+    """
+
+    mean: float
+    standard_error: float
+    interval: tuple[float, float]
+    n: int
+    alpha: float
+
+    @property
+    def detectable(self) -> float:
+        """Relative gap seen with probability 1 − alpha/2: two half-widths over the mean."""
+        low, high = self.interval
+        return (high - low) / abs(self.mean) if self.mean else float("inf")
+
+    @property
+    def relative_error(self) -> float:
+        """Standard error over the mean's absolute value."""
+        return self.standard_error / abs(self.mean) if self.mean else float("inf")
+
+    def compare(
+        self,
+        quantity: str,
+        theory: float,
+        relation: Relation = Relation.EQ,
+        *,
+        certify: bool = False,
+        why: str = "",
+    ) -> Comparison:
+        """Set this estimate beside a theory value."""
+        return Comparison(
+            quantity,
+            theory=float(theory),
+            measured=self.mean,
+            relation=relation,
+            interval=self.interval,
+            certify=certify,
+            why=why,
+        )
+
+
+def mean_estimate(samples: np.ndarray, alpha: float = ALPHA) -> Estimate:
+    """Mean of i.i.d. samples with a Student interval (exact for normal samples, else by the CLT).
+
+    Args:
+        samples: shape (n,), n ≥ 2, finite.
+        alpha: two-sided error probability; divide by the number of comparisons made together.
+
+    Raises:
+        ValueError: on fewer than two samples or a non-finite one, or alpha outside (0, 1).
+    """
+    _check_alpha(alpha)
+    values = np.asarray(samples, dtype=np.float64).ravel()
+    if values.size < 2 or not np.all(np.isfinite(values)):
+        bad = int(np.count_nonzero(~np.isfinite(values)))
+        raise ValueError(
+            f"samples must be at least two finite numbers, got {values.size} of which {bad} not finite"
+        )
+    mean = float(values.mean())
+    error = float(values.std(ddof=1) / sqrt(values.size))
+    reach = float(stats.t.isf(alpha / 2.0, values.size - 1)) * error
+    return Estimate(mean, error, (mean - reach, mean + reach), int(values.size), alpha)
+
+
+def proportion_interval(successes: int, trials: int, alpha: float = ALPHA) -> tuple[float, float]:
+    """Clopper–Pearson interval of a success probability (exact coverage of at least 1 − alpha).
+
+    Raises:
+        ValueError: unless 0 ≤ successes ≤ trials and trials ≥ 1, or alpha outside (0, 1).
+    """
+    _check_alpha(alpha)
+    if trials < 1 or not 0 <= successes <= trials:
+        raise ValueError(
+            f"successes must lie between 0 and trials, got {successes} of {trials} trials"
+        )
+    result = stats.binomtest(successes, trials).proportion_ci(1.0 - alpha, method="exact")
+    return float(result.low), float(result.high)
+
+
+def proportion_comparison(
+    quantity: str,
+    threshold: float,
+    successes: int,
+    trials: int,
+    alpha: float = ALPHA,
+    relation: Relation = Relation.GE,
+) -> Comparison:
+    """A success probability certified to lie on one side of a threshold (Clopper–Pearson).
+
+    It holds only if the whole interval lies on that side. For ≥ that takes at least
+    log(alpha/2)/log(threshold) trials, all successful.
+    """
+    low, high = proportion_interval(successes, trials, alpha)
+    return Comparison(
+        quantity,
+        theory=threshold,
+        measured=successes / trials,
+        relation=relation,
+        interval=(low, high),
+        certify=True,
+    )
+
+
+def median_interval(samples: np.ndarray, alpha: float = ALPHA) -> tuple[float, float]:
+    """Distribution-free interval of a median, between two order statistics of i.i.d. samples.
+
+    Coverage is at least 1 − alpha for every law, discrete ones included.
+
+    Args:
+        samples: shape (n,); +inf stands for "not reached".
+        alpha: two-sided error probability.
+
+    Raises:
+        ValueError: on a NaN, alpha outside (0, 1), or n < 1 + log2(1/alpha), where even the whole range
+            covers the median less often than asked.
+    """
+    _check_alpha(alpha)
+    values = np.sort(np.asarray(samples, dtype=np.float64).ravel())
+    if np.any(np.isnan(values)):
+        raise ValueError("samples must not hold NaN")
+    n = values.size
+    # Largest k with P(Binomial(n, 1/2) ≤ k) ≤ alpha/2: fewer than k + 1 samples below the median.
+    k = int(stats.binom.ppf(alpha / 2.0, n, 0.5)) if n else -1
+    while k >= 0 and stats.binom.cdf(k, n, 0.5) > alpha / 2.0:
+        k -= 1
+    if k < 0:
+        raise ValueError(
+            f"samples must be at least {int(np.ceil(1 + np.log2(1 / alpha)))} for a median at"
+            f" alpha = {alpha}, got {n}"
+        )
+    return float(values[k]), float(values[n - 1 - k])
+
+
+def ks_critical_one_sample(n: int, alpha: float = ALPHA) -> float:
+    """Exact critical value of the one-sample Kolmogorov–Smirnov distance.
+
+    Raises:
+        ValueError: unless n ≥ 1 and alpha in (0, 1).
+    """
+    _check_alpha(alpha)
+    if n < 1:
+        raise ValueError(f"n must be at least 1, got {n}")
+    return float(stats.kstwo.isf(alpha, n))
+
+
+def ks_critical_two_sample(n: int, m: int, alpha: float = ALPHA) -> float:
+    """Critical value of the two-sample Kolmogorov–Smirnov distance: P(D > value) ≤ alpha, proven.
+
+    Equal sizes of at least 458: P(D > x) ≤ 2 exp(−n x²) (Wei and Dudley 2012). Otherwise Massart's bound
+    for each sample and the triangle inequality, which is valid at any sizes and wider by up to √2.
+
+    Raises:
+        ValueError: unless both sizes are at least 1 and alpha in (0, 1).
+    """
+    _check_alpha(alpha)
+    if min(n, m) < 1:
+        raise ValueError(f"sample sizes must be at least 1, got {n} and {m}")
+    if n == m and n >= 458:
+        return float(np.sqrt(np.log(2.0 / alpha) / n))
+    return float(np.sqrt(np.log(4.0 / alpha) / 2.0) * (1.0 / sqrt(n) + 1.0 / sqrt(m)))
+
+
+def _check_alpha(alpha: float) -> None:
+    if not 0.0 < alpha < 1.0:
+        raise ValueError(f"alpha must lie strictly between 0 and 1, got {alpha}")
