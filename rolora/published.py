@@ -2,7 +2,7 @@
 
 from llm_validation.paper.published import AVERAGE as AVERAGE
 from llm_validation.paper.published import METHODS as METHODS
-from llm_validation.paper.published import Cell as Cell
+from llm_validation.paper.published import PublishedNumber as PublishedNumber
 from llm_validation.paper.published import cells as cells
 from llm_validation.paper.published import nearest as nearest
 from llm_validation.paper.published import tables as tables

@@ -41,7 +41,7 @@ LARGEST_SAMPLES = 10_000_000
 
 
 @dataclass(frozen=True, slots=True)
-class Cell:
+class Setting:
     """One setting of the theorem: a warm start at angle distance δ⁰ and a step κ."""
 
     d: int
@@ -71,22 +71,22 @@ class Cell:
 def check(budget: Budget) -> Finding:
     """Certify the success probability at T, and tabulate T over the rounds actually needed."""
     cells = (
-        Cell(1_000, 10, 20_000),
-        Cell(10, 1, 200),
-        Cell(10, 1, 200, delta0=sqrt(0.9)),  # the typical random start at d = 10
-        Cell(100, 10, 2_000, kappa=1.5),
-        Cell(1_000_000, 10, LARGEST_SAMPLES),
+        Setting(1_000, 10, 20_000),
+        Setting(10, 1, 200),
+        Setting(10, 1, 200, delta0=sqrt(0.9)),  # the typical random start at d = 10
+        Setting(100, 10, 2_000, kappa=1.5),
+        Setting(1_000_000, 10, LARGEST_SAMPLES),
     )
-    more = (Cell(10_000, 100, 200_000), Cell(30, 1, 600, delta0=sqrt(1.0 - 1.0 / 30.0)))
+    more = (Setting(10_000, 100, 200_000), Setting(30, 1, 600, delta0=sqrt(1.0 - 1.0 / 30.0)))
     return _check(budget, budget.pick(cells, (*cells, *more)), loose=True)
 
 
 def negative_control(budget: Budget) -> Finding:
     """The same without the sample condition: one client with m = d/10."""
-    return _check(budget, (Cell(1_000, 1, 100),), loose=False)
+    return _check(budget, (Setting(1_000, 1, 100),), loose=False)
 
 
-def _check(budget: Budget, cells: Sequence[Cell], *, loose: bool) -> Finding:
+def _check(budget: Budget, cells: Sequence[Setting], *, loose: bool) -> Finding:
     trials = budget.pick(2_500, 5_000)
     alpha = ALPHA / (2 * len(cells) + 3)
     comparisons: list[Comparison] = []
@@ -153,7 +153,7 @@ def _check(budget: Budget, cells: Sequence[Cell], *, loose: bool) -> Finding:
 
 
 def _run(
-    budget: Budget, cell: Cell, trials: int, rounds: int, name: str, random: bool = False
+    budget: Budget, cell: Setting, trials: int, rounds: int, name: str, random: bool = False
 ) -> Run:
     return simulate(
         Problem(d=cell.d, clients=cell.clients, samples=cell.samples),
@@ -207,7 +207,7 @@ def _looseness(
     rows, needed, in_time, tried = [], [], 0, 0
     for d, N in settings:
         for random in (True, False):
-            cell = Cell(d, N, min(20 * d, LARGEST_SAMPLES))
+            cell = Setting(d, N, min(20 * d, LARGEST_SAMPLES))
             # Twice the population's rounds, so that hardly a trial is cut short.
             escape = log(sqrt(d)) / log(1 + cell.kappa) if random else 0.0
             horizon = ceil(2 * (escape + log(1 / EPSILON) / log(2)))
@@ -280,7 +280,7 @@ def _samples(budget: Budget) -> list[dict[str, Any]]:
     d, clients, trials = 200, 10, budget.pick(200, 2_000)
     rows = []
     for samples in (4, 6, 8, 10, 14, 20, 40, 100):
-        cell = Cell(d, clients, samples)
+        cell = Setting(d, clients, samples)
         final = _run(budget, cell, trials, cell.rounds, "samples").angle[:, -1]
         reached = int(np.count_nonzero(final <= EPSILON))
         low, high = proportion_interval(reached, trials, TABLE_ALPHA)

@@ -11,7 +11,7 @@ from verification.finding import Comparison, Finding, Plot, Relation, Table
 from verification.statistics import mean_estimate
 from verification.verdict import Verdict
 
-LEVEL_ALPHA = 0.05
+ALPHA = 0.05
 """Error probability of all intervals of one claim together (an empirical study, not a simulation)."""
 LEAST_SEEDS = 3
 
@@ -67,7 +67,7 @@ def decide(
             table=table,
             plot=plot,
         )
-    estimates = [mean_estimate(d, LEVEL_ALPHA / len(leads)) for d in samples]
+    estimates = [mean_estimate(d, ALPHA / len(leads)) for d in samples]
     below = [e.interval[1] < lead.by for lead, e in zip(leads, estimates, strict=True)]
     above = [e.interval[0] > lead.by for lead, e in zip(leads, estimates, strict=True)]
     comparisons = tuple(
@@ -104,10 +104,10 @@ def decide(
     return Finding(
         verdict,
         f"{method}; paired differences over {n} seeds, Student intervals with error probability"
-        f" {LEVEL_ALPHA:g} together",
+        f" {ALPHA:g} together",
         comparisons=comparisons,
         trials=n,
-        alpha=LEVEL_ALPHA,
+        alpha=ALPHA,
         counterexample=counterexample,
         missing=undecided,
         notes=notes,

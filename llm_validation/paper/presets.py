@@ -15,7 +15,7 @@ from difflib import get_close_matches
 from typing import Any
 
 from federated_lora import Shape, method_named
-from llm_validation.paper.published import AVERAGE, METHODS, Cell, cells
+from llm_validation.paper.published import AVERAGE, METHODS, PublishedNumber, cells
 
 ROUNDS_TIMES_CLIENTS = 1500
 GRID = (5e-4, 1e-3, 2e-3, 5e-3, 1e-2, 2e-2, 5e-2, 1e-1)
@@ -57,7 +57,7 @@ class Preset:
     """
 
     name: str
-    cell: Cell
+    cell: PublishedNumber
     options: dict[str, Any]
     base: BaseModel
 
@@ -133,7 +133,7 @@ def preset_named(name: str) -> Preset:
     return known[name]
 
 
-def task_of(cell: Cell) -> str:
+def task_of(cell: PublishedNumber) -> str:
     """The name of a cell's task in this toolkit."""
     return cell.task.lower().replace("sst-2", "sst2")
 
@@ -170,7 +170,7 @@ def _all() -> Iterator[Preset]:
             yield Preset(f"commonsense-{task}-{cell.clients}-{method}", cell, options, LLAMA_2_7B)
 
 
-def _glue(cell: Cell, name: str, task: str, rank: int = 4, **changes: Any) -> Preset:
+def _glue(cell: PublishedNumber, name: str, task: str, rank: int = 4, **changes: Any) -> Preset:
     options = {"model": ROBERTA_LARGE.id} | _recipe(cell, task, rank) | changes
     steps = options["local_steps"]
     # The number of samples stays constant, so fewer local steps mean more rounds.
@@ -178,7 +178,7 @@ def _glue(cell: Cell, name: str, task: str, rank: int = 4, **changes: Any) -> Pr
     return Preset(name, cell, options, ROBERTA_LARGE)
 
 
-def _recipe(cell: Cell, task: str, rank: int) -> dict[str, Any]:
+def _recipe(cell: PublishedNumber, task: str, rank: int) -> dict[str, Any]:
     return {
         "task": task,
         "method": METHODS[cell.method],

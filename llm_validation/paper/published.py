@@ -22,7 +22,7 @@ METHODS = {
 
 
 @dataclass(frozen=True, slots=True)
-class Cell:
+class PublishedNumber:
     """One published number.
 
     Attributes:
@@ -51,11 +51,11 @@ class Cell:
     note: str
 
 
-def cells() -> tuple[Cell, ...]:
+def cells() -> tuple[PublishedNumber, ...]:
     """Every published number, in the order of the tables."""
     text = resources.files("llm_validation.paper").joinpath("published.csv").read_text("utf-8")
     return tuple(
-        Cell(
+        PublishedNumber(
             table=row["table"],
             task=row["task"],
             clients=int(row["clients"]),
@@ -71,15 +71,15 @@ def cells() -> tuple[Cell, ...]:
     )
 
 
-def tables() -> dict[str, list[Cell]]:
+def tables() -> dict[str, list[PublishedNumber]]:
     """The cells by table, in order."""
-    grouped: dict[str, list[Cell]] = {}
+    grouped: dict[str, list[PublishedNumber]] = {}
     for cell in cells():
         grouped.setdefault(cell.table, []).append(cell)
     return grouped
 
 
-def nearest(task: str, method: str, clients: int) -> Cell | None:
+def nearest(task: str, method: str, clients: int) -> PublishedNumber | None:
     """The published number of a task and method at the nearest number of clients, if there is one.
 
     Args:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from nonlinear_model.claims import study
-from nonlinear_model.claims.study import Cell
+from nonlinear_model.claims.study import Setting
 from verification.budget import Budget
 from verification.claim import PAPER, Claim
 from verification.finding import Finding, Mark, Plot, Series, Table
@@ -29,7 +29,7 @@ def _check(budget: Budget, better: str, worse: str) -> Finding:
         return absent
     seeds = budget.pick(8, 10)
     # A fifth of the digits' rounds has to be long enough for A to learn something: 20 rounds.
-    cells = budget.pick((Cell(5, 10, 100),), study.paper_cells(budget))
+    cells = budget.pick((Setting(5, 10, 100),), study.paper_cells(budget))
     found = {
         (cell.clients, method): study.runs(budget, cell, method, seeds)
         for cell in cells
@@ -39,7 +39,7 @@ def _check(budget: Budget, better: str, worse: str) -> Finding:
         study.paired(
             f"{cell.clients} clients: accuracy of {better} minus {worse}",
             found[cell.clients, better].scores() - found[cell.clients, worse].scores(),
-            study.LEVEL / len(cells),
+            study.ALPHA / len(cells),
         )
         for cell in cells
     ]

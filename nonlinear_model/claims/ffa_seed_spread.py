@@ -8,7 +8,7 @@ import numpy as np
 from scipy import stats
 
 from nonlinear_model.claims import study
-from nonlinear_model.claims.study import Cell
+from nonlinear_model.claims.study import Setting
 from verification.budget import Budget
 from verification.claim import PAPER, Claim
 from verification.finding import Comparison, Finding, Mark, Plot, Relation, Series, Table
@@ -52,10 +52,10 @@ def _check(budget: Budget, wide: str, narrow: str) -> Finding:
     if absent is not None:
         return absent
     seeds = 24
-    cell = Cell(5, 10, 60)
+    cell = Setting(5, 10, 60)
     found = {(method,): study.runs(budget, cell, method, seeds) for method in ("ffa", "rolora")}
     final = {method: result.scores() for (method,), result in found.items()}
-    ratio, interval = spread_ratio(final[wide], final[narrow], study.LEVEL)
+    ratio, interval = spread_ratio(final[wide], final[narrow], study.ALPHA)
     comparison = Comparison(
         f"standard deviation over seeds of {wide}'s final accuracy, over {narrow}'s",
         theory=1.0,
@@ -81,7 +81,7 @@ def _check(budget: Budget, wide: str, narrow: str) -> Finding:
         study.describe(budget, seeds, (cell,)),
         (comparison,),
         trials=seeds,
-        alpha=study.LEVEL,
+        alpha=study.ALPHA,
         detectable=interval[1] / ratio - 1.0,
         seed=budget.seed,
         counterexample=said if verdict is Verdict.REFUTED else "",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from nonlinear_model.claims import study
-from nonlinear_model.claims.study import Cell
+from nonlinear_model.claims.study import Setting
 from verification.budget import Budget
 from verification.claim import PAPER, Claim
 from verification.finding import Finding, Mark, Plot, Series, Table
@@ -12,7 +12,7 @@ from verification.verdict import Verdict
 ID = "local-steps"
 TOTAL = 400
 """Local steps of every run, K·T: more local steps mean fewer rounds, never more training."""
-FEW, MANY = Cell(5, 1, TOTAL), Cell(5, 20, TOTAL // 20)
+FEW, MANY = Setting(5, 1, TOTAL), Setting(5, 20, TOTAL // 20)
 
 
 def check(budget: Budget) -> Finding:
@@ -51,7 +51,7 @@ def _check(budget: Budget, gain: bool = False) -> Finding:
         }
     )
     comparisons = [
-        study.paired(quantity, values, study.LEVEL / 2) for quantity, values in pairs.items()
+        study.paired(quantity, values, study.ALPHA / 2) for quantity, values in pairs.items()
     ]
     return study.conclude(
         comparisons,

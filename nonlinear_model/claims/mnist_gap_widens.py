@@ -45,11 +45,11 @@ def _check(budget: Budget, times: float = 1.0) -> Finding:
     }
     # Half of the error probability for the runs of this profile, half for the map.
     here = {n: {m: found[n, m].scores() for m in ("rolora", *OTHERS)} for n in (FEW, MANY)}
-    live = widening(here, times, f"{cells[0].local_steps} local steps", study.LEVEL / 2 / 2)
+    live = widening(here, times, f"{cells[0].local_steps} local steps", study.ALPHA / 2 / 2)
     stored = regime_map.stored("mnist")
     assert stored is not None  # committed with the package
     steps = sorted({k for n, k in stored if n == FEW} & {k for n, k in stored if n == MANY})
-    on_map = {k: _on_map(stored, k, times, study.LEVEL / 2 / (2 * len(steps))) for k in steps}
+    on_map = {k: _on_map(stored, k, times, study.ALPHA / 2 / (2 * len(steps))) for k in steps}
     regime = [k for k, group in on_map.items() if all(c.holds for c in group)]
     over_fedavg = [k for k, group in on_map.items() if group[0].holds]
     rows = _rows(stored, steps)
@@ -95,7 +95,7 @@ def _check(budget: Budget, times: float = 1.0) -> Finding:
             Verdict.HOLDS_UNDER,
             method,
             tuple(c for k in regime for c in on_map[k]),
-            alpha=study.LEVEL,
+            alpha=study.ALPHA,
             added_assumption="clients drift far between averages: on the MNIST map at"
             f" {', '.join(map(str, regime))} local steps",
             **details,

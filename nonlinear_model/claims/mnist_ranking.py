@@ -42,7 +42,7 @@ def _check(budget: Budget, order: tuple[str, str, str]) -> Finding:
         for method in ORDER
     }
     # Half of the error probability for the runs of this profile, half for the map.
-    alpha = study.LEVEL / 2 / (2 * len(cells))
+    alpha = study.ALPHA / 2 / (2 * len(cells))
     comparisons = [
         comparison
         for cell in cells
@@ -56,7 +56,7 @@ def _check(budget: Budget, order: tuple[str, str, str]) -> Finding:
     stored = regime_map.stored("mnist")
     assert stored is not None  # committed with the package
     judged = {
-        cell: steps(sweeps, order, name_of(cell), study.LEVEL / 2 / (2 * len(stored)))
+        cell: steps(sweeps, order, name_of(cell), study.ALPHA / 2 / (2 * len(stored)))
         for cell, sweeps in stored.items()
     }
     regime = {cell: group for cell, group in judged.items() if all(c.holds for c in group)}
@@ -100,7 +100,7 @@ def _check(budget: Budget, order: tuple[str, str, str]) -> Finding:
         Verdict.HOLDS_UNDER,
         method,
         tuple(c for group in regime.values() for c in group),
-        alpha=study.LEVEL,
+        alpha=study.ALPHA,
         added_assumption=f"enough drift between averages: on the map it holds at {names}",
         **details,
     )

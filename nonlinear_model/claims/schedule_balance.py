@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from nonlinear_model.claims import study
-from nonlinear_model.claims.study import Cell
+from nonlinear_model.claims.study import Setting
 from verification.budget import Budget
 from verification.claim import PAPER, Claim
 from verification.finding import Finding, Mark, Plot, Series, Table
@@ -29,7 +29,7 @@ def _check(budget: Budget, best: str, others: tuple[str, ...]) -> Finding:
     if absent is not None:
         return absent
     seeds = budget.pick(12, 10)
-    cells = budget.pick((Cell(10, 10, 60),), study.paper_cells(budget))
+    cells = budget.pick((Setting(10, 10, 60),), study.paper_cells(budget))
     found = {
         (cell.clients, method, share): study.runs(budget, cell, method, seeds)
         for cell in cells
@@ -40,7 +40,7 @@ def _check(budget: Budget, best: str, others: tuple[str, ...]) -> Finding:
         study.paired(
             f"{cell.clients} clients: accuracy of {best} minus {other}",
             scores[cell.clients, best] - scores[cell.clients, other],
-            study.LEVEL / (len(cells) * len(others)),
+            study.ALPHA / (len(cells) * len(others)),
         )
         for cell in cells
         for other in others

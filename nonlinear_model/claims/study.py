@@ -22,7 +22,7 @@ from verification.finding import Comparison, Finding, Relation
 from verification.statistics import mean_estimate
 from verification.verdict import Verdict
 
-LEVEL = 0.01
+ALPHA = 0.01
 """Error probability of all intervals of one claim together. These are empirical studies of a few seeds; an
 interval at the toolkit's usual 1e-6 would need hundreds."""
 
@@ -43,7 +43,7 @@ CHOSEN = "each method at its own best learning rate of one grid, chosen on other
 
 
 @dataclass(frozen=True, slots=True)
-class Cell:
+class Setting:
     """One point of a study: what the methods share there.
 
     Attributes:
@@ -57,10 +57,10 @@ class Cell:
     rounds: int
 
 
-def paper_cells(budget: Budget) -> tuple[Cell, Cell]:
+def paper_cells(budget: Budget) -> tuple[Setting, Setting]:
     """The paper's two splits, 5 clients with 2 labels each and 10 with 1, at 10 local steps."""
     rounds = budget.pick(40, 60)
-    return Cell(5, 10, rounds), Cell(10, 10, rounds)
+    return Setting(5, 10, rounds), Setting(10, 10, rounds)
 
 
 def dataset_of(budget: Budget) -> str:
@@ -91,7 +91,7 @@ def missing(budget: Budget, claim_id: str) -> Finding | None:
     )
 
 
-def configuration(budget: Budget, cell: Cell) -> Configuration:
+def configuration(budget: Budget, cell: Setting) -> Configuration:
     """The paper's network and split in one cell, with plain SGD and equal client sizes."""
     return Configuration(
         dataset=dataset_of(budget),
@@ -110,7 +110,7 @@ def configuration(budget: Budget, cell: Cell) -> Configuration:
 # A pure function of its arguments, remembered so that a claim's negative control, which judges the same runs
 # by another statement, does not train them again.
 @lru_cache(maxsize=16)
-def runs(budget: Budget, cell: Cell, method: str, seeds: int) -> Sweep:
+def runs(budget: Budget, cell: Setting, method: str, seeds: int) -> Sweep:
     """One method in one cell on the given number of seeds, at the rate that other seeds chose."""
     config = configuration(budget, cell)
     data = load(config.dataset, budget.data_dir)
@@ -186,7 +186,7 @@ def conclude(
         details.setdefault("counterexample", words[0])
     if verdict is Verdict.NOT_CHECKED:
         missing = missing or f"more seeds: the interval still holds 0 ({words[0]})"
-    return Finding(verdict, method, tuple(comparisons), alpha=LEVEL, missing=missing, **details)
+    return Finding(verdict, method, tuple(comparisons), alpha=ALPHA, missing=missing, **details)
 
 
 def scores_table(found: dict[tuple[Any, ...], Sweep], names: Sequence[str]) -> list[dict[str, Any]]:
@@ -225,7 +225,7 @@ def means_table(found: dict[tuple[Any, ...], Sweep], names: Sequence[str]) -> li
     return rows
 
 
-def describe(budget: Budget, seeds: int, cells: Sequence[Cell]) -> str:
+def describe(budget: Budget, seeds: int, cells: Sequence[Setting]) -> str:
     """The study in one sentence."""
     config = configuration(budget, cells[0])
     rounds = ", ".join(f"{n}" for n in sorted({cell.rounds for cell in cells}))
@@ -233,6 +233,6 @@ def describe(budget: Budget, seeds: int, cells: Sequence[Cell]) -> str:
         f"{config.dataset}, label shards, SGD with batch {config.batch_size}, {rounds} rounds, {seeds} seeds;"
         f" each method at the learning rate of {{{', '.join(f'{r:g}' for r in RATES)}}} that is best for it"
         f" on {len(tuning_seeds_of(budget))} other seeds, a run that diverges begun anew at the next"
-        f" lower one; paired Student intervals, {LEVEL:.0%} error"
+        f" lower one; paired Student intervals, {ALPHA:.0%} error"
         f" together; refuted where an interval ends below {SMALLEST:g}"
     )

@@ -20,7 +20,7 @@ from nonlinear_model.training.federation import DivergenceError, Federation
 from nonlinear_model.training.rates import MIN_POINTS, geometric, power_law
 from verification.statistics import mean_estimate
 
-LEVEL = 0.95
+CONFIDENCE = 0.95
 Progress = Callable[[int, list[tracking.Row]], None]
 """Called after every round with its number and the rows it added."""
 
@@ -137,7 +137,7 @@ def summarise(rows: list[tracking.Row]) -> dict[str, list[Any]]:
 def _interval(values: list[float]) -> tuple[float | None, float | None]:
     if len(values) < 2:
         return None, None
-    found = mean_estimate(np.array(values), alpha=1.0 - LEVEL)
+    found = mean_estimate(np.array(values), alpha=1.0 - CONFIDENCE)
     return found.interval
 
 
@@ -223,7 +223,7 @@ def manifest(config: Configuration, result: Result) -> dict[str, Any]:
             {"column": "aggregation_error", "label": "aggregation error (Frobenius)", "log": True},
             {"column": "angle_to_final", "label": "sine of the angle to the final A", "log": True},
         ],
-        "interval": f"{LEVEL:.0%} Student interval of the mean over repetitions",
+        "interval": f"{CONFIDENCE:.0%} Student interval of the mean over repetitions",
         "seeds": list(config.seeds),
         "finished_rounds": result.federation.round,
         "diverged": None if result.diverged is None else str(result.diverged),

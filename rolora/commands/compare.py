@@ -12,7 +12,7 @@ from rolora.console import messages, output
 from rolora.names import one_of
 
 if TYPE_CHECKING:
-    from rolora.published import Cell
+    from rolora.published import PublishedNumber
     from rolora.storage.run_folder import StoredRun
 
 MOST_QUANTITIES = 5
@@ -101,7 +101,7 @@ def _final(run: StoredRun, name: str, paper: bool) -> dict[str, Any]:
     return row
 
 
-def _published_for(run: StoredRun) -> Cell | None:
+def _published_for(run: StoredRun) -> PublishedNumber | None:
     from rolora.published import nearest
 
     configuration = run.manifest["configuration"]
@@ -214,7 +214,7 @@ def _show_published() -> None:
 
     console = output()
     for name, cells in tables().items():
-        rows: dict[tuple[Any, ...], dict[str, Cell]] = {}
+        rows: dict[tuple[Any, ...], dict[str, PublishedNumber]] = {}
         for cell in cells:
             rows.setdefault((cell.clients, cell.setting, cell.method), {})[cell.task] = cell
         tasks = list(dict.fromkeys(cell.task for cell in cells))
@@ -250,7 +250,7 @@ def _show_published() -> None:
     console.print("A question mark stands beside numbers that only a second-hand source gives.")
 
 
-def _cell_text(cell: Cell | None) -> str:
+def _cell_text(cell: PublishedNumber | None) -> str:
     if cell is None:
         return "–"
     return f"{cell.value:.2f}{'' if cell.confirmed else '?'}"

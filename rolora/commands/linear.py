@@ -27,7 +27,7 @@ QUANTITIES = {
     "loss": "expected global loss",
     "aggregation_error": "aggregation error",
 }
-LEVEL = 0.95
+CONFIDENCE = 0.95
 SPARKS = "▁▂▃▄▅▆▇█"
 
 
@@ -162,7 +162,7 @@ def run(
                     }
                     for name, label in QUANTITIES.items()
                 ],
-                "interval": f"{LEVEL:.0%} Student interval of the mean over trials",
+                "interval": f"{CONFIDENCE:.0%} Student interval of the mean over trials",
             },
             _command(configuration),
             environment(),
@@ -243,7 +243,7 @@ def summarise(done: Run) -> dict[str, Any]:
         mean = values.mean(axis=0)
         columns[name] = mean
         if done.trials > 1:
-            reach = stats.t.ppf(0.5 + LEVEL / 2, done.trials - 1) * values.std(axis=0, ddof=1)
+            reach = stats.t.ppf(0.5 + CONFIDENCE / 2, done.trials - 1) * values.std(axis=0, ddof=1)
             reach /= np.sqrt(done.trials)
         else:
             reach = np.full_like(mean, np.nan)
@@ -335,7 +335,13 @@ def _show(columns: dict[str, Any], name: str, out: Path) -> None:
         padding=(0, 1, 0, 0),
     )
     table.add_column("round", justify="right", no_wrap=True)
-    for label in ("angle δ", f"{LEVEL:.0%} interval", "excess risk", "loss", "averaging error"):
+    for label in (
+        "angle δ",
+        f"{CONFIDENCE:.0%} interval",
+        "excess risk",
+        "loss",
+        "averaging error",
+    ):
         table.add_column(label, no_wrap=True)
     for r in shown:
         interval = f"[{number(columns['angle_low'][r], 3)}, {number(columns['angle_high'][r], 3)}]"

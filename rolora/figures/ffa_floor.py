@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 D, CLIENTS, SAMPLES, ROUNDS, KAPPA = 30, 4, 20, 40, 0.7
 ANGLES = tuple(float(x) for x in np.geomspace(0.02, 0.98, 9))
 SIZES = (4, 6, 10, 20, 50, 100)
-LEVEL = 0.05
+ALPHA = 0.05
 
 
 def data(budget: Budget) -> Table:
@@ -32,7 +32,7 @@ def data(budget: Budget) -> Table:
 
 
 def _row(part: str, method: str, x: float, samples: np.ndarray, theory: float) -> dict[str, Any]:
-    found = mean_estimate(samples, LEVEL)
+    found = mean_estimate(samples, ALPHA)
     return {
         "part": part,
         "method": method,

@@ -26,7 +26,7 @@ METHODS = ("fedavg", "ffa", "flexlora", "rolora")
 NAMED = {"sst2": "SST-2", "qnli": "QNLI", "mnli": "MNLI", "qqp": "QQP", "rte": "RTE"}
 OURS, PAPER = "ours", "published"
 MODEL, RANK = "RoBERTa-Large", 4
-LEVEL = 0.05
+ALPHA = 0.05
 
 
 def data(budget: Budget) -> Table:
@@ -96,7 +96,7 @@ def _ours(folder: Path | None) -> list[dict[str, Any]]:
     for (task, clients, method), values in cells.items():
         mean, reach = float(np.mean(values)), None
         if len(values) > 1:
-            reach = mean_estimate(np.array(values), LEVEL).interval[1] - mean
+            reach = mean_estimate(np.array(values), ALPHA).interval[1] - mean
         name = Path(models[0]).name
         rows.append(_row(OURS, name, NAMED[task], clients, method, mean, reach, len(values), True))
     return rows

@@ -26,7 +26,7 @@ def data(budget: Budget) -> Table:
     for clients in CLIENTS:
         for method, found in network.sweeps(budget, METHODS, clients).items():
             for place, accuracy in zip(found.rounds, found.curve(), strict=True):
-                middle = mean_estimate(accuracy, network.LEVEL)
+                middle = mean_estimate(accuracy, network.ALPHA)
                 rows.append(
                     {
                         "dataset": found.config.dataset,

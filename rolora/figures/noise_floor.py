@@ -24,7 +24,7 @@ D, CLIENTS, KAPPA, ROUNDS, OUTPUTS = 20, 5, 0.5, 40, 3
 NOISES = tuple(float(x) for x in np.geomspace(0.01, 1.0, 7))
 SIZES = (20, 40, 80, 160, 320)
 SAMPLES, NOISE = 40, 0.2
-LEVEL = 0.05
+ALPHA = 0.05
 
 
 def data(budget: Budget) -> Table:
@@ -47,7 +47,7 @@ def data(budget: Budget) -> Table:
             start=0.3,
             axes=("figure noise-floor", part, samples, round(1e6 * noise)),
         )
-        found = mean_estimate(np.square(run.angle[:, -1]), LEVEL)
+        found = mean_estimate(np.square(run.angle[:, -1]), ALPHA)
         theory = noise_theory.floor(KAPPA, noise, 1.0, D, CLIENTS, samples)
         rows.append(
             {

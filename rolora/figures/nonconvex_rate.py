@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from verification.budget import Budget
 
-LEVEL = 0.05
+ALPHA = 0.05
 NOISES = (2.0, 8.0)
 
 
@@ -52,7 +52,7 @@ def data(budget: Budget) -> Table:
                 rng=budget.rng("figure nonconvex-rate", "noise", str(sigma), T),
             )
             averages = found.squared_norms.mean(axis=1)
-            middle = mean_estimate(averages, LEVEL)
+            middle = mean_estimate(averages, ALPHA)
             bound = nonconvex_bound.gradient_bound(
                 gap, eta, steps, T, L, clients, found.dissimilarity, sigma**2
             )

@@ -56,7 +56,7 @@ def draw(table: Table, drawing: Drawing) -> None:
     for line, schedule in enumerate(SCHEDULES):
         for offset, place, style in zip((0.22, 0.0, -0.22), rounds, styles, strict=True):
             found = select(table, schedule=schedule, round=place)["accuracy"]
-            middle = mean_estimate(found, network.LEVEL)
+            middle = mean_estimate(found, network.ALPHA)
             y = -line + offset
             axes.plot(
                 found, np.full(found.size, y), ".", color=style.colour, alpha=0.35, markersize=3

@@ -39,7 +39,7 @@ def data(budget: Budget) -> Table:
         spent = np.cumsum([0] + [rule.traffic([shape], t).up for t in range(1, ROUNDS + 1)])
         curve, rounds = sweep.curve(), np.array(sweep.rounds)
         for place, accuracy in zip(rounds, curve, strict=True):
-            middle = mean_estimate(accuracy, network.LEVEL)
+            middle = mean_estimate(accuracy, network.ALPHA)
             rows.append(
                 _row("curve", method, sweep, spent[place], middle.mean, middle.interval, middle.n)
             )

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from verification.budget import Budget
 
 LOCAL_STEPS = 10
-LEVEL = 0.05
+ALPHA = 0.05
 """Of the bands over seeds."""
 
 

@@ -181,7 +181,7 @@ def test_the_published_tables_can_be_shown_alone(capsys, tmp_path):
 
 
 def test_published_averages_are_the_averages_except_in_the_row_that_says_so():
-    rows: dict[tuple[int, str], dict[str, published.Cell]] = {}
+    rows: dict[tuple[int, str], dict[str, published.PublishedNumber]] = {}
     for cell in published.cells():
         if cell.table == "glue":
             rows.setdefault((cell.clients, cell.method), {})[cell.task] = cell

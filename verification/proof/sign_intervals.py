@@ -14,7 +14,7 @@ import sympy as sp
 
 
 @dataclass(frozen=True, slots=True)
-class Cell:
+class SignInterval:
     """An open interval of the parameter on which the inequality is true throughout or never.
 
     Attributes:
@@ -29,7 +29,7 @@ class Cell:
     holds: bool
 
 
-def decide(polynomial: Any, variable: sp.Symbol, parameter: sp.Symbol) -> tuple[Cell, ...]:
+def decide(polynomial: Any, variable: sp.Symbol, parameter: sp.Symbol) -> tuple[SignInterval, ...]:
     """The cells of parameter > 0, in order, with `polynomial ≥ 0 on variable ∈ [0, 1]` decided on each.
 
     Args:
@@ -62,11 +62,13 @@ def decide(polynomial: Any, variable: sp.Symbol, parameter: sp.Symbol) -> tuple[
     cells = []
     for low, high in zip([sp.Integer(0), *ordered], [*ordered, sp.oo], strict=True):
         sample = _between(low, high)
-        cells.append(Cell(low, high, sample, _nonnegative(expression, variable, parameter, sample)))
+        cells.append(
+            SignInterval(low, high, sample, _nonnegative(expression, variable, parameter, sample))
+        )
     return tuple(cells)
 
 
-def largest(cells: tuple[Cell, ...]) -> Any:
+def largest(cells: tuple[SignInterval, ...]) -> Any:
     """The end of the unbroken run of true cells that starts at 0: 0 if there is none, oo if all.
 
     The end itself belongs to the range, because the inequality is not strict.

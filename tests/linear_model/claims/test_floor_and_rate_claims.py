@@ -12,7 +12,7 @@ from linear_model.claims import (
     rank_r_ffa_floor,
     recovery_theorem,
 )
-from linear_model.claims.recovery_theorem import Cell, hitting_rounds
+from linear_model.claims.recovery_theorem import Setting, hitting_rounds
 from verification import statistics
 from verification.budget import Budget
 from verification.claim import Claim
@@ -94,4 +94,4 @@ def test_hitting_rounds_are_the_first_at_or_below_and_infinite_if_never() -> Non
 
 def test_a_target_no_smaller_than_the_start_is_refused() -> None:
     with pytest.raises(ValueError, match="epsilon must lie strictly between 0 and delta0"):
-        _ = Cell(10, 1, 200, delta0=1e-7).rounds
+        _ = Setting(10, 1, 200, delta0=1e-7).rounds
