@@ -6,7 +6,7 @@ from federated_lora.method import Method
 from federated_lora.methods.fedavg_lora import FedAvgLoRA
 from federated_lora.methods.ffa_lora import FFALoRA
 from federated_lora.methods.rolora import RoLoRA
-from federated_lora.names import one_of
+from verification.names import one_of
 
 
 def methods() -> tuple[Method, ...]:

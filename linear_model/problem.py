@@ -10,7 +10,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from federated_lora.names import one_of
+from verification.names import one_of
 
 ORTHONORMAL_TOLERANCE = 1e-10
 LARGEST_SIZE = 100_000_000

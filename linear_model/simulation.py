@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import psutil
 
-from federated_lora.names import one_of
 from linear_model.methods.base import LinearMethod
 from linear_model.methods.registry import method_named
 from linear_model.problem import Problem
@@ -18,6 +17,7 @@ from linear_model.simulators.data import DataSimulator
 from linear_model.simulators.gram import GramSimulator
 from linear_model.simulators.population import PopulationSimulator
 from linear_model.start import Start, checked_start
+from verification.names import one_of
 
 MEMORY_SHARE = 0.5
 """Part of the memory available now that a run may take unless told otherwise."""

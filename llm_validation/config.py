@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from federated_lora import method_named
-from federated_lora.names import one_of
+from verification.names import one_of
 
 CHOICES: dict[str, tuple[str, ...]] = {
     "split": ("iid", "shards", "dirichlet"),

@@ -11,9 +11,9 @@ from math import isfinite
 from typing import Any
 
 from federated_lora.methods import schedules
-from federated_lora.names import one_of
 from nonlinear_model.data.dataset import check_dataset_name
 from nonlinear_model.data.splits import SplitRule
+from verification.names import one_of
 
 WEIGHTINGS = ("size", "uniform")
 DTYPES = ("float32", "float64")

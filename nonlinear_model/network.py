@@ -18,8 +18,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from federated_lora.names import one_of
 from nonlinear_model.data.dataset import Dataset
+from verification.names import one_of
 from verification.streams import generator
 
 VARIANTS = ("plain", "base")

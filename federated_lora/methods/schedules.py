@@ -23,8 +23,8 @@ from federated_lora import (
     methods,
 )
 from federated_lora.method import Weights, check_round
-from federated_lora.names import one_of
 from federated_lora.traffic import traffic_of
+from verification.names import one_of
 
 CYCLES = {"a-heavy": "BAAA", "b-heavy": "BBBA"}
 """Schedules that repeat a pattern for ever. Balanced, `BA`, is RoLoRA itself."""

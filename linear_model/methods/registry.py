@@ -7,11 +7,11 @@ from functools import partial
 from typing import Any
 
 import federated_lora
-from federated_lora.names import one_of
 from linear_model.methods.algorithm2 import Algorithm2
 from linear_model.methods.base import LinearMethod
 from linear_model.methods.ffa_least_squares import FFALeastSquares
 from linear_model.methods.local_steps import LocalSteps
+from verification.names import one_of
 
 
 def _makers() -> dict[str, Callable[..., LinearMethod]]:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from federated_lora.names import one_of
 from llm_validation.config import Config
 from llm_validation.tasks import commonsense, custom, glue
 from llm_validation.tasks.examples import TaskData
+from verification.names import one_of
 
 
 def names() -> tuple[str, ...]:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from federated_lora.names import one_of
+from verification.names import one_of
 
 DATASETS = ("mnist", "digits")
 

@@ -7,8 +7,8 @@ from math import isfinite
 
 import numpy as np
 
-from federated_lora.names import one_of
 from federation.partition import Partition, dirichlet, iid, shards
+from verification.names import one_of
 
 SPLITS = ("shards", "iid", "dirichlet")
 

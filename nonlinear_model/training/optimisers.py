@@ -12,7 +12,7 @@ from math import isfinite
 import torch
 from torch import Tensor
 
-from federated_lora.names import one_of
+from verification.names import one_of
 
 OPTIMISERS = ("sgd", "momentum", "adam")
 STATE_POLICIES = ("reset", "kept")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from rolora.console import messages, output
-from rolora.names import one_of
+from verification.names import one_of
 
 if TYPE_CHECKING:
     from verification.budget import Budget

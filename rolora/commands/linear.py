@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from rolora.console import finite, messages, output
-from rolora.names import one_of
+from verification.names import one_of
 
 if TYPE_CHECKING:
     import numpy as np

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from rolora.console import VERDICT_STYLES, messages, output
-from rolora.names import one_of
+from verification.names import one_of
 
 if TYPE_CHECKING:
     from rolora.report.content import Report

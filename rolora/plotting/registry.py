@@ -5,8 +5,8 @@ from __future__ import annotations
 import importlib
 from collections.abc import Iterable
 
-from rolora.names import unknown
 from rolora.plotting.figure import Figure
+from verification.names import unknown
 
 NAMES = (
     "angle-over-rounds",

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from rolora.names import unknown
+from verification.names import unknown
 
 if TYPE_CHECKING:
     from verification.claim import Claim

@@ -13,7 +13,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 MAY_IMPORT = {
     "verification": set(),
-    "federated_lora": set(),
+    "federated_lora": {"verification"},
     "federation": {"verification", "federated_lora"},
     "theory": {"verification", "federated_lora"},
     "linear_model": {"verification", "federated_lora", "federation", "theory"},

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 from rolora_helpers import files, strict_json
 
-from rolora.names import one_of, unknown
 from rolora.report.numbers import number, seconds
 from rolora.storage.output_folder import OutputFolder
 from rolora.storage.run_folder import complete, read, stage
 from rolora.verify import registry
 from verification.codec import csv_text, json_text, plain
+from verification.names import one_of, unknown
 from verification.verdict import Verdict
 
 
