@@ -35,7 +35,8 @@ from llm_validation.training.all_at_once import BatchedEngine
 from llm_validation.training.estimate import MARGIN, client_memory, free_bytes
 from llm_validation.training.one_by_one import SequentialEngine
 from llm_validation.training.server import Server, Work, read_server
-from verification.files import write_json
+from verification import files
+from verification.codec import json_text
 
 DEFAULT_OUT = Path(__file__).parent / "results" / "gpu.json"
 CLIENTS = (1, 4, 8, 16, 50)
@@ -280,16 +281,14 @@ def main() -> int:
             for record in measure(model, device, chosen.quick, chosen.repeats):
                 print(json.dumps(record), flush=True)
                 records.append(record)
-                write_json(
-                    chosen.out,
-                    {
-                        "schema": 2,
-                        "environment": facts,
-                        "steps": STEPS,
-                        "length": LENGTH,
-                        "records": records,
-                    },
-                )
+                report = {
+                    "schema": 2,
+                    "environment": facts,
+                    "steps": STEPS,
+                    "length": LENGTH,
+                    "records": records,
+                }
+                files.write(chosen.out, json_text(report, by_name=True))
             gc.collect()
     except ValueError as error:
         print(f"Error: {error}", file=sys.stderr)

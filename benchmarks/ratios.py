@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import os
 import platform
 import subprocess
-import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -18,6 +16,9 @@ import psutil
 from rich import box
 from rich.console import Console
 from rich.table import Table
+
+from verification import files
+from verification.codec import json_text
 
 SCHEMA = 1
 
@@ -139,23 +140,16 @@ def show(title: str, cases: list[Case]) -> None:
 
 
 def write(path: Path, cases: list[Case], *, threads: int = 1) -> None:
-    """Write the JSON under a temporary name, then rename it.
+    """Write the JSON.
 
     Args:
         path: the file.
         cases: what was measured.
         threads: CPU threads that the timed code was allowed, unless a case says otherwise.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
     report = {
         "schema": SCHEMA,
         "environment": environment(threads),
         "cases": [case.record() for case in cases],
     }
-    with tempfile.NamedTemporaryFile(
-        "w", dir=path.parent, suffix=".tmp", delete=False, encoding="utf-8"
-    ) as handle:
-        json.dump(report, handle, indent=2, ensure_ascii=False)
-        handle.write("\n")
-    os.chmod(handle.name, 0o644)
-    os.replace(handle.name, path)
+    files.write(path, json_text(report))

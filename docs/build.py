@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from docs import reference, theory_page
+from verification.files import staged
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = ROOT / "docs"
@@ -168,8 +169,8 @@ def build(site: Path, report: Path) -> list[str]:
                 handler.messages.append(str(error))
             # Not left to strict mode, which would stop before every warning has been said.
             if not handler.messages:
-                shutil.rmtree(site, ignore_errors=True)
-                shutil.copytree(made, site)
+                with staged(site) as place:
+                    shutil.copytree(made, place)
     finally:
         logger.removeHandler(handler)
     return handler.messages

@@ -9,7 +9,6 @@ others, and how many there are of either is fixed before the first run.
 from __future__ import annotations
 
 import csv
-import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,6 +19,8 @@ import numpy as np
 from nonlinear_model.configuration import Configuration
 from nonlinear_model.data.dataset import Dataset
 from nonlinear_model.learning_rates import Sweep, tuned_sweep
+from verification.codec import columns_of, csv_text, json_text
+from verification.files import write
 
 METHODS = ("rolora", "fedavg", "ffa")
 RESULTS = Path(__file__).parent / "results"
@@ -142,7 +143,7 @@ def run(
             continue
         found = run_cell(grid, clients, local_steps, data)
         rows += rows_of(found)
-        write(path, rows)
+        write(path, csv_text(columns_of(rows)))
         scores = ", ".join(f"{m} {s.scores().mean():.3f}" for m, s in found.items())
         report(f"{clients} clients, {local_steps} local steps: {scores}")
 
@@ -164,17 +165,6 @@ def _require_same(grid: Grid, rows: Sequence[dict[str, Any]], path: Path) -> Non
                 f"{path.name} holds another map: its {name} are {found}, this one's"
                 f" {sorted(set(wanted))}; choose another folder"
             )
-
-
-def write(path: Path, rows: Sequence[dict[str, Any]]) -> None:
-    """Write the CSV under a temporary name, then rename it."""
-    temporary = path.with_suffix(".partial")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with open(temporary, "w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
-    temporary.replace(path)
 
 
 def read(path: Path) -> list[dict[str, Any]]:
@@ -258,4 +248,4 @@ def manifest(grid: Grid, command: str, environment: dict[str, Any]) -> str:
         "command": command,
         "environment": environment,
     }
-    return json.dumps(body, indent=2, sort_keys=True) + "\n"
+    return json_text(body, by_name=True)

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from notebooks.teaching import STILL
+from verification.files import write
 
 FOLDER = Path(__file__).resolve().parent
 TIMEOUT = 300
@@ -107,9 +108,7 @@ def run(source: Path) -> tuple[Path, float, str]:
     except Exception as error:
         return target, time.perf_counter() - start, str(error)
     if not target.exists() or target.read_text(encoding="utf-8") != text:
-        staged = target.with_suffix(".ipynb.new")
-        staged.write_text(text, encoding="utf-8")
-        os.replace(staged, target)
+        write(target, text)
     return target, time.perf_counter() - start, ""
 
 

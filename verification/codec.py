@@ -32,9 +32,20 @@ def plain(value: Any) -> Any:
     raise TypeError(f"cannot write a {type(value).__name__} as JSON")
 
 
-def json_text(value: Any) -> str:
-    """Indented JSON, keys in the given order, strictly standard."""
-    return json.dumps(plain(value), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+def json_text(value: Any, *, indent: int | None = 2, by_name: bool = False) -> str:
+    """Strictly standard JSON; keys in the given order, or sorted by name; None for one line."""
+    return (
+        json.dumps(
+            plain(value), indent=indent, sort_keys=by_name, ensure_ascii=False, allow_nan=False
+        )
+        + "\n"
+    )
+
+
+def columns_of(rows: Sequence[Mapping[str, Any]], missing: Any = None) -> dict[str, list[Any]]:
+    """Records as columns, in the order the names come up; `missing` where a record lacks one."""
+    names = dict.fromkeys(name for row in rows for name in row)
+    return {name: [row.get(name, missing) for row in rows] for name in names}
 
 
 def csv_text(columns: Mapping[str, Sequence[Any]]) -> str:

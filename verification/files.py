@@ -1,69 +1,75 @@
-"""Files that are there whole or not at all: written under a temporary name, then renamed."""
+"""Files and folders that are there whole or not at all: written under a temporary name, then renamed."""
 
 from __future__ import annotations
 
-import csv
-import io
-import json
+import contextlib
 import os
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 
-def write_text(path: Path, text: str) -> None:
-    """Write a text file.
+@contextlib.contextmanager
+def staged(path: Path) -> Iterator[Path]:
+    """A free place beside `path`; the file or folder put there takes the place of `path` on leaving.
+
+    It is on the disk before it is renamed, so that not even a power cut leaves half of it.
 
     Raises:
-        ValueError: if it cannot be written.
+        ValueError: if it cannot be written; what was there stays then, and nothing else is left behind.
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_text(text, encoding="utf-8")
-        os.replace(temporary, path)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise ValueError(f"{path} cannot be written: {error.strerror}") from error
-
-
-def write_json(path: Path, value: Any) -> None:
-    """Write JSON; NaN is refused, for it is none."""
-    write_text(path, json.dumps(value, indent=2, sort_keys=True, allow_nan=False) + "\n")
-
-
-def write_csv(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Write records with one set of keys; None becomes an empty cell."""
-    out = io.StringIO()
-    writer = csv.DictWriter(out, list(rows[0]) if rows else [], lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    write_text(path, out.getvalue())
-
-
-def write_folder(path: Path, fill: Callable[[Path], None]) -> None:
-    """Make a folder appear at once, replacing an older one.
-
-    Args:
-        path: where it shall be.
-        fill: writes the contents into the folder it is given.
-
-    Raises:
-        ValueError: if it cannot be written; nothing is left behind then.
-    """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        shutil.rmtree(temporary, ignore_errors=True)
-        temporary.mkdir(parents=True)
-        fill(temporary)
-        if path.exists():
-            shutil.rmtree(path)
-        os.replace(temporary, path)
+        remove(temporary)
+        yield temporary
+        for file in temporary.rglob("*") if temporary.is_dir() else (temporary,):
+            if file.is_file():
+                with open(file, "rb") as handle:
+                    os.fsync(handle.fileno())
+        put(temporary, path)
     except OSError as error:
         raise ValueError(f"{path} cannot be written: {error.strerror or error}") from error
     finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+        remove(temporary)
+
+
+def write(path: Path, content: str | bytes) -> None:
+    """Write a file: text as UTF-8, or bytes.
+
+    Raises:
+        ValueError: as `staged`.
+    """
+    with staged(path) as temporary:
+        temporary.write_bytes(content.encode() if isinstance(content, str) else content)
+
+
+def put(source: Path, path: Path) -> None:
+    """Rename a finished file or folder to `path`; a folder that is there gives way whole.
+
+    Raises:
+        OSError: if it cannot be; what was there stays.
+    """
+    if not path.is_dir():
+        os.replace(source, path)
+        return
+    old = path.with_name(f".{path.name}.{os.getpid()}.old")
+    os.replace(path, old)
+    try:
+        os.replace(source, path)
+    except OSError:
+        os.replace(old, path)
+        raise
+    remove(old)
+
+
+def remove(path: Path) -> None:
+    """Remove a file or a folder, if it is there and can be removed."""
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        with contextlib.suppress(OSError):
+            path.unlink()
 
 
 def require_writable(folder: Path) -> None:

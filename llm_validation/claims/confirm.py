@@ -20,7 +20,8 @@ from typing import Any
 
 from llm_validation.base.encoder import minilm_folder
 from llm_validation.config import Config
-from verification.files import require_writable, write_csv, write_json
+from verification.codec import columns_of, csv_text, json_text
+from verification.files import require_writable, write
 
 TASKS = ("sst2", "rte")
 CLIENTS = (3, 20)
@@ -148,7 +149,7 @@ def study(out: Path, model: str, data_dir: str) -> list[dict[str, Any]]:
             found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
             return found
         record = measure(cell, model, data_dir)
-        write_json(path, record)
+        write(path, json_text(record, by_name=True))
         print(f"{cell.name}: {record['accuracy']}", flush=True)
         return record
 
@@ -166,8 +167,8 @@ def main() -> None:
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
     require_writable(chosen.out)
     records = study(chosen.out, chosen.model or str(minilm_folder()), chosen.data_dir)
-    write_csv(chosen.out / "minilm.csv", records)
-    write_json(chosen.out / "minilm.json", described())
+    write(chosen.out / "minilm.csv", csv_text(columns_of(records)))
+    write(chosen.out / "minilm.json", json_text(described(), by_name=True))
     print(f"{len(records)} cells: {chosen.out / 'minilm.csv'}")
 
 

@@ -22,7 +22,7 @@ from safetensors.torch import load_file, save_file
 from federated_lora import Adapter
 from llm_validation.config import Config
 from llm_validation.training.server import Head, OptimiserState, Server
-from verification.files import write_folder
+from verification.files import staged
 
 SCHEMA = 1
 KEPT = 2
@@ -66,13 +66,13 @@ def save(
         "facts": dict(facts),
     }
 
-    def fill(place: Path) -> None:
+    path = folder / f"round-{server.round:06d}"
+    with staged(path) as place:
+        place.mkdir()
         save_file(tensors, place / _TENSORS)
         state["sha256"] = _sha256(place / _TENSORS)
         (place / _STATE).write_text(json.dumps(state, allow_nan=False), encoding="utf-8")
 
-    path = folder / f"round-{server.round:06d}"
-    write_folder(path, fill)
     # What a killed process was writing goes too.
     for old in (*_found(folder)[KEPT:], *folder.glob(".round-*.tmp")):
         shutil.rmtree(old, ignore_errors=True)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from llm_validation.base.models import Workspace
 from llm_validation.training.server import Head, Server, write_server
-from verification.files import write_folder
+from verification.files import staged
 
 README = """\
 A LoRA adapter trained federatedly, in PEFT's own format.
@@ -41,14 +41,11 @@ def export(space: Workspace, server: Server, folder: Path) -> list[Path]:
     if server.heads:
         places = {folder / f"client-{k:04d}": head for k, head in sorted(server.heads.items())}
 
-    def fill(temporary: Path) -> None:
+    with staged(folder) as temporary:
         for place, head in places.items():
             own = temporary / place.relative_to(folder)
-            own.mkdir(exist_ok=True)
+            own.mkdir(parents=True, exist_ok=True)
             _one(space, server, head, own, place.name)
-
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    write_folder(folder, fill)
     return list(places)
 
 

@@ -12,7 +12,7 @@ from rolora.console import messages, output
 from verification.names import one_of
 
 if TYPE_CHECKING:
-    from rolora.published import PublishedNumber
+    from llm_validation.paper.published import PublishedNumber
     from rolora.storage.run_folder import StoredRun
 
 MOST_QUANTITIES = 5
@@ -45,7 +45,7 @@ def compare(
     """Show the final numbers of runs side by side and draw their curves into one figure."""
     from rolora.storage.output_folder import OutputFolder
     from rolora.storage.run_folder import read
-    from verification.codec import csv_text, json_text
+    from verification.codec import columns_of, csv_text, json_text
 
     if not folders and not paper:
         raise ValueError("give at least one run folder, or --paper for the published tables alone")
@@ -58,7 +58,7 @@ def compare(
         with OutputFolder(out) as folder:
             folder.write("compare.svg", _figure(runs, curves, column))
             folder.write("curves.csv", csv_text(curves))
-            folder.write("final.csv", csv_text(_as_columns(final)))
+            folder.write("final.csv", csv_text(columns_of(final, math.nan)))
             folder.publish()
     if as_json:
         typer.echo(
@@ -102,7 +102,7 @@ def _final(run: StoredRun, name: str, paper: bool) -> dict[str, Any]:
 
 
 def _published_for(run: StoredRun) -> PublishedNumber | None:
-    from rolora.published import nearest
+    from llm_validation.paper.published import nearest
 
     configuration = run.manifest["configuration"]
     if not {"task", "method", "clients"} <= set(configuration):
@@ -160,15 +160,10 @@ def _figure(runs: list[StoredRun], curves: dict[str, list[Any]], column: str) ->
     return claim_plot.standalone(claim_plot.svg("compare", Table(curves), plot))
 
 
-def _as_columns(rows: list[dict[str, Any]]) -> dict[str, list[Any]]:
-    names = list(dict.fromkeys(name for row in rows for name in row))
-    return {name: [row.get(name, math.nan) for row in rows] for name in names}
-
-
 def _published_json() -> list[dict[str, Any]]:
     from dataclasses import asdict
 
-    from rolora.published import cells
+    from llm_validation.paper.published import cells
 
     return [asdict(cell) for cell in cells()]
 
@@ -210,7 +205,7 @@ def _show_published() -> None:
     from rich import box
     from rich.table import Table
 
-    from rolora.published import tables
+    from llm_validation.paper.published import tables
 
     console = output()
     for name, cells in tables().items():

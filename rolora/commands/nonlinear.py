@@ -155,6 +155,7 @@ def regimes(
     from nonlinear_model import regime_map
     from nonlinear_model.data import dataset as datasets
     from rolora.storage.environment import environment
+    from verification.files import write
 
     grid = replace(regime_map.Grid(dataset), seeds=tuple(range(100, 100 + seeds)))
     if cell:
@@ -166,11 +167,7 @@ def regimes(
     regime_map.run(grid, data, path, talk.print)
     words = ["rolora", "nonlinear", "map", "--dataset", dataset, "--seeds", str(seeds)]
     words += [word for text in cell or () for word in ("--cell", text)]
-    partial = path.with_suffix(".json.partial")
-    partial.write_text(
-        regime_map.manifest(grid, shlex.join(words), environment()), encoding="utf-8"
-    )
-    partial.replace(path.with_suffix(".json"))
+    write(path.with_suffix(".json"), regime_map.manifest(grid, shlex.join(words), environment()))
 
 
 def _cell(text: str) -> tuple[int, int]:
@@ -199,7 +196,7 @@ def _run(
     from rolora.storage.environment import environment
     from rolora.storage.output_folder import OutputFolder
     from rolora.storage.run_folder import complete, stage
-    from verification.codec import csv_text
+    from verification.codec import columns_of, csv_text
 
     data = dataset.load(config.dataset, data_dir, download=download)
     if threads is not None:
@@ -225,7 +222,7 @@ def _run(
         )
         columns = experiment.summarise(result.rows)
         more: dict[str, str | bytes] = {
-            "runs.csv": csv_text({n: [row[n] for row in result.rows] for n in result.rows[0]}),
+            "runs.csv": csv_text(columns_of(result.rows)),
             "timings.csv": csv_text(
                 {
                     "round": [number for number, _ in result.seconds],

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -19,6 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from rolora.report.numbers import number
+from verification import files
+from verification.codec import json_text
 
 ROOT = Path(__file__).resolve().parents[2]
 ROWS = Path("docs/data/rows.json")
@@ -159,8 +160,7 @@ def take(report: Path | None, figures: Path | None, root: Path = ROOT) -> None:
     try:
         if report is not None:
             content = json.loads((report / "report.json").read_text(encoding="utf-8"))
-            text = json.dumps(rows_of(content), indent=1, ensure_ascii=False) + "\n"
-            _write(root / ROWS, text.encode())
+            files.write(root / ROWS, json_text(rows_of(content), indent=1))
         if figures is not None:
             for path in sorted(figures.glob("*.csv")):
                 (root / TABLES).mkdir(parents=True, exist_ok=True)
@@ -198,18 +198,9 @@ def picture(report: Path, root: Path = ROOT) -> bool:
         )
         if not target.exists():
             return False
-        _write(root / SCREEN, target.read_bytes())
-    _write(
-        root / SCREEN_OF, (json.dumps({"headline": headline}, ensure_ascii=False) + "\n").encode()
-    )
+        files.write(root / SCREEN, target.read_bytes())
+    files.write(root / SCREEN_OF, json_text({"headline": headline}, indent=None))
     return True
-
-
-def _write(path: Path, content: bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    staged = path.with_name(path.name + ".new")
-    staged.write_bytes(content)
-    os.replace(staged, path)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -227,7 +218,7 @@ def main(arguments: list[str] | None = None) -> int:
             print(f"{SCREEN} was not taken anew: no chromium on the path", file=sys.stderr)
         for path, content in expected_files().items():
             if not (ROOT / path).exists() or (ROOT / path).read_bytes() != content:
-                _write(ROOT / path, content)
+                files.write(ROOT / path, content)
     left = stale()
     for name in left:
         print(f"stale: {name}; run `make readme`", file=sys.stderr)

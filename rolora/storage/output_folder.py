@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import os
-import shutil
 import tempfile
 from pathlib import Path
 from types import TracebackType
+
+from verification import files
 
 PROBE_BYTES = 1 << 20
 """Written and removed before the work starts, so that a full disk shows itself early."""
@@ -85,7 +85,7 @@ class OutputFolder:
             try:
                 new = not target.exists()
                 target.parent.mkdir(parents=True, exist_ok=True)
-                os.replace(self._staging / name, target)
+                files.put(self._staging / name, target)
             except OSError as error:
                 for path in fresh:
                     path.unlink(missing_ok=True)
@@ -101,7 +101,7 @@ class OutputFolder:
 
     def _clean(self, published: bool) -> None:
         if self._staging is not None:
-            shutil.rmtree(self._staging, ignore_errors=True)
+            files.remove(self._staging)
             self._staging = None
         if not published:
             for folder in reversed(self._made):

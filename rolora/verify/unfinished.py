@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import os
 import shutil
 from dataclasses import asdict
 from importlib import util
@@ -16,6 +15,7 @@ from pydantic import TypeAdapter
 
 from rolora.storage.environment import environment
 from rolora.verify.runner import Outcome
+from verification.files import write
 from verification.finding import Finding
 
 if TYPE_CHECKING:
@@ -63,13 +63,9 @@ class Unfinished:
             "svg": outcome.svg,
         }
         text = json.dumps(body, default=lambda value: value.tolist())
-        path = self._path(outcome.claim.id)
-        partial = path.with_suffix(".partial")
         # Where it cannot be kept the run goes on: the report will say what is wrong with the folder.
-        with contextlib.suppress(OSError):
-            self.folder.mkdir(parents=True, exist_ok=True)
-            partial.write_text(text, encoding="utf-8")
-            os.replace(partial, path)
+        with contextlib.suppress(ValueError):
+            write(self._path(outcome.claim.id), text)
         return self._outcome(outcome.claim, json.loads(text))
 
     def read(self, entries: Iterable[Entry]) -> dict[str, Outcome]:

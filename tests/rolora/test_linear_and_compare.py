@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from rolora_helpers import files, run, strict_json
 
-from rolora import published
+from llm_validation.paper import published
 from rolora.commands.linear import sparkline
 from rolora.storage.run_folder import read
 

@@ -240,7 +240,7 @@ def test_a_disk_full_while_renaming_leaves_the_old_report_or_nothing(
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         replace(source, target)
 
-    monkeypatch.setattr(output_folder.os, "replace", fill)
+    monkeypatch.setattr(os, "replace", fill)
     code, _, err = run(capsys, "verify", "--out", tmp_path / "report")
     assert code == 2
     assert "No space left on device" in err
