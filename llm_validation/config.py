@@ -24,7 +24,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "weighting": ("examples", "uniform"),
     "init": ("true", "false", "gaussian", "orthogonal"),
     "base_dropout": ("off", "model"),
-    "dtype": ("float32", "bfloat16"),
+    "dtype": ("float32", "bfloat16", "float64"),
     "quantisation": ("none", "4bit"),
     "engine": ("batched", "sequential"),
     "device": ("auto", "cpu", "cuda"),
@@ -71,7 +71,7 @@ class Config:
         head: classification head trained and averaged, kept local, or frozen at its initialisation.
         weighting: clients weighted by their number of examples, or uniformly.
         base_dropout: dropout inside the frozen base switched off, or as the model has it.
-        dtype: of the frozen base; adapters, heads and optimiser state are always float32.
+        dtype: of the frozen base; adapters, heads and optimiser state are float32, or float64 with it.
         quantisation: 4bit needs bitsandbytes.
         gradient_checkpointing: recompute activations in the backward pass.
         engine: batched (many clients in one pass) or sequential (the reference).

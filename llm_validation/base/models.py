@@ -33,7 +33,7 @@ from llm_validation.training.randomness import torch_seed
 
 ADAPTER = "default"
 """PEFT's name of the one adapter."""
-DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float64": torch.float64}
 _PAIRS = (
     ("query", "value"),
     ("q_proj", "v_proj"),
@@ -344,12 +344,12 @@ def _width(module: nn.Module) -> int | None:
 
 
 def _head(inner: Any) -> dict[str, nn.Parameter]:
-    """The head's parameters in float32, its linear layers taking input of any precision."""
+    """The head's parameters in float32 or float64, its linear layers taking input of any precision."""
     found: dict[str, nn.Parameter] = {}
     for name, module in inner.named_modules():
         if not name.endswith(f"modules_to_save.{ADAPTER}"):
             continue
-        module.float()
+        module.to(torch.promote_types(next(module.parameters()).dtype, torch.float32))
         for part in module.modules():
             if isinstance(part, nn.Linear):
                 part.register_forward_pre_hook(_cast_input)

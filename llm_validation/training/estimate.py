@@ -24,6 +24,7 @@ MARGIN = 0.65
 1.43 times the estimate where we measured it (MiniLM, 8 to 24 clients)."""
 PASSING = 4
 """Passing tensors, in units of the largest kept one: a gradient coming in, one going out, two on the way."""
+_BYTES = {"float64": 8, "float32": 4, "bfloat16": 2}
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +92,7 @@ def require_base_fits(config: Config, device: torch.device, numbers: int) -> Non
     Raises:
         ValueError: naming the options that help.
     """
-    each = 0.6 if config.quantisation == "4bit" else {"float32": 4, "bfloat16": 2}[config.dtype]
+    each = 0.6 if config.quantisation == "4bit" else _BYTES[config.dtype]
     need, free = int(numbers * each), free_bytes(device)
     if need > free:
         raise ValueError(
@@ -120,10 +121,11 @@ def client_memory(config: Config, space: Workspace, data: Encoded) -> ClientMemo
     )
     if config.head != "frozen":
         numbers += sum(parameter.numel() for parameter in space.head.values())
-    per_number = {"adamw": 8, "sgd": 4 if config.momentum else 0}[config.optimiser]
+    each = max(4, _BYTES[config.dtype])
+    moments = 2 if config.optimiser == "adamw" else 1 if config.momentum else 0
     kept = kept_tensors(space, batch)
     return ClientMemory(
-        numbers * 4 * 2, numbers * per_number, sum(kept), PASSING * max(kept, default=0)
+        numbers * each * 2, numbers * each * moments, sum(kept), PASSING * max(kept, default=0)
     )
 
 

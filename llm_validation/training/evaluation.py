@@ -19,6 +19,7 @@ from llm_validation.base.encoding import (
 from llm_validation.base.models import Workspace
 from llm_validation.config import Config
 from llm_validation.tasks.examples import Examples, Instructed
+from llm_validation.training.losses import at_least_single
 from llm_validation.training.server import Head, Server, write_server
 
 ROWS = 64
@@ -87,7 +88,7 @@ class Evaluator:
         hits, total = 0, 0.0
         for index in _by_length(self.data):
             batch = collate(self.data, [index], self.space.pad_id, self.space.device)
-            logits = self.space.logits(batch).float()
+            logits = at_least_single(self.space.logits(batch))
             hits += int((logits.argmax(dim=-1) == batch.labels).sum())
             total += float(functional.cross_entropy(logits, batch.labels, reduction="sum"))
         n = len(self.data)
@@ -99,7 +100,7 @@ class Evaluator:
         likelihood = np.empty(len(self.data))
         for index in _by_length(self.data):
             batch = collate(self.data, [index], self.space.pad_id, self.space.device)
-            logits = self.space.logits(batch).float()
+            logits = at_least_single(self.space.logits(batch))
             labels = batch.labels[:, batch.labels.shape[1] - logits.shape[1] + 1 :]
             each = functional.cross_entropy(
                 logits[:, :-1].transpose(1, 2), labels, ignore_index=IGNORED, reduction="none"

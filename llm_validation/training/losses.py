@@ -20,7 +20,7 @@ def client_losses(logits: torch.Tensor, batch: Batch) -> torch.Tensor:
         batch: the pass.
 
     Returns:
-        float32 tensor of shape (clients,).
+        float32 or float64 tensor of shape (clients,).
     """
     labels = batch.labels
     if labels.ndim == 2:
@@ -29,10 +29,17 @@ def client_losses(logits: torch.Tensor, batch: Batch) -> torch.Tensor:
         logits, labels = logits[:, :-1], labels[:, labels.shape[1] - tail + 1 :]
         logits = logits.reshape(-1, logits.shape[-1])
     flat = labels.reshape(-1)
-    each = functional.cross_entropy(logits.float(), flat, ignore_index=IGNORED, reduction="none")
+    each = functional.cross_entropy(
+        at_least_single(logits), flat, ignore_index=IGNORED, reduction="none"
+    )
     per_client = each.reshape(batch.clients, -1).sum(dim=1)
     counted = (flat != IGNORED).reshape(batch.clients, -1).sum(dim=1)
     return per_client / counted
+
+
+def at_least_single(x: torch.Tensor) -> torch.Tensor:
+    """The tensor in float32; in float64 if it is so already."""
+    return x.to(torch.promote_types(x.dtype, torch.float32))
 
 
 def answer_tail(batch: Batch) -> int:

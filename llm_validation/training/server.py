@@ -20,7 +20,7 @@ class Server:
     """What the server holds between rounds.
 
     Attributes:
-        adapters: layer name to adapter, A of shape (d_in, r) and B of shape (r, d_out), float32.
+        adapters: layer name to adapter, A of shape (d_in, r) and B of shape (r, d_out), float32 or float64.
         head: the shared head; under the policy `local` the one every client started from.
         heads: client to its own head, under the policy `local`.
         states: client to its optimiser state, under the policy `keep`.

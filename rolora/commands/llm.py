@@ -92,7 +92,9 @@ def run(
     head: Annotated[str | None, _option("average (default), local or frozen.")] = None,
     weighting: Annotated[str | None, _option("examples (default) or uniform.")] = None,
     base_dropout: Annotated[str | None, _option("off (default) or model.")] = None,
-    dtype: Annotated[str | None, _option("Of the frozen base: float32 or bfloat16.")] = None,
+    dtype: Annotated[
+        str | None, _option("Of the frozen base: float32, bfloat16 or float64.")
+    ] = None,
     quantisation: Annotated[str | None, _option("none (default) or 4bit.")] = None,
     gradient_checkpointing: Annotated[bool | None, _option("Recompute activations.")] = None,
     engine: Annotated[str | None, _option("batched (default) or sequential.")] = None,

@@ -9,6 +9,7 @@ import pytest
 import torch
 import transformers
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
+from transformers.models.llama.modeling_llama import LlamaRMSNorm
 
 from llm_validation.config import Config
 
@@ -100,6 +101,16 @@ def gpt2(tmp_path_factory):
     transformers.GPT2LMHeadModel(config).save_pretrained(folder)
     save_tokenizer(folder)
     return str(folder)
+
+
+@pytest.fixture(autouse=True)
+def norms_in_their_own_precision(monkeypatch):
+    """Llama's norm rounds to float32 whatever it is given; float64 is to be float64 throughout."""
+
+    def forward(self, x):
+        return self.weight * x * torch.rsqrt(x.square().mean(-1, True) + self.variance_epsilon)
+
+    monkeypatch.setattr(LlamaRMSNorm, "forward", forward)
 
 
 def sentence(rng, low=3, high=12):

@@ -146,22 +146,25 @@ def test_batches_pad_classification_right_and_causal_text_left(tiny):
             assert batch.inputs["position_ids"][0, -1] == encoded.lengths[order[0]] - 1
 
 
-def test_option_likelihood_equals_the_literal_one(tiny):
-    config = tiny("llama", init="false")
+@pytest.mark.parametrize("room", [128, 16])  # every prompt fits, or every one is cut
+def test_option_likelihood_equals_the_literal_one(tiny, room):
+    config = tiny("llama", init="false", dtype="float64", max_length=room)
     data = registry.load(config)
     space = build(config, causal=True)
     evaluator = Evaluator(config, space, data.evaluation)
     score = evaluator.score(read_server(space))
     space.model.eval()
-    hits, loss = 0, 0.0
+    hits, loss, cut = 0, 0.0, 0
     for prompt, options, right in zip(
         data.evaluation.prompts, data.evaluation.options, data.evaluation.labels, strict=True
     ):
         totals, lengths = [], []
         for option in options:
-            head = space.tokenizer(prompt)["input_ids"]
+            opening, *head = space.tokenizer(prompt)["input_ids"]
             tail = [*space.tokenizer(option, add_special_tokens=False)["input_ids"], 2]
-            head = head[max(0, len(head) + len(tail) - 48) :]
+            over = max(0, 1 + len(head) + len(tail) - room)
+            cut += over > 0
+            head = [opening, *head[over:]]  # the model never saw a text without its opening token
             with torch.no_grad():
                 logits = space.base(input_ids=torch.tensor([head + tail])).logits[0]
             chosen = logits.log_softmax(-1)[len(head) - 1 : -1]
@@ -169,8 +172,9 @@ def test_option_likelihood_equals_the_literal_one(tiny):
             lengths.append(len(tail))
         hits += int(np.argmax(totals) == right)
         loss -= totals[right] / lengths[right]
+    assert cut == (2 * len(data.evaluation) if room == 16 else 0)
     assert score.accuracy == hits / len(data.evaluation)
-    assert score.loss == pytest.approx(loss / len(data.evaluation), rel=1e-5)
+    assert score.loss == pytest.approx(loss / len(data.evaluation), rel=1e-12)
 
 
 def test_generation_is_scored_by_exact_match(tiny, monkeypatch):
