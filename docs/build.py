@@ -54,7 +54,7 @@ def stage(folder: Path, report: Path) -> None:
     _rewrite(
         folder / "theory.md",
         lambda text: theory_page.fill(
-            text, [entry.claim for entry in registry.entries()], rows, pictures
+            text, [entry.value for entry in registry.entries()], rows, pictures
         ),
     )
     _rewrite(folder / "report.md", lambda text: _report(text, content))

@@ -87,7 +87,7 @@ def _block(claim: Claim, row: Mapping[str, Any] | None, picture: bool) -> str:
         lines += _evidence(row["finding"])
     if picture:
         lines += [f"![{plain(claim.title)}](verify/figures/{claim.id}.svg)", ""]
-    lines += [f"*Negative control, refuted by the same check:* {plain(claim.control)}.", ""]
+    lines += [f"*Negative control, refuted by the same check:* {plain(claim.says)}.", ""]
     return "\n".join(lines)
 
 

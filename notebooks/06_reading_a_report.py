@@ -31,7 +31,8 @@ from typer.testing import CliRunner
 from rolora.cli import app
 from theory.population import population_map
 from verification.budget import Budget
-from verification.claim import OURS, Claim
+from verification.claim import OURS
+from verification.claim import OldClaim as Claim
 from verification.finding import Comparison, Relation, conclude
 from verification.proof.identities import identity
 from verification.statistics import mean_estimate, proportion_interval

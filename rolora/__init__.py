@@ -1,1 +1,15 @@
 """The front desk: the command `rolora`, its runner, its reports and its figures."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rolora.verify.parameters import Checked
+
+
+def check(claim_id: str, **parameters: Any) -> Checked:
+    """Decide one claim at the user's own parameters. See `rolora.verify.parameters.check`."""
+    from rolora.verify import parameters as front
+
+    return front.check(claim_id, **parameters)

@@ -1,20 +1,29 @@
-"""A claim: a statement, where it comes from, and the two checks that decide it."""
+"""A claim: a statement, where it comes from, and the one function that decides it and its control."""
 
 from __future__ import annotations
 
+import inspect
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
 
 from verification.budget import Budget
+from verification.evidence import Evidence
 from verification.finding import Finding
 from verification.verdict import Verdict
 
 OURS = "ours"
 PAPER = "arXiv 2502.01755"
+LAST = 1000
+"""Order of a claim that names none: after the toolkit's own."""
+
+Check = Callable[..., None]
+"""`check(evidence, *, name=default, …)`: gathers evidence; its keywords are the user's parameters."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Claim:
     """One statement to verify.
 
@@ -24,13 +33,112 @@ class Claim:
         statement: the statement in plain words and symbols.
         latex: the same as LaTeX (no surrounding dollars).
         source: `ours`, or the paper with version and number.
+        section: the chapter it belongs to.
         assumptions: everything the statement needs.
         expected: the verdict a correct toolkit reaches.
-        check: decides the statement.
-        negative_control: runs the same check on a mutant of the statement; must come out REFUTED.
-        control: what the mutant says, in words.
+        confirms: the verdict if all evidence holds.
+        function: gathers the evidence.
+        mutant: values of its parameters that make the statement false: the negative control.
+        says: what the mutant says, in words.
         exact: the exact result stated beside the paper's bound, in words ("" if the same).
+        order: place in lists and reports.
     """
+
+    id: str
+    title: str
+    statement: str
+    latex: str
+    source: str
+    section: str
+    assumptions: tuple[str, ...]
+    expected: Verdict
+    confirms: Verdict
+    function: Check
+    mutant: Mapping[str, Any]
+    says: str
+    exact: str
+    order: int
+
+    def __post_init__(self) -> None:
+        if not re.fullmatch(r"[a-z0-9]+(-[a-zA-Z0-9]+)*", self.id):
+            raise ValueError(f"claim id must be kebab-case, got {self.id!r}")
+        if not self.mutant:
+            raise ValueError(
+                f"claim {self.id} must have a mutant: a check that cannot fail decides nothing"
+            )
+        self.require_known(self.mutant)
+
+    @property
+    def module(self) -> str:
+        """Name of the module that states it."""
+        return self.function.__module__
+
+    @property
+    def parameters(self) -> Mapping[str, Any]:
+        """The check's parameters and their defaults, the claim's own setting."""
+        found = list(inspect.signature(self.function).parameters.values())[1:]
+        return MappingProxyType({p.name: p.default for p in found})
+
+    def check(self, budget: Budget, **parameters: Any) -> Finding:
+        """Decide the statement, at the user's own parameters if any are given.
+
+        Raises:
+            ValueError: on a parameter the check does not have, or a value it refuses.
+        """
+        self.require_known(parameters)
+        evidence = Evidence(self.id, budget)
+        self.function(evidence, **parameters)
+        return evidence.conclude(self.confirms)
+
+    __call__ = check
+
+    def negative_control(self, budget: Budget, **parameters: Any) -> Finding:
+        """The same check on the mutant of the statement; must come out REFUTED."""
+        return self.check(budget, **{**parameters, **self.mutant})
+
+    def require_known(self, given: Iterable[str]) -> None:
+        """Raise ValueError for a name that is no parameter of the check."""
+        known = self.parameters
+        for name in given:
+            if name not in known:
+                allowed = ", ".join(known) or "none"
+                raise ValueError(f"claim {self.id} has no parameter {name!r}; it has: {allowed}")
+
+
+def claim(
+    id: str,
+    title: str,
+    *,
+    statement: str,
+    latex: str,
+    source: str,
+    section: str,
+    assumptions: tuple[str, ...],
+    expected: Verdict,
+    mutant: Mapping[str, Any],
+    says: str,
+    exact: str = "",
+    confirms: Verdict | None = None,
+    order: int = LAST,
+) -> Callable[[Check], Claim]:
+    """Make a claim of the function that gathers its evidence. Fields as in `Claim`.
+
+    Args:
+        confirms: the verdict if all evidence holds; None for `expected`.
+    """
+
+    def make(function: Check) -> Claim:
+        return Claim(
+            id, title, statement, latex, source, section, assumptions, expected,
+            confirms or expected, function, MappingProxyType(dict(mutant)), says, exact, order,
+        )  # fmt: skip
+
+    return make
+
+
+@dataclass(frozen=True, slots=True)
+class OldClaim:
+    """A claim in the form before `@claim`; goes when the last one is converted."""
 
     id: str
     title: str
@@ -44,6 +152,43 @@ class Claim:
     control: str
     exact: str = ""
 
-    def __post_init__(self) -> None:
-        if not re.fullmatch(r"[a-z0-9]+(-[a-zA-Z0-9]+)*", self.id):
-            raise ValueError(f"claim id must be kebab-case, got {self.id!r}")
+    @property
+    def says(self) -> str:
+        """See `Claim`."""
+        return self.control
+
+    @property
+    def order(self) -> int:
+        """See `Claim`."""
+        return OLD_ORDER.index(self.id) * 10 + 10 if self.id in OLD_ORDER else LAST
+
+    @property
+    def section(self) -> str:
+        """See `Claim`."""
+        return ""
+
+    @property
+    def module(self) -> str:
+        """See `Claim`."""
+        return self.check.__module__
+
+    @property
+    def parameters(self) -> Mapping[str, Any]:
+        """See `Claim`."""
+        return {}
+
+    @property
+    def function(self) -> Callable[[Budget], Finding]:
+        """See `Claim`."""
+        return self.check
+
+
+OLD_ORDER = (
+    "interference-identity", "alternating-exact", "population-map", "contraction-lemma", "plateau",
+    "recovery-norm", "escape-time", "rank-r-map", "nonconvex-bound", "traffic-halved", "bstep-law",
+    "recovery-theorem", "mean-square-rate", "pooled-samples", "fixed-data-rate", "ffa-floor",
+    "rank-r-ffa-floor", "ffa-random-init", "noise-floor", "heterogeneous-population",
+    "fedavg-heterogeneity", "mnist-ranking", "mnist-gap-widens", "schedule-balance",
+    "early-A-matters", "local-steps", "ffa-seed-spread", "llm-ranking", "llm-scaling-with-clients",
+    "llm-low-rank", "llm-minilm-confirmation",
+)  # fmt: skip

@@ -72,6 +72,15 @@ class Comparison:
             return "equal" if self.interval is None else "equal within the interval"
         return "certified" if self.interval is None or self.certify else "not refuted"
 
+    @property
+    def failure(self) -> str:
+        """In one line, what a failing comparison says against the claim."""
+        seen = f" in [{self.interval[0]:.6g}, {self.interval[1]:.6g}]" if self.interval else ""
+        return (
+            f"{self.quantity}: measured {self.measured:.6g}{seen},"
+            f" theory {self.relation} {self.theory:.6g}"
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class ProofStep:
@@ -222,15 +231,8 @@ def conclude(
     """
     if not comparisons and not proof:
         raise ValueError("a verdict needs evidence: give comparisons or proof steps")
-    failed_steps = [f"{s.statement}: {s.certificate}" for s in proof if not s.holds]
-    failed = [
-        f"{c.quantity}: measured {c.measured:.6g}"
-        + (f" in [{c.interval[0]:.6g}, {c.interval[1]:.6g}]" if c.interval else "")
-        + f", theory {c.relation} {c.theory:.6g}"
-        for c in comparisons
-        if not c.holds
-    ]
-    failures = failed_steps + failed
+    failures = [f"{s.statement}: {s.certificate}" for s in proof if not s.holds]
+    failures += [c.failure for c in comparisons if not c.holds]
     if failures:
         details["counterexample"] = details.get("counterexample") or failures[0]
         details["added_assumption"] = ""

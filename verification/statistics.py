@@ -43,6 +43,12 @@ class Estimate:
         """Standard error over the mean's absolute value."""
         return self.standard_error / abs(self.mean) if self.mean else float("inf")
 
+    def interval_at(self, alpha: float) -> tuple[float, float]:
+        """The interval at another error probability."""
+        _check_alpha(alpha)
+        reach = float(stats.t.isf(alpha / 2.0, self.n - 1)) * self.standard_error
+        return self.mean - reach, self.mean + reach
+
     def compare(
         self,
         quantity: str,

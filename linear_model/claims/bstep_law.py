@@ -10,7 +10,8 @@ from scipy import integrate, stats
 
 from theory.samples import bstep
 from verification.budget import Budget
-from verification.claim import PAPER, Claim
+from verification.claim import PAPER
+from verification.claim import OldClaim as Claim
 from verification.finding import Comparison, Finding, Mark, Plot, Relation, Series, Table, conclude
 from verification.statistics import (
     ALPHA,

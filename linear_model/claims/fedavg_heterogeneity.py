@@ -14,7 +14,8 @@ from linear_model.problem import Problem
 from linear_model.simulation import simulate
 from theory.clients_differ import fedavg_flow
 from verification.budget import Budget
-from verification.claim import OURS, Claim
+from verification.claim import OURS
+from verification.claim import OldClaim as Claim
 from verification.finding import Comparison, Finding, Mark, Plot, Relation, Series, Table, conclude
 from verification.verdict import Verdict
 

@@ -12,7 +12,8 @@ from linear_model.problem import Problem
 from linear_model.simulation import simulate
 from theory.frozen_factor import random_init, rank_r_floor
 from verification.budget import Budget
-from verification.claim import OURS, Claim
+from verification.claim import OURS
+from verification.claim import OldClaim as Claim
 from verification.finding import Comparison, Finding, Mark, Plot, Series, Table, conclude
 from verification.statistics import ALPHA, mean_estimate, proportion_comparison
 from verification.streams import generator

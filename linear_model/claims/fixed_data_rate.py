@@ -13,7 +13,8 @@ from linear_model.problem import Data, Problem
 from linear_model.simulation import simulate
 from theory.samples import fixed_data
 from verification.budget import Budget
-from verification.claim import OURS, Claim
+from verification.claim import OURS
+from verification.claim import OldClaim as Claim
 from verification.finding import Comparison, Finding, Mark, Plot, Series, Table, conclude
 from verification.verdict import Verdict
 

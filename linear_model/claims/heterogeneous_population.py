@@ -13,7 +13,8 @@ from linear_model.simulation import simulate
 from theory.clients_differ import heterogeneity
 from theory.population import population_map
 from verification.budget import Budget
-from verification.claim import PAPER, Claim
+from verification.claim import PAPER
+from verification.claim import OldClaim as Claim
 from verification.finding import Comparison, Finding, Mark, Plot, Relation, Series, Table, conclude
 from verification.statistics import ALPHA, mean_estimate
 from verification.verdict import Verdict

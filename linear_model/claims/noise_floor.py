@@ -13,7 +13,8 @@ from linear_model.simulation import simulate
 from theory.samples import mean_square_rate as rate
 from theory.samples import noise
 from verification.budget import Budget
-from verification.claim import OURS, Claim
+from verification.claim import OURS
+from verification.claim import OldClaim as Claim
 from verification.finding import Comparison, Finding, Mark, Plot, Series, Table, conclude
 from verification.statistics import ALPHA, Estimate, mean_estimate
 from verification.verdict import Verdict

@@ -15,7 +15,8 @@ from linear_model.simulation import simulate
 from theory.samples import bstep, pooled_samples
 from theory.samples import mean_square_rate as rate
 from verification.budget import Budget
-from verification.claim import OURS, Claim
+from verification.claim import OURS
+from verification.claim import OldClaim as Claim
 from verification.finding import Comparison, Finding, Mark, Plot, Relation, Series, Table, conclude
 from verification.statistics import ALPHA, Estimate, mean_estimate, proportion_comparison
 from verification.verdict import Verdict

@@ -16,7 +16,8 @@ from linear_model.run import Run
 from linear_model.simulation import simulate
 from theory.recovery import recovery_theorem as theorem
 from verification.budget import Budget
-from verification.claim import PAPER, Claim
+from verification.claim import PAPER
+from verification.claim import OldClaim as Claim
 from verification.finding import Comparison, Finding, Mark, Plot, Relation, Series, Table, conclude
 from verification.statistics import (
     ALPHA,

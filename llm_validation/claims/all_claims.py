@@ -13,7 +13,8 @@ from dataclasses import replace
 from llm_validation.claims.decision import Lead, decide, difference
 from llm_validation.paper.records import Record, by_seed, from_folders, from_paper, from_study
 from verification.budget import Budget
-from verification.claim import PAPER, Claim
+from verification.claim import PAPER
+from verification.claim import OldClaim as Claim
 from verification.finding import Finding, Mark, Plot, Series, Table
 from verification.verdict import Verdict
 

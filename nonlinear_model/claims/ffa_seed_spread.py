@@ -10,7 +10,8 @@ from scipy import stats
 from nonlinear_model.claims import study
 from nonlinear_model.claims.study import Setting
 from verification.budget import Budget
-from verification.claim import PAPER, Claim
+from verification.claim import PAPER
+from verification.claim import OldClaim as Claim
 from verification.finding import Comparison, Finding, Mark, Plot, Relation, Series, Table
 from verification.verdict import Verdict
 

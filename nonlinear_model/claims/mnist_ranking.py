@@ -9,7 +9,8 @@ from typing import Any
 from nonlinear_model.claims import study
 from nonlinear_model.learning_rates import Sweep
 from verification.budget import Budget
-from verification.claim import PAPER, Claim
+from verification.claim import PAPER
+from verification.claim import OldClaim as Claim
 from verification.finding import Comparison, Finding, Mark, Plot, Series, Table
 from verification.statistics import mean_estimate
 from verification.verdict import Verdict

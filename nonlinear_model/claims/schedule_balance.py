@@ -5,7 +5,8 @@ from __future__ import annotations
 from nonlinear_model.claims import study
 from nonlinear_model.claims.study import Setting
 from verification.budget import Budget
-from verification.claim import PAPER, Claim
+from verification.claim import PAPER
+from verification.claim import OldClaim as Claim
 from verification.finding import Finding, Mark, Plot, Series, Table
 from verification.verdict import Verdict
 

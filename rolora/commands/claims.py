@@ -16,13 +16,17 @@ def claims(
     claim_id: Annotated[
         str | None, typer.Argument(metavar="[ID]", help="Claim to explain; all are listed without.")
     ] = None,
+    more: Annotated[
+        list[str] | None,
+        typer.Option("--claims", metavar="MODULE", help="Also the claims of this module."),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON only.")] = False,
 ) -> None:
     """List the claims, or explain one."""
     from rolora.verify import registry
     from verification.codec import json_text
 
-    chosen = [entry.claim for entry in registry.select([claim_id] if claim_id else [])]
+    chosen = [entry.value for entry in registry.select([claim_id] if claim_id else [], more or ())]
     if as_json:
         described = [_describe(claim) for claim in chosen]
         typer.echo(json_text(described[0] if claim_id else described), nl=False)
@@ -42,7 +46,7 @@ def _describe(claim: Claim) -> dict[str, Any]:
         "assumptions": list(claim.assumptions),
         "exact": claim.exact,
         "expected": str(claim.expected),
-        "negative_control": claim.control,
+        "negative_control": claim.says,
     }
 
 
@@ -77,7 +81,7 @@ def _explain(claim: Claim) -> None:
         ("assumptions", "; ".join(claim.assumptions) or "none"),
         ("exact result", claim.exact),
         ("expected", f"{claim.expected} ({claim.expected.meaning})"),
-        ("negative control", claim.control),
+        ("negative control", claim.says),
         ("LaTeX", claim.latex),
     ]
     for label, text in lines:

@@ -6,7 +6,7 @@ import shlex
 import time
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -16,22 +16,34 @@ from verification.names import one_of
 if TYPE_CHECKING:
     from rolora.report.content import Report
     from rolora.storage.output_folder import OutputFolder
-    from rolora.verify.registry import Entry
     from rolora.verify.runner import Outcome
     from rolora.verify.unfinished import Unfinished
     from verification.budget import Budget
+    from verification.claim import Claim
+    from verification.discovery import Found
 
 DEFAULT_OUT = Path("results/verify")
 PROFILES = ("quick", "full")
 
 
 def verify(
+    ids: Annotated[
+        list[str] | None, typer.Argument(metavar="[ID]...", help="Check these claims only.")
+    ] = None,
     profile: Annotated[
         str, typer.Option(help="quick: a minute or two; full: the sizes for a publication.")
     ] = "quick",
     only: Annotated[
         list[str] | None,
         typer.Option(metavar="ID", help="Check this claim only; may be given several times."),
+    ] = None,
+    values: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="NAME=VALUE", help="Check at this value of a parameter."),
+    ] = None,
+    modules: Annotated[
+        list[str] | None,
+        typer.Option("--claims", metavar="MODULE", help="Check the claims of this module."),
     ] = None,
     out: Annotated[Path, typer.Option(metavar="DIR", help="Folder for the report.")] = DEFAULT_OUT,
     jobs: Annotated[
@@ -67,19 +79,23 @@ def verify(
         if folder is not None and not folder.is_dir():
             raise ValueError(f"{name} must be an existing folder, got {folder}")
     from rolora.storage.output_folder import OutputFolder
-    from rolora.verify import registry
+    from rolora.verify import parameters, registry
     from rolora.verify.unfinished import Unfinished
     from verification.budget import Budget, Profile
 
-    selected = registry.select(only or [])
+    only = [*(ids or []), *(only or [])]
+    selected = registry.select(only, modules or [])
+    given = parameters.read(values or [], [entry.value for entry in selected])
     budget = Budget(Profile(profile), seed, data_dir, results_dir)
     with OutputFolder(out) as destination:
         start = time.perf_counter()
-        unfinished = Unfinished(out, budget)
+        unfinished = Unfinished(out, budget, given)
         if not resume:
             unfinished.clear()
-        outcomes = _run(selected, budget, jobs, unfinished, quiet=quiet or as_json)
-        report = _report(outcomes, budget, only or [], time.perf_counter() - start)
+        outcomes = _run(selected, budget, jobs, unfinished, given, quiet=quiet or as_json)
+        report = _report(
+            outcomes, budget, [*only, *_options(values, modules)], time.perf_counter() - start
+        )
         text = _write(report, destination)
         unfinished.clear()
     if as_json:
@@ -90,11 +106,17 @@ def verify(
         raise typer.Exit(1)
 
 
+def _options(values: list[str] | None, modules: list[str] | None) -> list[str]:
+    words = [f"--set={value}" for value in values or []]
+    return words + [f"--claims={module}" for module in modules or []]
+
+
 def _run(
-    selected: tuple[Entry, ...],
+    selected: tuple[Found[Claim], ...],
     budget: Budget,
     jobs: int,
     unfinished: Unfinished,
+    parameters: dict[str, Any],
     *,
     quiet: bool,
 ) -> tuple[Outcome, ...]:
@@ -106,7 +128,7 @@ def _run(
     done = unfinished.read(selected)
     if done:
         console.print(f"Going on: {len(done)} of {len(selected)} claims were finished before.")
-    left = [entry for entry in selected if entry.claim.id not in done]
+    left = [entry for entry in selected if entry.name not in done]
     with ExitStack() as stack:
         progress = Progress(
             TextColumn("[progress.description]{task.description}"),
@@ -125,7 +147,7 @@ def _run(
             progress.update(task, advance=1, description=f"checked {outcome.claim.id}")
 
         try:
-            runner.run(left, budget, jobs=jobs, on_done=on_done)
+            runner.run(left, budget, parameters=parameters, jobs=jobs, on_done=on_done)
         except KeyboardInterrupt:
             progress.stop()
             finished = f" ({', '.join(done)})" if done else ""
@@ -135,19 +157,18 @@ def _run(
                 soft_wrap=True,
             )
             raise typer.Exit(130) from None
-    return tuple(done[entry.claim.id] for entry in selected)
+    return tuple(done[entry.name] for entry in selected)
 
 
 def _report(
-    outcomes: tuple[Outcome, ...], budget: Budget, only: list[str], seconds: float
+    outcomes: tuple[Outcome, ...], budget: Budget, asked: list[str], seconds: float
 ) -> Report:
     from rolora.report.content import Report
     from rolora.storage.environment import environment
     from rolora.verify import registry
 
-    words = ["rolora", "verify", "--profile", str(budget.profile), "--seed", str(budget.seed)]
-    for claim_id in only:
-        words += ["--only", claim_id]
+    words = ["rolora", "verify", *asked]
+    words += ["--profile", str(budget.profile), "--seed", str(budget.seed)]
     # Folder names only: a report must not tell where on a machine it was made.
     if budget.data_dir is not None:
         words += ["--data-dir", budget.data_dir.name or "."]

@@ -238,7 +238,7 @@ def _claim_json(outcome: Outcome) -> dict[str, Any]:
         "error": outcome.error,
         "warnings": list(outcome.warnings),
         "finding": finding_json(outcome.finding),
-        "negative_control": {"statement": claim.control, **(finding_json(outcome.control) or {})},
+        "negative_control": {"statement": claim.says, **(finding_json(outcome.control) or {})},
     }
 
 

@@ -96,7 +96,7 @@ def _claim(outcome: Outcome, figure: str | None) -> list[str]:
             for index, step in enumerate(finding.proof, 1):
                 mark = "holds" if step.holds else "FAILS"
                 lines.append(f"{index}. {step.statement} — {mark}: {step.certificate}")
-    lines += ["", f"Negative control: {claim.control}. " + control_sentence(outcome)]
+    lines += ["", f"Negative control: {claim.says}. " + control_sentence(outcome)]
     if figure is not None and finding is not None and finding.plot is not None:
         lines += ["", f"![{_cell(claim.title)}]({figure})", "", finding.plot.caption]
     if control is not None and finding is not None:

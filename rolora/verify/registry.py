@@ -1,93 +1,73 @@
-"""Every claim of the toolkit, collected from the packages that own them."""
+"""Every claim of the toolkit, and of anybody else: found because it is there."""
 
 from __future__ import annotations
 
-import importlib
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from operator import attrgetter
 from typing import TYPE_CHECKING
 
 from verification.names import unknown
 
 if TYPE_CHECKING:
     from verification.claim import Claim
+    from verification.discovery import Found
 
-PROVIDERS = (
-    "theory.registry:claims",
-    "linear_model.claims:claims",
-    "nonlinear_model.claims:claims",
-    "llm_validation.claims.all_claims:claims",
-)
-"""Where claims come from, in the order of the report: `module:function`, importable without torch."""
+SOURCES: tuple[str, ...] = (
+    "theory", "linear_model.claims", "nonlinear_model.claims", "llm_validation.claims",
+)  # fmt: skip
+"""Packages whose modules state the toolkit's claims (or `module:name`); importable without torch."""
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """A claim and the provider that gave it, so that another process can find it again."""
-
-    provider: str
-    claim: Claim
-
-
-def entries(providers: Iterable[str] | None = None) -> tuple[Entry, ...]:
-    """Every claim, in the providers' order.
+def entries(more: Sequence[str] = ()) -> tuple[Found[Claim], ...]:
+    """Every claim and where it was found, in the claims' order.
 
     Args:
-        providers: `module:function` strings; None for the toolkit's own.
+        more: further modules, or `module:name`, that state claims.
 
     Raises:
-        ValueError: if two claims have the same id.
+        ValueError: if two claims have the same id, or a further module cannot be imported or has none.
     """
-    found: dict[str, Entry] = {}
-    for provider in PROVIDERS if providers is None else providers:
-        for claim in _claims_of(provider):
-            if claim.id in found:
-                raise ValueError(
-                    f"claim ids must be unique, got {claim.id!r} from both "
-                    f"{found[claim.id].provider} and {provider}"
-                )
-            found[claim.id] = Entry(provider, claim)
-    return tuple(found.values())
+    from verification.claim import Claim, OldClaim
+    from verification.discovery import Catalogue
+
+    catalogue: Catalogue[Claim] = Catalogue(
+        "claim",
+        tuple(source for source in SOURCES if ":" not in source),
+        "rolora.claims",
+        lambda value: isinstance(value, (Claim, OldClaim)),
+        name=attrgetter("id"),
+    )
+    return catalogue.entries([*(source for source in SOURCES if ":" in source), *more])
 
 
-def select(only: Iterable[str]) -> tuple[Entry, ...]:
-    """The claims with the given ids (all of them if none is given), in the registry's order.
+def select(only: Iterable[str], more: Sequence[str] = ()) -> tuple[Found[Claim], ...]:
+    """The claims with the given ids, in order; without ids all of the further modules', or all there are.
 
     Raises:
         ValueError: on an unknown id; the nearest one is suggested.
     """
     wanted = list(only)
-    everything = entries()
-    known = {entry.claim.id for entry in everything}
+    everything = entries(more)
+    known = {entry.name for entry in everything}
     for claim_id in wanted:
         if claim_id not in known:
             raise ValueError(
                 unknown("claim", claim_id, known, listing="`rolora claims` lists them")
             )
-    return tuple(e for e in everything if not wanted or e.claim.id in wanted)
+    if more and not wanted:
+        modules = {place.partition(":")[0] for place in more}
+        return tuple(e for e in everything if e.place.partition(":")[0] in modules)
+    return tuple(e for e in everything if not wanted or e.name in wanted)
 
 
-def load(provider: str, claim_id: str) -> Claim:
-    """One claim by its provider and id (used by workers, which import nothing else).
+def load(place: str) -> Claim:
+    """The claim at `module:name` (used by workers, which import nothing else).
 
     Raises:
-        ValueError: if the provider has no such claim.
+        ValueError: if the module cannot be imported.
     """
-    for claim in _claims_of(provider):
-        if claim.id == claim_id:
-            return claim
-    raise ValueError(f"{provider} has no claim {claim_id!r}")
+    from verification.discovery import outside
 
-
-def _claims_of(provider: str) -> tuple[Claim, ...]:
-    module_name, _, function = provider.partition(":")
-    try:
-        module = importlib.import_module(module_name)
-    except ModuleNotFoundError as error:
-        # A laboratory without claims is fine; a laboratory that fails to import is not.
-        if error.name is not None and (module_name + ".").startswith(error.name + "."):
-            return ()
-        raise
-    if module.__file__ is None:  # a folder without an __init__.py: nothing in it yet
-        return ()
-    return tuple(getattr(module, function)())
+    module, _, attribute = place.partition(":")
+    claim: Claim = getattr(outside(module), attribute)
+    return claim

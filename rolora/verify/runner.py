@@ -8,11 +8,11 @@ import sys
 import time
 import traceback
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import BrokenExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rolora.verify import registry
 from verification.finding import Finding
@@ -21,6 +21,7 @@ from verification.verdict import Verdict
 if TYPE_CHECKING:
     from verification.budget import Budget
     from verification.claim import Claim
+    from verification.discovery import Found
 
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
@@ -89,9 +90,10 @@ class Outcome:
 
 
 def run(
-    selected: Sequence[registry.Entry],
+    selected: Sequence[Found[Claim]],
     budget: Budget,
     *,
+    parameters: Mapping[str, Any] | None = None,
     jobs: int = 1,
     on_done: Callable[[Outcome], None] | None = None,
 ) -> list[Outcome]:
@@ -102,6 +104,7 @@ def run(
     Args:
         selected: claims, in the order of the report.
         budget: profile, seed and data folders, handed to every check.
+        parameters: values of the checks' parameters that are not their own.
         jobs: worker processes; 1 works in this process.
         on_done: called with each outcome as it arrives, in order of completion.
 
@@ -124,11 +127,12 @@ def run(
         # loky replaces a worker that has grown between two checks; no check is lost or run twice.
         warnings.filterwarnings("ignore", message="A worker stopped while some jobs were given")
         arriving = Parallel(n_jobs=jobs, return_as="generator_unordered", batch_size=1)(
-            delayed(_run_one)(entry.provider, entry.claim.id, budget) for entry in selected
+            delayed(_run_one)(entry.place, entry.name, budget, dict(parameters or {}))
+            for entry in selected
         )
         try:
             for claim_id, result in arriving:
-                claim = next(e.claim for e in selected if e.claim.id == claim_id)
+                claim = next(e.value for e in selected if e.name == claim_id)
                 outcome = Outcome(claim, *result)
                 outcomes[claim_id] = outcome
                 if on_done is not None:
@@ -141,13 +145,15 @@ def run(
             if jobs > 1:
                 _kill_workers()
             raise
-    return [outcomes[entry.claim.id] for entry in selected]
+    return [outcomes[entry.name] for entry in selected]
 
 
 _Result = tuple[Finding | None, Finding | None, str, str, tuple[str, ...], str]
 
 
-def _run_one(provider: str, claim_id: str, budget: Budget) -> tuple[str, _Result]:
+def _run_one(
+    place: str, claim_id: str, budget: Budget, parameters: dict[str, Any]
+) -> tuple[str, _Result]:
     """Check and control of one claim; never raises on the claim's account.
 
     The claim travels as a name, not as a pickle: its functions may be closures.
@@ -162,11 +168,11 @@ def _run_one(provider: str, claim_id: str, budget: Budget) -> tuple[str, _Result
         warnings.simplefilter("always")
         step = "loading the claim"
         try:
-            claim = registry.load(provider, claim_id)
+            claim = registry.load(place)
             step = "the check"
-            finding = _timed(claim.check, budget)
+            finding = _timed(claim.check, budget, parameters)
             step = "the negative control"
-            control = _timed(claim.negative_control, budget)
+            control = _timed(claim.negative_control, budget, parameters)
             step = "drawing the figure"
             if finding.plot is not None and finding.table is not None:
                 svg = claim_plot.svg(claim.id, finding.table, finding.plot)
@@ -177,9 +183,9 @@ def _run_one(provider: str, claim_id: str, budget: Budget) -> tuple[str, _Result
     return claim_id, (finding, control, error, trace, tuple(texts), svg)
 
 
-def _timed(check: Callable[[Budget], Finding], budget: Budget) -> Finding:
+def _timed(check: Callable[..., Finding], budget: Budget, parameters: dict[str, Any]) -> Finding:
     start = time.perf_counter()
-    finding = check(budget)
+    finding = check(budget, **parameters)
     if not isinstance(finding, Finding):
         raise TypeError(f"a check must return a Finding, got {type(finding).__name__}")
     return replace(finding, seconds=time.perf_counter() - start)

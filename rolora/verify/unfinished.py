@@ -19,10 +19,11 @@ from verification.files import write
 from verification.finding import Finding
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
-    from rolora.verify.registry import Entry
     from verification.budget import Budget
+    from verification.claim import Claim
+    from verification.discovery import Found
 
 FOLDER = ".unfinished"
 SOURCES = (
@@ -40,12 +41,15 @@ class Unfinished:
     Args:
         out: the run's output folder; files go into a hidden folder inside it.
         budget: of the run.
+        parameters: of the checks, where they are not their own.
     """
 
-    def __init__(self, out: Path, budget: Budget) -> None:
+    def __init__(
+        self, out: Path, budget: Budget, parameters: Mapping[str, Any] | None = None
+    ) -> None:
         self.folder = out / FOLDER
         self._finding = TypeAdapter(Finding)
-        self._fingerprint = _fingerprint(budget)
+        self._fingerprint = _fingerprint(f"{budget} {dict(parameters or {})}")
 
     def keep(self, outcome: Outcome) -> Outcome:
         """Write one claim's outcome; a check that stopped with an error is not kept, but tried again.
@@ -68,14 +72,14 @@ class Unfinished:
             write(self._path(outcome.claim.id), text)
         return self._outcome(outcome.claim, json.loads(text))
 
-    def read(self, entries: Iterable[Entry]) -> dict[str, Outcome]:
+    def read(self, entries: Iterable[Found[Claim]]) -> dict[str, Outcome]:
         """The outcomes kept for these claims, by id; files of another run or damaged ones are passed over."""
         found = {}
         for entry in entries:
             try:
-                body = json.loads(self._path(entry.claim.id).read_text(encoding="utf-8"))
+                body = json.loads(self._path(entry.name).read_text(encoding="utf-8"))
                 if body["fingerprint"] == self._fingerprint:
-                    found[entry.claim.id] = self._outcome(entry.claim, body)
+                    found[entry.name] = self._outcome(entry.value, body)
             except (OSError, ValueError, KeyError, TypeError):
                 continue  # it is checked again
         return found
@@ -94,10 +98,10 @@ class Unfinished:
         return Outcome(claim, finding, control, warnings=tuple(body["warnings"]), svg=body["svg"])
 
 
-def _fingerprint(budget: Budget) -> str:
+def _fingerprint(setting: str) -> str:
     facts = environment()
     digest = hashlib.sha256()
-    for part in (facts["python"], facts["packages"], str(budget)):
+    for part in (facts["python"], facts["packages"], setting):
         digest.update(json.dumps(part, sort_keys=True).encode())
     for package in SOURCES:
         spec = util.find_spec(package)

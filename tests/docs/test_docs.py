@@ -106,7 +106,7 @@ def test_the_theory_page_has_each_section_and_each_claim_once(site: Path) -> Non
     for number in range(1, 15):
         assert re.search(rf'<h2 id="{number}-', text), number
     for entry in registry.entries():
-        assert text.count(f'<h3 id="{entry.claim.id}"') == 1, entry.claim.id
+        assert text.count(f'<h3 id="{entry.value.id}"') == 1, entry.value.id
     for claim_id in SHOWN:
         assert f"verify/figures/{claim_id}.svg" in text
     assert "<!-- claim" not in text
@@ -129,14 +129,14 @@ def test_a_place_for_an_unknown_claim_is_refused() -> None:
 
 
 def test_two_places_for_a_claim_are_refused() -> None:
-    claim = registry.entries()[0].claim
+    claim = registry.entries()[0].value
     text = f"<!-- claim: {claim.id} -->\n<!-- claim: {claim.id} -->"
     with pytest.raises(ValueError, match="two places"):
         theory_page.fill(text, [claim], {}, set())
 
 
 def test_claims_without_a_place_come_last() -> None:
-    claims: list[Claim] = [entry.claim for entry in registry.entries()[:2]]
+    claims: list[Claim] = [entry.value for entry in registry.entries()[:2]]
     text = theory_page.fill(
         f"<!-- claim: {claims[1].id} -->\n{theory_page.REST}", claims, {}, set()
     )
@@ -176,7 +176,7 @@ def test_the_readme_quotes_the_claims_there_are_with_the_verdicts_expected() -> 
     import json
 
     rows = json.loads((readme.ROOT / readme.ROWS).read_text("utf-8"))["claims"]
-    claims = [entry.claim for entry in registry.entries()]
+    claims = [entry.value for entry in registry.entries()]
     assert [row["id"] for row in rows] == [claim.id for claim in claims]
     assert [row["expected"] for row in rows] == [str(claim.expected) for claim in claims]
 

@@ -83,27 +83,28 @@ def test_csv_floats_read_back_exactly():
     assert [row["name"] for row in rows] == ["a,b", 'c"d', "", "PROVED"]
 
 
-def test_providers_that_do_not_exist_yet_give_no_claims_but_broken_ones_are_not_hidden(
-    tmp_path, monkeypatch
-):
-    assert registry.entries(["no_such_package.claims:claims"]) == ()
-    (tmp_path / "broken_provider.py").write_text("import no_such_dependency\n")
+def test_modules_that_are_missing_broken_or_without_claims_are_named(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(str(tmp_path))
-    with pytest.raises(ModuleNotFoundError, match="no_such_dependency"):
-        registry.entries(["broken_provider:claims"])
+    (tmp_path / "broken_claims.py").write_text("import no_such_dependency\n")
+    (tmp_path / "no_claims.py").write_text("")
+    for module, said in (
+        ("no_such_claims", "there is no module 'no_such_claims'"),
+        ("broken_claims", "module broken_claims cannot be imported.*no_such_dependency"),
+        ("no_claims", "module no_claims holds no claim"),
+    ):
+        with pytest.raises(ValueError, match=said):
+            registry.entries([module])
 
 
-def test_every_claim_can_be_found_again_by_its_provider():
+def test_every_claim_can_be_found_again_by_its_place():
     for entry in registry.entries():
-        assert registry.load(entry.provider, entry.claim.id).id == entry.claim.id
-    with pytest.raises(ValueError, match="has no claim 'x'"):
-        registry.load("theory.registry:claims", "x")
+        assert registry.load(entry.place).id == entry.name
 
 
 def test_every_formula_of_a_claim_can_be_typeset():
     from rolora.report.formulas import formula_html
 
-    failing = [e.claim.id for e in registry.entries() if "<code" in formula_html(e.claim.latex)]
+    failing = [e.name for e in registry.entries() if "<code" in formula_html(e.value.latex)]
     assert failing == []
 
 

@@ -10,6 +10,7 @@ import time
 from html.parser import HTMLParser
 from pathlib import Path
 
+import fake_claims
 import pytest
 from rolora_helpers import files, run, strict_json
 
@@ -22,7 +23,7 @@ HERE = Path(__file__).parents[1] / "support"
 @pytest.fixture
 def provide(monkeypatch):
     def set_providers(*providers: str) -> None:
-        monkeypatch.setattr(registry, "PROVIDERS", providers)
+        monkeypatch.setattr(registry, "SOURCES", fake_claims.sources(*providers))
 
     return set_providers
 
@@ -38,7 +39,7 @@ def without_times(report):
 
 
 def test_everything_as_expected_is_success(provide, capsys, tmp_path):
-    provide("fake_claims:good")
+    provide("good")
     code, out, err = run(capsys, "verify", "--out", tmp_path / "a" / "b")
     assert code == 0
     assert err.startswith("Report: ")
@@ -59,7 +60,7 @@ def test_everything_as_expected_is_success(provide, capsys, tmp_path):
 
 
 def test_json_has_the_same_verdicts_and_numbers_for_any_number_of_jobs(provide, capsys, tmp_path):
-    provide("fake_claims:good", "theory.registry:claims")
+    provide("good", "theory.population")
     only = [w for c in ("fake-mean", "fake-grid", "population-map") for w in ("--only", c)]
     reports = []
     for jobs in (1, 2):
@@ -77,7 +78,7 @@ def test_json_has_the_same_verdicts_and_numbers_for_any_number_of_jobs(provide, 
 
 
 def test_another_seed_gives_other_numbers_and_the_same_seed_the_same(provide, capsys, tmp_path):
-    provide("fake_claims:good")
+    provide("good")
     measured = []
     for seed in (1, 1, 2):
         _, out, _ = run(capsys, "verify", "--json", "--seed", seed, "--out", tmp_path)
@@ -86,7 +87,7 @@ def test_another_seed_gives_other_numbers_and_the_same_seed_the_same(provide, ca
 
 
 def test_non_finite_numbers_are_words_in_json(provide, capsys, tmp_path):
-    provide("fake_claims:good")
+    provide("good")
     _, out, _ = run(capsys, "verify", "--json", "--only", "fake-false", "--out", tmp_path)
     comparison = strict_json(out)["claims"][0]["finding"]["comparisons"][0]
     assert comparison["measured"] == "nan"
@@ -96,12 +97,12 @@ def test_non_finite_numbers_are_words_in_json(provide, capsys, tmp_path):
 @pytest.mark.parametrize(
     ("provider", "said"),
     [
-        ("fake_claims:surprising", "Not the expected verdict: fake-surprise."),
+        ("surprising", "Not the expected verdict: fake-surprise."),
         (
-            "fake_claims:toothless",
+            "toothless",
             "Negative controls that did not fail as they must: fake-toothless",
         ),
-        ("fake_claims:undrawable", "Stopped by an error: fake-undrawable."),
+        ("undrawable", "Stopped by an error: fake-undrawable."),
     ],
 )
 def test_a_surprise_or_a_toothless_check_fails_the_run(provide, capsys, tmp_path, provider, said):
@@ -113,7 +114,7 @@ def test_a_surprise_or_a_toothless_check_fails_the_run(provide, capsys, tmp_path
 
 
 def test_a_check_that_raises_is_a_row_and_the_others_still_run(provide, capsys, tmp_path):
-    provide("fake_claims:raising")
+    provide("raising")
     code, out, _ = run(capsys, "verify", "--out", tmp_path)
     report = strict_json((tmp_path / "report.json").read_text())
     assert code == 1
@@ -127,7 +128,7 @@ def test_a_check_that_raises_is_a_row_and_the_others_still_run(provide, capsys, 
 
 
 def test_one_thread_in_every_mode(provide, capsys, tmp_path):
-    provide("fake_claims:threads", "fake_claims:good")
+    provide("threads", "good")
     for jobs in (1, 2):
         code, *_ = run(capsys, "verify", "--only", "fake-threads", "--only", "fake-proved",
                        "--jobs", jobs, "--out", tmp_path)  # fmt: skip
@@ -135,7 +136,7 @@ def test_one_thread_in_every_mode(provide, capsys, tmp_path):
 
 
 def test_warnings_of_a_check_are_reported_once_each(provide, capsys, tmp_path):
-    provide("fake_claims:warning")
+    provide("warning")
     code, _, err = run(capsys, "verify", "--out", tmp_path)
     report = strict_json((tmp_path / "report.json").read_text())
     assert code == 0
@@ -160,7 +161,7 @@ def test_warnings_of_a_check_are_reported_once_each(provide, capsys, tmp_path):
 def test_bad_usage_is_refused_before_anything_is_written(
     provide, capsys, tmp_path, arguments, said
 ):
-    provide("fake_claims:good")
+    provide("good")
     code, out, err = run(capsys, "verify", "--out", tmp_path / "report", *arguments)
     assert code == 2
     assert out == ""
@@ -170,21 +171,21 @@ def test_bad_usage_is_refused_before_anything_is_written(
 
 
 def test_debug_shows_the_traceback(provide, capsys, tmp_path):
-    provide("fake_claims:good")
+    provide("good")
     code, _, err = run(capsys, "verify", "--only", "fake-prove", "--debug", "--out", tmp_path)
     assert code == 2
     assert "Traceback" in err
 
 
 def test_one_id_from_two_providers_is_refused(provide, capsys, tmp_path):
-    provide("fake_claims:good", "fake_claims:twice")
+    provide("good", "twice")
     code, _, err = run(capsys, "verify", "--out", tmp_path / "x")
     assert code == 2
-    assert "claim ids must be unique, got 'fake-proved'" in err
+    assert "claim names must be unique, got 'fake-proved'" in err
 
 
 def test_a_folder_below_a_file_is_refused_before_the_work(provide, capsys, tmp_path):
-    provide("fake_claims:interrupting")  # would stop the run with 130 if a check were started
+    provide("interrupting")  # would stop the run with 130 if a check were started
     (tmp_path / "file").write_text("mine")
     code, _, err = run(capsys, "verify", "--out", tmp_path / "file" / "report")
     assert code == 2
@@ -194,7 +195,7 @@ def test_a_folder_below_a_file_is_refused_before_the_work(provide, capsys, tmp_p
 
 
 def test_a_folder_without_permission_is_refused(provide, capsys, tmp_path, monkeypatch):
-    provide("fake_claims:interrupting")
+    provide("interrupting")
 
     def refuse(*_, **__):
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
@@ -208,7 +209,7 @@ def test_a_folder_without_permission_is_refused(provide, capsys, tmp_path, monke
 
 @pytest.mark.parametrize("full_at", ["probe", "report.html", "report.json"])
 def test_a_full_disk_leaves_no_half_written_report(provide, capsys, tmp_path, monkeypatch, full_at):
-    provide("fake_claims:good")
+    provide("good")
     write = Path.write_bytes
 
     def fill(path: Path, content: bytes) -> int:
@@ -232,7 +233,7 @@ def test_a_full_disk_leaves_no_half_written_report(provide, capsys, tmp_path, mo
 def test_a_disk_full_while_renaming_leaves_the_old_report_or_nothing(
     provide, capsys, tmp_path, monkeypatch
 ):
-    provide("fake_claims:good")
+    provide("good")
     replace = os.replace
 
     def fill(source, target):
@@ -253,7 +254,8 @@ import sys
 sys.path.insert(0, {here!r})
 from rolora import cli
 from rolora.verify import registry
-registry.PROVIDERS = ({provider!r},)
+import fake_claims
+registry.SOURCES = fake_claims.sources({provider!r})
 {before}
 cli.main({arguments!r})
 """
@@ -272,7 +274,7 @@ def start(provider: str, arguments: list[str], before: str = "") -> subprocess.P
 
 def test_a_disk_that_takes_no_large_file_is_noticed_before_the_work(tmp_path):
     limit = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 19, 1 << 19))"
-    process = start("fake_claims:interrupting", ["verify", "--out", str(tmp_path / "r")], limit)
+    process = start("interrupting", ["verify", "--out", str(tmp_path / "r")], limit)
     _, err = process.communicate(timeout=120)
     assert process.returncode == 2
     assert "cannot write" in err
@@ -285,7 +287,7 @@ def test_ctrl_c_says_what_was_finished_and_writes_nothing(tmp_path, jobs):
     data = tmp_path / "data"
     data.mkdir()
     arguments = ["verify", "--jobs", jobs, "--out", str(tmp_path / "r"), "--data-dir", str(data)]
-    process = start("fake_claims:slow", arguments)
+    process = start("slow", arguments)
     deadline = time.monotonic() + 100
     while not (data / "started").exists():
         assert time.monotonic() < deadline
@@ -301,7 +303,7 @@ def test_ctrl_c_says_what_was_finished_and_writes_nothing(tmp_path, jobs):
 
 
 def test_an_interrupted_run_goes_on_and_ends_with_the_same_report(provide, capsys, tmp_path):
-    provide("fake_claims:interrupted_once")
+    provide("interrupted_once")
     data = tmp_path / "data"
     data.mkdir()
 
@@ -337,7 +339,7 @@ def test_an_interrupted_run_goes_on_and_ends_with_the_same_report(provide, capsy
 
 
 def test_what_another_seed_or_an_unresumed_run_left_is_not_taken_up(provide, capsys, tmp_path):
-    provide("fake_claims:interrupted_once")
+    provide("interrupted_once")
     data = tmp_path / "data"
     data.mkdir()
     common = ("verify", "--out", tmp_path / "r", "--data-dir", data)
@@ -353,7 +355,7 @@ def test_what_another_seed_or_an_unresumed_run_left_is_not_taken_up(provide, cap
 
 
 def test_a_killed_worker_is_one_sentence(provide, capsys, tmp_path):
-    provide("fake_claims:dying")
+    provide("dying")
     code, _, err = run(capsys, "verify", "--jobs", 2, "--out", tmp_path / "r")
     assert code == 2
     assert "a worker process was killed" in err
@@ -361,7 +363,7 @@ def test_a_killed_worker_is_one_sentence(provide, capsys, tmp_path):
 
 
 def test_a_second_run_replaces_its_own_files_and_leaves_others_alone(provide, capsys, tmp_path):
-    provide("fake_claims:good")
+    provide("good")
     run(capsys, "verify", "--out", tmp_path)
     (tmp_path / "figures" / "mine.svg").write_text("mine")
     (tmp_path / "notes.txt").write_text("mine")
@@ -406,7 +408,7 @@ class Page(HTMLParser):
 
 
 def test_the_page_is_whole_and_needs_nothing_from_elsewhere(provide, capsys, tmp_path):
-    provide("fake_claims:good", "fake_claims:surprising", "theory.registry:claims")
+    provide("good", "surprising", "theory.population")
     run(capsys, "verify", "--out", tmp_path, *_only("fake-proved", "fake-mean", "fake-grid",
         "fake-missing", "fake-false", "fake-surprise", "fake-fine", "population-map"))  # fmt: skip
     html = (tmp_path / "report.html").read_text(encoding="utf-8")
@@ -432,7 +434,7 @@ def _only(*ids: str) -> list[str]:
 
 
 def test_markdown_has_a_row_and_a_section_per_claim(provide, capsys, tmp_path):
-    provide("fake_claims:good")
+    provide("good")
     run(capsys, "verify", "--out", tmp_path)
     text = (tmp_path / "report.md").read_text(encoding="utf-8")
     assert len(re.findall(r"^\| \[fake-", text, re.MULTILINE)) == 5
@@ -442,7 +444,7 @@ def test_markdown_has_a_row_and_a_section_per_claim(provide, capsys, tmp_path):
 
 
 def test_no_machine_paths_in_any_form_of_the_report(provide, capsys, tmp_path):
-    provide("fake_claims:good")
+    provide("good")
     (tmp_path / "sets").mkdir()
     run(capsys, "verify", "--out", tmp_path / "r", "--data-dir", tmp_path / "sets")
     for name in ("report.json", "report.md", "report.html"):

@@ -2,291 +2,263 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import time
+import warnings
+from pathlib import Path
+
 import numpy as np
 
-from verification.budget import Budget
-from verification.claim import OURS, Claim
-from verification.finding import (
-    Comparison,
-    Finding,
-    Mark,
-    Plot,
-    ProofStep,
-    Relation,
-    Series,
-    Table,
-    conclude,
-)
-from verification.statistics import mean_estimate
+from verification.claim import OURS, Claim, claim
+from verification.evidence import Evidence
+from verification.finding import Mark, Plot, ProofStep, Series, Table
 from verification.verdict import Verdict
 
+SETS = {
+    "good": ("proved", "mean", "grid", "missing", "false"),
+    "surprising": ("surprise", "fine"),
+    "toothless": ("toothless",),
+    "raising": ("raises", "control_raises", "fine"),
+    "interrupting": ("proved", "interrupted"),
+    "interrupted_once": (
+        "proved",
+        "mean",
+        "grid",
+        "missing",
+        "false",
+        "logged",
+        "unless_told",
+        "fine",
+    ),
+    "slow": ("proved", "slow_one", "slow_too"),
+    "dying": ("proved", "killed"),
+    "twice": ("twice",),
+    "undrawable": ("undrawable",),
+    "warning": ("warns",),
+    "threads": ("threads",),
+}
+"""Claims of this module that a test runs together."""
 
-def _mean(budget: Budget, mean: float) -> Finding:
-    rng = budget.rng("fake-mean")
+
+def sources(*sets: str) -> tuple[str, ...]:
+    """Where the claims of the named sets are, as `rolora.verify.registry.SOURCES` wants it."""
+    return tuple(place for name in sets for place in places(name))
+
+
+def places(name: str) -> list[str]:
+    return [f"fake_claims:{claim}" for claim in SETS[name]] if name in SETS else [name]
+
+
+def fake(
+    claim_id: str, expected: Verdict = Verdict.PROVED, confirms: Verdict | None = None, **more
+):
+    """A claim whose check gathers `gather(evidence, false)`; the mutant is `false=True`."""
+
+    def make(gather) -> Claim:
+        def check(evidence: Evidence, *, false: bool = False, size: int = 1) -> None:
+            gather(evidence, false)
+
+        check.__module__ = __name__
+        return claim(
+            f"fake-{claim_id}",
+            f"The claim called fake-{claim_id}",
+            statement="For every x < y & z, the mean is ≤ 1.",
+            latex=r"\frac{1}{n}\sum_i x_i \le 1 + \sqrt{\frac{\log(1/\alpha)}{2n}},\quad n \ge 1",
+            source=OURS,
+            section="fake",
+            assumptions=("x is small", "y is not"),
+            expected=expected,
+            confirms=confirms,
+            mutant={"false": True},
+            says="two by two is five",
+            order=next(order),
+            **more,
+        )(check)
+
+    return make
+
+
+order = iter(range(100))
+
+
+def refute(evidence: Evidence) -> None:
+    evidence.method("a false statement")
+    evidence.equal("two by two", 5.0, 4.0)
+
+
+def prove(evidence: Evidence, false: bool) -> None:
+    if false:
+        refute(evidence)
+        return
+    evidence.method("arithmetic")
+    evidence.steps(ProofStep("2 + 2 = 4", True, "difference is 0"))
+
+
+@fake("proved")
+def proved(evidence, false):
+    prove(evidence, false)
+
+
+@fake("mean", Verdict.CONSISTENT, exact="the mean is exactly 1")
+def mean(evidence, false):
+    rng = evidence.budget.rng("fake-mean")
     samples = rng.standard_normal((40, 40)) @ rng.standard_normal((40, 200)) / 40 + 1.0
-    estimate = mean_estimate(samples, 1e-6)
-    x = np.geomspace(1, 1000, 30)
-    table = Table.from_rows(
-        [
-            {
-                "n": float(v),
-                "bound": 3 / v,
-                "seen": 1 / v,
-                "low": 0.8 / v,
-                "high": 1.3 / v,
-                "kappa": k,
-            }
-            for k in (0.5, 1.0)
-            for v in x * k
-        ]
-    )
-    return conclude(
-        Verdict.CONSISTENT,
-        "8,000 simulated values",
-        comparisons=[
-            Comparison(
-                "mean of the samples", mean, estimate.mean, interval=estimate.interval, why="CLT"
-            ),
-            Comparison("an upper bound", 3.0, 1.0, Relation.LE, why="the bound uses a union bound"),
-        ],
-        trials=8000,
-        alpha=1e-6,
-        detectable=estimate.detectable,
-        seed=budget.seed,
-        table=table,
-        plot=Plot(
-            x="n",
-            series=(
-                Series("bound", "bound", Mark.DASHED),
-                Series("seen", "measured", Mark.LINE, "low", "high"),
-            ),
-            xlabel="samples n",
-            ylabel="error",
-            caption="The bound lies above the measurement: it pays for a union bound.",
-            group="kappa",
-            xlog=True,
-            ylog=True,
+    evidence.method("8,000 simulated values")
+    evidence.mean("mean of the samples", samples, equals=1.2 if false else 1.0, why="CLT")
+    evidence.at_most("an upper bound", 3.0, 1.0, why="the bound uses a union bound")
+    rows = [
+        {"n": v, "bound": 3 / v, "seen": 1 / v, "low": 0.8 / v, "high": 1.3 / v, "kappa": k}
+        for k in (0.5, 1.0)
+        for v in (np.geomspace(1, 1000, 30) * k).tolist()
+    ]
+    plot = Plot(
+        x="n",
+        series=(
+            Series("bound", "bound", Mark.DASHED),
+            Series("seen", "measured", Mark.LINE, "low", "high"),
         ),
+        xlabel="samples n",
+        ylabel="error",
+        caption="The bound lies above the measurement: it pays for a union bound.",
+        group="kappa",
+        xlog=True,
+        ylog=True,
     )
+    evidence.table(rows, plot)
 
 
-def _grid(budget: Budget) -> Finding:
+@fake("grid", Verdict.HOLDS_UNDER)
+def grid(evidence, false):
+    if false:
+        refute(evidence)
+        return
     rows = [
         {"kappa": k, "q": q, "rate": (1 - k) ** 2 + k * k * q, "threshold": 2 / k - 1}
         for k in np.linspace(0.1, 2, 20)
         for q in np.linspace(0.05, 2, 24)
     ]
-    return conclude(
-        Verdict.HOLDS_UNDER,
-        "evaluated on a grid",
-        comparisons=[Comparison("rate at κ = 1, q = 0.5", 0.5, 0.5)],
-        proof=[ProofStep("the rate is quadratic in κ", True, "third difference is 0")],
-        added_assumption="κ < 2/(1 + q)",
-        notes=("above the line the mean square grows",),
-        table=Table.from_rows(rows),
-        plot=Plot(
-            x="kappa",
-            series=(Series("q", "rate per round"), Series("threshold", "stability threshold")),
-            xlabel="step size κ",
-            ylabel="dimension over pooled samples q",
-            caption="Mean-square rate by step size and noise.",
-            heat="rate",
-        ),
+    evidence.method("evaluated on a grid")
+    evidence.equal("rate at κ = 1, q = 0.5", 0.5, 0.5)
+    evidence.steps(ProofStep("the rate is quadratic in κ", True, "third difference is 0"))
+    evidence.record(added_assumption="κ < 2/(1 + q)")
+    evidence.note("above the line the mean square grows")
+    plot = Plot(
+        x="kappa",
+        series=(Series("q", "rate per round"), Series("threshold", "stability threshold")),
+        xlabel="step size κ",
+        ylabel="dimension over pooled samples q",
+        caption="Mean-square rate by step size and noise.",
+        heat="rate",
     )
+    evidence.table(rows, plot)
 
 
-def _refuted(budget: Budget) -> Finding:
-    return conclude(
-        Verdict.PROVED, "a false statement", comparisons=[Comparison("two by two", 5.0, 4.0)]
-    )
+@fake("missing", Verdict.SUPPORTED)
+def missing(evidence, false):
+    evidence.open("put MNIST into DIR and give --data-dir DIR", method="needs data")
 
 
-def _proved(budget: Budget) -> Finding:
-    return conclude(
-        Verdict.PROVED, "arithmetic", proof=[ProofStep("2 + 2 = 4", True, "difference is 0")]
-    )
+@fake("false", Verdict.REFUTED, Verdict.PROVED)
+def false(evidence, false):
+    if false:
+        refute(evidence)
+        return
+    evidence.method("not a number")
+    evidence.equal("a division", 1.0, float("nan"))
+    evidence.record(counterexample="0/0")
+    evidence.table([{"x": 1, "y": float("inf")}])
 
 
-def _raises(budget: Budget) -> Finding:
+@fake("surprise")
+def surprise(evidence, false):
+    refute(evidence)
+
+
+@fake("toothless")
+def toothless(evidence, false):
+    prove(evidence, False)
+
+
+@fake("raises")
+def raises(evidence, false):
     raise ZeroDivisionError("nothing divides by | zero <b>")
 
 
-def _missing(budget: Budget) -> Finding:
-    return Finding(
-        Verdict.NOT_CHECKED, "needs data", missing="put MNIST into DIR and give --data-dir DIR"
-    )
+@fake("control-raises")
+def control_raises(evidence, false):
+    prove(evidence, false)
+    if false:
+        raise ZeroDivisionError("nothing divides by | zero <b>")
 
 
-def _nan(budget: Budget) -> Finding:
-    return Finding(
-        Verdict.REFUTED,
-        "not a number",
-        comparisons=(Comparison("a division", 1.0, float("nan")),),
-        counterexample="0/0",
-        table=Table.from_rows([{"x": 1, "y": float("inf")}]),
-    )
-
-
-def make(claim_id: str, expected: Verdict, check, control=_refuted, **more) -> Claim:
-    return Claim(
-        id=claim_id,
-        title=f"The claim called {claim_id}",
-        statement="For every x < y & z, the mean is ≤ 1.",
-        latex=r"\frac{1}{n}\sum_i x_i \le 1 + \sqrt{\frac{\log(1/\alpha)}{2n}},\quad n \ge 1",
-        source=OURS,
-        assumptions=("x is small", "y is not"),
-        expected=expected,
-        check=check,
-        negative_control=control,
-        control="two by two is five",
-        **more,
-    )
-
-
-def good() -> tuple[Claim, ...]:
-    return (
-        make("fake-proved", Verdict.PROVED, _proved),
-        make(
-            "fake-mean",
-            Verdict.CONSISTENT,
-            lambda budget: _mean(budget, 1.0),
-            lambda budget: _mean(budget, 1.2),
-            exact="the mean is exactly 1",
-        ),
-        make("fake-grid", Verdict.HOLDS_UNDER, _grid),
-        make("fake-missing", Verdict.SUPPORTED, _missing, _missing),
-        make("fake-false", Verdict.REFUTED, _nan),
-    )
-
-
-def surprising() -> tuple[Claim, ...]:
-    return (
-        make("fake-surprise", Verdict.PROVED, _refuted),
-        make("fake-fine", Verdict.PROVED, _proved),
-    )
-
-
-def toothless() -> tuple[Claim, ...]:
-    return (make("fake-toothless", Verdict.PROVED, _proved, _proved),)
-
-
-def raising() -> tuple[Claim, ...]:
-    return (
-        make("fake-raises", Verdict.PROVED, _raises),
-        make("fake-control-raises", Verdict.PROVED, _proved, _raises),
-        make("fake-fine", Verdict.PROVED, _proved),
-    )
-
-
-def _interrupted(budget: Budget) -> Finding:
+@fake("interrupted")
+def interrupted(evidence, false):
     raise KeyboardInterrupt
 
 
-def interrupting() -> tuple[Claim, ...]:
-    return (
-        make("fake-proved", Verdict.PROVED, _proved),
-        make("fake-interrupted", Verdict.PROVED, _interrupted),
-    )
+@fake("logged")
+def logged(evidence, false):
+    if not false:
+        with Path(evidence.budget.data_dir, "log").open("a") as log:
+            log.write("checked\n")
+    prove(evidence, false)
 
 
-def _logged(budget: Budget) -> Finding:
-    from pathlib import Path
-
-    assert budget.data_dir is not None
-    with Path(budget.data_dir, "log").open("a") as log:
-        log.write("checked\n")
-    return _proved(budget)
-
-
-def _interrupted_unless_told(budget: Budget) -> Finding:
-    from pathlib import Path
-
-    assert budget.data_dir is not None
-    if not Path(budget.data_dir, "go").exists():
+@fake("interrupted")
+def unless_told(evidence, false):
+    if not Path(evidence.budget.data_dir, "go").exists():
         raise KeyboardInterrupt
-    return _proved(budget)
+    prove(evidence, false)
 
 
-def interrupted_once() -> tuple[Claim, ...]:
-    return (
-        *good(),
-        make("fake-logged", Verdict.PROVED, _logged),
-        make("fake-interrupted", Verdict.PROVED, _interrupted_unless_told),
-        make("fake-fine", Verdict.PROVED, _proved),
-    )
-
-
-def _slow(budget: Budget) -> Finding:
-    import time
-    from pathlib import Path
-
-    assert budget.data_dir is not None
-    Path(budget.data_dir, "started").touch()
+def sleep(evidence, false):
+    Path(evidence.budget.data_dir, "started").touch()
     time.sleep(60)
-    return _proved(budget)
+    prove(evidence, false)
 
 
-def slow() -> tuple[Claim, ...]:
-    return (
-        make("fake-proved", Verdict.PROVED, _proved),
-        make("fake-slow", Verdict.PROVED, _slow),
-        make("fake-slow-too", Verdict.PROVED, _slow),
-    )
+slow_one = fake("slow")(sleep)
+slow_too = fake("slow-too")(sleep)
 
 
-def _killed(budget: Budget) -> Finding:
-    import os
-    import signal
-
+@fake("killed")
+def killed(evidence, false):
     os.kill(os.getpid(), signal.SIGKILL)
-    raise AssertionError("unreachable")
 
 
-def dying() -> tuple[Claim, ...]:
-    return (
-        make("fake-proved", Verdict.PROVED, _proved),
-        make("fake-killed", Verdict.PROVED, _killed),
+@fake("proved")
+def twice(evidence, false):
+    prove(evidence, false)
+
+
+@fake("undrawable")
+def undrawable(evidence, false):
+    prove(evidence, false)
+    evidence.table(
+        Table({"x": [1.0]}),
+        Plot("x", (Series("nowhere", "missing column"),), "x", "y", "a caption"),
     )
 
 
-def twice() -> tuple[Claim, ...]:
-    return (make("fake-proved", Verdict.PROVED, _proved),)
-
-
-def _undrawable(budget: Budget) -> Finding:
-    return conclude(
-        Verdict.PROVED,
-        "arithmetic",
-        proof=[ProofStep("2 + 2 = 4", True, "difference is 0")],
-        table=Table({"x": [1.0]}),
-        plot=Plot("x", (Series("nowhere", "missing column"),), "x", "y", "a caption"),
-    )
-
-
-def undrawable() -> tuple[Claim, ...]:
-    return (make("fake-undrawable", Verdict.PROVED, _undrawable),)
-
-
-def _warns(budget: Budget) -> Finding:
-    import warnings
-
+@fake("warns")
+def warns(evidence, false):
     for _ in range(3):
         warnings.warn("a doubtful number", RuntimeWarning, stacklevel=1)
-    return _proved(budget)
+    prove(evidence, false)
 
 
-def warning() -> tuple[Claim, ...]:
-    return (make("fake-warns", Verdict.PROVED, _warns),)
-
-
-def threads() -> tuple[Claim, ...]:
-    return (make("fake-threads", Verdict.PROVED, _threads),)
-
-
-def _threads(budget: Budget) -> Finding:
+@fake("threads")
+def threads(evidence, false):
     from threadpoolctl import threadpool_info
 
-    counts = [pool["num_threads"] for pool in threadpool_info()]
-    return conclude(
-        Verdict.PROVED, "threads", comparisons=[Comparison("threads", 1.0, float(max(counts)))]
-    )
+    if false:
+        refute(evidence)
+        return
+    evidence.method("threads")
+    evidence.equal("threads", 1.0, max(pool["num_threads"] for pool in threadpool_info()))
+
+
+@fake("fine")
+def fine(evidence, false):
+    prove(evidence, false)

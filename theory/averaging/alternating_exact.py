@@ -25,7 +25,8 @@ from federated_lora import (
 from theory.averaging import interference_identity
 from theory.averaging.interference_identity import mean
 from verification.budget import Budget
-from verification.claim import PAPER, Claim
+from verification.claim import PAPER
+from verification.claim import OldClaim as Claim
 from verification.finding import (
     Comparison,
     Finding,

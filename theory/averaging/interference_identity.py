@@ -15,7 +15,8 @@ import sympy as sp
 
 from federated_lora import Adapter, ClientFactors, FedAvgLoRA, client_weights
 from verification.budget import Budget
-from verification.claim import OURS, Claim
+from verification.claim import OURS
+from verification.claim import OldClaim as Claim
 from verification.finding import (
     Comparison,
     Finding,

@@ -17,7 +17,8 @@ import sympy as sp
 
 from federated_lora import Factor, FedAvgLoRA, FFALoRA, Method, RoLoRA, Shape
 from verification.budget import Budget
-from verification.claim import PAPER, Claim
+from verification.claim import PAPER
+from verification.claim import OldClaim as Claim
 from verification.finding import (
     Comparison,
     Finding,

@@ -16,7 +16,7 @@ import sympy as sp
 
 from theory.nonconvex import smooth_problem
 from verification.budget import Budget
-from verification.claim import Claim
+from verification.claim import OldClaim as Claim
 from verification.finding import (
     Comparison,
     Finding,

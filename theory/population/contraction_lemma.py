@@ -16,7 +16,8 @@ import sympy as sp
 
 from theory.population import population_map
 from verification.budget import Budget
-from verification.claim import PAPER, Claim
+from verification.claim import PAPER
+from verification.claim import OldClaim as Claim
 from verification.finding import (
     Comparison,
     Finding,

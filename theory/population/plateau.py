@@ -13,18 +13,9 @@ import numpy as np
 import sympy as sp
 
 from theory.population import population_map
-from verification.budget import Budget
-from verification.claim import OURS, Claim
-from verification.finding import (
-    Comparison,
-    Finding,
-    Mark,
-    Plot,
-    ProofStep,
-    Series,
-    Table,
-    conclude,
-)
+from verification.claim import OURS, claim
+from verification.evidence import Evidence
+from verification.finding import Mark, Plot, ProofStep, Series, Table
 from verification.proof.identities import identity, nonnegative_on_box
 from verification.verdict import Verdict
 
@@ -164,101 +155,110 @@ def limit_tangent(start: np.ndarray | float, kappa: float, rounds: int = ROUNDS)
     return t
 
 
-def check(budget: Budget) -> Finding:
-    """Prove rate, threshold and plateau; iterate the map on either side of κ = 2."""
-    return _check(budget)
+@claim(
+    "plateau",
+    "Contraction below κ = 2, a plateau above",
+    statement="The population map contracts uniformly if and only if κ < 2, at local rate |1 − κ|; "
+    "for κ > 2 it locks to tan²θ = (κ − 2)/(κ + 2), stable with multiplier 8/κ² − 1, superstable at "
+    "κ = 2√2.",
+    latex=r"\kappa<2:\ \tan\theta^{+}\le\max\{|1-\kappa|,\tfrac1{1+\kappa}\}\tan\theta;\qquad "
+    r"\kappa>2:\ \tan^2\theta^t\to\frac{\kappa-2}{\kappa+2},\ \text{multiplier } 8/\kappa^2-1",
+    source=OURS,
+    section="population",
+    assumptions=("rank 1", "population limit m → ∞", "homogeneous clients", "no label noise"),
+    expected=Verdict.PROVED,
+    mutant={"stretch": 1.05},
+    says="a plateau whose tan²θ is 5 % higher",
+    order=50,
+)
+def check(evidence: Evidence, *, kappa: float = 3.0, stretch: float = 1.0) -> None:
+    """Prove rate, threshold and plateau; iterate the map on either side of κ = 2.
 
-
-def negative_control(budget: Budget) -> Finding:
-    """The same with a plateau whose tan²θ is 5 % higher."""
-    return _check(budget, stretch=1.05)
-
-
-def _check(budget: Budget, stretch: float = 1.0) -> Finding:
+    Args:
+        evidence: gathers what is found.
+        kappa: step size above 2 of the literal vectors.
+        stretch: multiplies the plateau's tan²θ; 1 for the true statement.
+    """
+    if not kappa > 2.0:
+        raise ValueError(f"kappa must be above 2, where there is a plateau, got {kappa}")
     starts = np.array(STARTS)
     gaps, rates, uniform = [], [], []
-    for kappa in STEPS:
-        expected = np.sqrt(stretch * plateau_tangent_squared(kappa))
-        gaps.append(np.max(np.abs(limit_tangent(starts, kappa) - expected)))
-        point = np.sqrt(plateau_tangent_squared(kappa))
+    for step in STEPS:
+        expected = np.sqrt(stretch * plateau_tangent_squared(step))
+        gaps.append(np.max(np.abs(limit_tangent(starts, step) - expected)))
+        point = np.sqrt(plateau_tangent_squared(step))
         small = 1e-5
-        up, down = (population_map.next_tangent(point + sign * small, kappa) for sign in (1, -1))
-        rates.append(abs((up - down) / (2 * small) - plateau_multiplier(kappa)))
-    for kappa in (0.1, 0.5, 1.0, 1.5, 1.9):
+        up, down = (population_map.next_tangent(point + sign * small, step) for sign in (1, -1))
+        rates.append(abs((up - down) / (2 * small) - plateau_multiplier(step)))
+    for step in (0.1, 0.5, 1.0, 1.5, 1.9):
         angles = np.geomspace(1e-8, 1e8, 4001)
-        ratios = population_map.next_tangent(angles, kappa) / angles
-        uniform.append(abs(ratios.max() - uniform_rate(kappa)))
-        rates.append(abs(ratios[0] - local_rate(kappa)))
-    literal = _literal_plateau_sine(3.0)
-    plateau_at_three = stretch * plateau_tangent_squared(3.0)
-    comparisons = (
-        Comparison(
-            "plateau at κ = 3 on literal vectors in R^6: sin θ after 400 rounds",
-            theory=float(np.sqrt(plateau_at_three / (1.0 + plateau_at_three))),
-            measured=literal,
-            tolerance=1e-10,
-            why="rounding of vector rounds",
-        ),
-        Comparison(
-            f"largest |tan θ − plateau| after {ROUNDS} rounds, {len(STEPS)} steps × {len(STARTS)} "
-            "starts",
-            theory=0.0,
-            measured=float(max(gaps)),
-            tolerance=1e-10,
-            why="float64 iteration of the map",
-        ),
-        Comparison(
-            "largest gap of the local rates |1 − κ| and 8/κ² − 1 to difference quotients, 13 steps",
-            theory=0.0,
-            measured=float(max(rates)),
-            tolerance=1e-8,
-            why="second-order error of the difference quotient at distance 1e-5",
-        ),
-        Comparison(
-            "largest gap of max(|1 − κ|, 1/(1 + κ)) to the largest tan θ⁺/tan θ on 4001 angles, "
-            "5 steps below 2",
-            theory=0.0,
-            measured=float(max(uniform)),
-            tolerance=1e-12,
-            why="the ratio approaches its supremum as θ → 0 or 90°; the grid ends at 1e∓8",
-        ),
-        Comparison(
-            "superstable step: |error| after one round from 1e-4 off the plateau, κ = 2√2",
-            theory=0.0,
-            measured=_one_round_error(float(superstable_step()), 1e-4),
-            tolerance=1e-7,
-            why="quadratic: the square of the distance, times a constant below ten",
-        ),
+        ratios = population_map.next_tangent(angles, step) / angles
+        uniform.append(abs(ratios.max() - uniform_rate(step)))
+        rates.append(abs(ratios[0] - local_rate(step)))
+    plateau = stretch * plateau_tangent_squared(kappa)
+    evidence.equal(
+        f"plateau at κ = {kappa:g} on literal vectors in R^6: sin θ after 400 rounds",
+        np.sqrt(plateau / (1.0 + plateau)),
+        _literal_plateau_sine(kappa),
+        rounding=1e-10,
+        why="rounding of vector rounds",
     )
-    return conclude(
-        Verdict.PROVED,
+    evidence.equal(
+        f"largest |tan θ − plateau| after {ROUNDS} rounds, {len(STEPS)} steps × {len(STARTS)} starts",
+        0.0,
+        max(gaps),
+        rounding=1e-10,
+        why="float64 iteration of the map",
+    )
+    evidence.equal(
+        "largest gap of the local rates |1 − κ| and 8/κ² − 1 to difference quotients, 13 steps",
+        0.0,
+        max(rates),
+        rounding=1e-8,
+        why="second-order error of the difference quotient at distance 1e-5",
+    )
+    evidence.equal(
+        "largest gap of max(|1 − κ|, 1/(1 + κ)) to the largest tan θ⁺/tan θ on 4001 angles, "
+        "5 steps below 2",
+        0.0,
+        max(uniform),
+        rounding=1e-12,
+        why="the ratio approaches its supremum as θ → 0 or 90°; the grid ends at 1e∓8",
+    )
+    evidence.equal(
+        "superstable step: |error| after one round from 1e-4 off the plateau, κ = 2√2",
+        0.0,
+        _one_round_error(float(superstable_step()), 1e-4),
+        rounding=1e-7,
+        why="quadratic: the square of the distance, times a constant below ten",
+    )
+    evidence.steps(*derive())
+    evidence.method(
         "SymPy: limits, fixed point and derivative of the map, no 2-cycle by non-negative "
-        "coefficients; iteration in float64 beside it",
-        comparisons=comparisons,
-        proof=derive(),
-        seed=budget.seed,
-        notes=(
-            "At κ = 2 the angle still falls at every angle, but without a uniform factor: "
-            "sublinearly.",
-            "For κ > 2 zero and 90° repel and there is no 2-cycle, so by Coppel's theorem (1955) "
-            "every orbit converges: to the plateau, except from the countably many starts that land "
-            "on zero exactly, tan²θ = κ − 1 among them.",
-        ),
-        table=_bifurcation(budget),
-        extra_tables={"phases": _phases()},
-        plot=Plot(
-            x="kappa",
-            series=(
-                Series("sine", "sin θ after many rounds, four starts", Mark.POINTS),
-                Series("theory", "0 up to κ = 2, then sqrt((κ − 2)/(2κ))", Mark.LINE),
-            ),
-            xlabel="κ = 2η‖b*‖²",
-            ylabel="sin θ in the long run",
-            caption="Below κ = 2 the angle goes to zero, above it locks to a plateau that rises "
-            "towards 45°: no step size makes the angle blow up or oscillate for ever. Points lie above the "
-            "line only close to κ = 2, where convergence is slow.",
-        ),
+        "coefficients; iteration in float64 beside it"
     )
+    evidence.note(
+        "At κ = 2 the angle still falls at every angle, but without a uniform factor: sublinearly.",
+        "For κ > 2 zero and 90° repel and there is no 2-cycle, so by Coppel's theorem (1955) "
+        "every orbit converges: to the plateau, except from the countably many starts that land "
+        "on zero exactly, tan²θ = κ − 1 among them.",
+    )
+    evidence.table(_bifurcation(evidence), PLOT)
+    evidence.extra_table("phases", _phases())
+
+
+PLOT = Plot(
+    x="kappa",
+    series=(
+        Series("sine", "sin θ after many rounds, four starts", Mark.POINTS),
+        Series("theory", "0 up to κ = 2, then sqrt((κ − 2)/(2κ))", Mark.LINE),
+    ),
+    xlabel="κ = 2η‖b*‖²",
+    ylabel="sin θ in the long run",
+    caption="Below κ = 2 the angle goes to zero, above it locks to a plateau that rises "
+    "towards 45°: no step size makes the angle blow up or oscillate for ever. Points lie above the "
+    "line only close to κ = 2, where convergence is slow.",
+)
 
 
 def _literal_plateau_sine(kappa: float) -> float:
@@ -276,10 +276,10 @@ def _one_round_error(kappa: float, distance: float) -> float:
     return float(abs(population_map.next_tangent(point + distance, kappa) - point))
 
 
-def _bifurcation(budget: Budget) -> Table:
-    steps = np.linspace(0.1, 8.0, budget.pick(80, 317))
+def _bifurcation(evidence: Evidence) -> Table:
+    steps = np.linspace(0.1, 8.0, evidence.pick(80, 317))
     t = np.broadcast_to(np.array(STARTS)[:, None], (len(STARTS), steps.size)).copy()
-    for _ in range(budget.pick(400, 4000)):
+    for _ in range(evidence.pick(400, 4000)):
         t = population_map.next_tangent(t, steps)
     sines = t / np.hypot(1.0, t)
     return Table.from_rows(
@@ -313,20 +313,3 @@ def _phases() -> Table:
     ]
     names = ("step size", "angle", "factor per round in the end")
     return Table.from_rows([dict(zip(names, row, strict=True)) for row in rows])
-
-
-CLAIM = Claim(
-    id="plateau",
-    title="Contraction below κ = 2, a plateau above",
-    statement="The population map contracts uniformly if and only if κ < 2, at local rate |1 − κ|; "
-    "for κ > 2 it locks to tan²θ = (κ − 2)/(κ + 2), stable with multiplier 8/κ² − 1, superstable at "
-    "κ = 2√2.",
-    latex=r"\kappa<2:\ \tan\theta^{+}\le\max\{|1-\kappa|,\tfrac1{1+\kappa}\}\tan\theta;\qquad "
-    r"\kappa>2:\ \tan^2\theta^t\to\frac{\kappa-2}{\kappa+2},\ \text{multiplier } 8/\kappa^2-1",
-    source=OURS,
-    assumptions=("rank 1", "population limit m → ∞", "homogeneous clients", "no label noise"),
-    expected=Verdict.PROVED,
-    check=check,
-    negative_control=negative_control,
-    control="a plateau whose tan²θ is 5 % higher",
-)

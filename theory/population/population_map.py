@@ -12,7 +12,8 @@ import numpy as np
 import sympy as sp
 
 from verification.budget import Budget
-from verification.claim import OURS, Claim
+from verification.claim import OURS
+from verification.claim import OldClaim as Claim
 from verification.finding import (
     Comparison,
     Finding,

@@ -16,7 +16,8 @@ import sympy as sp
 from theory.population import plateau, population_map
 from theory.recovery import escape_bounds, recovery_theorem
 from verification.budget import Budget
-from verification.claim import OURS, Claim
+from verification.claim import OURS
+from verification.claim import OldClaim as Claim
 from verification.finding import (
     Comparison,
     Finding,

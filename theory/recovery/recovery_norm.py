@@ -14,7 +14,8 @@ import numpy as np
 import sympy as sp
 
 from verification.budget import Budget
-from verification.claim import PAPER, Claim
+from verification.claim import PAPER
+from verification.claim import OldClaim as Claim
 from verification.finding import (
     Comparison,
     Finding,

@@ -1,0 +1,371 @@
+"""Evidence: what a check gathers for or against its claim, and the verdict that follows from it.
+
+Statistical assertions share the claim's error probability alike. How many there are is known at the end,
+so their intervals are made then; a table that shows them is given as a function, called then.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
+
+import numpy as np
+
+from verification import statistics
+from verification.budget import Budget, Profile
+from verification.finding import Comparison, Finding, Plot, ProofStep, Relation, Table
+from verification.proof import identities
+from verification.statistics import ALPHA
+from verification.verdict import Verdict
+
+T = TypeVar("T")
+Interval = tuple[float, float]
+Rows = Table | Sequence[Mapping[str, Any]]
+
+
+class Asked:
+    """One statistical assertion; its interval is known once all of them are asked.
+
+    Attributes:
+        measured: the estimate.
+        n: sample size.
+        standard_error: of the estimate, NaN where it has none.
+    """
+
+    def __init__(
+        self,
+        evidence: Evidence,
+        measured: float,
+        n: int,
+        interval: Callable[[float], Interval],
+        standard_error: float = float("nan"),
+    ) -> None:
+        self.measured, self.n, self.standard_error = measured, n, standard_error
+        self._evidence, self._interval = evidence, interval
+
+    @property
+    def interval(self) -> Interval:
+        """Confidence interval at the claim's α divided by the number of assertions."""
+        return self._interval(self._evidence.alpha)
+
+    @property
+    def detectable(self) -> float:
+        """Relative gap seen with probability 1 − α/2: two half-widths over the estimate."""
+        low, high = self.interval
+        return (high - low) / abs(self.measured) if self.measured else float("inf")
+
+    @property
+    def relative_error(self) -> float:
+        """Standard error over the estimate's absolute value."""
+        return self.standard_error / abs(self.measured) if self.measured else float("inf")
+
+    def columns(self, theory: float | None = None) -> dict[str, float]:
+        """Its cells of a table: theory, measured, low, high, standard error."""
+        low, high = self.interval
+        cells = {"measured": self.measured, "low": low, "high": high}
+        return cells if theory is None else {"theory": theory, **cells}
+
+
+class Evidence:
+    """What one check gathers.
+
+    Args:
+        claim_id: names the random streams.
+        budget: profile, seed and data folders.
+    """
+
+    def __init__(self, claim_id: str, budget: Budget) -> None:
+        self.id, self.budget = claim_id, budget
+        self._comparisons: list[Callable[[], Comparison]] = []
+        self._asked: list[Asked] = []
+        self._told: list[Asked] = []
+        self._proof: list[ProofStep] = []
+        self._notes: list[str] = []
+        self._table: Callable[[], Rows] | None = None
+        self._extra: dict[str, Callable[[], Rows]] = {}
+        self._facts: dict[str, Any] = {}
+        self._method = ""
+        self._family, self._planned = ALPHA, 0
+        self._open = self._closed = False
+
+    # What the check is given.
+
+    @property
+    def profile(self) -> Profile:
+        """`quick` or `full`."""
+        return self.budget.profile
+
+    @property
+    def seed(self) -> int:
+        """Root of all randomness."""
+        return self.budget.seed
+
+    def pick(self, quick: T, full: T) -> T:
+        """The value that belongs to the profile."""
+        return self.budget.pick(quick, full)
+
+    def rng(self, *axes: str | int) -> np.random.Generator:
+        """The claim's random stream of that name."""
+        return self.budget.rng(self.id, *axes)
+
+    def stream(self, *axes: str | int) -> dict[str, Any]:
+        """The same for `linear_model.simulate`: its keywords `seed` and `axes`."""
+        return {"seed": self.budget.seed, "axes": (self.id, *axes)}
+
+    # Proof.
+
+    def identity(self, statement: str, left: Any, right: Any) -> None:
+        """A step that holds if the two sides are equal for all values of their symbols."""
+        self._proof.append(identities.identity(statement, left, right))
+
+    def nonnegative(self, statement: str, expression: Any, box: dict[Any, tuple[Any, Any]]) -> None:
+        """A step that holds if a polynomial is ≥ 0 on a box with rational corners."""
+        self._proof.append(identities.nonnegative_on_box(statement, expression, box))
+
+    def steps(self, *steps: ProofStep) -> None:
+        """Steps made elsewhere, by a formula's `derive`."""
+        self._proof += steps
+
+    def argued(self, statement: str, *, because: str) -> None:
+        """A step that no machine checked: told to the reader as such."""
+        self._notes.append(f"Argued, not machine-checked: {statement}, {because}.")
+
+    # Numbers.
+
+    def equal(
+        self, quantity: str, theory: Any, measured: Any, *, rounding: float = 0.0, why: str = ""
+    ) -> None:
+        """A computed value equals theory within a tolerance that has a reason."""
+        self._compare(quantity, theory, measured, Relation.EQ, tolerance=rounding, why=why)
+
+    def at_most(
+        self, quantity: str, theory: Any, measured: Any, *, rounding: float = 0.0, why: str = ""
+    ) -> None:
+        """A computed value is at most what theory says."""
+        self._compare(quantity, theory, measured, Relation.LE, tolerance=rounding, why=why)
+
+    def at_least(
+        self, quantity: str, theory: Any, measured: Any, *, rounding: float = 0.0, why: str = ""
+    ) -> None:
+        """A computed value is at least what theory says."""
+        self._compare(quantity, theory, measured, Relation.GE, tolerance=rounding, why=why)
+
+    def compare(self, *comparisons: Comparison) -> None:
+        """Comparisons made elsewhere."""
+        self._comparisons += [lambda made=made: made for made in comparisons]  # type: ignore[misc]
+
+    def _compare(
+        self, quantity: str, theory: Any, measured: Any, relation: Relation, **more: Any
+    ) -> None:
+        self.compare(Comparison(quantity, float(theory), float(measured), relation, **more))
+
+    # Statistics.
+
+    def share(self, assertions: int, *, of: float = ALPHA) -> None:
+        """Say beforehand how many statistical assertions there will be, so that intervals are known at once.
+
+        Args:
+            assertions: number, not less than will be asked.
+            of: error probability of all of them together.
+        """
+        self._planned, self._family = assertions, of
+
+    @property
+    def alpha(self) -> float:
+        """Error probability of one assertion: the claim's, divided by their number.
+
+        Raises:
+            RuntimeError: before the check has ended, unless `share` said how many there are.
+        """
+        if not self._planned and not self._closed:
+            raise RuntimeError(
+                "intervals are known when all assertions are asked, or after share()"
+            )
+        return self._family / (self._planned or len(self._asked))
+
+    def mean(
+        self,
+        quantity: str,
+        samples: np.ndarray,
+        *,
+        equals: Any = None,
+        at_most: Any = None,
+        at_least: Any = None,
+        certify: bool = False,
+        why: str = "",
+    ) -> Asked:
+        """The mean of i.i.d. samples against theory, with a Student interval."""
+        found = statistics.mean_estimate(samples, 0.5)  # its level is not used
+        asked = self.ask(found.mean, found.n, found.interval_at, found.standard_error)
+        self.state(quantity, asked, equals, at_most, at_least, certify=certify, why=why)
+        return asked
+
+    def proportion(
+        self,
+        quantity: str,
+        successes: int,
+        trials: int,
+        *,
+        equals: Any = None,
+        at_most: Any = None,
+        at_least: Any = None,
+        certify: bool = False,
+        why: str = "",
+    ) -> Asked:
+        """A success probability against theory, with a Clopper–Pearson interval."""
+        asked = self.ask(
+            successes / trials,
+            trials,
+            lambda alpha: statistics.proportion_interval(successes, trials, alpha),
+        )
+        self.state(quantity, asked, equals, at_most, at_least, certify=certify, why=why)
+        return asked
+
+    def ask(
+        self,
+        measured: float,
+        n: int,
+        interval: Callable[[float], Interval],
+        standard_error: float = float("nan"),
+    ) -> Asked:
+        """A statistical assertion of any other kind; `state` sets it beside theory.
+
+        Args:
+            measured: the estimate.
+            n: sample size.
+            interval: confidence interval as a function of the error probability.
+            standard_error: of the estimate, if it has one.
+        """
+        asked = Asked(self, float(measured), n, interval, standard_error)
+        self._asked.append(asked)
+        return asked
+
+    def state(
+        self,
+        quantity: str,
+        asked: Asked,
+        equals: Any = None,
+        at_most: Any = None,
+        at_least: Any = None,
+        *,
+        certify: bool = False,
+        why: str = "",
+    ) -> None:
+        """An estimate stands to a theory value as stated; one estimate may be set beside several.
+
+        Args:
+            quantity: in words, with its setting.
+            asked: the estimate.
+            equals, at_most, at_least: the theory value; exactly one is given.
+            certify: for the last two: whether the whole interval must lie on the right side.
+            why: why bound and measurement differ.
+        """
+        given = zip(Relation, (equals, at_most, at_least), strict=True)
+        ((relation, theory),) = ((r, value) for r, value in given if value is not None)
+        if relation is Relation.EQ:
+            self._told.append(asked)
+        self._comparisons.append(
+            lambda: Comparison(
+                quantity,
+                float(theory),
+                asked.measured,
+                relation,
+                interval=asked.interval,
+                certify=certify,
+                why=why,
+            )
+        )
+
+    def distance(self, quantity: str, measured: float, n: int, *, why: str = "") -> None:
+        """A one-sample Kolmogorov–Smirnov distance is at most its exact critical value."""
+        asked = self.ask(measured, n, lambda alpha: (measured, measured))
+        self._comparisons.append(
+            lambda: Comparison(
+                quantity,
+                statistics.ks_critical_one_sample(n, self.alpha),
+                asked.measured,
+                Relation.LE,
+                why=why,
+            )
+        )
+
+    # What the reader sees.
+
+    def method(self, sentence: str) -> None:
+        """How it was done, in one sentence: proof technique, simulator, sizes."""
+        self._method = sentence
+
+    def note(self, *remarks: str) -> None:
+        """Further remarks for the reader."""
+        self._notes += remarks
+
+    def table(self, rows: Rows | Callable[[], Rows], plot: Plot | None = None) -> None:
+        """The tidy table behind the picture, and how it is drawn."""
+        self._table = rows if callable(rows) else lambda: rows
+        if plot is not None:
+            self._facts["plot"] = plot
+
+    def extra_table(self, name: str, rows: Rows | Callable[[], Rows]) -> None:
+        """A further table."""
+        self._extra[name] = rows if callable(rows) else lambda: rows
+
+    def record(self, **facts: Any) -> None:
+        """Fields of the `Finding` that are set otherwise than by what was asked, by name."""
+        self._facts |= facts
+
+    # Endings other than a verdict from the evidence.
+
+    def open(self, missing: str, *, method: str = "") -> None:
+        """Nothing can be decided: say what is missing, with the command that would decide."""
+        self._open = True
+        self._method = method or self._method
+        self._facts["missing"] = missing
+
+    def conclude(self, if_all_hold: Verdict) -> Finding:
+        """The finding: `if_all_hold`, REFUTED with the first failure as counterexample, or not checked.
+
+        Raises:
+            ValueError: without any evidence at all, or with more assertions than `share` announced.
+        """
+        self._closed = True
+        if self._planned and len(self._asked) > self._planned:
+            raise ValueError(
+                f"claim {self.id} shared its α among {self._planned} assertions and made {len(self._asked)}"
+            )
+        comparisons = tuple(make() for make in self._comparisons)
+        verdict, facts = self._verdict(if_all_hold, comparisons)
+        if self._asked:
+            facts.setdefault("trials", max(asked.n for asked in self._asked))
+            facts.setdefault("alpha", self._family)
+        if self._told:
+            facts.setdefault("detectable", max(asked.detectable for asked in self._told))
+        return Finding(
+            verdict,
+            self._method,
+            comparisons=comparisons,
+            proof=tuple(self._proof),
+            notes=tuple(self._notes),
+            table=None if self._table is None else _table(self._table()),
+            extra_tables={name: _table(rows()) for name, rows in self._extra.items()},
+            **{"seed": self.budget.seed, **facts},
+        )
+
+    def _verdict(
+        self, if_all_hold: Verdict, comparisons: Sequence[Comparison]
+    ) -> tuple[Verdict, dict[str, Any]]:
+        facts = dict(self._facts)
+        if self._open:
+            return Verdict.NOT_CHECKED, facts
+        if not comparisons and not self._proof:
+            raise ValueError("a verdict needs evidence: give comparisons or proof steps")
+        failures = [f"{s.statement}: {s.certificate}" for s in self._proof if not s.holds]
+        failures += [c.failure for c in comparisons if not c.holds]
+        if not failures:
+            return if_all_hold, facts
+        facts["counterexample"] = facts.get("counterexample") or failures[0]
+        facts["added_assumption"] = ""
+        return Verdict.REFUTED, facts
+
+
+def _table(rows: Rows) -> Table:
+    return rows if isinstance(rows, Table) else Table.from_rows(rows)
