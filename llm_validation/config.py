@@ -164,10 +164,15 @@ class Config:
 
     @property
     def fingerprint(self) -> str:
-        """Hash of everything that decides the outcome; a checkpoint is refused under another one."""
+        """Hash of everything that decides the outcome."""
+        return hashlib.sha256(json.dumps(self.deciding, sort_keys=True).encode()).hexdigest()[:16]
+
+    @property
+    def deciding(self) -> dict[str, Any]:
+        """Everything that decides the outcome; a checkpoint is refused under anything else."""
         kept = {name: value for name, value in asdict(self).items() if name not in _PLACES}
         kept["model"] = Path(self.model).name if Path(self.model).is_dir() else self.model
-        return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()[:16]
+        return kept
 
     def changed(self, **values: Any) -> Config:
         """A copy with some fields exchanged, validated again."""

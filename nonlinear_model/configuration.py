@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
@@ -152,11 +150,6 @@ class Configuration:
     def as_dict(self) -> dict[str, Any]:
         """Plain values, for a manifest."""
         return asdict(self)
-
-    def fingerprint(self) -> str:
-        """A checksum of everything that decides the result, to match a checkpoint with its run."""
-        text = json.dumps(self.as_dict(), sort_keys=True)
-        return hashlib.sha256(text.encode()).hexdigest()
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Configuration:

@@ -23,6 +23,7 @@ from federated_lora import (
     weighted_mean,
 )
 from federation import partition
+from federation.checkpoint import forget
 from llm_validation.base.base_model import require_positions
 from llm_validation.base.encoding import Encoded, encode
 from llm_validation.base.models import Workspace, build
@@ -73,12 +74,14 @@ class Result:
         server: final state.
         space: the model, holding the final state.
         facts: what is worth recording: sizes, devices, clients per pass, notes on the data.
+        warning: about a damaged checkpoint that was passed over, or "".
     """
 
     rows: list[Row]
     server: Server
     space: Workspace
     facts: dict[str, Any]
+    warning: str = ""
 
 
 def run(
@@ -124,13 +127,13 @@ def run(
     longest = max(int(side.lengths.max()) for side in (encoded, evaluator.data))
     require_positions(config, space.base, longest)
     if found is not None:
-        server, rows, facts = found
+        server, rows, facts, warning = found
         server = _on_device(server, space)
     else:
         server, rows = read_server(space), []
-        facts = _facts(config, space, encoded, split, data)
+        facts, warning = _facts(config, space, encoded, split, data), ""
     if places and not resume:
-        checkpoint.forget(places)
+        forget(places)
     engine: Engine = (
         SequentialEngine(config, space, encoded)
         if config.engine == "sequential"
@@ -159,10 +162,10 @@ def run(
         if places and (
             server.round % config.checkpoint_every == 0 or server.round == config.rounds
         ):
-            checkpoint.save(places, config, server, rows, facts)
+            checkpoint.save(places, config, data.digest, server, rows, facts)
         if on_round:
             on_round(row)
-    return Result(rows, server, space, facts)
+    return Result(rows, server, space, facts, warning)
 
 
 def split_clients(config: Config, labels: np.ndarray) -> partition.Partition:

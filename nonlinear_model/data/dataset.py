@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -53,6 +54,14 @@ class Dataset:
     def width(self) -> int:
         """Number of pixels d."""
         return int(self.train_x.shape[1])
+
+    @property
+    def digest(self) -> str:
+        """Hash of every image and label, to know the same data again."""
+        found = hashlib.sha256()
+        for array in (self.train_x, self.train_y, self.test_x, self.test_y):
+            found.update(np.ascontiguousarray(array).data)
+        return found.hexdigest()[:16]
 
     @property
     def classes(self) -> int:

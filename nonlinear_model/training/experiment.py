@@ -12,10 +12,11 @@ import numpy as np
 from safetensors.torch import save
 from torch import Tensor
 
+from federation import checkpoint
+from federation.checkpoint import Checkpoint
 from nonlinear_model.configuration import Configuration
 from nonlinear_model.data.dataset import Dataset
-from nonlinear_model.training import checkpoint, tracking
-from nonlinear_model.training.checkpoint import Checkpoint
+from nonlinear_model.training import tracking
 from nonlinear_model.training.federation import DivergenceError, Federation
 from nonlinear_model.training.rates import MIN_POINTS, geometric, power_law
 from verification.statistics import mean_estimate
@@ -36,7 +37,7 @@ class Result:
             because no clock gives the same numbers twice.
         federation: the state at the end.
         diverged: the error that stopped the run, or None.
-        warning: about a corrupt checkpoint that was passed over, or "".
+        warning: about a damaged checkpoint that was passed over, or "".
     """
 
     rows: list[tracking.Row]
@@ -68,17 +69,17 @@ def run(
         The result; a divergence ends the run early and is reported in it, with the record up to there.
 
     Raises:
-        ValueError: on a checkpoint of another configuration, or a corrupt one without a good one before.
+        ValueError: for any reason of `checkpoint.read`.
     """
     if isinstance(every, bool) or every < 1:
         raise ValueError(f"every must be a whole number of at least 1, got {every!r}")
     if data.name != config.dataset:
         raise ValueError(f"data must be {config.dataset!r} as configured, got {data.name!r}")
-    found = None if checkpoints is None else checkpoint.read(checkpoints, config)
+    found = None if checkpoints is None else checkpoint.read(checkpoints, deciding(config, data))
     federation = Federation(config, data)
     result = Result([], {}, federation)
     if found is not None:
-        federation.restore(found.tensors, found.rows, found.round)
+        federation.restore(dict(found.tensors), [dict(row) for row in found.rows], found.round)
         result.warning = found.warning
     while federation.round < config.rounds:
         began = time.perf_counter()
@@ -93,14 +94,19 @@ def run(
         if checkpoints is not None and (
             federation.round % every == 0 or federation.round == config.rounds
         ):
-            state = Checkpoint(federation.round, federation.rows, federation.tensors())
-            checkpoint.write(checkpoints, config, state)
+            state = Checkpoint(federation.round, federation.tensors(), federation.rows)
+            checkpoint.write(checkpoints, deciding(config, data), state)
     result.rows = federation.finish()
     result.weights = {
         name: value.detach().cpu().contiguous()
         for name, value in federation.server.tensors().items()
     }
     return result
+
+
+def deciding(config: Configuration, data: Dataset) -> dict[str, Any]:
+    """Everything that decides the result, to match a checkpoint with its run."""
+    return {**config.as_dict(), "data": data.digest}
 
 
 def weights_bytes(result: Result) -> bytes:

@@ -209,6 +209,8 @@ def _execute(
         full = complete(described, settings.command(), environment())
         text = stage(folder, _columns(result.rows), full)
         folder.publish()
+    if result.warning:
+        console.print(f"Note: {result.warning}.", style="yellow", soft_wrap=True)
     if as_json:
         typer.echo(text, nl=False)
     elif not quiet:

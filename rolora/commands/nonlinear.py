@@ -189,10 +189,9 @@ def _run(
     as_json: bool,
     quiet: bool,
 ) -> None:
-    import shutil
-
+    from federation import checkpoint
     from nonlinear_model.data import dataset, splits
-    from nonlinear_model.training import checkpoint, experiment
+    from nonlinear_model.training import experiment
     from rolora.storage.environment import environment
     from rolora.storage.output_folder import OutputFolder
     from rolora.storage.run_folder import complete, stage
@@ -205,11 +204,11 @@ def _run(
         torch.set_num_threads(threads)
     talk = messages(quiet or as_json)
     folder_of_checkpoints = out / CHECKPOINTS
-    if resume and checkpoint.read(folder_of_checkpoints, config) is None:
+    if resume and not checkpoint.read(folder_of_checkpoints, experiment.deciding(config, data)):
         talk.print("No checkpoint there yet: starting from round 1.")
     with OutputFolder(out) as folder:
         if not resume:
-            shutil.rmtree(folder_of_checkpoints, ignore_errors=True)
+            checkpoint.forget(folder_of_checkpoints)
         with _Progress(config.rounds, quiet or as_json) as progress:
             result = experiment.run(
                 config, data, checkpoints=folder_of_checkpoints, every=every, progress=progress

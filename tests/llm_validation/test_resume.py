@@ -14,7 +14,6 @@ import torch
 from safetensors.torch import load_file
 
 from llm_validation.tasks import registry
-from llm_validation.training import checkpoint
 from llm_validation.training.evaluation import Evaluator, Score
 from llm_validation.training.export import export
 from llm_validation.training.loop import run
@@ -117,7 +116,9 @@ def test_killed_and_resumed_gives_the_same_adapter(tiny, tmp_path, after):
 
 def test_a_checkpoint_of_another_configuration_is_refused(tiny, tmp_path):
     run(tiny(rounds=1), folder=tmp_path)
-    with pytest.raises(ValueError, match="belongs to another configuration"):
+    with pytest.raises(
+        ValueError, match=r"another run: its learning_rate is 0\.005, this run's is 0\.0001"
+    ):
         run(tiny(rounds=1, learning_rate=1e-4), folder=tmp_path, resume=True)
 
 
@@ -129,19 +130,8 @@ def test_a_checkpoint_of_other_data_is_refused(tiny, tmp_path):
     same(whole.server, run(config, folder=tmp_path, resume=True).server)
     path = folder / "sst2" / "train.jsonl"
     path.write_text(path.read_text().replace("w1", "w2", 1))
-    with pytest.raises(ValueError, match=r"round-000001 belongs to other data \("):
+    with pytest.raises(ValueError, match="round-000001 belongs to another run: its data is"):
         run(config, folder=tmp_path, resume=True)
-
-
-@pytest.mark.parametrize("state", [b"[]", b'{"schema": 1}', b"{", b"\xff\xfe"])
-def test_a_checkpoint_with_a_damaged_state_falls_back_too(tiny, tmp_path, state):
-    config = tiny(rounds=2, checkpoint_every=1)
-    run(config, folder=tmp_path)
-    (tmp_path / "checkpoints" / "round-000002" / "state.json").write_bytes(state)
-    assert checkpoint.load(tmp_path / "checkpoints", config)[0].round == 1
-    (tmp_path / "checkpoints" / "round-000001" / "state.json").write_bytes(state)
-    with pytest.raises(ValueError, match=r"every checkpoint is damaged.*state\.json (is no|lacks)"):
-        checkpoint.load(tmp_path / "checkpoints", config)
 
 
 def test_local_heads_are_measured_in_the_clients_order(tiny, monkeypatch):
@@ -163,27 +153,10 @@ def test_a_truncated_checkpoint_falls_back_to_the_one_before(tiny, tmp_path):
     whole = run(config, folder=tmp_path)
     newest = tmp_path / "checkpoints" / "round-000003" / "tensors.safetensors"
     newest.write_bytes(newest.read_bytes()[:100])
-    server, rows, _ = checkpoint.load(tmp_path / "checkpoints", config)
-    assert server.round == 2
-    assert len(rows) == 3
-    same(whole.server, run(config, folder=tmp_path, resume=True).server)
-
-
-def test_only_damaged_checkpoints_are_an_error(tiny, tmp_path):
-    config = tiny(rounds=1)
-    run(config, folder=tmp_path)
-    for path in (tmp_path / "checkpoints").glob("*/tensors.safetensors"):
-        path.write_bytes(path.read_bytes()[:-7])
-    with pytest.raises(ValueError, match=r"every checkpoint is damaged.*truncated or corrupt"):
-        checkpoint.load(tmp_path / "checkpoints", config)
-
-
-def test_old_checkpoints_go(tiny, tmp_path):
-    killed = tmp_path / "checkpoints" / ".round-000002.999.tmp"
-    killed.mkdir(parents=True)
-    run(tiny(rounds=5, checkpoint_every=1), folder=tmp_path)
-    names = sorted(path.name for path in (tmp_path / "checkpoints").iterdir())
-    assert names == ["round-000004", "round-000005"]
+    resumed = run(config, folder=tmp_path, resume=True)
+    assert resumed.warning.endswith("; went on from round-000002")
+    assert len(resumed.rows) == 4
+    same(whole.server, resumed.server)
 
 
 def test_a_fresh_run_forgets_the_checkpoints_of_an_earlier_one(tiny, tmp_path):
