@@ -136,7 +136,7 @@ def fresh(code):
     [
         ("federated_lora",),
         ("verification", "verification.statistics"),
-        ("theory", "theory.registry"),
+        ("theory", "theory.population.population_map"),
         ("linear_model", "linear_model.problem", "linear_model.claims"),
         ("rolora",),
     ],
