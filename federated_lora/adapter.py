@@ -19,6 +19,9 @@ class Factor(StrEnum):
     """Up-projection, shape (r, d_out)."""
 
 
+Factors = frozenset[Factor]
+
+NEITHER: Factors = frozenset()
 BOTH = frozenset({Factor.A, Factor.B})
 ONLY_A = frozenset({Factor.A})
 ONLY_B = frozenset({Factor.B})

@@ -6,6 +6,7 @@ import numpy as np
 
 from federated_lora.adapter import Adapter, ClientFactors
 from federated_lora.arrays import Array, accumulator, namespace, swap
+from federated_lora.merged import residual
 from federated_lora.weights import accumulated_mean
 
 
@@ -15,7 +16,8 @@ def aggregation_error(
     clients: ClientFactors,
     weights: np.ndarray,
     *,
-    merged: Array | None = None,
+    merged: Adapter | Array | None = None,
+    personal: ClientFactors | None = None,
 ) -> Array:
     """`||s·A·B + merged − Σ p_k s A_k B_k||_F`.
 
@@ -24,41 +26,37 @@ def aggregation_error(
 
     Args:
         adapter: the aggregated adapter.
-        server: the broadcast adapter; stands in for a factor the clients did not send.
-        clients: what came back.
+        server: the broadcast adapter; stands in for a factor the clients did not train.
+        clients: what the clients came out of their training with.
         weights: normalised weights, shape (N,).
-        merged: dense change of W0, or None.
+        merged: change of W0, or None.
+        personal: what the clients keep for themselves, which takes the adapter's place in the mean:
+            `||Σ p_k s A_k' B_k' + merged − Σ p_k s A_k B_k||_F`.
 
     Returns:
         Scalar array of the factors' (at least float32) precision, one per batch entry.
     """
     # A factor that stayed with the server and left with it unchanged is factored out, so that exact
     # rules give exactly their rounding error.
-    if merged is None and clients.A is None and adapter.A is server.A:
+    if merged is None and personal is None and clients.A is None and adapter.A is server.A:
         mean_B = accumulated_mean(clients.B, weights)
         left, right = accumulator(adapter.A), accumulator(adapter.B) - mean_B
         return abs(adapter.scale) * _product_norm(left, right)
-    if merged is None and clients.B is None and adapter.B is server.B:
+    if merged is None and personal is None and clients.B is None and adapter.B is server.B:
         mean_A = accumulated_mean(clients.A, weights)
         left, right = accumulator(adapter.A) - mean_A, accumulator(adapter.B)
         return abs(adapter.scale) * _product_norm(left, right)
 
-    xp = namespace(adapter.A)
-    lefts, rights = [accumulator(adapter.A)], [accumulator(adapter.B)]
-    if clients.A is None:
-        lefts.append(-accumulator(server.A))
-        rights.append(accumulated_mean(clients.B, weights))
-    elif clients.B is None:
-        lefts.append(-accumulated_mean(clients.A, weights))
-        rights.append(accumulator(server.B))
-    else:
-        for k in range(clients.count):
-            lefts.append(-float(weights[k]) * accumulator(clients.A[k]))
-            rights.append(accumulator(clients.B[k]))
-    left, right = xp.concat(lefts, axis=-1), xp.concat(rights, axis=-2)
-    if merged is None:
-        return abs(adapter.scale) * _product_norm(left, right)
-    return xp.linalg.matrix_norm(adapter.scale * (left @ right) + accumulator(merged))
+    gap = residual(adapter, server, clients, weights, personal=personal)
+    if isinstance(merged, Adapter):
+        xp = namespace(gap.A)
+        taken = accumulator(merged.A) * (-merged.scale / gap.scale)
+        left = xp.concat([gap.A, taken], axis=-1)
+        right = xp.concat([gap.B, accumulator(merged.B)], axis=-2)
+        return abs(gap.scale) * _product_norm(left, right)
+    if merged is not None:
+        return namespace(gap.A).linalg.matrix_norm(gap.delta() - accumulator(merged))
+    return abs(gap.scale) * _product_norm(gap.A, gap.B)
 
 
 def _product_norm(left: Array, right: Array) -> Array:

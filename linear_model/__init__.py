@@ -6,6 +6,7 @@ from linear_model.methods.ffa_least_squares import FFALeastSquares as FFALeastSq
 from linear_model.methods.local_steps import LocalSteps as LocalSteps
 from linear_model.methods.registry import method_named as method_named
 from linear_model.methods.registry import method_names as method_names
+from linear_model.methods.registry import options_of as options_of
 from linear_model.problem import Batches as Batches
 from linear_model.problem import Data as Data
 from linear_model.problem import Problem as Problem

@@ -30,6 +30,9 @@ class ClientBatch(Protocol):
     ) -> tuple[np.ndarray, np.ndarray | None]:
         """Each client's gradients in its own A (T, n, d, r) and, if asked for, B (T, n, r, p)."""
 
+    def shifted(self, W: np.ndarray) -> ClientBatch:
+        """The same samples with `Y_i − X_i W` in place of Y_i, W of shape (T, d, p)."""
+
 
 def transpose(matrix: np.ndarray) -> np.ndarray:
     """Transpose of the last two axes."""

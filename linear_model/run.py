@@ -11,13 +11,18 @@ import numpy as np
 class Run:
     """Trajectories of all trials, float64 arrays of shape (trials, rounds + 1); column 0 is the start.
 
+    Where a method merged W into the frozen matrix, W + A B stands for A B below; where clients keep
+    factors of their own, risks are means over all clients, each with its own model and its own B_i*,
+    and the angle is the mean over clients if those factors are A.
+
     Attributes:
         angle: angle distance δ = ||(I − A*A*ᵀ)A||₂ (spectral norm; rank 1: |sin θ|).
         excess: excess risk over the best shared model, ||A B − A* B̄*||_F² with the B of that round
-            (column 0: with the B the method starts from).
+            (column 0: with the B the method starts from). Clients with factors of their own can do
+            better than any shared model: it is then negative.
         recovery: ||A_{t−1} B_t − A* B̄*||_F: the product of round t's B with the A that round started
             from, which Algorithm 2 fits it to. This is what the recovery theorem bounds at
-            T = t − 1; NaN in column 0.
+            T = t − 1; NaN in column 0. With factors of their own: the root of that excess, or 0.
         loss: expected global loss mean_i ||A B − A* B_i*||_F² + σ² p.
         aggregation_error: ||A B − mean_i A_i B_i||_F of the round's (last) server step; NaN in column 0.
         method, simulator: names.

@@ -11,7 +11,7 @@ from linear_model.methods.base import LinearMethod
 from linear_model.methods.registry import method_named
 from linear_model.problem import Problem
 from linear_model.run import Run
-from linear_model.simulators.base import Job, Simulator, Traces, block_size
+from linear_model.simulators.base import Job, Simulator, Traces, block_size, refuse
 from linear_model.simulators.chain import ChainSimulator
 from linear_model.simulators.data import DataSimulator
 from linear_model.simulators.gram import GramSimulator
@@ -80,13 +80,13 @@ def simulate(
             any work; and if a client diverges in a local step (round and client are named).
     """
     way = simulator if isinstance(simulator, Simulator) else simulator_named(simulator)
-    chosen = method_named(method) if isinstance(method, str) else method
     for name, value in (("rounds", rounds), ("trials", trials)):
         if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
             raise ValueError(f"{name} must be an integer of at least 1, got {value!r}")
+    chosen = method_named(method, rounds) if isinstance(method, str) else method
     eta = chosen.step(problem)
     chosen.first_B(problem)
-    way.refuse(problem, chosen)
+    refuse(way, problem, chosen)
     first = checked_start(problem, start, trials)
     block = min(block_size(way, problem), trials)
     _require_memory(way, problem, block, trials, rounds, memory_bytes)

@@ -136,7 +136,6 @@ class Config:
         for name in ("model", "task"):
             if not getattr(self, name):
                 raise ValueError(f"{name} must not be empty")
-        method_named(self.method)
         for name, allowed in CHOICES.items():
             one_of(name, getattr(self, name), allowed)
         for name, least in _LEAST.items():
@@ -145,6 +144,8 @@ class Config:
                 raise ValueError(
                     f"{name} must be a whole number of at least {least}, got {value!r}"
                 )
+        if method_named(self.method, self.rounds).personal:
+            raise ValueError(f"method {self.method} keeps personal factors, not supported here")
         for name, (low, high, open_low) in _RANGES.items():
             value = getattr(self, name)
             if not isfinite(value) or value > high or value < low or (open_low and value == low):

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, fields
 from math import isfinite
 from typing import Any
 
-from federated_lora.methods import schedules
+from federated_lora import method_named
 from nonlinear_model.data.dataset import check_dataset_name
 from nonlinear_model.data.splits import SplitRule
 from verification.names import one_of
@@ -23,7 +23,7 @@ class Configuration:
 
     Attributes:
         dataset: `mnist` or `digits`.
-        method: a method of `federated_lora` or a schedule (`federated_lora.methods.schedules.named`).
+        method: a name for `federated_lora.method_named`.
         clients, split, labels_per_client, alpha, proportions, equal_sizes: see `splits.SplitRule`.
         participants: clients drawn in each round; None for all.
         weighting: clients count by `size`, or `uniform`.
@@ -106,7 +106,8 @@ class Configuration:
             raise ValueError(
                 f"participants must lie between 1 and clients = {self.clients}, got {self.participants}"
             )
-        schedules.named(self.method, self.rounds)
+        if method_named(self.method, self.rounds).personal:
+            raise ValueError(f"method {self.method} keeps personal factors, not supported here")
         # The network and the optimiser check their own fields; torch is imported only here.
         self.network_spec()
         self.optimiser_rule()

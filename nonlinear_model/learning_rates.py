@@ -93,7 +93,7 @@ def sweep(
     Args:
         config: what all runs share; its method, learning rate, seed and repeats are not looked at.
         data: the data set.
-        methods: names for `schedules.named`.
+        methods: names for `method_named`.
         rates: learning rates, finite and positive.
         seeds: at least one; they fix split, start and batches, the same for all methods.
 

@@ -22,7 +22,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from teaching import compare, plot_style, slide
 
-from federated_lora import Adapter, ClientFactors, FedAvgLoRA, FFALoRA, RoLoRA
+from federated_lora import Adapter, ClientFactors, FedAvgLoRA, FFALoRA, RoLoRA, aggregate
 
 plot_style()
 
@@ -71,10 +71,10 @@ print(f"interference {np.linalg.norm(left):.3f}, the two sides differ by {identi
 
 # %%
 errors = {
-    "FedAvg-LoRA": FedAvgLoRA().aggregate(server, ClientFactors(A=A, B=B), None, 1),
-    "FFA-LoRA": FFALoRA().aggregate(server, ClientFactors(B=B), None, 1),
-    "RoLoRA, round 1 (B)": RoLoRA().aggregate(server, ClientFactors(B=B), None, 1),
-    "RoLoRA, round 2 (A)": RoLoRA().aggregate(server, ClientFactors(A=A), None, 2),
+    "FedAvg-LoRA": aggregate(FedAvgLoRA(), server, ClientFactors(A=A, B=B), None, 1),
+    "FFA-LoRA": aggregate(FFALoRA(), server, ClientFactors(B=B), None, 1),
+    "RoLoRA, round 1 (B)": aggregate(RoLoRA(), server, ClientFactors(B=B), None, 1),
+    "RoLoRA, round 2 (A)": aggregate(RoLoRA(), server, ClientFactors(A=A), None, 2),
 }
 errors = {name: float(result.aggregation_error) for name, result in errors.items()}
 for name, error in errors.items():
@@ -94,7 +94,9 @@ spreads = np.geomspace(0.01, 3.0, 12)
 
 def fedavg_error(spread, **options):
     server, A, B = clients_around(spread, **options)
-    return float(FedAvgLoRA().aggregate(server, ClientFactors(A=A, B=B), None, 1).aggregation_error)
+    return float(
+        aggregate(FedAvgLoRA(), server, ClientFactors(A=A, B=B), None, 1).aggregation_error
+    )
 
 
 sizes = np.array([fedavg_error(s) for s in spreads])
@@ -118,7 +120,7 @@ def linked_error(spread, clients, seed):
     t = spread * np.random.default_rng(seed).standard_normal((clients, 1, 1))
     server, *_ = clients_around(0.0)
     sent = ClientFactors(A=server.A * (1 + t), B=server.B * (1 + t))
-    return float(FedAvgLoRA().aggregate(server, sent, None, 1).aggregation_error)
+    return float(aggregate(FedAvgLoRA(), server, sent, None, 1).aggregation_error)
 
 
 def error_over_clients(spread):

@@ -1,63 +1,30 @@
-"""Which factor trains when: RoLoRA's alternation and its variants, as methods of `federated_lora`.
+"""RoLoRA's alternation with other shares of A- and B-rounds.
 
 All of them train one factor a round and average it, so every average is exact.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from typing import ClassVar, Self
 
-from federated_lora import (
-    ONLY_A,
-    ONLY_B,
-    Adapter,
-    Aggregate,
-    ClientFactors,
-    Factor,
-    Method,
-    Shape,
-    Traffic,
-    average_factors,
-    method_named,
-    methods,
-)
-from federated_lora.method import Weights, check_round
-from federated_lora.traffic import traffic_of
-from verification.names import one_of
+from federated_lora.adapter import ONLY_A, ONLY_B, Factors
+from federated_lora.averaging import Averaging, check_round, method
 
-CYCLES = {"a-heavy": "BAAA", "b-heavy": "BBBA"}
-"""Schedules that repeat a pattern for ever. Balanced, `BA`, is RoLoRA itself."""
-
-SWITCHES = ("rolora-then-ffa", "ffa-then-rolora")
-"""Schedules that change from one method to another after a share of the rounds."""
+OURS = "ours: variants of RoLoRA's schedule"
 
 
-@dataclass(frozen=True, slots=True)
-class Schedule:
+class Schedule(Averaging):
     """Trains the factors of `opening` in turn, then those of `cycle` over and over.
 
     Attributes:
-        name: key in results.
-        cycle: letters A and B, repeated for ever.
+        cycle: letters A and B, repeated for ever. `BA` is RoLoRA itself.
         opening: letters A and B for the first rounds, "" for none.
-
-    Raises:
-        ValueError: on other letters, or an empty cycle.
     """
 
-    name: str
     cycle: str
     opening: str = ""
 
-    def __post_init__(self) -> None:
-        if not self.cycle or set(self.cycle + self.opening) - {"A", "B"}:
-            raise ValueError(
-                "a schedule is spelt with the letters A and B, with at least one to repeat,"
-                f" got opening {self.opening!r} and cycle {self.cycle!r}"
-            )
-
-    def trainable(self, round: int) -> frozenset[Factor]:
+    def trainable(self, round: int) -> Factors:
         """One factor, by the server's round alone, counting from 1."""
         check_round(round)
         if round <= len(self.opening):
@@ -66,49 +33,67 @@ class Schedule:
             letter = self.cycle[(round - 1 - len(self.opening)) % len(self.cycle)]
         return ONLY_A if letter == "A" else ONLY_B
 
-    def aggregate(
-        self, server: Adapter, clients: ClientFactors, weights: Weights, round: int
-    ) -> Aggregate:
-        """Average of the round's factor; the other is the server's, bit for bit."""
-        return average_factors(server, clients, weights, self.trainable(round), round)
 
-    def traffic(self, shapes: Iterable[Shape], round: int) -> Traffic:
-        """The round's factor each way."""
-        return traffic_of(shapes, up=self.trainable(round), down=self.trainable(round))
+@method("a-heavy", label="A-heavy", source=OURS, order=10)
+class AHeavy(Schedule):
+    """One B-round, three A-rounds."""
+
+    cycle = "BAAA"
 
 
-def names() -> tuple[str, ...]:
-    """Every method and schedule that `named` knows; switches take a percentage after a colon."""
-    return (*(method.name for method in methods()), *CYCLES, *(f"{s}:20" for s in SWITCHES))
+@method("b-heavy", label="B-heavy", source=OURS, order=11)
+class BHeavy(Schedule):
+    """Three B-rounds, one A-round."""
+
+    cycle = "BBBA"
 
 
-def named(name: str, rounds: int) -> Method:
-    """A method of `federated_lora`, or one of the schedules.
+class Switch(Schedule):
+    """One schedule for a percentage of the rounds (whole B–A pairs), then another.
 
-    Args:
-        name: `fedavg`, `ffa`, `rolora`; `a-heavy` (one B-round, three A-rounds), `b-heavy`;
-            `rolora-then-ffa:20` (the first 20 % of the rounds RoLoRA, then FFA-LoRA with the A found),
-            `ffa-then-rolora:20` (the first 20 % FFA-LoRA, then RoLoRA).
-        rounds: length of the run, of which a percentage is taken (whole B–A pairs).
-
-    Raises:
-        ValueError: if there is none of that name (the nearest is suggested), the percentage is no
-            number strictly between 0 and 100, or either part of the schedule would have no round.
+    Attributes:
+        start: two letters, repeated to make the opening.
     """
-    if name in CYCLES:
-        return Schedule(name, CYCLES[name])
-    kind, colon, share = name.partition(":")
-    if kind in SWITCHES:
-        opening = 2 * round(rounds * _percentage(name, share if colon else "20") / 200.0)
+
+    start: ClassVar[str]
+    parameter = "20"
+
+    @classmethod
+    def made(cls, parameter: str | None, rounds: int | None) -> Self:
+        """The schedule of a run of that many rounds; the parameter is the percentage.
+
+        Raises:
+            ValueError: if the percentage is no number strictly between 0 and 100, either part of the
+                schedule would have no round, or the number of rounds is not known.
+        """
+        made = cls()
+        if parameter is not None:
+            made.name = f"{cls.name}:{parameter}"
+        share = _percentage(made.name, cls.parameter if parameter is None else parameter)
+        if rounds is None:
+            raise ValueError(f"method {made.name} needs the run's number of rounds, got none")
+        opening = 2 * round(rounds * share / 200.0)
         if not 0 < opening < rounds:
             raise ValueError(
-                f"the percentage in {name!r} must come to at least one B–A pair of rounds and leave some,"
-                f" got {opening} of {rounds} rounds"
+                f"the percentage in {made.name!r} must come to at least one B–A pair of rounds and"
+                f" leave some, got {opening} of {rounds} rounds"
             )
-        if kind == "rolora-then-ffa":
-            return Schedule(name, cycle="B", opening="BA" * (opening // 2))
-        return Schedule(name, cycle="BA", opening="B" * opening)
-    return method_named(one_of("method", name, names()))
+        made.opening = cls.start * (opening // 2)
+        return made
+
+
+@method("rolora-then-ffa", label="RoLoRA, then FFA-LoRA", source=OURS, order=12)
+class RoLoRAThenFFA(Switch):
+    """RoLoRA first, then FFA-LoRA with the A that it found."""
+
+    start, cycle = "BA", "B"
+
+
+@method("ffa-then-rolora", label="FFA-LoRA, then RoLoRA", source=OURS, order=13)
+class FFAThenRoLoRA(Switch):
+    """FFA-LoRA first, then RoLoRA."""
+
+    start, cycle = "BB", "BA"
 
 
 def _percentage(name: str, share: str) -> float:

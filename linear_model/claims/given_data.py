@@ -5,9 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from linear_model.clients import ClientBatch
-from linear_model.methods.base import LinearMethod
 from linear_model.problem import Data, Problem
-from linear_model.simulators.base import Job, Source, Tick, Traces, run_vectors
+from linear_model.simulators.base import Abilities, Job, Source, Tick, Traces, run_vectors
 from linear_model.simulators.gram import gram_of_samples
 
 
@@ -19,26 +18,29 @@ class GivenData:
     """
 
     name = "given-data"
+    can = Abilities(noise=False)
 
     def __init__(self, X: np.ndarray) -> None:
         self._X = X
-
-    def refuse(self, problem: Problem, method: LinearMethod) -> None:
-        """Raise ValueError unless data are fixed and free of label noise, and X has the problem's shape."""
-        if problem.data is not Data.FIXED or problem.noise > 0.0:
-            raise ValueError("given samples need fixed data without noise; use simulator 'gram'")
-        shape = (problem.clients, problem.samples, problem.d)
-        if self._X.shape[1:] != shape:
-            raise ValueError(
-                f"X must have shape (trials, N, m, d) = {('trials', *shape)}, got {self._X.shape}"
-            )
 
     def trial_doubles(self, problem: Problem) -> int:
         """Numbers held per trial."""
         return problem.clients * problem.d * (problem.samples + problem.d)
 
     def run(self, job: Job, traces: Traces, tick: Tick) -> None:
-        """See Simulator."""
+        """See Simulator.
+
+        Raises:
+            ValueError: unless data are fixed and X has the problem's shape.
+        """
+        problem = job.problem
+        if problem.data is not Data.FIXED:
+            raise ValueError("given samples need fixed data; use simulator 'gram'")
+        shape = (problem.clients, problem.samples, problem.d)
+        if self._X.shape[1:] != shape:
+            raise ValueError(
+                f"X must have shape (trials, N, m, d) = {('trials', *shape)}, got {self._X.shape}"
+            )
         X = self._X[job.first : job.first + job.count]
         run_vectors(job, _Given(X), traces, tick, tag=self.name)
 
@@ -50,6 +52,8 @@ class SameEveryRound:
         assert problem.A_star is not None
         assert problem.B_star is not None
         self._batch = gram_of_samples(X, problem.A_star, problem.B_star[None])
+        self.clients = problem.clients
+        self.who = np.tile(np.arange(problem.clients), (X.shape[0], 1))
 
     def batch(self) -> ClientBatch:
         """The same samples in every half-step."""

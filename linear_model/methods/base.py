@@ -13,17 +13,38 @@ from linear_model.problem import Problem
 
 @dataclass(frozen=True, eq=False)
 class State:
-    """The server's factors in all trials.
+    """The model in all trials: the server's factors, and what has been set apart from them.
 
     Attributes:
         A: (T, d, r).
         B: (T, r, p).
         aggregation_error: ||A B − mean_i A_i B_i||_F of the last server step, (T,).
+        W: what was merged into the frozen matrix so far, (T, d, p), or None: the model is W + A B.
+        own_A: every client's own A, (T, N, d, r), or None if A is shared.
+        own_B: every client's own B, (T, N, r, p), or None if B is shared.
     """
 
     A: np.ndarray
     B: np.ndarray
     aggregation_error: np.ndarray
+    W: np.ndarray | None = None
+    own_A: np.ndarray | None = None
+    own_B: np.ndarray | None = None
+
+    @property
+    def plain(self) -> bool:
+        """True if A B is the model of every client."""
+        return self.W is None and self.own_A is None and self.own_B is None
+
+    @property
+    def every_A(self) -> np.ndarray:
+        """The clients' A, (T, N or 1, d, r)."""
+        return self.A[:, None] if self.own_A is None else self.own_A
+
+    @property
+    def every_B(self) -> np.ndarray:
+        """The clients' B, (T, N or 1, r, p)."""
+        return self.B[:, None] if self.own_B is None else self.own_B
 
 
 class Rounds(Protocol):
@@ -31,6 +52,14 @@ class Rounds(Protocol):
 
     def batch(self) -> ClientBatch:
         """Samples of the next half-step: new ones, or the same, as the problem says."""
+
+    @property
+    def who(self) -> np.ndarray:
+        """The clients that take part in each trial, (T, n)."""
+
+    @property
+    def clients(self) -> int:
+        """Number of clients N."""
 
 
 class LinearMethod(Protocol):

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 import federated_lora
-from federated_lora import Adapter, ClientFactors, Factor
+from federated_lora import Adapter, ClientFactors, Factor, Factors, added, aggregate, dense
 from linear_model.clients import ClientBatch
 from linear_model.methods.base import Rounds, State, zero_B
 from linear_model.problem import Problem, step_size
@@ -17,6 +17,8 @@ from linear_model.problem import Problem, step_size
 class LocalSteps:
     """Clients take K gradient steps on their samples of the round; the method's rule combines them.
 
+    A client's model is W + A B: it fits `Y_i − X_i W`, W what the rule has merged into the frozen
+    matrix (0 at the start), with its own A or B where the rule says they are personal.
     Nothing is normalised. RoLoRA's round trains one factor, B in odd rounds, A in even ones.
 
     Attributes:
@@ -83,30 +85,77 @@ class LocalSteps:
             ValueError: if a client diverges to a NaN or infinite value (it is named).
         """
         trained = self.rule.trainable(number)
-        A, B = self._local(state, rounds.batch(), trained, eta)
+        sent = trained | self.rule.personal
+        state = self._apart(state, rounds.clients)
+        batch = rounds.batch() if state.W is None else rounds.batch().shifted(state.W)
+        at = np.arange(len(rounds.who))[:, None], rounds.who
+        A, B = self._local(
+            state.A[:, None] if state.own_A is None else state.own_A[at],
+            state.B[:, None] if state.own_B is None else state.own_B[at],
+            batch,
+            trained,
+            eta,
+        )
         clients = ClientFactors(
-            A=np.moveaxis(A, 1, 0) if Factor.A in trained else None,
-            B=np.moveaxis(B, 1, 0) if Factor.B in trained else None,
+            A=np.moveaxis(A, 1, 0) if Factor.A in sent else None,
+            B=np.moveaxis(B, 1, 0) if Factor.B in sent else None,
         )
         try:
-            result = self.rule.aggregate(Adapter(state.A, state.B), clients, None, number)
+            result = aggregate(self.rule, Adapter(state.A, state.B), clients, None, number)
         except ValueError as error:
             raise ValueError(f"round {number} with step size {eta:g}: {error}") from error
-        return State(result.adapter.A, result.adapter.B, np.asarray(result.aggregation_error))
+        W, own = state.W, result.personal
+        if result.merged is not None:
+            W = dense(result.merged) if W is None else added(W, result.merged)
+        return State(
+            result.adapter.A,
+            result.adapter.B,
+            np.asarray(result.aggregation_error),
+            W,
+            _kept(state.own_A, at, None if own is None else own.A),
+            _kept(state.own_B, at, None if own is None else own.B),
+        )
+
+    def _apart(self, state: State, clients: int) -> State:
+        """Personal factors set apart, one a client; a client begins with the server's."""
+        own: dict[str, np.ndarray] = {}
+        for factor, held, shared in (
+            (Factor.A, state.own_A, state.A),
+            (Factor.B, state.own_B, state.B),
+        ):
+            if factor in self.rule.personal and held is None:
+                own[f"own_{factor}"] = np.repeat(shared[:, None], clients, axis=1)
+        return replace(state, **own)
 
     def _local(
-        self, state: State, batch: ClientBatch, trained: frozenset[Factor], eta: float
+        self,
+        A: np.ndarray,
+        B: np.ndarray,
+        batch: ClientBatch,
+        trained: Factors,
+        eta: float,
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Every client's factors after K steps; a factor that is not trained keeps client axis 1."""
-        A, B = state.A[:, None], state.B[:, None]
-        if Factor.A not in trained:
-            square, right = batch.normal(state.A)
+        """Every client's factors after K steps; a factor that is shared and stays so keeps axis 1."""
+        if Factor.A not in trained and A.shape[1] == 1:
+            square, right = batch.normal(A[:, 0])
             for _ in range(self.local_steps):
                 B = B - 2.0 * eta * (square @ B - right)
             return A, B
         for _ in range(self.local_steps):
             of_A, of_B = batch.gradients(A, B, of_B=Factor.B in trained)
-            A = A - eta * of_A
+            if Factor.A in trained:
+                A = A - eta * of_A
             if of_B is not None:
                 B = B - eta * of_B
         return A, B
+
+
+def _kept(
+    own: np.ndarray | None, at: tuple[np.ndarray, np.ndarray], new: np.ndarray | None
+) -> np.ndarray | None:
+    """The clients' own factors after those at the given places, (T, n), have new ones (n, T, …)."""
+    if own is None or new is None:
+        return own
+    after = own.copy()
+    after[at] = np.moveaxis(new, 0, 1)
+    return after

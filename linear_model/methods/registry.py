@@ -11,39 +11,52 @@ from linear_model.methods.algorithm2 import Algorithm2
 from linear_model.methods.base import LinearMethod
 from linear_model.methods.ffa_least_squares import FFALeastSquares
 from linear_model.methods.local_steps import LocalSteps
-from verification.names import one_of
 
+OWN: dict[str, tuple[Callable[..., LinearMethod], frozenset[str]]] = {
+    "algorithm2": (Algorithm2, frozenset({"eta", "kappa"})),
+    "ffa-ls": (partial(FFALeastSquares, pooled=False), frozenset()),
+    "ffa-pooled": (partial(FFALeastSquares, pooled=True), frozenset()),
+}
+"""Methods of this laboratory alone, and the options of each."""
 
-def _makers() -> dict[str, Callable[..., LinearMethod]]:
-    local = (method.name for method in federated_lora.methods())  # whatever is registered there
-    return {
-        "algorithm2": Algorithm2,
-        **{name: partial(LocalSteps, name) for name in local},
-        "ffa-ls": partial(FFALeastSquares, pooled=False),
-        "ffa-pooled": partial(FFALeastSquares, pooled=True),
-    }
+LOCAL = frozenset({"eta", "kappa", "local_steps", "B"})
+"""Options of every federated_lora method, run by local gradient steps."""
 
 
 def method_names() -> tuple[str, ...]:
     """Every name `method_named` knows."""
-    return tuple(_makers())
+    return (*OWN, *federated_lora.method_names())
 
 
-def method_named(name: str, **options: Any) -> LinearMethod:
+def options_of(name: str) -> frozenset[str]:
+    """The options the method of that name would have."""
+    return OWN[name][1] if name in OWN else LOCAL
+
+
+def method_named(
+    name: str, rounds: int | None = None, *, argument: str = "method", **options: Any
+) -> LinearMethod:
     """The method of that name with its options (eta, kappa, local_steps, B).
+
+    Args:
+        name: one of `OWN`, or a name for `federated_lora.method_named` (`module:Class` too).
+        rounds: length of the run, which some schedules need.
+        argument: how the user calls the choice.
+        options: see `options_of`.
 
     Raises:
         ValueError: if there is none (the nearest name is suggested), or if it has no such option.
     """
-    makers = _makers()
-    one_of("method", name, makers)
-    allowed = {
-        "algorithm2": {"eta", "kappa"},
-        "ffa-ls": set(),
-        "ffa-pooled": set(),
-    }.get(name, {"eta", "kappa", "local_steps", "B"})
+    if name in OWN:
+        make = OWN[name][0]
+    else:
+        rule = federated_lora.method_named(name, rounds, argument=argument, more=OWN)
+        if rule.name in OWN:
+            raise ValueError(f"{argument} {name} must not take the name of another: {rule.name}")
+        make = partial(LocalSteps, rule)
+    allowed = options_of(name)
     for option in options:
         if option not in allowed:
             listed = ", ".join(sorted(allowed)) or "none"
             raise ValueError(f"method {name} has no option {option!r}; it has: {listed}")
-    return makers[name](**options)
+    return make(**options)

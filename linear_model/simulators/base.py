@@ -11,6 +11,7 @@ import numpy as np
 
 from linear_model.clients import ClientBatch, transpose
 from linear_model.methods.base import LinearMethod, State
+from linear_model.methods.local_steps import LocalSteps
 from linear_model.problem import Batches, Data, Problem
 from linear_model.start import Start, frames, reduced_frames
 from theory.population.angle import angle_distance
@@ -64,6 +65,51 @@ class Traces:
     aggregation_error: np.ndarray
 
 
+@dataclass(frozen=True, slots=True)
+class Abilities:
+    """What a simulator can do beyond Algorithm 2 and FFA-LoRA's least squares on the paper's problem.
+
+    Attributes:
+        ranks: ranks above 1.
+        fixed_data: clients that keep their samples.
+        clients_differ: a B* for each client.
+        noise: label noise.
+        local_steps: federated_lora's methods, merged changes of W0 and personal factors included.
+    """
+
+    ranks: bool = True
+    fixed_data: bool = True
+    clients_differ: bool = True
+    noise: bool = True
+    local_steps: bool = True
+
+
+def refuse(simulator: Simulator, problem: Problem, method: LinearMethod) -> None:
+    """Refuse what a simulator cannot do.
+
+    Raises:
+        ValueError: naming a simulator that can.
+    """
+    can, fixed = simulator.can, problem.data is not Data.FRESH
+    local = isinstance(method, LocalSteps)
+    reasons = (
+        (can.ranks or problem.rank == 1, f"rank 1 only, got rank {problem.rank}"),
+        (can.fixed_data or not fixed, "fresh data only, got fixed data"),
+        (
+            can.clients_differ or problem.homogeneous,
+            "one B* for all clients only, got one per client",
+        ),
+        (can.noise or problem.noise == 0.0, f"no label noise, got noise {problem.noise}"),
+        (
+            can.local_steps or not local,
+            f"algorithm2, ffa-ls and ffa-pooled only, got {method.name}",
+        ),
+    )
+    for able, reason in reasons:
+        if not able:
+            raise ValueError(f"simulator {simulator.name} can do {reason}; use simulator 'gram'")
+
+
 @runtime_checkable
 class Simulator(Protocol):
     """One way to run the experiment."""
@@ -72,8 +118,9 @@ class Simulator(Protocol):
     def name(self) -> str:
         """Key in results and on the command line."""
 
-    def refuse(self, problem: Problem, method: LinearMethod) -> None:
-        """Raise ValueError, naming a simulator that can, for what this one cannot do."""
+    @property
+    def can(self) -> Abilities:
+        """What it can do."""
 
     def trial_doubles(self, problem: Problem) -> int:
         """Numbers held per trial, by the problem alone; fixes the block size."""
@@ -88,7 +135,12 @@ def block_size(simulator: Simulator, problem: Problem) -> int:
 
 
 class RoundSamples:
-    """The samples of each round: who takes part, and new or fixed data."""
+    """The samples of each round: who takes part, and new or fixed data.
+
+    Attributes:
+        clients: number of clients N.
+        who: the clients that take part in each trial, (T, n).
+    """
 
     def __init__(self, problem: Problem, source: Source, job: Job, tag: str) -> None:
         self._problem, self._source, self._trials = problem, source, job.count
@@ -97,6 +149,8 @@ class RoundSamples:
         if problem.data is Data.FIXED:
             self._all = source.draw(problem, self._rng, job.count, self._truth(None), fixed=True)
         self._now: ClientBatch | None = None
+        self.clients = problem.clients
+        self.who = np.tile(np.arange(problem.clients), (job.count, 1))
         self._B: np.ndarray = self._truth(None)
 
     def begin(self) -> None:
@@ -106,9 +160,9 @@ class RoundSamples:
             self._now = self._all
             return
         keys = self._who_rng.random((self._trials, problem.clients))
-        who = np.sort(np.argsort(keys, axis=1)[:, : problem.active], axis=1)
-        self._B = self._truth(who)
-        self._now = None if self._all is None else self._source.choose(self._all, who, self._B)
+        self.who = np.sort(np.argsort(keys, axis=1)[:, : problem.active], axis=1)
+        self._B = self._truth(self.who)
+        self._now = None if self._all is None else self._source.choose(self._all, self.who, self._B)
 
     def batch(self) -> ClientBatch:
         """Samples of the next half-step."""
@@ -199,24 +253,46 @@ class Recorder:
     def __init__(self, problem: Problem, traces: Traces, *, orthonormal: bool) -> None:
         self._problem, self._traces, self._orthonormal = problem, traces, orthonormal
         self._floor = loss_floor(problem)
-        self._before: tuple[np.ndarray, np.ndarray] | None = None
+        self._before: tuple[State, tuple[np.ndarray, np.ndarray]] | None = None
 
     def __call__(self, number: int, state: State) -> None:
         """Record the state after round `number`."""
         truth = self._problem.A_star
         assert truth is not None
-        traces = self._traces
+        traces, before = self._traces, self._before
         inside = truth.T @ state.A
         outside = state.A - truth @ inside
         parts = inside, transpose(outside) @ outside
-        excess = self._excess(parts, state.B)
-        traces.angle[:, number] = angle_distance(state.A, truth, orthonormal=self._orthonormal)
+        excess = self._excess(parts, state.B) if state.plain else self._apart(state, state)
         traces.excess[:, number] = excess
         traces.loss[:, number] = excess + self._floor
+        if state.own_A is None:
+            angle = angle_distance(state.A, truth, orthonormal=self._orthonormal)
+        else:
+            angle = angle_distance(state.own_A, truth).mean(axis=1)
+        traces.angle[:, number] = angle
         traces.aggregation_error[:, number] = state.aggregation_error
-        before = self._before
-        traces.recovery[:, number] = np.sqrt(self._excess(before, state.B)) if before else np.nan
-        self._before = parts
+        if before is None:
+            recovery = np.nan
+        elif state.plain and before[0].plain:
+            recovery = np.sqrt(self._excess(before[1], state.B))
+        else:
+            recovery = np.sqrt(np.maximum(self._apart(before[0], state), 0.0))
+        traces.recovery[:, number] = recovery
+        self._before = state, parts
+
+    def _apart(self, first: State, last: State) -> np.ndarray:
+        """Excess risk of W and A from one state with B from another, clients' own included: (T,)."""
+        truth, wanted = self._problem.A_star, self._problem.B_star
+        assert truth is not None
+        assert wanted is not None
+        model = first.every_A @ last.every_B
+        if first.W is not None:
+            model = model + first.W[:, None]
+        if model.shape[1] == 1:
+            return np.square(model - truth @ self._problem.mean_B).sum(axis=(1, 2, 3))
+        spread = self._floor - self._problem.noise**2 * self._problem.outputs
+        return np.square(model - truth @ wanted).sum(axis=(2, 3)).mean(axis=1) - spread
 
     def _excess(self, parts: tuple[np.ndarray, np.ndarray], B: np.ndarray) -> np.ndarray:
         """`||A B − A* B̄*||²` from `A*ᵀA` and the Gram matrix of the part of A outside A*."""

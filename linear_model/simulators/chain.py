@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from linear_model.methods.algorithm2 import Algorithm2
-from linear_model.methods.base import LinearMethod
 from linear_model.methods.ffa_least_squares import FFALeastSquares
-from linear_model.problem import Batches, Data, Problem
-from linear_model.simulators.base import Job, Tick, Traces, loss_floor
+from linear_model.problem import Batches, Problem
+from linear_model.simulators.base import Abilities, Job, Tick, Traces, loss_floor
 from linear_model.start import angles
 from theory.samples import finite_sample
 
@@ -19,22 +17,9 @@ class ChainSimulator:
     """Exact in law for fresh data, rank 1, homogeneous clients, no label noise."""
 
     name = TAG
-
-    def refuse(self, problem: Problem, method: LinearMethod) -> None:
-        """Raise ValueError for what the angle alone does not decide."""
-        reasons = (
-            (problem.rank != 1, f"rank 1 only, got rank {problem.rank}"),
-            (problem.data is not Data.FRESH, "fresh data only, got fixed data"),
-            (not problem.homogeneous, "one B* for all clients only, got one per client"),
-            (problem.noise > 0.0, f"no label noise, got noise {problem.noise}"),
-            (
-                not isinstance(method, (Algorithm2, FFALeastSquares)),
-                f"algorithm2, ffa-ls and ffa-pooled only, got {method.name}",
-            ),
-        )
-        for fails, reason in reasons:
-            if fails:
-                raise ValueError(f"simulator chain can do {reason}; use simulator 'gram'")
+    can = Abilities(
+        ranks=False, fixed_data=False, clients_differ=False, noise=False, local_steps=False
+    )
 
     def trial_doubles(self, problem: Problem) -> int:
         """The random numbers of one round."""

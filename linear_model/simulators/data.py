@@ -5,9 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from linear_model.clients import ClientBatch
-from linear_model.methods.base import LinearMethod
 from linear_model.problem import Problem
-from linear_model.simulators.base import Job, Source, Tick, Traces, run_vectors
+from linear_model.simulators.base import Abilities, Job, Source, Tick, Traces, run_vectors
 from linear_model.simulators.samples import SampleClients
 
 TAG = "data"
@@ -17,9 +16,7 @@ class DataSimulator:
     """Draws every sample. Prefer `gram`, which has the same law and does not feel m."""
 
     name = TAG
-
-    def refuse(self, problem: Problem, method: LinearMethod) -> None:
-        """It can do everything."""
+    can = Abilities()
 
     def trial_doubles(self, problem: Problem) -> int:
         """X and Y of the clients a half-step needs."""

@@ -13,10 +13,9 @@ from math import sqrt
 import numpy as np
 
 from linear_model.clients import ClientBatch, transpose
-from linear_model.methods.base import LinearMethod
 from linear_model.problem import Data, Problem
 from linear_model.simulators import data
-from linear_model.simulators.base import Job, Source, Tick, Traces, run_vectors
+from linear_model.simulators.base import Abilities, Job, Source, Tick, Traces, run_vectors
 from linear_model.simulators.moments import GramClients, MomentClients, RootClients
 
 TAG = "gram"
@@ -31,12 +30,10 @@ class GramSimulator:
     """
 
     name = TAG
+    can = Abilities()
 
     def __init__(self, *, from_samples: bool = False) -> None:
         self._from_samples = from_samples
-
-    def refuse(self, problem: Problem, method: LinearMethod) -> None:
-        """It can do everything."""
 
     def trial_doubles(self, problem: Problem) -> int:
         """Roots of the clients' Gram matrices."""

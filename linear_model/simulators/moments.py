@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Self
 
 import numpy as np
 
@@ -88,6 +89,11 @@ class MomentClients(ABC):
         if self.cross is not None:
             residual = residual - self.cross
         return 2.0 * (residual @ transpose(B)), 2.0 * (transpose(A) @ residual)
+
+    def shifted(self, W: np.ndarray) -> Self:
+        """See ClientBatch. `X_iᵀ(Y_i − X_i W)/m` differs from `X_iᵀY_i/m` by `G_i W`."""
+        moved = self.apply(W[:, None])
+        return replace(self, cross=-moved if self.cross is None else self.cross - moved)
 
 
 @dataclass(frozen=True, eq=False)

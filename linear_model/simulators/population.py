@@ -11,21 +11,21 @@ from dataclasses import replace
 import numpy as np
 
 from linear_model.clients import ClientBatch
-from linear_model.methods.base import LinearMethod
 from linear_model.problem import Problem
-from linear_model.simulators.base import Job, Source, Tick, Traces, run_vectors
+from linear_model.simulators.base import Abilities, Job, Source, Tick, Traces, run_vectors
 from linear_model.simulators.moments import PopulationClients
 
 TAG = "population"
 
 
 class PopulationSimulator:
-    """The limit m → ∞ for any d, heterogeneity and local steps included."""
+    """The limit m → ∞ for any d, heterogeneity and local steps included.
+
+    Samples, batches and noise have no influence on A and B.
+    """
 
     name = TAG
-
-    def refuse(self, problem: Problem, method: LinearMethod) -> None:
-        """It can do everything; samples, batches and noise have no influence on A and B."""
+    can = Abilities()
 
     def trial_doubles(self, problem: Problem) -> int:
         """Each client's factors in the reduced coordinates."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -45,3 +45,7 @@ class SampleClients:
         residual = image @ B - self.Y
         of_A = 2.0 / samples * (transpose(self.X) @ (residual @ transpose(B)))
         return of_A, 2.0 / samples * (transpose(image) @ residual) if of_B else None
+
+    def shifted(self, W: np.ndarray) -> SampleClients:
+        """See ClientBatch."""
+        return replace(self, Y=self.Y - self.X @ W[:, None])

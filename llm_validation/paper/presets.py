@@ -84,7 +84,7 @@ class Preset:
     @property
     def numbers_up(self) -> int:
         """Adapter numbers all clients send up in one run."""
-        method = method_named(self.options["method"])
+        method = method_named(self.options["method"], self.options["rounds"])
         shape = Shape(self.base.width, self.options["rank"], self.base.width)
         shapes = [shape] * (2 * self.base.layers)
         rounds = range(1, self.options["rounds"] + 1)

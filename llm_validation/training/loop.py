@@ -139,7 +139,7 @@ def run(
         if config.engine == "sequential"
         else BatchedEngine(config, space, encoded, int(facts["clients_at_once"]))
     )
-    method = method_named(config.method)
+    method = method_named(config.method, config.rounds)
     if not rows:
         rows = [_start_row(evaluator.score(server) if evaluate_start else None)]
         _require_measured(rows[0], [])

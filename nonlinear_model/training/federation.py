@@ -10,8 +10,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from federated_lora import Adapter, ClientFactors, client_weights, weighted_mean
-from federated_lora.methods import schedules
+from federated_lora import (
+    Adapter,
+    ClientFactors,
+    aggregate,
+    client_weights,
+    method_named,
+    weighted_mean,
+)
 from nonlinear_model.configuration import Configuration
 from nonlinear_model.data.dataset import Dataset
 from nonlinear_model.data.splits import label_counts
@@ -62,7 +68,7 @@ class Federation:
         """
         self.config = config
         self.replicas = tuple(replicas or (Replica(s, config.learning_rate) for s in config.seeds))
-        self.method = schedules.named(config.method, config.rounds)
+        self.method = method_named(config.method, config.rounds)
         self.optimiser = config.optimiser_rule()
         self.round = 0
         self._engine = engine
@@ -309,7 +315,7 @@ class Federation:
         server = Adapter(self.server.A, self.server.B, self.config.scale)
         if np.all(weights == weights[0]):
             sent = ClientFactors(clients_first.get("A"), clients_first.get("B"))
-            result = self.method.aggregate(server, sent, weights[0], t)
+            result = aggregate(self.method, server, sent, weights[0], t)
             self._require_unmerged(result.merged)
             return result.adapter, lambda: result.aggregation_error
         results = []
@@ -317,7 +323,7 @@ class Federation:
             own = {name: value[:, r] for name, value in clients_first.items()}
             alone = Adapter(self.server.A[r], self.server.B[r], self.config.scale)
             sent = ClientFactors(own.get("A"), own.get("B"))
-            results.append(self.method.aggregate(alone, sent, weights[r], t))
+            results.append(aggregate(self.method, alone, sent, weights[r], t))
             self._require_unmerged(results[-1].merged)
         adapter = Adapter(
             torch.stack([a.adapter.A for a in results]),

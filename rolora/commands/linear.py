@@ -46,7 +46,10 @@ def run(
         int | None, typer.Option(help="Number of outputs p; the rank if not given.")
     ] = None,
     method: Annotated[
-        str, typer.Option(help="algorithm2, rolora, fedavg, ffa, ffa-ls or ffa-pooled.")
+        str,
+        typer.Option(
+            help="algorithm2, ffa-ls, ffa-pooled, rolora, fedavg, ffa, a schedule, or module:Class."
+        ),
     ] = "algorithm2",
     simulator: Annotated[str, typer.Option(help="data, gram, chain or population.")] = "gram",
     rounds: Annotated[int, typer.Option(help="Number of rounds.")] = 50,
@@ -106,7 +109,7 @@ def run(
         "samples": samples,
         "rank": rank,
         "outputs": outputs,
-        "method": one_of("--method", method, linear_model.method_names()),
+        "method": method,
         "simulator": one_of("--simulator", simulator, [s.name for s in linear_model.simulators()]),
         "rounds": rounds,
         "trials": trials,
@@ -121,11 +124,14 @@ def run(
         "participants": participants,
         "start": start,
     }
-    if kappa is None and eta is None and not method.startswith("ffa-"):
+    if kappa is None and eta is None and "kappa" in linear_model.options_of(method):
         options["kappa"] = kappa = 0.5
     settings = {"kappa": kappa, "eta": eta, "local_steps": local_steps}
     chosen = linear_model.method_named(
-        method, **{name: value for name, value in settings.items() if value is not None}
+        method,
+        rounds,
+        argument="--method",
+        **{name: value for name, value in settings.items() if value is not None},
     )
     problem = _problem(options)
     with OutputFolder(out) as folder:

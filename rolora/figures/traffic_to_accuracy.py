@@ -26,7 +26,7 @@ GOALS = (0.6, 0.7, 0.8, 0.85, 0.9)
 
 def data(budget: Budget) -> Table:
     """Part `curve`: accuracy against numbers sent up. Part `goal`: numbers sent until a goal is met."""
-    from federated_lora.methods import schedules
+    from federated_lora import method_named
     from nonlinear_model.data.dataset import load
 
     rows: list[dict[str, Any]] = []
@@ -35,7 +35,7 @@ def data(budget: Budget) -> Table:
     for method, sweep in found.items():
         spec = sweep.config.network_spec()
         shape = Shape(int(width), spec.rank, spec.hidden)
-        rule = schedules.named(method, ROUNDS)
+        rule = method_named(method, ROUNDS)
         spent = np.cumsum([0] + [rule.traffic([shape], t).up for t in range(1, ROUNDS + 1)])
         curve, rounds = sweep.curve(), np.array(sweep.rounds)
         for place, accuracy in zip(rounds, curve, strict=True):

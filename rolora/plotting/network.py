@@ -28,7 +28,7 @@ def sweeps(
 
     Args:
         budget: profile, seed and data folder.
-        methods: names for `federated_lora.methods.schedules.named`.
+        methods: names for `federated_lora.method_named`.
         clients: number of clients N; each holds 10/N labels.
         rounds: of every run.
         every: rounds between two measurements.

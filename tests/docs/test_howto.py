@@ -11,7 +11,7 @@ import pytest
 
 import federated_lora
 from docs import build
-from federated_lora import BOTH, Shape
+from federated_lora import Shape
 from linear_model import Problem, method_named, method_names, simulate
 from llm_validation.tasks import custom, glue
 from verification.budget import Budget
@@ -44,21 +44,22 @@ def test_the_claim_of_the_page_is_proved_and_its_control_refuted(
     assert claim.check(Budget()).verdict is Verdict.REFUTED
 
 
-def test_the_method_of_the_page_is_found_and_run_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
-    method = _module("add-a-method.md", monkeypatch).TwoToOne()
-    known = federated_lora.methods()
-    assert not any(other.name == method.name for other in known)
-    for place in ("federated_lora", "federated_lora.registry"):
-        monkeypatch.setattr(f"{place}.methods", lambda: (*known, method))
-    assert method.name in method_names()
-    chosen = method_named(method.name, kappa=0.5)
+def test_the_method_of_the_page_is_found_and_run_by_its_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "of_the_page.py").write_text(_block("add-a-method.md"), "utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    chosen = method_named("of_the_page:TwoToOne", kappa=0.5)
+    assert chosen.name == "two-to-one"
+    assert chosen.name not in method_names()
     run = simulate(Problem(d=6, clients=2, samples=20), chosen, rounds=9, trials=2, start=0.6)
     assert run.angle[:, 2] == pytest.approx(0.6)  # two rounds of B leave the angle
     assert (run.angle[:, -1] < 0.3).all()
     assert run.aggregation_error[:, 1:].max() < 1e-12
+    method = federated_lora.method_named("of_the_page:TwoToOne")
     both = federated_lora.method_named("fedavg").traffic([Shape(6, 1, 1)], 1).up
     assert sum(method.traffic([Shape(6, 1, 1)], t).up for t in (2, 3)) == both
-    assert method.trainable(1) != BOTH
+    monkeypatch.delitem(sys.modules, "of_the_page")
 
 
 def test_the_line_of_the_page_adds_a_task(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

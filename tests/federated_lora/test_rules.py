@@ -18,12 +18,14 @@ from federated_lora import (
     FFALoRA,
     Method,
     RoLoRA,
+    aggregate,
     aggregate_model,
     client_weights,
     method_named,
-    methods,
+    method_names,
 )
 
+METHODS = [method_named(name, rounds=6) for name in method_names()]
 D_IN, RANK, D_OUT = 7, 3, 4
 SIZES = [1.0, 2.0, 5.0]
 
@@ -65,11 +67,11 @@ def literal_error(result, server, A, B, sizes):
     )
 
 
-@pytest.mark.parametrize("method", methods(), ids=lambda m: m.name)
+@pytest.mark.parametrize("method", METHODS, ids=lambda m: m.name)
 @pytest.mark.parametrize("round", [1, 2, 3, 4])
 def test_rule_is_the_literal_mean_of_the_trained_factors(method, round):
     server, A, B = setup()
-    result = method.aggregate(server, sent(method, round, A, B), SIZES, round)
+    result = aggregate(method, server, sent(method, round, A, B), SIZES, round)
     trained = method.trainable(round)
     for factor, stack in ((Factor.A, A), (Factor.B, B)):
         if factor in trained:
@@ -84,7 +86,7 @@ def test_rule_is_the_literal_mean_of_the_trained_factors(method, round):
     assert isinstance(method, Method)
 
 
-@pytest.mark.parametrize("method", methods(), ids=lambda m: m.name)
+@pytest.mark.parametrize("method", METHODS, ids=lambda m: m.name)
 @pytest.mark.parametrize("shape", [(7, 3, 4), (4, 2, 9), (2, 2, 2), (40, 2, 30), (3, 1, 1)])
 @pytest.mark.parametrize("clients", [1, 3, 12])
 def test_aggregation_error_is_the_literal_distance(method, shape, clients):
@@ -93,7 +95,7 @@ def test_aggregation_error_is_the_literal_distance(method, shape, clients):
     sizes = list(range(1, clients + 1))
     for round in (1, 2):
         came = sent(method, round, A, B)
-        result = method.aggregate(server, came, sizes, round)
+        result = aggregate(method, server, came, sizes, round)
         literal = literal_error(result, server, came.A, came.B, sizes)
         np.testing.assert_allclose(result.aggregation_error, literal, rtol=1e-11, atol=1e-12)
         if method.name != "fedavg" or clients == 1:
@@ -106,7 +108,7 @@ def test_known_average_of_three_clients_with_unequal_weights():
     server = Adapter(np.zeros((2, 1)), np.ones((1, 1)))
     A = np.array([[[1.0], [0.0]], [[0.0], [1.0]], [[4.0], [2.0]]])
     B = np.array([[[1.0]], [[2.0]], [[3.0]]])
-    result = FedAvgLoRA().aggregate(server, ClientFactors(A=A, B=B), [1, 2, 1], 1)
+    result = aggregate(FedAvgLoRA(), server, ClientFactors(A=A, B=B), [1, 2, 1], 1)
     assert result.adapter.A.tolist() == [[1.25], [1.0]]
     assert result.adapter.B.tolist() == [[2.0]]
     # mean(A_k B_k) = (1·1·1 + 2·0·2 + 1·4·3)/4 = 13/4 and (0 + 2·1·2 + 1·2·3)/4 = 10/4
@@ -115,16 +117,16 @@ def test_known_average_of_three_clients_with_unequal_weights():
 
 def test_scale_enters_the_aggregation_error_once():
     server, A, B = setup(scale=1.0)
-    one = FedAvgLoRA().aggregate(server, ClientFactors(A=A, B=B), SIZES, 1).aggregation_error
+    one = aggregate(FedAvgLoRA(), server, ClientFactors(A=A, B=B), SIZES, 1).aggregation_error
     scaled = Adapter(server.A, server.B, -8.0)
-    eight = FedAvgLoRA().aggregate(scaled, ClientFactors(A=A, B=B), SIZES, 1).aggregation_error
+    eight = aggregate(FedAvgLoRA(), scaled, ClientFactors(A=A, B=B), SIZES, 1).aggregation_error
     assert float(eight) == pytest.approx(8.0 * float(one))
 
 
 def test_merged_change_counts_in_the_aggregation_error():
     server, A, B = setup()
     came = ClientFactors(A=A, B=B)
-    plain = FedAvgLoRA().aggregate(server, came, SIZES, 1)
+    plain = aggregate(FedAvgLoRA(), server, came, SIZES, 1)
     p = plain.weights
     gap = sum(p[k] * server.scale * A[k] @ B[k] for k in range(3)) - plain.adapter.delta()
     repaired = Aggregate(plain.adapter, server, came, p, merged=gap)
@@ -153,28 +155,32 @@ def test_small_errors_keep_their_digits():
     drift = 1e-6
     A = server.A + drift * rng.standard_normal((4, 60, 1))
     B = server.B + drift * rng.standard_normal((4, 1, 50))
-    result = FedAvgLoRA().aggregate(server, ClientFactors(A=A, B=B), None, 1)
+    result = aggregate(FedAvgLoRA(), server, ClientFactors(A=A, B=B), None, 1)
     dA, dB = A - A.mean(0), B - B.mean(0)
     interference = server.scale * np.linalg.norm(np.mean(dA @ dB, axis=0))
     assert float(result.aggregation_error) == pytest.approx(interference, rel=1e-2)
 
 
-@pytest.mark.parametrize("method", methods(), ids=lambda m: m.name)
+@pytest.mark.parametrize("method", METHODS, ids=lambda m: m.name)
 def test_phase_is_a_function_of_the_round_alone(method):
     expected = {
         "fedavg": [BOTH] * 6,
         "ffa": [ONLY_B] * 6,
         "rolora": [ONLY_B, ONLY_A] * 3,
+        "a-heavy": [ONLY_B, ONLY_A, ONLY_A, ONLY_A, ONLY_B, ONLY_A],
+        "b-heavy": [ONLY_B, ONLY_B, ONLY_B, ONLY_A, ONLY_B, ONLY_B],
+        "rolora-then-ffa:20": [ONLY_B, ONLY_A, ONLY_B, ONLY_B, ONLY_B, ONLY_B],
+        "ffa-then-rolora:20": [ONLY_B, ONLY_B, ONLY_B, ONLY_A, ONLY_B, ONLY_A],
     }[method.name]
     asked = [method.trainable(t) for t in range(1, 7)]
     assert asked == expected
     # Asking again, out of order or many times (an evaluation, a client that sat out), moves nothing.
     for t in (6, 1, 1, 3, 2, 2, 5):
         assert method.trainable(t) == expected[t - 1]
-        assert method_named(method.name).trainable(np.int64(t)) == expected[t - 1]
+        assert method_named(method.name, rounds=6).trainable(np.int64(t)) == expected[t - 1]
 
 
-@pytest.mark.parametrize("method", methods(), ids=lambda m: m.name)
+@pytest.mark.parametrize("method", METHODS, ids=lambda m: m.name)
 def test_first_round_moves_the_product_from_the_usual_start(method):
     server, _, _ = setup()
     server = Adapter(server.A, np.zeros_like(server.B), server.scale)
@@ -183,7 +189,7 @@ def test_first_round_moves_the_product_from_the_usual_start(method):
     G = rng.standard_normal((3, D_IN, D_OUT))  # each client's gradient in W
     A = server.A - 0.1 * np.stack([g @ server.B.T for g in G])
     B = server.B - 0.1 * np.stack([server.A.T @ g for g in G])
-    result = method.aggregate(server, sent(method, 1, A, B), None, 1)
+    result = aggregate(method, server, sent(method, 1, A, B), None, 1)
     assert np.linalg.norm(result.adapter.delta()) > 1e-3
 
 
@@ -198,9 +204,9 @@ def test_order_of_clients_does_not_matter(order, seed, round, name):
     method = method_named(name)
     server, A, B = setup(seed, clients=5)
     sizes = np.random.default_rng(seed).uniform(0.1, 9.0, 5)
-    one = method.aggregate(server, sent(method, round, A, B), sizes, round)
+    one = aggregate(method, server, sent(method, round, A, B), sizes, round)
     order = list(order)
-    two = method.aggregate(server, sent(method, round, A[order], B[order]), sizes[order], round)
+    two = aggregate(method, server, sent(method, round, A[order], B[order]), sizes[order], round)
     np.testing.assert_allclose(one.adapter.A, two.adapter.A, rtol=1e-12, atol=1e-13)
     np.testing.assert_allclose(one.adapter.B, two.adapter.B, rtol=1e-12, atol=1e-13)
     np.testing.assert_allclose(one.aggregation_error, two.aggregation_error, rtol=1e-9, atol=1e-12)
@@ -211,12 +217,12 @@ def test_order_of_clients_does_not_matter(order, seed, round, name):
 def test_aggregation_is_linear_in_the_weights(seed, share, round):
     rng = np.random.default_rng(seed)
     p, q = (w / w.sum() for w in rng.uniform(0.01, 1.0, (2, 4)))
-    for method in methods():
+    for method in METHODS:
         server, A, B = setup(seed, clients=4)
         came = sent(method, round, A, B)
-        mixed = method.aggregate(server, came, share * p + (1 - share) * q, round).adapter
-        from_p = method.aggregate(server, came, p, round).adapter
-        from_q = method.aggregate(server, came, q, round).adapter
+        mixed = aggregate(method, server, came, share * p + (1 - share) * q, round).adapter
+        from_p = aggregate(method, server, came, p, round).adapter
+        from_q = aggregate(method, server, came, q, round).adapter
         for factor in method.trainable(round):
             np.testing.assert_allclose(
                 mixed.factor(factor),
@@ -245,10 +251,10 @@ def test_numpy_and_torch_agree(seed, clients, name, round, batched):
     method = method_named(name)
     server, A, B = setup(seed, clients, batch=(2,) if batched else ())
     sizes = np.random.default_rng(seed).uniform(0.1, 9.0, clients)
-    plain = method.aggregate(server, sent(method, round, A, B), sizes, round)
+    plain = aggregate(method, server, sent(method, round, A, B), sizes, round)
     t_server = Adapter(torch.tensor(server.A), torch.tensor(server.B), server.scale)
     came = sent(method, round, torch.tensor(A), torch.tensor(B))
-    tensors = method.aggregate(t_server, came, torch.tensor(sizes), round)
+    tensors = aggregate(method, t_server, came, torch.tensor(sizes), round)
     assert isinstance(tensors.adapter.A, torch.Tensor)
     assert tensors.adapter.A.dtype == torch.float64
     # The same sums in the same order: the same bits.
@@ -259,14 +265,15 @@ def test_numpy_and_torch_agree(seed, clients, name, round, batched):
     )
 
 
-@pytest.mark.parametrize("method", methods(), ids=lambda m: m.name)
+@pytest.mark.parametrize("method", METHODS, ids=lambda m: m.name)
 def test_leading_axes_are_independent_trials(method):
     server, A, B = setup(2, clients=4, batch=(3, 2))
     for round in (1, 2):
-        whole = method.aggregate(server, sent(method, round, A, B), [1, 2, 3, 4], round)
+        whole = aggregate(method, server, sent(method, round, A, B), [1, 2, 3, 4], round)
         assert whole.aggregation_error.shape == (3, 2)
         for trial in np.ndindex(3, 2):
-            alone = method.aggregate(
+            alone = aggregate(
+                method,
                 Adapter(server.A[trial], server.B[trial], server.scale),
                 sent(method, round, A[(slice(None), *trial)], B[(slice(None), *trial)]),
                 [1, 2, 3, 4],
@@ -286,7 +293,7 @@ def test_half_precision_is_summed_in_float32(dtype):
     B = torch.ones((clients, 2, 3), dtype=dtype)
     B[0] = 0
     server = Adapter(torch.ones((4, 2), dtype=dtype), torch.zeros((2, 3), dtype=dtype))
-    result = RoLoRA().aggregate(server, ClientFactors(B=B), None, 1)
+    result = aggregate(RoLoRA(), server, ClientFactors(B=B), None, 1)
     assert result.adapter.B.dtype == dtype
     exact = B.double().mean(0)
     spacing = torch.finfo(dtype).eps / 2
@@ -306,7 +313,7 @@ def test_numpy_float32_stays_float32():
     server, A, B = setup()
     server = Adapter(server.A.astype(np.float32), server.B.astype(np.float32), 2.0)
     came = ClientFactors(A=A.astype(np.float32), B=B.astype(np.float32))
-    result = FedAvgLoRA().aggregate(server, came, SIZES, 1)
+    result = aggregate(FedAvgLoRA(), server, came, SIZES, 1)
     assert result.adapter.A.dtype == result.adapter.B.dtype == np.float32
     assert result.aggregation_error.dtype == np.float32
 
@@ -314,9 +321,9 @@ def test_numpy_float32_stays_float32():
 def test_clients_stacks_are_not_written_to():
     server, A, B = setup()
     before = A.copy(), B.copy(), server.A.copy(), server.B.copy()
-    for method in methods():
+    for method in METHODS:
         for round in (1, 2):
-            method.aggregate(server, sent(method, round, A, B), SIZES, round)
+            aggregate(method, server, sent(method, round, A, B), SIZES, round)
     for now, then in zip((A, B, server.A, server.B), before, strict=True):
         assert np.array_equal(now, then)
 
@@ -324,13 +331,13 @@ def test_clients_stacks_are_not_written_to():
 def test_a_frozen_factor_may_come_back_only_unchanged():
     server, _, B = setup()
     same = np.stack([server.A] * 3)
-    result = FFALoRA().aggregate(server, ClientFactors(A=same, B=B), SIZES, 1)
+    result = aggregate(FFALoRA(), server, ClientFactors(A=same, B=B), SIZES, 1)
     assert result.adapter.A is server.A
     assert float(result.aggregation_error) < 1e-13
     changed = same.copy()
     changed[2, 0, 0] = np.nextafter(changed[2, 0, 0], np.inf)
     with pytest.raises(ValueError, match="client 2 changed factor A, which is frozen in round 1"):
-        FFALoRA().aggregate(server, ClientFactors(A=changed, B=B), SIZES, 1)
+        aggregate(FFALoRA(), server, ClientFactors(A=changed, B=B), SIZES, 1)
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
@@ -340,10 +347,10 @@ def test_a_sick_client_is_named_with_round_and_tensor(bad):
     with pytest.raises(
         ValueError, match="client 1 sent a NaN or infinite value in factor B in round 7"
     ):
-        RoLoRA().aggregate(server, ClientFactors(B=B), SIZES, 7)
+        aggregate(RoLoRA(), server, ClientFactors(B=B), SIZES, 7)
     # A weight of zero does not excuse it: 0 × NaN is NaN.
     with pytest.raises(ValueError, match="client 1 "):
-        RoLoRA().aggregate(server, ClientFactors(B=B), [1, 0, 1], 7)
+        aggregate(RoLoRA(), server, ClientFactors(B=B), [1, 0, 1], 7)
     with pytest.raises(ValueError, match=r"layer q: client 1 sent a NaN .* factor B in round 7"):
         aggregate_model(RoLoRA(), {"q": server}, {"q": ClientFactors(B=B)}, SIZES, 7)
 
@@ -355,7 +362,7 @@ def test_a_whole_model_is_its_layers():
     result = aggregate_model(FedAvgLoRA(), server, clients, SIZES, 1)
     assert list(result) == ["q", "v"]
     for name, (s, A, B) in layers.items():
-        alone = FedAvgLoRA().aggregate(s, ClientFactors(A=A, B=B), SIZES, 1)
+        alone = aggregate(FedAvgLoRA(), s, ClientFactors(A=A, B=B), SIZES, 1)
         assert np.array_equal(result[name].adapter.A, alone.adapter.A)
     with pytest.raises(ValueError, match="layers, differing in \\['v'\\]"):
         aggregate_model(FedAvgLoRA(), server, {"q": clients["q"]}, SIZES, 1)
@@ -416,12 +423,12 @@ def test_bad_input_is_refused_in_one_sentence(make, message):
 def test_bad_replies_are_refused():
     server, A, B = setup()
     with pytest.raises(ValueError, match="factor B is trained in round 1, but no client sent it"):
-        RoLoRA().aggregate(server, ClientFactors(A=A), None, 1)
+        aggregate(RoLoRA(), server, ClientFactors(A=A), None, 1)
     with pytest.raises(ValueError, match=r"server's shape \(3, 4\), got \(3, 5\)"):
-        RoLoRA().aggregate(server, ClientFactors(B=np.ones((3, 3, 5))), None, 1)
+        aggregate(RoLoRA(), server, ClientFactors(B=np.ones((3, 3, 5))), None, 1)
     with pytest.raises(ValueError, match="server's dtype float64, got float32"):
-        RoLoRA().aggregate(server, ClientFactors(B=B.astype(np.float32)), None, 1)
+        aggregate(RoLoRA(), server, ClientFactors(B=B.astype(np.float32)), None, 1)
     with pytest.raises(ValueError, match="of one library"):
-        RoLoRA().aggregate(server, ClientFactors(B=torch.tensor(B)), None, 1)
+        aggregate(RoLoRA(), server, ClientFactors(B=torch.tensor(B)), None, 1)
     with pytest.raises(ValueError, match="weights"):
-        RoLoRA().aggregate(server, ClientFactors(B=B), [1, 2], 1)
+        aggregate(RoLoRA(), server, ClientFactors(B=B), [1, 2], 1)

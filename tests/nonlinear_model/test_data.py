@@ -10,8 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from federated_lora import ONLY_A, ONLY_B
-from federated_lora.methods import schedules
+from federated_lora import ONLY_A, ONLY_B, method_named
 from nonlinear_model.data import digits, mnist
 from nonlinear_model.data.dataset import load
 from nonlinear_model.data.splits import SplitRule, figure, label_counts, picture
@@ -191,7 +190,7 @@ def test_draws_are_epochs_without_repetition():
     ],
 )
 def test_schedules_are_functions_of_the_round(name, letters):
-    method = schedules.named(name, 10)
+    method = method_named(name, 10)
     expected = [ONLY_A if letter == "A" else ONLY_B for letter in letters]
     assert [method.trainable(t) for t in range(1, 11)] == expected
 
@@ -199,7 +198,7 @@ def test_schedules_are_functions_of_the_round(name, letters):
 @pytest.mark.parametrize("name", ["balanced", "rolora-then-ffa:0", "rolora-then-ffa:x", ""])
 def test_unknown_schedules_are_refused(name):
     with pytest.raises(ValueError, match=r"did you mean|strictly between"):
-        schedules.named(name, 10)
+        method_named(name, 10)
 
 
 @pytest.mark.parametrize(
@@ -208,7 +207,7 @@ def test_unknown_schedules_are_refused(name):
 )
 def test_a_switch_without_a_round_on_either_side_is_refused(name, rounds):
     with pytest.raises(ValueError, match=rf"must come to at least one .* of {rounds} rounds"):
-        schedules.named(name, rounds)
+        method_named(name, rounds)
 
 
 def test_rates_of_known_curves_are_found_exactly():

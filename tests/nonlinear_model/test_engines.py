@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from federated_lora.methods import schedules
+from federated_lora import method_names
 from nonlinear_model.configuration import Configuration
 from nonlinear_model.data.digits import load
 from nonlinear_model.training import all_at_once, one_by_one
@@ -182,7 +182,7 @@ def test_frozen_factors_keep_their_bits_and_their_gradient_is_never_computed(dig
 
 
 def test_first_round_of_every_method_moves_the_product(digits):
-    for method in (*schedules.names(),):
+    for method in method_names():
         config = Configuration(
             method=method, rounds=10, local_steps=1, probe=0, variant="base", b_start="zero"
         )

@@ -1,7 +1,9 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from federated_lora import ClientFactors, FedAvgLoRA, FFALoRA, RoLoRA
+from federated_lora import FedAvgLoRA, FFALoRA, RoLoRA
 from theory.averaging import alternating_exact, interference_identity
 from verification.budget import Budget
 from verification.verdict import Verdict
@@ -48,12 +50,9 @@ def test_an_average_that_uses_the_first_client_only_is_noticed(monkeypatch):
     """The misspelt variable of a public implementation."""
 
     class FirstOnly(RoLoRA):
-        def aggregate(self, server, clients, weights, round):
-            head = ClientFactors(
-                A=None if clients.A is None else clients.A[:1],
-                B=None if clients.B is None else clients.B[:1],
-            )
-            return RoLoRA.aggregate(self, server, head, None, round)
+        def combine(self, server, replies, round):
+            first = np.eye(len(replies.weights))[0]
+            return super().combine(server, replace(replies, weights=first), round)
 
     monkeypatch.setattr(alternating_exact, "RoLoRA", FirstOnly)
     assert alternating_exact.check(Budget()).verdict is Verdict.REFUTED

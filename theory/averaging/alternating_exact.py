@@ -20,6 +20,7 @@ from federated_lora import (
     FFALoRA,
     Method,
     RoLoRA,
+    aggregate,
     client_weights,
 )
 from theory.averaging import interference_identity
@@ -122,7 +123,7 @@ def _federated_rounds(
         came = ClientFactors(
             A=A if Factor.A in trained else None, B=B if Factor.B in trained else None
         )
-        result = method.aggregate(server, came, p, round)
+        result = aggregate(method, server, came, p, round)
         exact = sum(p[k] * SCALE * (A[k] @ B[k]) for k in range(CLIENTS))
         gap = SCALE * interference_identity.interference(list(A), list(B), list(p))
         records.append(

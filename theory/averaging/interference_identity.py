@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import sympy as sp
 
-from federated_lora import Adapter, ClientFactors, FedAvgLoRA, client_weights
+from federated_lora import Adapter, ClientFactors, FedAvgLoRA, aggregate, client_weights
 from verification.budget import Budget
 from verification.claim import OURS
 from verification.claim import OldClaim as Claim
@@ -136,7 +136,7 @@ def _check(budget: Budget, total: Any = 1) -> Finding:
         moves_B = rng.standard_normal((clients, RANK, D_OUT))
         for drift in np.geomspace(1e-2, 1e2, 9):
             A, B = server.A + drift * moves_A, server.B + drift * moves_B
-            result = FedAvgLoRA().aggregate(server, ClientFactors(A=A, B=B), p, 1)
+            result = aggregate(FedAvgLoRA(), server, ClientFactors(A=A, B=B), p, 1)
             predicted = SCALE * interference(list(A), list(B), list(float(total) * p))
             # Literally: dense products, one client after the other.
             exact = sum(SCALE * p[k] * (A[k] @ B[k]) for k in range(clients))

@@ -1,0 +1,147 @@
+"""What a federated LoRA method is, and the averaging most of them share."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import ClassVar, Self, TypeVar
+
+import numpy as np
+
+from federated_lora.adapter import NEITHER, Adapter, ClientFactors, Factor, Factors, Shape
+from federated_lora.arrays import Array
+from federated_lora.traffic import Traffic, traffic_of
+from federated_lora.weights import weighted_mean
+
+
+@dataclass(frozen=True, slots=True)
+class Replies:
+    """What reached the server in a round, for one adapted matrix; sound, and like the server's.
+
+    Attributes:
+        weights: normalised client weights p_k, shape (N,).
+        A: stacked down-projections (N, *batch, d_in, r); None if A was not trained, or is personal.
+        B: stacked up-projections (N, *batch, r, d_out); None alike.
+    """
+
+    weights: np.ndarray
+    A: Array | None = None
+    B: Array | None = None
+
+    def factor(self, factor: Factor) -> Array | None:
+        """The named stack, or None if it was not sent."""
+        return self.A if factor is Factor.A else self.B
+
+
+@dataclass(frozen=True, slots=True)
+class Update:
+    """What the server makes of the replies, for one adapted matrix.
+
+    Attributes:
+        adapter: the new global adapter, of the server's shapes, dtype and scale.
+        merged: change of the frozen matrix W0, or None: an `Adapter` (low rank, preferred) whose
+            `delta()` is the change, or a dense array (*batch, d_in, d_out).
+        personal: what each replying client keeps of its personal factors from now on; None for what
+            it came out of its training with.
+    """
+
+    adapter: Adapter
+    merged: Adapter | Array | None = None
+    personal: ClientFactors | None = None
+
+
+class Method(ABC):
+    """A federated LoRA method: which factors train, how they are combined, what travels.
+
+    Attributes:
+        name: key on command lines and in results.
+        label: name in figures and tables.
+        source: where it was published.
+        order: place in listings.
+        merges: True if `combine` may change W0. A laboratory that cannot refuses before any work.
+        personal: factors of which each client has its own: they never leave it, `combine` does not see
+            them, and `traffic` does not count them. In the global adapter they stay at their start,
+            which is what a client begins with.
+        parameter: what may follow the name after a colon, at its default; None if nothing may.
+    """
+
+    name: str
+    label: ClassVar[str]
+    source: ClassVar[str]
+    order: ClassVar[int]
+    merges: bool = False
+    personal: Factors = NEITHER
+    parameter: ClassVar[str | None] = None
+
+    @classmethod
+    def made(cls, parameter: str | None, rounds: int | None) -> Self:
+        """The method for a run.
+
+        Args:
+            parameter: what the user wrote after the name and a colon, or None.
+            rounds: length of the run, None where nobody knows it yet.
+
+        Raises:
+            ValueError: on a bad parameter, or if the method needs the number of rounds and has none.
+        """
+        if parameter is not None:
+            raise ValueError(f"method {cls.name} takes no parameter, got {parameter!r}")
+        return cls()
+
+    @abstractmethod
+    def trainable(self, round: int) -> Factors:
+        """Factors every client trains in the given server round, counting from 1.
+
+        A function of the round alone. Turns within a round will be `trainable(round, step)`, the
+        step counting a client's local steps from 1.
+        """
+
+    @abstractmethod
+    def combine(self, server: Adapter, replies: Replies, round: int) -> Update:
+        """The server's rule. `server` is what was broadcast; its arrays are not to be written to."""
+
+    def traffic(self, shapes: Iterable[Shape], round: int) -> Traffic:
+        """Numbers one client sends up and receives, given that it keeps what it already holds.
+
+        The round's trained factors each way, without the personal ones. The downlink is right only
+        where every client holds the other factor: who sat out a round must be sent what it missed.
+        """
+        moved = self.trainable(round) - self.personal
+        return traffic_of(shapes, up=moved, down=moved)
+
+
+class Averaging(Method):
+    """Averages each factor that was trained and sent; the others stay the server's, bit for bit."""
+
+    def combine(self, server: Adapter, replies: Replies, round: int) -> Update:
+        """Ā = Σ p_k A_k, B̄ = Σ p_k B_k, or one of them."""
+        adapter = server
+        for factor in sorted(self.trainable(round) - self.personal):
+            adapter = adapter.with_factor(
+                factor, weighted_mean(replies.factor(factor), replies.weights)
+            )
+        return Update(adapter)
+
+
+_Method = TypeVar("_Method", bound=type[Method])
+
+
+def method(name: str, *, label: str, source: str, order: int = 100) -> Callable[[_Method], _Method]:
+    """Give a method its name: it is then found by it, in `federated_lora/methods` or outside."""
+
+    def named(one: _Method) -> _Method:
+        one.name, one.label, one.source, one.order = name, label, source, order
+        return one
+
+    return named
+
+
+def check_round(round: int) -> None:
+    """Refuse a round number that does not count from 1.
+
+    Raises:
+        ValueError: if `round` is not a positive integer.
+    """
+    if isinstance(round, bool) or not isinstance(round, (int, np.integer)) or round < 1:
+        raise ValueError(f"round counts from 1, got {round!r}")

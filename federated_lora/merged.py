@@ -1,0 +1,70 @@
+"""A change of the frozen matrix W0: low rank or dense, and what may be done with either."""
+
+from __future__ import annotations
+
+from federated_lora.adapter import Adapter, ClientFactors, Factor
+from federated_lora.arrays import Array, accumulator, like, namespace
+from federated_lora.averaging import Replies
+from federated_lora.weights import accumulated_mean
+
+
+def dense(change: Adapter | Array) -> Array:
+    """The change as an array (*batch, d_in, d_out)."""
+    return change.delta() if isinstance(change, Adapter) else change
+
+
+def added(weight: Array, change: Adapter | Array) -> Array:
+    """`weight + change`, summed in at least float32 and rounded to the precision of the weight.
+
+    Args:
+        weight: W0 in the convention `x ↦ x W`, shape (*batch, d_in, d_out).
+        change: what a method merged.
+    """
+    return like(accumulator(weight) + accumulator(dense(change)), weight)
+
+
+def residual(
+    adapter: Adapter,
+    server: Adapter,
+    replies: Replies | ClientFactors,
+    weights: Array,
+    *,
+    personal: ClientFactors | None = None,
+) -> Adapter:
+    """`Σ p_k s A_k B_k − s·A·B` as a thin product, of rank (N + 1) r at most.
+
+    Args:
+        adapter: A, B and s.
+        server: the broadcast adapter; stands in for a factor that was not sent.
+        replies: A_k and B_k, or one of them.
+        weights: p_k, shape (N,).
+        personal: the clients' own factors, which take the adapter's place: `Σ p_k s A_k' B_k'`.
+
+    Returns:
+        Factors of at least float32.
+    """
+    xp = namespace(adapter.A)
+    lefts, rights = _mean_product(adapter, personal, weights)
+    exact_lefts, exact_rights = _mean_product(server, replies, weights)
+    lefts += [-left for left in exact_lefts]
+    return Adapter(
+        xp.concat(lefts, axis=-1), xp.concat(rights + exact_rights, axis=-2), -adapter.scale
+    )
+
+
+def _mean_product(
+    held: Adapter, own: Replies | ClientFactors | None, weights: Array
+) -> tuple[list[Array], list[Array]]:
+    """Thin factors of `Σ p_k A_k B_k`; a factor that clients have no own of is the one held."""
+    A, B = (None, None) if own is None else (own.A, own.B)
+    if A is None or B is None:
+        pair = (
+            accumulator(held.factor(factor)) if stack is None else accumulated_mean(stack, weights)
+            for factor, stack in ((Factor.A, A), (Factor.B, B))
+        )
+        left, right = pair
+        return [left], [right]
+    # One by one, in the clients' order.
+    shares = [float(p) for p in weights]
+    lefts = [p * accumulator(stack) for p, stack in zip(shares, A, strict=True)]
+    return lefts, [accumulator(stack) for stack in B]
