@@ -13,3 +13,11 @@ def check(claim_id: str, **parameters: Any) -> Checked:
     from rolora.verify import parameters as front
 
     return front.check(claim_id, **parameters)
+
+
+def __getattr__(name: str) -> str:
+    if name != "__version__":
+        raise AttributeError(f"module 'rolora' has no attribute {name!r}")
+    from importlib.metadata import version
+
+    return version("rolora-verify")

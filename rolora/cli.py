@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import sys
 import traceback
+from typing import Annotated
 
 import typer
 
-from rolora.commands import claims, compare, figures, linear, llm, nonlinear, verify
+from rolora.commands import claims, compare, env, figures, linear, llm, new, nonlinear, verify
 from rolora.console import fail
 
 app = typer.Typer(
@@ -15,7 +16,6 @@ app = typer.Typer(
     help="Verify the theory and the experiments of RoLoRA, federated fine-tuning by alternating "
     "optimisation of the LoRA factors.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     epilog="Add --debug to any command to see the traceback behind an error.",
 )
@@ -23,9 +23,29 @@ app.command("verify")(verify.verify)
 app.command("claims")(claims.claims)
 app.command("compare")(compare.compare)
 app.command("figures")(figures.figures)
+app.command("new")(new.new)
+app.command("env")(env.env)
 app.add_typer(linear.app, name="linear")
 app.add_typer(nonlinear.app, name="nonlinear")
 app.add_typer(llm.app, name="llm")
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        import rolora
+
+        typer.echo(f"rolora-verify {rolora.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def common(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_version, is_eager=True, help="Print the version."),
+    ] = False,
+) -> None:
+    """Options of the command itself."""
 
 
 def main(arguments: list[str] | None = None) -> None:

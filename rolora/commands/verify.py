@@ -93,6 +93,9 @@ def verify(
         if not resume:
             unfinished.clear()
         outcomes = _run(selected, budget, jobs, unfinished, given, quiet=quiet or as_json)
+        if refused := [o.refusal for o in outcomes if given and o.refusal]:
+            unfinished.clear()
+            raise ValueError(refused[0])
         report = _report(
             outcomes, budget, [*only, *_options(values, modules)], time.perf_counter() - start
         )

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from verification.claim import Claim
     from verification.discovery import Found
 
+REFUSED = "the check raised ValueError: "
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
@@ -56,6 +57,11 @@ class Outcome:
             and self.finding.verdict is Verdict.NOT_CHECKED
             and bool(self.finding.missing)
         )
+
+    @property
+    def refusal(self) -> str:
+        """What the check said of a parameter it refuses, "" if it refused none."""
+        return self.error.removeprefix(REFUSED) if self.error.startswith(REFUSED) else ""
 
     @property
     def as_expected(self) -> bool:

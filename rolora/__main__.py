@@ -1,0 +1,5 @@
+"""`python -m rolora` is the command `rolora`."""
+
+from rolora.cli import main
+
+main()

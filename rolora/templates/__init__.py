@@ -1,0 +1,1 @@
+"""Files that `rolora new` writes, with $name, $module and $title to be filled in."""
