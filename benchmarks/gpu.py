@@ -1,11 +1,11 @@
-"""Tokens per second and peak memory on one CUDA device: batched, sequential, and one adapter alone.
+"""Tokens per second and peak memory on one CUDA device: all at once, one by one, and one adapter alone.
 
     python -m benchmarks.gpu [--model roberta-large|llama-2-7b|FOLDER]... [--out FILE] [--quick]
 
 RoBERTa-Large and Llama-2-7B by their configurations, with random weights where no folder is given: speed and
 memory do not depend on the values. For 1, 4, 8, 16 and 50 clients and local batches of 4, 8 and 32: one
 round of local training by each engine, and the floor, one adapter trained alone on the same number of
-tokens in the same passes (as large as the batched engine's). Then each method's cost per round. What does
+tokens in the same passes (as large as the all-at-once engine's). Then each method's cost per round. What does
 not fit is recorded as such, and the file is written anew after every cell, so that nothing measured is lost.
 """
 
@@ -31,9 +31,9 @@ from llm_validation.base.base_model import check_checkpoint, require_positions
 from llm_validation.base.encoding import Encoded
 from llm_validation.base.models import Workspace, attach, build
 from llm_validation.config import Config
-from llm_validation.training.all_at_once import BatchedEngine
+from llm_validation.training.all_at_once import AllAtOnce
 from llm_validation.training.estimate import MARGIN, client_memory, free_bytes
-from llm_validation.training.one_by_one import SequentialEngine
+from llm_validation.training.one_by_one import OneByOne
 from llm_validation.training.server import Server, Work, read_server
 from verification import files
 from verification.codec import json_text
@@ -161,7 +161,7 @@ def work_of(config: Config, server: Server, data: Encoded, round: int) -> Work:
 
 
 def alone(work: Work, at_once: int) -> Work:
-    """One client that goes through all rows of a round, in passes as large as those of the batched engine."""
+    """One client that goes through all rows of a round, in passes as large as the all-at-once engine's."""
     passes = [
         np.concatenate([own[step] for own in work.batches[start : start + at_once]])
         for step in range(len(work.batches[0]))
@@ -226,13 +226,13 @@ def measure(model: str, device: str, quick: bool, repeats: int) -> Iterator[dict
     def cell(role: str, method: str, clients: int, batch: int, round: int = 1) -> dict[str, Any]:
         own = settings_of(device, method, clients, batch, model)
         work = work_of(own, server, data, round)
-        at_once = 1 if role == "sequential" else clients_per_pass(own, space, data)
+        at_once = 1 if role == "one-by-one" else clients_per_pass(own, space, data)
         if role == "floor":
             work = alone(work, at_once)
         trainer: Any = (
-            SequentialEngine(own, space, data)
-            if role in ("sequential", "floor")
-            else BatchedEngine(own, space, data, at_once)
+            OneByOne(own, space, data)
+            if role in ("one-by-one", "floor")
+            else AllAtOnce(own, space, data, at_once)
         )
         return {
             "model": model,
@@ -247,7 +247,7 @@ def measure(model: str, device: str, quick: bool, repeats: int) -> Iterator[dict
 
     for clients in (1, 4) if quick else CLIENTS:
         for batch in (4,) if quick else BATCHES:
-            for role in ("batched", "sequential", "floor"):
+            for role in ("all-at-once", "one-by-one", "floor"):
                 # Both factors train: the dearest case, and the floor's.
                 yield cell(role, "fedavg", clients, batch)
     for method in methods():

@@ -1,4 +1,4 @@
-"""The batched engine against the sequential one on a CPU, and what one more client costs in memory.
+"""The all-at-once engine against the one-by-one engine on a CPU, and what one more client costs in memory.
 
     python -m benchmarks.llm --data-dir ../shared/data/glue [--out FILE] [--repeats K]
 
@@ -47,7 +47,7 @@ def main() -> int:
         return 0
     cases = speed_cases(chosen.data_dir, chosen.repeats)
     cases.append(memory_case(chosen.data_dir))
-    show("Language models: batched against sequential", cases)
+    show("Language models: all at once against one by one", cases)
     write(chosen.out, cases)
     return 0 if all(case.holds for case in cases) else 1
 
@@ -56,16 +56,16 @@ def speed_cases(data_dir: str, repeats: int) -> list[Case]:
     """One round of each method, both engines, and one adapter alone."""
     cases = []
     for method in ("rolora", "fedavg"):
-        sequential = round_of("sequential", method, data_dir, CLIENTS, BATCH)
-        batched = round_of("batched", method, data_dir, CLIENTS, BATCH)
-        alone = round_of("sequential", method, data_dir, 1, CLIENTS * BATCH)
-        times = by_turns(repeats, (sequential, STEPS), (batched, STEPS), (alone, STEPS))
+        literal = round_of("one-by-one", method, data_dir, CLIENTS, BATCH)
+        together = round_of("all-at-once", method, data_dir, CLIENTS, BATCH)
+        alone = round_of("one-by-one", method, data_dir, 1, CLIENTS * BATCH)
+        times = by_turns(repeats, (literal, STEPS), (together, STEPS), (alone, STEPS))
         cases.append(
             Case(
                 f"{method}: {CLIENTS} clients, local batch {BATCH}, MiniLM on SST-2",
                 "local step of all clients",
-                "sequential engine: PEFT layers, torch's AdamW, client after client",
-                "batched engine: all clients in one pass",
+                "one-by-one engine: PEFT layers, torch's AdamW, client after client",
+                "all-at-once engine: all clients in one pass",
                 times[0],
                 times[1],
                 1.0 if method == "rolora" else None,
@@ -88,9 +88,9 @@ def round_of(
     from llm_validation.base.models import build
     from llm_validation.config import Config
     from llm_validation.tasks import registry
-    from llm_validation.training.all_at_once import BatchedEngine
+    from llm_validation.training.all_at_once import AllAtOnce
     from llm_validation.training.loop import plan, split_clients
-    from llm_validation.training.one_by_one import SequentialEngine
+    from llm_validation.training.one_by_one import OneByOne
     from llm_validation.training.server import read_server
 
     torch.set_num_threads(1)
@@ -113,9 +113,9 @@ def round_of(
     split = split_clients(config, train.labels)
     work = plan(config, method_named(method), server, split, encoded.lengths)
     trainer = (
-        SequentialEngine(config, space, encoded)
-        if engine == "sequential"
-        else BatchedEngine(config, space, encoded, clients)
+        OneByOne(config, space, encoded)
+        if engine == "one-by-one"
+        else AllAtOnce(config, space, encoded, clients)
     )
     return lambda: trainer.train(server, work)
 
@@ -134,7 +134,7 @@ def peak(data_dir: str, clients: int) -> dict[str, int]:
     from llm_validation.base.models import build
     from llm_validation.config import Config
     from llm_validation.tasks import registry
-    from llm_validation.training.all_at_once import BatchedEngine
+    from llm_validation.training.all_at_once import AllAtOnce
     from llm_validation.training.estimate import client_memory
     from llm_validation.training.server import Work, read_server
 
@@ -158,7 +158,7 @@ def peak(data_dir: str, clients: int) -> dict[str, int]:
     rows[-1] = int(np.argmin(encoded.lengths))
     factors = method_named("fedavg").trainable(1)
     work = Work(1, factors, tuple(range(clients)), [[rows, rows]] * clients, 1e-3)
-    BatchedEngine(config, space, encoded, clients).train(read_server(space), work)
+    AllAtOnce(config, space, encoded, clients).train(read_server(space), work)
     return {"peak": highest_resident(), "estimate": one.total}
 
 

@@ -13,20 +13,21 @@ from pathlib import Path
 from typing import Any
 
 from federated_lora import method_named
+from federation.policies import ENGINES, HEADS, STATE_POLICIES, WEIGHTINGS, refuse_old_names
 from verification.names import one_of
 
 CHOICES: dict[str, tuple[str, ...]] = {
     "split": ("iid", "shards", "dirichlet"),
     "optimiser": ("adamw", "sgd"),
-    "optimiser_state": ("reset", "keep"),
+    "optimiser_state": STATE_POLICIES,
     "schedule": ("constant", "linear"),
-    "head": ("average", "local", "frozen"),
-    "weighting": ("examples", "uniform"),
+    "head": HEADS,
+    "weighting": WEIGHTINGS,
     "init": ("true", "false", "gaussian", "orthogonal"),
     "base_dropout": ("off", "model"),
     "dtype": ("float32", "bfloat16", "float64"),
     "quantisation": ("none", "4bit"),
-    "engine": ("batched", "sequential"),
+    "engine": ENGINES,
     "device": ("auto", "cpu", "cuda"),
     "scoring": ("likelihood", "generate"),
 }
@@ -74,8 +75,8 @@ class Config:
         dtype: of the frozen base; adapters, heads and optimiser state are float32, or float64 with it.
         quantisation: 4bit needs bitsandbytes.
         gradient_checkpointing: recompute activations in the backward pass.
-        engine: batched (many clients in one pass) or sequential (the reference).
-        clients_at_once: clients per pass of the batched engine; 0 to fit memory.
+        engine: all-at-once (many clients in one pass) or one-by-one (the reference).
+        clients_at_once: clients per pass of the all-at-once engine; 0 to fit memory.
         device: auto, cpu or cuda.
         threads: CPU threads; 0 leaves torch's choice.
         max_length: tokens an example is cut to.
@@ -119,7 +120,7 @@ class Config:
     dtype: str = "float32"
     quantisation: str = "none"
     gradient_checkpointing: bool = False
-    engine: str = "batched"
+    engine: str = "all-at-once"
     clients_at_once: int = 0
     device: str = "auto"
     threads: int = 0
@@ -136,6 +137,7 @@ class Config:
         for name in ("model", "task"):
             if not getattr(self, name):
                 raise ValueError(f"{name} must not be empty")
+        refuse_old_names({name: getattr(self, name) for name in CHOICES})
         for name, allowed in CHOICES.items():
             one_of(name, getattr(self, name), allowed)
         for name, least in _LEAST.items():
@@ -155,9 +157,9 @@ class Config:
         for rate in self.learning_rate_grid:
             if not isfinite(rate) or rate <= 0.0:
                 raise ValueError(f"learning_rate_grid must hold positive numbers, got {rate}")
-        if self.engine == "batched" and self.base_dropout == "model":
+        if self.engine == "all-at-once" and self.base_dropout == "model":
             raise ValueError(
-                "base_dropout = model draws one mask for all clients of a pass; use engine = sequential"
+                "base_dropout = model draws one mask for all clients of a pass; use engine = one-by-one"
                 " with it, or base_dropout = off"
             )
         if self.optimiser == "adamw" and self.momentum:
@@ -222,6 +224,7 @@ def from_mapping(values: Mapping[str, Any]) -> Config:
     """
     known = {field.name: field for field in fields(Config)}
     clean: dict[str, Any] = {}
+    refuse_old_names({key.replace("-", "_"): value for key, value in values.items()})
     for key, value in values.items():
         name = key.replace("-", "_")
         one_of("configuration key", name, known)

@@ -9,11 +9,12 @@ from math import isfinite
 from typing import Any
 
 from federated_lora import method_named
+from federation.participants import how_many
+from federation.policies import WEIGHTINGS, refuse_old_names
 from nonlinear_model.data.dataset import check_dataset_name
 from nonlinear_model.data.splits import SplitRule
 from verification.names import one_of
 
-WEIGHTINGS = ("size", "uniform")
 DTYPES = ("float32", "float64")
 
 
@@ -24,9 +25,10 @@ class Configuration:
     Attributes:
         dataset: `mnist` or `digits`.
         method: a name for `federated_lora.method_named`.
-        clients, split, labels_per_client, alpha, proportions, equal_sizes: see `splits.SplitRule`.
-        participants: clients drawn in each round; None for all.
-        weighting: clients count by `size`, or `uniform`.
+        clients, split, labels_per_client, dirichlet_alpha, proportions, equal_sizes: see
+            `splits.SplitRule`.
+        participation: share of the clients drawn in each round, in (0, 1].
+        weighting: clients count by their `examples`, or `uniform`.
         rounds: server rounds.
         local_steps: steps K a client takes in a round; ignored if `local_epochs` is given.
         local_epochs: passes over its data a client makes instead, or None.
@@ -51,11 +53,11 @@ class Configuration:
     clients: int = 5
     split: str = "shards"
     labels_per_client: int | None = None
-    alpha: float = 0.5
+    dirichlet_alpha: float = 0.5
     proportions: tuple[float, ...] | None = None
     equal_sizes: bool = False
-    participants: int | None = None
-    weighting: str = "size"
+    participation: float = 1.0
+    weighting: str = "examples"
     rounds: int = 100
     local_steps: int = 10
     local_epochs: int | None = None
@@ -68,7 +70,7 @@ class Configuration:
     rank: int = 16
     hidden: int = 200
     scale: float = 1.0
-    head: str = "fixed"
+    head: str = "frozen"
     b_start: str = "gaussian"
     base_classes: int = 5
     dtype: str = "float32"
@@ -80,6 +82,7 @@ class Configuration:
     loss_bound: float = 1e3
 
     def __post_init__(self) -> None:
+        refuse_old_names(self.as_dict())
         check_dataset_name(self.dataset)
         for name, least in (
             ("rounds", 1),
@@ -102,10 +105,7 @@ class Configuration:
         if not re.fullmatch(r"cpu|cuda(:\d+)?", self.device):
             raise ValueError(f"device must be cpu, cuda or cuda:0, cuda:1, …, got {self.device!r}")
         self.split_rule()
-        if self.participants is not None and not 1 <= self.participants <= self.clients:
-            raise ValueError(
-                f"participants must lie between 1 and clients = {self.clients}, got {self.participants}"
-            )
+        how_many(self.clients, self.participation)
         if method_named(self.method, self.rounds).personal:
             raise ValueError(f"method {self.method} keeps personal factors, not supported here")
         # The network and the optimiser check their own fields; torch is imported only here.
@@ -118,7 +118,7 @@ class Configuration:
             self.split,
             self.clients,
             self.labels_per_client,
-            self.alpha,
+            self.dirichlet_alpha,
             None if self.proportions is None else tuple(self.proportions),
             self.equal_sizes,
         )
@@ -159,6 +159,7 @@ class Configuration:
         Raises:
             ValueError: on an unknown field, with the nearest one suggested.
         """
+        refuse_old_names(values)
         known = [field.name for field in fields(cls)]
         for name in values:
             one_of("setting", name, known)

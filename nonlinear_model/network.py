@@ -18,12 +18,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from federation.policies import HEADS
 from nonlinear_model.data.dataset import Dataset
 from verification.names import one_of
 from verification.streams import generator
 
 VARIANTS = ("plain", "base")
-HEADS = ("fixed", "trained")
 B_STARTS = ("gaussian", "zero")
 
 
@@ -36,7 +36,7 @@ class NetworkSpec:
         rank: LoRA rank r ≥ 1.
         hidden: width of the hidden layer.
         scale: s, finite and positive.
-        head: W_out `fixed` at its start, or `trained` by the clients and averaged.
+        head: W_out `frozen` at its start, or trained by the clients: `average`, or `local` to each.
         b_start: `gaussian`, N(0, 1/r) entries, or `zero`. The same draw for all methods.
         base_classes: for `base`: how many classes, counted from label 0, the base was pretrained on.
 
@@ -49,7 +49,7 @@ class NetworkSpec:
     rank: int = 16
     hidden: int = 200
     scale: float = 1.0
-    head: str = "fixed"
+    head: str = "frozen"
     b_start: str = "gaussian"
     base_classes: int = 5
 

@@ -19,7 +19,7 @@ from llm_validation.training.randomness import dropout_seed
 from llm_validation.training.server import OptimiserState, Returned, Server, Work, tensor_name
 
 
-class BatchedEngine:
+class AllAtOnce:
     """Trains the participants of a round together, `at_once` of them per pass.
 
     The frozen base does the same work for all clients in one matrix product; each client's adapter is
@@ -153,7 +153,7 @@ def _head_layers(space: Workspace) -> dict[str, nn.Linear]:
     rest = set(space.head) - covered
     if rest:
         raise ValueError(
-            f"engine = batched supports heads made of linear layers, this one has {sorted(rest)[0]};"
-            " use engine = sequential"
+            f"engine = all-at-once supports heads made of linear layers, this one has {sorted(rest)[0]};"
+            " use engine = one-by-one"
         )
     return found

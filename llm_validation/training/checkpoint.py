@@ -16,7 +16,7 @@ from federated_lora import Adapter
 from federation import checkpoint
 from federation.checkpoint import Checkpoint
 from llm_validation.config import Config
-from llm_validation.training.server import Head, OptimiserState, Server
+from llm_validation.training.server import Head, OptimiserState, Server, nothing_sent
 
 
 def save(
@@ -92,7 +92,11 @@ def _server(found: Checkpoint) -> Server:
             client, name, slot = rest.split("/")
             states.setdefault(int(client), {}).setdefault(name, {})[slot] = value
     visits = {int(k): int(v) for k, v in state["visits"].items()}
-    return Server(adapters, head, heads, states, visits, found.round)
+    counts = {key[5:]: v.numpy() for key, v in tensors.items() if key.startswith("sent/")}
+    sent = None
+    if counts:
+        sent = nothing_sent(adapters, head, counts["held"].shape[1]).restored(counts)
+    return Server(adapters, head, heads, states, visits, found.round, sent)
 
 
 def _flat(server: Server) -> dict[str, torch.Tensor]:
@@ -106,4 +110,7 @@ def _flat(server: Server) -> dict[str, torch.Tensor]:
     for client, state in server.states.items():
         for name, slots in state.items():
             tensors.update({f"optimiser/{client}/{name}/{s}": v for s, v in slots.items()})
+    if server.sent is not None:
+        counts = server.sent.arrays().items()
+        tensors.update({f"sent/{name}": torch.from_numpy(value) for name, value in counts})
     return tensors

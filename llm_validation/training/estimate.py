@@ -11,10 +11,10 @@ import numpy as np
 import psutil
 import torch
 
+from federation.participants import how_many
 from llm_validation.base.encoding import Batch, Encoded, collate
 from llm_validation.config import Config
 from llm_validation.training.losses import client_losses
-from llm_validation.training.randomness import round_half_up
 
 if TYPE_CHECKING:
     from llm_validation.base.models import Workspace
@@ -176,7 +176,7 @@ def clients_that_fit(config: Config, space: Workspace, data: Encoded) -> int:
             f"one client needs {gib(need.total)} of activations and optimiser state, {gib(free)} are free:"
             " lower batch_size or max_length, or set gradient_checkpointing"
         )
-    if config.engine == "sequential":
+    if config.engine == "one-by-one":
         return 1
     asked = min(config.clients_at_once, config.clients)
     if asked > count:
@@ -184,7 +184,7 @@ def clients_that_fit(config: Config, space: Workspace, data: Encoded) -> int:
             f"clients_at_once = {asked} needs {gib(asked * need.total)}, {gib(free)} are free: at most"
             f" {count} fit; 0 chooses by itself"
         )
-    return asked or min(count, max(1, round_half_up(config.clients * config.participation)))
+    return asked or min(count, how_many(config.clients, config.participation))
 
 
 def gib(count: float) -> str:

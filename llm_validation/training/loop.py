@@ -17,6 +17,7 @@ from federated_lora import (
     Aggregate,
     Factor,
     Method,
+    Traffic,
     aggregate_model,
     client_weights,
     method_named,
@@ -24,6 +25,7 @@ from federated_lora import (
 )
 from federation import partition
 from federation.checkpoint import forget
+from federation.participants import participants
 from llm_validation.base.base_model import require_positions
 from llm_validation.base.encoding import Encoded, encode
 from llm_validation.base.models import Workspace, build
@@ -32,15 +34,16 @@ from llm_validation.extra import require_extra
 from llm_validation.tasks import registry
 from llm_validation.tasks.examples import Classified, Examples, TaskData
 from llm_validation.training import checkpoint
-from llm_validation.training.all_at_once import BatchedEngine
+from llm_validation.training.all_at_once import AllAtOnce
 from llm_validation.training.estimate import clients_that_fit
 from llm_validation.training.evaluation import Evaluator, Score
-from llm_validation.training.one_by_one import SequentialEngine
-from llm_validation.training.randomness import local_batches, participants
+from llm_validation.training.one_by_one import OneByOne
+from llm_validation.training.randomness import local_batches
 from llm_validation.training.server import (
     Returned,
     Server,
     Work,
+    nothing_sent,
     read_server,
     tensor_name,
     with_round_done,
@@ -135,9 +138,9 @@ def run(
     if places and not resume:
         forget(places)
     engine: Engine = (
-        SequentialEngine(config, space, encoded)
-        if config.engine == "sequential"
-        else BatchedEngine(config, space, encoded, int(facts["clients_at_once"]))
+        OneByOne(config, space, encoded)
+        if config.engine == "one-by-one"
+        else AllAtOnce(config, space, encoded, int(facts["clients_at_once"]))
     )
     method = method_named(config.method, config.rounds)
     if not rows:
@@ -153,7 +156,7 @@ def run(
         _require_finite(returned, work, rows)
         server, aggregates = step(config, method, server, work, returned, sizes)
         trained = time.perf_counter() - started
-        row = _row(config, method, rows[-1], work, returned, aggregates, trained)
+        row = _row(server, rows[-1], work, returned, aggregates, trained)
         if server.round % config.evaluate_every == 0 or server.round == config.rounds:
             score = evaluator.score(server)
             row |= {"accuracy": score.accuracy, "loss": score.loss}
@@ -191,9 +194,8 @@ def plan(
 ) -> Work:
     """Who trains what on which examples in the round after the server's."""
     now = server.round + 1
-    clients = tuple(
-        int(k) for k in participants(config.seed, len(split), config.participation, now)
-    )
+    rng = generator(config.seed, "llm", "participants", now)
+    clients = tuple(int(k) for k in participants(rng, len(split), config.participation))
     batches = [
         local_batches(
             config.seed,
@@ -246,6 +248,11 @@ def step(
         for k, state in zip(work.clients, returned.states, strict=True):
             # The frozen factor's state waits for its turn.
             states[k] = {**states.get(k, {}), **state}
+    trained = {tensor_name(layer, factor) for layer in aggregates for factor in work.factors}
+    shared = returned.heads if config.head == "average" else {}
+    size = sum(stack[0].numel() for stack in shared.values())
+    traffic = method.traffic([a.shape for a in server.adapters.values()], work.round)
+    sent = server.sent or nothing_sent(server.adapters, server.head, len(sizes))
     visits = {**server.visits, **{k: server.visits.get(k, 0) + 1 for k in work.clients}}
     new = with_round_done(
         server,
@@ -254,6 +261,9 @@ def step(
         heads=heads,
         states=states,
         visits=visits,
+        sent=sent.after(
+            work.round, np.array([work.clients]), traffic + Traffic(size, size), {*trained, *shared}
+        ),
     )
     return new, aggregates
 
@@ -292,16 +302,14 @@ def _require_measured(row: Row, before: list[Row]) -> None:
 
 
 def _row(
-    config: Config,
-    method: Method,
+    server: Server,
     before: Row,
     work: Work,
     returned: Returned,
     aggregates: Mapping[str, Aggregate],
     seconds: float,
 ) -> Row:
-    traffic = method.traffic([a.server.shape for a in aggregates.values()], work.round)
-    head = sum(h[0].numel() for h in returned.heads.values()) if config.head == "average" else 0
+    assert server.sent is not None  # a round is done
     errors = [float(a.aggregation_error) for a in aggregates.values()]
     moves = [_moved(a, factor) for a in aggregates.values() for factor in work.factors]
     losses = returned.losses.double()
@@ -316,8 +324,8 @@ def _row(
         "train_loss_spread": _finite(float(losses.mean(dim=1).std(correction=0))),
         "aggregation_error": math.sqrt(sum(e * e for e in errors)),
         "factor_change": math.sqrt(sum(moves)),
-        "numbers_up": before["numbers_up"] + (traffic.up + head) * len(work.clients),
-        "numbers_down": before["numbers_down"] + (traffic.down + head) * len(work.clients),
+        "numbers_up": int(server.sent.up[0]),
+        "numbers_down": int(server.sent.down[0]),
         "tokens": before["tokens"] + returned.tokens,
         "tokens_per_second": returned.tokens / seconds,
         "seconds": seconds,

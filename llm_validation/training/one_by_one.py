@@ -1,7 +1,7 @@
 """The reference engine: one client after another, on PEFT's layers, with torch's own optimiser.
 
 Both factors and the head are reset from the server for every client, so no client sees another's result.
-Slow and literal; the batched engine is measured against it.
+Slow and literal; the all-at-once engine is measured against it.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from llm_validation.training.server import (
 )
 
 
-class SequentialEngine:
+class OneByOne:
     """Trains the participants of a round one after another.
 
     Args:

@@ -13,20 +13,6 @@ from verification.streams import generator, seed_sequence
 _AXIS = "llm"
 
 
-def participants(seed: int, clients: int, participation: float, round: int) -> np.ndarray:
-    """Clients that take part in a round, in increasing order: at least one."""
-    count = max(1, round_half_up(clients * participation))
-    if count == clients:
-        return np.arange(clients)
-    rng = generator(seed, _AXIS, "participants", round)
-    return np.sort(rng.choice(clients, size=count, replace=False))
-
-
-def round_half_up(value: float) -> int:
-    """Nearest whole number, halves up."""
-    return int(np.floor(value + 0.5))
-
-
 def local_batches(
     seed: int,
     members: np.ndarray,

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 import torch
 
 from federated_lora import Adapter, ClientFactors, Factor
+from federation.sent import Sent
 from llm_validation.base.models import ADAPTER, Workspace
 
 Head = dict[str, torch.Tensor]
@@ -26,6 +28,7 @@ class Server:
         states: client to its optimiser state, under the policy `keep`.
         visits: client to the number of rounds it took part in.
         round: rounds completed.
+        sent: the numbers sent so far; None before the first round.
     """
 
     adapters: dict[str, Adapter]
@@ -34,6 +37,7 @@ class Server:
     states: dict[int, OptimiserState] = field(default_factory=dict)
     visits: dict[int, int] = field(default_factory=dict)
     round: int = 0
+    sent: Sent | None = None
 
     def head_of(self, client: int) -> Head:
         """The head a client starts a round with."""
@@ -94,6 +98,17 @@ def read_server(space: Workspace) -> Server:
         for name, module in space.layers.items()
     }
     return Server(adapters, {name: _copied(value) for name, value in space.head.items()})
+
+
+def nothing_sent(adapters: Mapping[str, Adapter], head: Head, clients: int) -> Sent:
+    """The count of numbers sent, before the first round of a run with so many clients."""
+    sizes = {
+        tensor_name(layer, factor): adapter.shape.numbers(factor)
+        for layer, adapter in adapters.items()
+        for factor in Factor
+    }
+    dense = sum(adapter.shape.d_in * adapter.shape.d_out for adapter in adapters.values())
+    return Sent.nothing(sizes | {n: v.numel() for n, v in head.items()}, clients, dense=dense)
 
 
 @torch.no_grad()

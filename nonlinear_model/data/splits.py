@@ -21,7 +21,7 @@ class SplitRule:
         kind: `shards` (by label: the paper's), `iid`, or `dirichlet`.
         clients: number of clients N ≥ 1.
         labels_per_client: for shards; None for labels ÷ clients, rounded up (at least 1).
-        alpha: for dirichlet, concentration α > 0.
+        dirichlet_alpha: for dirichlet, concentration α > 0.
         proportions: for iid: relative client sizes; None for equal ones.
         equal_sizes: cut every client's images (at random) to the smallest client's number.
 
@@ -32,7 +32,7 @@ class SplitRule:
     kind: str = "shards"
     clients: int = 5
     labels_per_client: int | None = None
-    alpha: float = 0.5
+    dirichlet_alpha: float = 0.5
     proportions: tuple[float, ...] | None = None
     equal_sizes: bool = False
 
@@ -45,8 +45,10 @@ class SplitRule:
                 f"labels_per_client must be at least 1, got {self.labels_per_client}: a client"
                 " without data cannot train"
             )
-        if not isfinite(self.alpha) or self.alpha <= 0.0:
-            raise ValueError(f"alpha must be positive and finite, got {self.alpha}")
+        if not isfinite(self.dirichlet_alpha) or self.dirichlet_alpha <= 0.0:
+            raise ValueError(
+                f"dirichlet_alpha must be positive and finite, got {self.dirichlet_alpha}"
+            )
         if self.proportions is not None and self.kind != "iid":
             raise ValueError(f"proportions go with the iid split only, got split {self.kind!r}")
 
@@ -63,7 +65,7 @@ class SplitRule:
         if self.kind == "iid":
             parts = iid(labels.size, self.clients, rng, proportions=self.proportions)
         elif self.kind == "dirichlet":
-            parts = dirichlet(labels, self.clients, self.alpha, rng)
+            parts = dirichlet(labels, self.clients, self.dirichlet_alpha, rng)
         else:
             classes = np.unique(labels).size
             each = self.labels_per_client or max(1, -(-classes // self.clients))

@@ -10,14 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from federated_lora import (
-    Adapter,
-    ClientFactors,
-    aggregate,
-    client_weights,
-    method_named,
-    weighted_mean,
-)
+from federated_lora import Adapter, ClientFactors, aggregate, method_named, weighted_mean
+from federation.participants import participants, weights_of
 from nonlinear_model.configuration import Configuration
 from nonlinear_model.data.dataset import Dataset
 from nonlinear_model.data.splits import label_counts
@@ -112,6 +106,7 @@ class Federation:
             counts,
             self._everybody,
             (self._train, test),
+            self.server,
         )
         self._refuse_dead_start()
         self.record.add(0, self.server, train_loss=None, error=None, trained="")
@@ -130,13 +125,17 @@ class Federation:
         t = self.round + 1
         people = np.stack(
             [
-                sampling.participants(r.seed, t, self.config.clients, self.config.participants)
+                participants(
+                    generator(r.seed, "nonlinear", "participants", t),
+                    self.config.clients,
+                    self.config.participation,
+                )
                 for r in self.replicas
             ]
         )
         factors = self.method.trainable(t)
         train = frozenset(str(f) for f in factors) | (
-            {"head"} if self.config.head == "trained" else set()
+            {"head"} if self.config.head != "frozen" else set()
         )
         work = self._work(t, people, train)
         returned = self._engine(
@@ -149,7 +148,7 @@ class Federation:
         head = self.server.head
         if "head" in train:
             head = self._mean(returned.stacks["head"], weights)
-        self.record.sent.add(self.server, people, train, t)
+        self.record.send(t, people, train)
         self.server = self._moved(Server(adapter.A, adapter.B, head))
         self.round = t
         if t % self.config.evaluate_every and t != self.config.rounds:
@@ -302,10 +301,8 @@ class Federation:
         return self._weights_of(people)
 
     def _weights_of(self, people: np.ndarray) -> np.ndarray:
-        if self.config.weighting == "uniform":
-            return np.stack([client_weights(None, people.shape[1])] * len(people))
         sizes = np.take_along_axis(self._sizes, people, axis=1)
-        return np.stack([client_weights(row, people.shape[1]) for row in sizes])
+        return np.stack([weights_of(self.config.weighting, row) for row in sizes])
 
     def _aggregate(
         self, stacks: dict[str, Tensor], weights: np.ndarray, t: int
@@ -359,7 +356,7 @@ class Federation:
             base=None if base is None else base[rows].expand(R, 1, -1, -1),
             want_A=True,
             want_B=True,
-            want_head=self.config.head == "trained",
+            want_head=self.config.head != "frozen",
         )
         present = [g for g in (found.A, found.B, found.head) if g is not None]
         if all(not bool(torch.any(gradient)) for gradient in present):

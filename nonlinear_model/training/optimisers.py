@@ -12,10 +12,10 @@ from math import isfinite
 import torch
 from torch import Tensor
 
+from federation.policies import STATE_POLICIES
 from verification.names import one_of
 
 OPTIMISERS = ("sgd", "momentum", "adam")
-STATE_POLICIES = ("reset", "kept")
 
 State = dict[str, Tensor]
 """Optimiser state of one stacked tensor: name to (R, N, …)."""
@@ -29,7 +29,7 @@ class Optimiser:
         name: `sgd`, `momentum` (heavy ball, as in PyTorch) or `adam`.
         momentum: heavy-ball factor in [0, 1).
         beta1, beta2, epsilon: Adam's.
-        state: `reset` at the start of every round, or `kept` by each client between its rounds.
+        state: `reset` at the start of every round, or `keep` with each client between its rounds.
 
     Raises:
         ValueError: naming the argument, its value and what is allowed.

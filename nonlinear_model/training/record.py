@@ -9,12 +9,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from federated_lora import Adapter, Method
+from federated_lora import Adapter, Method, Traffic
+from federation.sent import Sent
 from nonlinear_model.configuration import Configuration
 from nonlinear_model.training import sampling, subspace, tracking
 from nonlinear_model.training.all_at_once import Examples, Server
-
-TENSORS = ("A", "B", "head")
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,66 +29,12 @@ class Replica:
     rate: float
 
 
-class Sent:
-    """Numbers sent since the start, over all clients of each replica.
-
-    Attributes:
-        up, down: from and to the clients, int64 (R,).
-        changed: the last round that trained each tensor.
-    """
-
-    def __init__(self, method: Method, replicas: int, clients: int) -> None:
-        """Nothing sent yet: every client holds the start."""
-        self.up, self.down = np.zeros((2, replicas), dtype=np.int64)
-        self.changed = dict.fromkeys(TENSORS, 0)
-        self._method = method
-        self._synced = np.zeros((replicas, clients), dtype=np.int64)
-
-    def add(self, server: Server, people: np.ndarray, train: frozenset[str], t: int) -> None:
-        """Count round t, whose participants are (R, n).
-
-        A client that sat out is first sent what changed meanwhile.
-        """
-        shape = Adapter(server.A[0], server.B[0]).shape
-        head = server.head[0].numel() if "head" in train else 0
-        traffic = self._method.traffic([shape], t)
-        present = people.shape[1]
-        self.up += present * (traffic.up + head)
-        if present == self._synced.shape[1]:
-            self.down += present * (traffic.down + head)
-        else:
-            sizes = {name: value[0].numel() for name, value in server.tensors().items()}
-            for r, clients in enumerate(people):
-                held = self._synced[r, clients]
-                self.down[r] += sum(
-                    int((held < self.changed[name]).sum()) * size for name, size in sizes.items()
-                )
-                self._synced[r, clients] = t - 1
-        for name in train:
-            self.changed[name] = t
-
-    def tensors(self) -> dict[str, Tensor]:
-        """What `restore` needs."""
-        return {
-            "up": torch.tensor(self.up),
-            "down": torch.tensor(self.down),
-            "synced": torch.tensor(self._synced),
-            "changed": torch.tensor([self.changed[name] for name in TENSORS]),
-        }
-
-    def restore(self, tensors: dict[str, Tensor]) -> None:
-        """Take up the count where `tensors` left it."""
-        self.up, self.down = tensors["up"].numpy().copy(), tensors["down"].numpy().copy()
-        self._synced = tensors["synced"].numpy().copy()
-        self.changed = dict(zip(TENSORS, tensors["changed"].tolist(), strict=True))
-
-
 class Record:
     """The rows of a run, and what their angles and gradient norms are measured against.
 
     Attributes:
         rows: one per tracked round and replica (`tracking.COLUMNS`).
-        sent: the numbers sent so far.
+        sent: the numbers sent up to the round last told to `send`.
         probe: the images gradient norms are taken on, (R, N, p) indices; None without a probe.
     """
 
@@ -102,6 +47,7 @@ class Record:
         label_counts: np.ndarray,
         weights: np.ndarray,
         examples: tuple[Examples, Examples],
+        server: Server,
     ) -> None:
         """An empty record.
 
@@ -113,9 +59,12 @@ class Record:
             label_counts: images by label, (R, N, classes).
             weights: of all clients, (R, N).
             examples: training and test set on the device.
+            server: the start.
         """
         self.rows: list[tracking.Row] = []
-        self.sent = Sent(method, len(replicas), config.clients)
+        self._shape = Adapter(server.A[0], server.B[0]).shape
+        sizes = {name: value[0].numel() for name, value in server.tensors().items()}
+        self.sent = Sent.nothing(sizes, config.clients, replicas=len(replicas))
         self._config, self._method, self._replicas = config, method, replicas
         self._label_shares = label_counts / label_counts.sum(axis=2)[:, :, None]
         self._weights = weights
@@ -131,6 +80,12 @@ class Record:
                 for r, own in zip(replicas, parts, strict=True)
             ]
             self.probe = torch.from_numpy(np.array(drawn)).to(self._train.y.device)
+
+    def send(self, round: int, people: np.ndarray, train: frozenset[str]) -> None:
+        """Count the numbers of a round, whose participants are (R, n), in which `train` was trained."""
+        head = self.sent.sizes["head"] if "head" in train else 0
+        traffic = self._method.traffic([self._shape], round) + Traffic(head, head)
+        self.sent = self.sent.after(round, people, traffic, train)
 
     def add(
         self,
@@ -194,7 +149,7 @@ class Record:
             self._bases.append(subspace.basis(A))
             return None
         before = self._bases[-1]
-        if self.sent.changed["A"] <= self.rows[-1]["round"]:
+        if self.sent.last_change("A") <= self.rows[-1]["round"]:
             # A frozen A has moved by exactly nothing, not by QR's rounding.
             self._bases.append(before)
             return np.zeros(len(self._replicas))
@@ -215,10 +170,12 @@ class Record:
 
     def tensors(self) -> dict[str, Tensor]:
         """What `restore` needs beside the rows."""
-        return {"bases": torch.stack(self._bases), **self.sent.tensors()}
+        counts = {f"sent.{k}": torch.from_numpy(v) for k, v in self.sent.arrays().items()}
+        return {"bases": torch.stack(self._bases), **counts}
 
     def restore(self, tensors: dict[str, Tensor], rows: list[tracking.Row]) -> None:
         """Take up a record where `tensors` and `rows` left it."""
         self._bases = list(tensors["bases"].to(self._train.y.device))
-        self.sent.restore(tensors)
+        counts = {name: tensors[f"sent.{name}"].numpy() for name in self.sent.arrays()}
+        self.sent = self.sent.restored(counts)
         self.rows = [dict(row) for row in rows]

@@ -1,4 +1,4 @@
-"""Who takes part in a round, and which examples each client draws: functions of the seed and the round alone.
+"""Which examples each client draws: a function of the seed and the round alone.
 
 Nothing here keeps a state, so a run that was stopped draws the same after it resumes, and a client draws
 the same whoever else takes part.
@@ -9,21 +9,6 @@ from __future__ import annotations
 import numpy as np
 
 from verification.streams import generator
-
-
-def participants(seed: int, round: int, clients: int, count: int | None) -> np.ndarray:
-    """The clients of a round, in increasing order, drawn without replacement.
-
-    Args:
-        seed: of the experiment.
-        round: server round, counting from 1.
-        clients: number of clients N.
-        count: how many take part, or None for all.
-    """
-    if count is None or count == clients:
-        return np.arange(clients)
-    rng = generator(seed, "nonlinear", "participants", round)
-    return np.sort(rng.choice(clients, size=count, replace=False))
 
 
 def draw(

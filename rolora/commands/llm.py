@@ -97,9 +97,9 @@ def run(
     ] = None,
     quantisation: Annotated[str | None, _option("none (default) or 4bit.")] = None,
     gradient_checkpointing: Annotated[bool | None, _option("Recompute activations.")] = None,
-    engine: Annotated[str | None, _option("batched (default) or sequential.")] = None,
+    engine: Annotated[str | None, _option("all-at-once (default) or one-by-one.")] = None,
     clients_at_once: Annotated[
-        int | None, _option("Clients per pass of the batched engine; 0 to fit memory.")
+        int | None, _option("Clients per pass of the all-at-once engine; 0 to fit memory.")
     ] = None,
     device: Annotated[str | None, _option("auto (default), cpu or cuda.")] = None,
     threads: Annotated[int | None, _option("CPU threads; 0 leaves torch's choice.")] = None,

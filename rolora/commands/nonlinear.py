@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from rolora.console import fail, finite, messages, output
+from rolora.console import fail, finite, messages, output, renamed
 
 if TYPE_CHECKING:
     from nonlinear_model.configuration import Configuration
@@ -46,17 +46,23 @@ def run(
         int | None,
         typer.Option(help="Labels a client holds (shards); labels ÷ clients if not given."),
     ] = None,
-    alpha: Annotated[float, typer.Option(help="Concentration α of the Dirichlet split.")] = 0.5,
+    dirichlet_alpha: Annotated[
+        float, typer.Option(help="Concentration α of the Dirichlet split.")
+    ] = 0.5,
+    alpha: Annotated[str | None, typer.Option(hidden=True, callback=renamed)] = None,
     proportions: Annotated[
         str | None, typer.Option(help="Relative client sizes of the iid split, as 1,2,3.")
     ] = None,
     equal_sizes: Annotated[
         bool, typer.Option("--equal-sizes", help="Cut all clients to the smallest one's images.")
     ] = False,
-    participants: Annotated[
-        int | None, typer.Option(help="Clients drawn in each round; all if not given.")
-    ] = None,
-    weighting: Annotated[str, typer.Option(help="Clients count by size, or uniform.")] = "size",
+    participation: Annotated[
+        float, typer.Option(help="Share of the clients drawn in each round.")
+    ] = 1.0,
+    participants: Annotated[str | None, typer.Option(hidden=True, callback=renamed)] = None,
+    weighting: Annotated[
+        str, typer.Option(help="Clients count by their examples, or uniform.")
+    ] = "examples",
     rounds: Annotated[int, typer.Option(help="Server rounds.")] = 100,
     local_steps: Annotated[int, typer.Option(help="Local steps K a round.")] = 10,
     local_epochs: Annotated[
@@ -66,7 +72,7 @@ def run(
     optimiser: Annotated[str, typer.Option(help="sgd, momentum or adam.")] = "sgd",
     momentum: Annotated[float, typer.Option(help="Heavy-ball factor of momentum.")] = 0.9,
     optimiser_state: Annotated[
-        str, typer.Option(help="reset in every round, or kept by each client.")
+        str, typer.Option(help="reset in every round, or keep with each client.")
     ] = "reset",
     learning_rate: Annotated[float, typer.Option(help="Learning rate of every client.")] = 0.1,
     variant: Annotated[
@@ -75,7 +81,9 @@ def run(
     rank: Annotated[int, typer.Option(help="LoRA rank r.")] = 16,
     hidden: Annotated[int, typer.Option(help="Width of the hidden layer.")] = 200,
     scale: Annotated[float, typer.Option(help="Scale s of the adapter.", callback=finite)] = 1.0,
-    head: Annotated[str, typer.Option(help="W_out fixed at its start, or trained.")] = "fixed",
+    head: Annotated[
+        str, typer.Option(help="W_out frozen at its start, or trained: average or local.")
+    ] = "frozen",
     b_start: Annotated[
         str, typer.Option(help="How B starts: gaussian, or zero (with a base only).")
     ] = "gaussian",

@@ -34,7 +34,7 @@ from llm_validation.training.sweep import best_rate, choose
         ({"learning_rate_grid": (1e-3, 0.0)}, "learning_rate_grid must hold positive"),
         ({"dirichlet_alpha": 0.0}, "dirichlet_alpha must be above 0"),
         ({"rank": 0}, "rank must be a whole number of at least 1"),
-        ({"base_dropout": "model"}, "engine = sequential"),
+        ({"base_dropout": "model"}, "engine = one-by-one"),
         ({"momentum": 0.9}, "momentum belongs to optimiser = sgd"),
         ({"model": ""}, "model must not be empty"),
     ],

@@ -42,7 +42,7 @@ EQUAL = 1e-10
 def both(tiny, *kind, **changes):
     return [
         run(tiny(*kind, **{"dtype": "float64", "engine": engine, **changes}))
-        for engine in ("sequential", "batched")
+        for engine in ("one-by-one", "all-at-once")
     ]
 
 
@@ -91,7 +91,7 @@ def perturbed(folder, to, size):
     return str(to)
 
 
-@pytest.mark.parametrize("engine", ["sequential", "batched"])
+@pytest.mark.parametrize("engine", ["one-by-one", "all-at-once"])
 def test_float32_costs_either_engine_its_rounding_and_no_more(tiny, llama, tmp_path, engine):
     """Gap to float64 at most κ·n·u; by SGD, since Adam divides a rounding by itself.
 
@@ -100,7 +100,7 @@ def test_float32_costs_either_engine_its_rounding_and_no_more(tiny, llama, tmp_p
     factors' gradients. κ, what a move of all frozen weights makes of the result per unit, is measured.
     """
     changes = {"optimiser": "sgd", "learning_rate": 0.05, "method": "fedavg", "split": "dirichlet"}
-    exact = run(tiny("llama", dtype="float64", engine="sequential", **changes))
+    exact = run(tiny("llama", dtype="float64", engine="one-by-one", **changes))
     moved = perturbed(llama, tmp_path / "moved", 1e-4)
     kappa = gap(run(tiny("llama", dtype="float64", model=moved, **changes)), exact) / 1e-4
     bound = kappa * (4 * 48) * 2.0**-24
@@ -137,7 +137,7 @@ def test_dropout_changes_the_result(tiny):
     assert relative(on.server.adapters[layer].B, off.server.adapters[layer].B) > 1e-3
 
 
-@pytest.mark.parametrize("engine", ["sequential", "batched"])
+@pytest.mark.parametrize("engine", ["one-by-one", "all-at-once"])
 def test_training_learns_something(tiny, engine):
     result = run(tiny(engine=engine, rounds=10, local_steps=8, batch_size=16, learning_rate=2e-2))
     losses = [row["train_loss"] for row in result.rows[1:]]

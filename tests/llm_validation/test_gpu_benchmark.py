@@ -45,7 +45,7 @@ def test_every_cell_is_written_with_what_it_was(short, monkeypatch, tmp_path):
     records = written["records"]
     assert {"torch", "transformers", "peft", "commit", "cuda"} <= set(written["environment"])
     cells = {(r["role"], r["clients"]) for r in records if r["role"] != "method"}
-    assert cells == {(role, n) for role in ("batched", "sequential", "floor") for n in (1, 4)}
+    assert cells == {(role, n) for role in ("all-at-once", "one-by-one", "floor") for n in (1, 4)}
     costs = [(r["method"], r["trained"]) for r in records if r["role"] == "method"]
     assert costs == [
         ("fedavg", "AB"), ("fedavg", "AB"), ("ffa", "B"), ("ffa", "B"), ("rolora", "B"), ("rolora", "A"),
@@ -54,7 +54,7 @@ def test_every_cell_is_written_with_what_it_was(short, monkeypatch, tmp_path):
     tokens = {
         r["role"]: r["tokens_per_second"] * r["seconds"] for r in records if r["clients"] == 4
     }
-    assert tokens["floor"] == pytest.approx(tokens["batched"]) == pytest.approx(4 * 4 * 12)
+    assert tokens["floor"] == pytest.approx(tokens["all-at-once"]) == pytest.approx(4 * 4 * 12)
 
 
 def test_what_does_not_fit_is_recorded_and_the_rest_goes_on(short, monkeypatch, tmp_path):
@@ -62,12 +62,12 @@ def test_what_does_not_fit_is_recorded_and_the_rest_goes_on(short, monkeypatch, 
         raise torch.cuda.OutOfMemoryError("full")
 
     monkeypatch.setattr(gpu, "client_memory", full)
-    monkeypatch.setattr(gpu.BatchedEngine, "train", full)
+    monkeypatch.setattr(gpu.AllAtOnce, "train", full)
     out = tmp_path / "gpu.json"
     options = ("--cpu", "--model", "tiny", "--quick", "--repeats", "1", "--out", str(out))
     assert call(monkeypatch, *options) == 0
     fits = {r["role"]: r["fits"] for r in json.loads(out.read_text())["records"]}
-    assert fits == {"batched": False, "sequential": True, "floor": True, "method": False}
+    assert fits == {"all-at-once": False, "one-by-one": True, "floor": True, "method": False}
     monkeypatch.setattr(gpu, "workspace", full)
     assert call(monkeypatch, *options) == 0
     assert json.loads(out.read_text())["records"] == [

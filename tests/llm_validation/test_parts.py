@@ -16,12 +16,12 @@ from llm_validation.base.encoding import IGNORED, collate, cut_prompt, encode
 from llm_validation.base.models import build
 from llm_validation.tasks import registry
 from llm_validation.training import estimate
-from llm_validation.training.all_at_once import BatchedEngine
+from llm_validation.training.all_at_once import AllAtOnce
 from llm_validation.training.evaluation import Evaluator
 from llm_validation.training.export import export
 from llm_validation.training.loop import plan, run, split_clients
 from llm_validation.training.optimisers import Rule, StackedOptimiser, reference
-from llm_validation.training.randomness import dropout_seed, local_batches, participants
+from llm_validation.training.randomness import dropout_seed, local_batches
 from llm_validation.training.server import Work, read_server
 
 
@@ -74,15 +74,6 @@ def test_minibatches_are_of_similar_length_and_in_the_clients_common_order():
     ]
     means = np.array([[lengths[b].mean() for b in own] for own in batches])
     assert np.array_equal(np.argsort(means[0]), np.argsort(means[1]))
-
-
-def test_participants_are_drawn_by_the_round_alone():
-    drawn = [participants(5, 20, 0.25, t) for t in (1, 2, 1)]
-    assert all(len(d) == 5 and np.array_equal(d, np.unique(d)) for d in drawn)
-    assert np.array_equal(drawn[0], drawn[2])
-    assert not np.array_equal(drawn[0], drawn[1])
-    assert np.array_equal(participants(5, 3, 1.0, 1), [0, 1, 2])
-    assert participants(5, 3, 0.01, 1).size == 1
 
 
 def test_dropout_seeds_differ_by_round_client_and_step():
@@ -268,7 +259,7 @@ def test_a_further_client_costs_its_own_activations_and_no_more(tiny, method):
     sizes = {}
     for n in (2, 4, 8):
         part = Work(1, work.factors, work.clients[:n], [same] * n, 1e-3)
-        sizes[n] = saved_bytes(BatchedEngine(config, space, encoded, n), space, server, part)
+        sizes[n] = saved_bytes(AllAtOnce(config, space, encoded, n), space, server, part)
     growth = (sizes[8] - sizes[4]) / 4
     assert growth == pytest.approx((sizes[4] - sizes[2]) / 2, rel=0.02)
     predicted = estimate.client_memory(config, space, encoded)
@@ -277,7 +268,7 @@ def test_a_further_client_costs_its_own_activations_and_no_more(tiny, method):
     longest = np.full(8, int(np.argmax(encoded.lengths)))
     alike = [
         saved_bytes(
-            BatchedEngine(config, space, encoded, n),
+            AllAtOnce(config, space, encoded, n),
             space,
             server,
             Work(1, work.factors, work.clients[:n], [[longest]] * n, 1e-3),
@@ -288,7 +279,7 @@ def test_a_further_client_costs_its_own_activations_and_no_more(tiny, method):
     assert 0.5 < share < 1.05 if method == "fedavg" else share < 1.0
 
 
-@pytest.mark.parametrize("engine", ["sequential", "batched"])
+@pytest.mark.parametrize("engine", ["one-by-one", "all-at-once"])
 def test_a_run_that_does_not_fit_says_so_first(tiny, monkeypatch, engine):
     monkeypatch.setattr(estimate, "free_bytes", lambda device: 100_000)
     with pytest.raises(

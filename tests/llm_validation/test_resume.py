@@ -22,7 +22,7 @@ POLICIES = [
     {"method": "rolora", "optimiser_state": "keep", "lora_dropout": 0.2},
     {"method": "fedavg", "head": "local", "participation": 0.5, "split": "dirichlet"},
     {"method": "ffa", "optimiser": "sgd", "momentum": 0.9, "optimiser_state": "keep"},
-    {"method": "rolora", "engine": "sequential", "base_dropout": "model", "schedule": "linear"},
+    {"method": "rolora", "engine": "one-by-one", "base_dropout": "model", "schedule": "linear"},
 ]
 
 

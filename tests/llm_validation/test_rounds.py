@@ -10,9 +10,9 @@ from federated_lora import Factor, method_named
 from llm_validation.base.encoding import encode
 from llm_validation.base.models import build
 from llm_validation.tasks import registry
-from llm_validation.training.all_at_once import BatchedEngine
+from llm_validation.training.all_at_once import AllAtOnce
 from llm_validation.training.loop import plan, run, split_clients, step
-from llm_validation.training.one_by_one import SequentialEngine
+from llm_validation.training.one_by_one import OneByOne
 from llm_validation.training.server import Work, read_server
 
 
@@ -22,9 +22,9 @@ def lab(config):
     space = build(config, causal=data.causal, names=getattr(data.train, "names", ()))
     encoded = encode(data.train, space.tokenizer, config.max_length, segments=space.segments)
     engine = (
-        SequentialEngine(config, space, encoded)
-        if config.engine == "sequential"
-        else BatchedEngine(config, space, encoded, config.clients)
+        OneByOne(config, space, encoded)
+        if config.engine == "one-by-one"
+        else AllAtOnce(config, space, encoded, config.clients)
     )
     return space, encoded, engine, split_clients(config, data.train.labels), read_server(space)
 
@@ -49,7 +49,7 @@ def test_all_clients_start_from_one_A_and_a_zero_B(tiny):
         assert adapter.scale == 2.0
 
 
-@pytest.mark.parametrize("engine", ["sequential", "batched"])
+@pytest.mark.parametrize("engine", ["one-by-one", "all-at-once"])
 @pytest.mark.parametrize("kind", ["roberta", "llama"])
 @pytest.mark.parametrize(
     ("method", "start_round"), [("fedavg", 0), ("ffa", 0), ("rolora", 0), ("rolora", 1)]
@@ -83,7 +83,7 @@ def test_only_the_named_tensors_change(tiny, kind, method, start_round, engine):
     assert not any(parameter.requires_grad for parameter in space.model.parameters())
 
 
-@pytest.mark.parametrize("engine", ["sequential", "batched"])
+@pytest.mark.parametrize("engine", ["one-by-one", "all-at-once"])
 def test_the_order_of_the_clients_does_not_matter(tiny, engine):
     config = tiny(engine=engine, split="dirichlet", method="fedavg", lora_dropout=0.2)
     _, encoded, trainer, split, server = lab(config)
@@ -100,14 +100,14 @@ def test_the_order_of_the_clients_does_not_matter(tiny, engine):
     for layer, factors in first.factors.items():
         for factor in Factor:
             one, two = factors.factor(factor)[order], second.factors[layer].factor(factor)
-            if engine == "sequential":
+            if engine == "one-by-one":
                 assert torch.equal(one, two)
             else:
                 torch.testing.assert_close(one, two, rtol=1e-5, atol=1e-7)
 
 
 def test_a_client_alone_gets_what_it_gets_in_company(tiny):
-    config = tiny(engine="sequential", method="fedavg")
+    config = tiny(engine="one-by-one", method="fedavg")
     _, encoded, trainer, split, server = lab(config)
     work = plan(config, method_named("fedavg"), server, split, encoded.lengths)
     together = trainer.train(server, work)
@@ -202,7 +202,7 @@ def test_a_client_that_diverges_is_named(tiny):
 
 
 def test_kept_optimiser_state_waits_while_its_factor_is_frozen(tiny):
-    for engine in ("sequential", "batched"):
+    for engine in ("one-by-one", "all-at-once"):
         result = run(tiny(method="rolora", optimiser_state="keep", rounds=4, engine=engine))
         state = result.server.states[0]
         steps = {
@@ -213,7 +213,7 @@ def test_kept_optimiser_state_waits_while_its_factor_is_frozen(tiny):
 
 def test_set_adapter_between_rounds_does_not_unfreeze(tiny):
     """PEFT's set_adapter switches gradients on; the engine freezes again before every round."""
-    config = tiny(method="ffa", engine="sequential", init="false")
+    config = tiny(method="ffa", engine="one-by-one", init="false")
     space, encoded, trainer, split, server = lab(config)
     space.model.set_adapter("default")
     work = plan(config, method_named("ffa"), server, split, encoded.lengths)
@@ -224,13 +224,13 @@ def test_set_adapter_between_rounds_does_not_unfreeze(tiny):
 
 def test_bfloat16_base_keeps_adapters_and_head_in_float32(tiny):
     runs = {}
-    for engine in ("sequential", "batched"):
+    for engine in ("one-by-one", "all-at-once"):
         result = run(tiny(dtype="bfloat16", engine=engine))
         runs[engine] = result
         assert next(result.space.base.roberta.parameters()).dtype == torch.bfloat16
         assert all(value.dtype == torch.float32 for value in result.server.head.values())
         assert all(a.A.dtype == a.B.dtype == torch.float32 for a in result.server.adapters.values())
-    for layer, adapter in runs["sequential"].server.adapters.items():
-        other = runs["batched"].server.adapters[layer]
+    for layer, adapter in runs["one-by-one"].server.adapters.items():
+        other = runs["all-at-once"].server.adapters[layer]
         # Rounding of the base to 8 bits reaches the updates; AdamW normalises their size.
         assert float((adapter.A - other.A).norm() / other.A.norm()) < 0.05

@@ -149,7 +149,7 @@ def test_the_papers_splits_give_disjoint_labels():
 )
 def test_equal_sizes_are_equal_and_disjoint(kind, clients, seed):
     labels = np.random.default_rng(1).integers(0, 10, 600)
-    rule = SplitRule(kind, clients, alpha=1.0, equal_sizes=True)
+    rule = SplitRule(kind, clients, dirichlet_alpha=1.0, equal_sizes=True)
     parts = rule.divide(labels, np.random.default_rng(seed))
     assert len({part.size for part in parts}) == 1
     joined = np.concatenate(parts)

@@ -80,11 +80,11 @@ def test_float32_costs_either_engine_its_rounding_and_no_more(digits, method, en
 @pytest.mark.parametrize(
     "changes",
     [
-        {"head": "trained"},
+        {"head": "average"},
         {"variant": "base", "b_start": "zero", "scale": 2.0},
-        {"variant": "base", "head": "trained"},
-        {"local_epochs": 2, "batch_size": 64, "split": "dirichlet", "alpha": 0.3},
-        {"participants": 2, "clients": 6, "split": "iid", "proportions": (1, 2, 3, 4, 5, 6.0)},
+        {"variant": "base", "head": "average"},
+        {"local_epochs": 2, "batch_size": 64, "split": "dirichlet", "dirichlet_alpha": 0.3},
+        {"participation": 1 / 3, "clients": 6, "split": "iid", "proportions": (1, 2, 3, 4, 5, 6.0)},
         {"scale": 0.5, "local_steps": 30},
     ],
 )
@@ -100,7 +100,7 @@ def test_stacked_equals_the_loop_under_every_policy(digits, method, changes):
 @pytest.mark.parametrize("optimiser", ["momentum", "adam"])
 def test_kept_state_equals_torch_optimisers_that_live_on(digits, optimiser):
     config = Configuration(
-        method="rolora", optimiser=optimiser, optimiser_state="kept", dtype="float64", rounds=6,
+        method="rolora", optimiser=optimiser, optimiser_state="keep", dtype="float64", rounds=6,
         local_steps=3, learning_rate=0.01, probe=0,
     )  # fmt: skip
     held: dict = {}

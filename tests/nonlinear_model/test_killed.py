@@ -34,7 +34,7 @@ def test_every_method_and_optimiser_survives_sigkill_bit_for_bit(tmp_path):
 
 def arguments(folder, *more):
     return [
-        "nonlinear", "run", "--method", "fedavg", "--optimiser", "adam", "--optimiser-state", "kept",
+        "nonlinear", "run", "--method", "fedavg", "--optimiser", "adam", "--optimiser-state", "keep",
         "--learning-rate", "0.01", "--rounds", "30", "--local-steps", "2", "--hidden", "20",
         "--rank", "4", "--checkpoint-every", "3", "--threads", "1", "--quiet", "--out", str(folder),
         *more,

@@ -12,12 +12,14 @@ import torch
 from typer.testing import CliRunner
 
 from federation import checkpoint
+from federation.participants import participants
 from nonlinear_model.configuration import Configuration
 from nonlinear_model.data.digits import load
 from nonlinear_model.training import all_at_once, experiment, tracking
 from nonlinear_model.training.federation import DivergenceError, Federation
 from nonlinear_model.training.record import Replica
 from rolora.cli import app, main
+from verification.streams import generator
 
 SMALL = Configuration(rounds=8, local_steps=2, batch_size=8, hidden=20, rank=4, probe=4)
 
@@ -112,19 +114,18 @@ def test_traffic_is_the_methods_and_half_for_rolora(digits):
 
 
 def test_a_client_that_sat_out_is_sent_what_it_missed(digits):
-    config = replace(SMALL, method="rolora", participants=2, rounds=6, split="iid")
+    config = replace(SMALL, method="rolora", participation=0.4, rounds=6, split="iid")
     federation = Federation(config, digits)
-    expected, held = 0, dict.fromkeys(range(5), 0)
-    changed = {"A": 0, "B": 0}
+    expected, held, changed = 0, dict.fromkeys(range(5), 0), {"A": 0, "B": 0}
     for t in range(1, 7):
-        from nonlinear_model.training.sampling import participants
-
-        for client in participants(config.seed, t, 5, 2):
-            expected += 256 * (held[client] < changed["A"]) + 80 * (held[client] < changed["B"])
-            held[client] = t - 1
+        people = participants(generator(config.seed, "nonlinear", "participants", t), 5, 0.4)
         federation.step()
+        for client in people:
+            expected += 256 * (held[client] < changed["A"]) + 80 * (held[client] < changed["B"])
+            held[client] = t
         changed["B" if t % 2 else "A"] = t
-    assert federation.rows[-1]["numbers_down"] == expected > 0
+        expected += 2 * (80 if t % 2 else 256)
+    assert federation.rows[-1]["numbers_down"] == expected > federation.rows[-1]["numbers_up"]
     assert federation.rows[-1]["numbers_up"] == 2 * 3 * (256 + 80)
 
 
@@ -274,14 +275,19 @@ def test_a_diverging_command_exits_1_and_keeps_its_csv(tmp_path, capsys):
         (["--dataset", "mnits"], "did you mean 'mnist'"),
         (["--method", "roLora"], "did you mean 'rolora'"),
         (["--method", "rolora-then-ffa:120"], "strictly between 0 and 100"),
-        (["--alpha", "0", "--split", "dirichlet"], "alpha must be positive"),
+        (["--dirichlet-alpha", "0", "--split", "dirichlet"], "dirichlet_alpha must be positive"),
         (["--learning-rate", "nan"], "learning_rate must be finite"),
         (["--learning-rate", "inf"], "learning_rate must be finite"),
         (["--labels-per-client", "11"], "labels_per_client must lie between"),
         (["--labels-per-client", "0"], "without data"),
         (["--clients", "0"], "clients must be"),
         (["--clients", "2000", "--split", "iid"], "must not exceed the number of examples"),
-        (["--participants", "6"], "participants must lie"),
+        (["--participation", "1.2"], "participation must be above 0 and at most 1"),
+        (["--participants", "3"], "participants is now called participation"),
+        (["--alpha", "1"], "alpha is now called dirichlet_alpha"),
+        (["--weighting", "size"], "is now called weighting = examples"),
+        (["--head", "trained"], "is now called head = average"),
+        (["--optimiser-state", "kept"], "is now called optimiser_state = keep"),
         (["--b-start", "zero"], "every gradient zero"),
         (["--split", "shard"], "did you mean 'shards'"),
         (["--rank", "65"], "rank must be at most"),

@@ -37,9 +37,9 @@ LONGEST_DELAY = 0.005
 
 def settings(method, optimiser):
     return Configuration(
-        method=method, optimiser=optimiser, optimiser_state="kept", learning_rate=0.05,
-        rounds=ROUNDS, local_steps=2, batch_size=8, hidden=20, rank=4, probe=4, participants=3,
-        head="trained",
+        method=method, optimiser=optimiser, optimiser_state="keep", learning_rate=0.05,
+        rounds=ROUNDS, local_steps=2, batch_size=8, hidden=20, rank=4, probe=4, participation=0.6,
+        head="average",
     )  # fmt: skip
 
 

@@ -1,0 +1,95 @@
+"""Who takes part, and what was sent to those who sat out."""
+
+import numpy as np
+import pytest
+
+from federated_lora import Shape, Traffic, method_named
+from federation.participants import how_many, participants, weights_of
+from federation.policies import refuse_old_names
+from federation.sent import Sent
+from verification.streams import generator
+
+LAYERS = {"q": Shape(6, 2, 4), "v": Shape(3, 2, 5)}
+
+
+def drawn(round, clients=5, share=0.5, seed=3):
+    return participants(generator(seed, "test", "participants", round), clients, share)
+
+
+def test_participants_are_drawn_by_the_round_alone():
+    assert [how_many(20, share) for share in (0.25, 0.01, 1.0, 0.125)] == [5, 1, 20, 3]
+    assert np.array_equal(drawn(1), drawn(1))
+    assert np.array_equal(drawn(1), np.unique(drawn(1)))
+    assert len({tuple(drawn(t)) for t in range(1, 9)}) > 3
+    assert np.array_equal(drawn(1, 3, 1.0), [0, 1, 2])
+    for share in (0.0, 1.01, float("nan")):
+        with pytest.raises(ValueError, match="participation must be above 0 and at most 1"):
+            how_many(3, share)
+
+
+def test_weights_follow_the_policy():
+    assert weights_of("examples", np.array([1, 3])).tolist() == [0.25, 0.75]
+    assert weights_of("uniform", np.array([1, 3])).tolist() == [0.5, 0.5]
+
+
+def test_old_names_are_answered_by_the_new_ones():
+    for old, new in (
+        ({"engine": "batched"}, "engine = all-at-once"),
+        ({"engine": "sequential"}, "engine = one-by-one"),
+        ({"weighting": "size"}, "weighting = examples"),
+        ({"alpha": 0.5}, "dirichlet_alpha"),
+    ):
+        with pytest.raises(ValueError, match=f"is now called {new}"):
+            refuse_old_names(old)
+    refuse_old_names({"engine": "one-by-one", "head": "local", "method": "fedavg"})
+
+
+class Copies:
+    """The literal account: every client's copy of every array, told apart by version."""
+
+    def __init__(self, sizes, dense, clients):
+        self.sizes, self.dense = sizes, dense
+        self.server = dict.fromkeys(sizes, 0)
+        self.clients = [dict(self.server) for _ in range(clients)]
+        self.merges = []  # the cost of every merged change so far
+        self.seen = [0] * clients
+        self.down = 0
+
+    def round(self, t, people, changed, merged):
+        for k in people:  # what it missed
+            for name, size in self.sizes.items():
+                if self.clients[k][name] != self.server[name]:
+                    self.down += size
+            self.down += min(sum(self.merges[self.seen[k] :]), self.dense)
+        for name in changed:
+            self.server[name] = t
+        self.merges.append(merged)
+        for k in people:  # the round's result
+            self.down += sum(self.sizes[name] for name in changed) + merged
+            self.clients[k] = dict(self.server)
+            self.seen[k] = len(self.merges)
+
+
+@pytest.mark.parametrize("merged", [0, 7])
+@pytest.mark.parametrize("share", [0.2, 0.6, 1.0])
+@pytest.mark.parametrize("method", ["fedavg", "ffa", "rolora"])
+def test_numbers_down_equal_a_literal_account_of_every_copy(method, share, merged):
+    rule, clients, dense = method_named(method), 5, 30
+    sizes = {f"{layer}.{f}": s.numbers(f) for layer, s in LAYERS.items() for f in "AB"}
+    sizes["head"] = 11
+    literal = [Copies(sizes, dense, clients) for _ in range(2)]
+    sent, rounds = Sent.nothing(sizes, clients, dense=dense, replicas=2), 12
+    for t in range(1, rounds + 1):
+        people = np.stack([drawn(t, clients, share, seed) for seed in (0, 1)])
+        changed = [f"{layer}.{f}" for layer in LAYERS for f in rule.trainable(t)] + ["head"]
+        round_ = rule.traffic(LAYERS.values(), t) + Traffic(11, 11 + merged)
+        sent = sent.after(t, people, round_, changed, merged)
+        for copies, own in zip(literal, people, strict=True):
+            copies.round(t, own, changed, merged)
+        assert sent.down.tolist() == [copies.down for copies in literal]
+        assert sent.last_change("q.B") == max(
+            u for u in range(1, t + 1) if "B" in rule.trainable(u)
+        )
+    plain = sum(rule.traffic(LAYERS.values(), t).up + 11 for t in range(1, rounds + 1))
+    assert sent.up.tolist() == [how_many(clients, share) * plain] * 2
+    assert (sent.down > sent.up).all() == (share < 1.0 or merged > 0)
