@@ -1,0 +1,186 @@
+"""What others add is one file, written into an empty folder: found there, run, and right."""
+
+from __future__ import annotations
+
+import sys
+
+import numpy as np
+import pytest
+
+from linear_model import Problem, method_named, simulate
+from rolora.storage.run_folder import read
+from tests.support import rolora_helpers
+from tests.support.linear_samples import ROUNDS, SEED, TRIALS, Samples, of_A, of_B
+
+METHODS = {
+    "two-to-one": """
+from federated_lora import ONLY_A, ONLY_B, Averaging, method
+
+@method("two-to-one", label="2 : 1", source="nobody's")
+class Mine(Averaging):
+    def trainable(self, round):
+        return ONLY_A if round % 3 == 0 else ONLY_B
+""",
+    "fedex": """
+from federated_lora import BOTH, Averaging, Update, method, residual
+
+@method("fedex", label="FedEx-LoRA", source="Singhal et al., arXiv 2410.09432")
+class Mine(Averaging):
+    merges = True
+
+    def trainable(self, round):
+        return BOTH
+
+    def combine(self, server, replies, round):
+        mean = super().combine(server, replies, round).adapter
+        return Update(mean, merged=residual(mean, server, replies, replies.weights))
+""",
+    "fedsa": """
+from federated_lora import BOTH, ONLY_B, Averaging, method
+
+@method("fedsa", label="FedSA-LoRA", source="Guo et al., arXiv 2410.01463")
+class Mine(Averaging):
+    personal = ONLY_B
+
+    def trainable(self, round):
+        return BOTH
+""",
+}
+"""A scheduled, a merging and a personalised method."""
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """An empty current folder, whose modules are forgotten afterwards."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    before = set(sys.modules)
+    yield tmp_path
+    for name in set(sys.modules) - before:
+        if str(tmp_path) in str(getattr(sys.modules[name], "__file__", "")):
+            del sys.modules[name]
+
+
+class Linear:
+    """The linear model, on the simulator that draws every sample."""
+
+    K, eta = 3, 0.03
+
+    def __init__(self, **regime):
+        rng = np.random.default_rng(8)
+        rank = regime.get("rank", 1)
+        B_star = rng.standard_normal((4, rank, 3))
+        self.problem = Problem(**{"d": 6, "clients": 4, "samples": 9, "B_star": B_star, **regime})
+        self.start = np.linalg.qr(rng.standard_normal((TRIALS, 6, rank))).Q
+
+    def run(self, place):
+        """Loss and aggregation error after every round, (rounds, trials), by the laboratory."""
+        method = method_named(place, ROUNDS, eta=self.eta, local_steps=self.K)
+        runs = [
+            simulate(self.problem, method, simulator=simulator, rounds=ROUNDS, trials=TRIALS,
+                     seed=SEED, start=self.start)
+            for simulator in ("data", "gram", "population")
+        ]  # fmt: skip
+        assert all(np.isfinite(one.loss).all() for one in runs)
+        return runs[0].loss[:, 1:].T, runs[0].aggregation_error[:, 1:].T
+
+    def literal(self, name):
+        """The same by a plain loop over clients, each with its own dense W + A B."""
+        problem, samples, losses, errors = self.problem, Samples(self.problem), [], []
+        N, shape = problem.clients, (6, problem.outputs)
+        A = [[a] * N for a in self.start]
+        B = [[np.zeros((problem.rank, problem.outputs))] * N for _ in range(TRIALS)]
+        W = [np.zeros(shape) for _ in range(TRIALS)]
+        for number in range(1, ROUNDS + 1):
+            samples.begin()
+            for t, pairs in enumerate(samples.half_step()):
+                who, sent = samples.who[t], []
+                for k, (x, y) in zip(who, pairs, strict=True):
+                    a, b = A[t][k], B[t][k]
+                    for _ in range(self.K):
+                        of_a, of_b = of_A(x, y - x @ W[t], a, b), of_B(x, y - x @ W[t], a, b)
+                        a = a if name == "two-to-one" and number % 3 else a - self.eta * of_a
+                        b = b if name == "two-to-one" and number % 3 == 0 else b - self.eta * of_b
+                    sent.append((a, b))
+                exact = np.mean([a @ b for a, b in sent], axis=0)
+                A[t] = [np.mean([a for a, _ in sent], axis=0)] * N
+                if name == "fedsa":
+                    B[t] = list(B[t])
+                    for k, (_, b) in zip(who, sent, strict=True):
+                        B[t][k] = b
+                else:
+                    B[t] = [np.mean([b for _, b in sent], axis=0)] * N
+                if name == "fedex":
+                    W[t] = W[t] + exact - A[t][0] @ B[t][0]
+                now = np.mean([A[t][k] @ B[t][k] for k in who], axis=0)
+                errors.append(0.0 if name == "fedex" else np.linalg.norm(now - exact))
+                truth = [problem.A_star @ b for b in problem.B_star]
+                apart = [W[t] + A[t][k] @ B[t][k] - truth[k] for k in range(N)]
+                noise = problem.noise**2 * problem.outputs
+                losses.append(np.mean([np.sum(gap**2) for gap in apart]) + noise)
+        return np.reshape(losses, (ROUNDS, TRIALS)), np.reshape(errors, (ROUNDS, TRIALS))
+
+    @staticmethod
+    def command(capsys, place, out):
+        """A small run through the command line; its losses."""
+        words = ("linear", "run", "--d", 6, "--clients", 3, "--samples", 8, "--rounds", 4,
+                 "--trials", 2, "--heterogeneity", 0.5, "--method", place, "--out", out)  # fmt: skip
+        assert rolora_helpers.run(capsys, *words)[0] == 0
+        return read(out).columns["loss"]
+
+
+LABORATORIES = {
+    "linear": Linear(noise=0.1),
+    "linear, rank 2, fixed data": Linear(rank=2, data="fixed", participants=2),
+    "linear, some clients": Linear(participants=3, samples=4, noise=0.1),
+}
+
+
+@pytest.mark.parametrize("laboratory", LABORATORIES)
+@pytest.mark.parametrize("name", METHODS)
+def test_a_method_is_the_literal_loop_over_dense_models(name, laboratory, folder):
+    (folder / "mine.py").write_text(METHODS[name], "utf-8")
+    where = LABORATORIES[laboratory]
+    loss, error = where.run("mine:Mine")
+    expected_loss, expected_error = where.literal(name)
+    np.testing.assert_allclose(loss, expected_loss, rtol=1e-10, atol=1e-10)
+    np.testing.assert_allclose(error, expected_error, rtol=1e-10, atol=1e-10)
+    # The control: forgetting what was merged, or whose B it is, is another loss.
+    plain, _ = where.run("fedavg")
+    assert np.abs(plain[-1] - loss[-1]).min() > 1e-4
+
+
+@pytest.mark.parametrize("laboratory", ["linear"])
+@pytest.mark.parametrize("name", METHODS)
+def test_a_method_runs_from_the_command_line(name, laboratory, folder, capsys):
+    (folder / "mine.py").write_text(METHODS[name], "utf-8")
+    where = LABORATORIES[laboratory]
+    loss = where.command(capsys, "mine:Mine", folder / "out")
+    assert loss[-1] < loss[0]
+    assert loss != where.command(capsys, "fedavg", folder / "plain")
+    assert read(folder / "out").manifest["configuration"]["method"] == "mine:Mine"
+    assert name in read(folder / "out").manifest["name"]
+
+
+WRONG = {
+    "holds no method 'Mine'": "",
+    "module mine cannot be imported: NameError: ": "nothing_of_that_name",
+    "names must be unique, got 'rolora' from both": METHODS["fedsa"].replace('"fedsa"', '"rolora"'),
+    "must not take the name of another: algorithm2": METHODS["fedsa"].replace(
+        '"fedsa"', '"algorithm2"'
+    ),
+    "changed W0, but does not say merges = True": METHODS["fedex"].replace("merges = True", ""),
+}
+
+
+@pytest.mark.parametrize("sentence", WRONG)
+def test_a_wrong_file_is_told_in_a_sentence(sentence, folder):
+    (folder / "mine.py").write_text(WRONG[sentence], "utf-8")
+    with pytest.raises(ValueError, match=sentence):
+        LABORATORIES["linear"].run("mine:Mine")
+
+
+def test_a_simulator_refuses_what_it_cannot_do_before_any_work(folder):
+    (folder / "mine.py").write_text(METHODS["fedex"], "utf-8")
+    with pytest.raises(ValueError, match="ffa-pooled only, got fedex; use simulator 'gram'"):
+        simulate(Problem(d=6), method_named("mine:Mine", eta=0.1), simulator="chain", rounds=1)
