@@ -113,11 +113,11 @@ def _figures(folder: Path) -> str:
     from rolora.plotting import files, registry
 
     blocks = []
-    for name in registry.NAMES:
+    for entry in registry.select(()):
+        name, figure = entry.name, entry.value
         table = TABLES / f"{name}.csv"
         if not table.exists():
             continue
-        figure = registry.load(name)
         drawn = files.files(figure, table.read_text(encoding="utf-8"))
         (folder / "images" / "figures").mkdir(parents=True, exist_ok=True)
         (folder / "images" / "figures" / f"{name}.png").write_bytes(drawn[f"{name}.png"])

@@ -10,14 +10,13 @@ from types import MappingProxyType
 from typing import Any
 
 from verification.budget import Budget
+from verification.discovery import LAST
 from verification.evidence import Evidence
 from verification.finding import Finding
 from verification.verdict import Verdict
 
 OURS = "ours"
 PAPER = "arXiv 2502.01755"
-LAST = 1000
-"""Order of a claim that names none: after the toolkit's own."""
 
 Check = Callable[..., None]
 """`check(evidence, *, name=default, …)`: gathers evidence; its keywords are the user's parameters."""

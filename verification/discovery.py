@@ -24,6 +24,8 @@ from typing import Any, Generic, TypeVar
 from verification.names import one_of
 
 T = TypeVar("T")
+LAST = 1000
+"""Order of a member that names none: after the house's own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,6 +151,16 @@ def outside(module: str) -> ModuleType:
         sys.path.append(here)  # last, so that a file here shadows nothing that is installed
     importlib.invalidate_caches()  # it may have been written a moment ago
     return _loaded(module)
+
+
+def at(place: str) -> Any:
+    """What lies at `module:attribute`, found again in another process.
+
+    Raises:
+        ValueError: if the module cannot be imported.
+    """
+    module, _, attribute = place.partition(":")
+    return getattr(outside(module), attribute)
 
 
 @cache

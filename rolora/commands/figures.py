@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 import warnings
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,7 +14,9 @@ from rolora.console import messages, output
 from verification.names import one_of
 
 if TYPE_CHECKING:
+    from rolora.plotting.figure import Figure
     from verification.budget import Budget
+    from verification.discovery import Found
 
 DEFAULT_OUT = Path("results/figures")
 PROFILES = ("quick", "full")
@@ -22,7 +25,10 @@ PROFILES = ("quick", "full")
 def figures(
     names: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[NAME]...", help="Figures to draw; all of them if none is named."),
+        typer.Argument(
+            metavar="[NAME]...",
+            help="Figures to draw (module:name from outside); all of them if none is named.",
+        ),
     ] = None,
     out: Annotated[Path, typer.Option(metavar="DIR", help="Folder for the files.")] = DEFAULT_OUT,
     reuse_data: Annotated[
@@ -55,8 +61,8 @@ def figures(
 
     selected = registry.select(names or [])
     if show:
-        for name in selected:
-            output().print(f"{name:22} {registry.load(name).title}", soft_wrap=True)
+        for entry in selected:
+            output().print(f"{entry.name:22} {entry.value.title}", soft_wrap=True)
         return
     one_of("--profile", profile, PROFILES)
     for option, folder in (("--data-dir", data_dir), ("--results-dir", results_dir)):
@@ -65,7 +71,7 @@ def figures(
     from rolora.storage.output_folder import OutputFolder
     from verification.budget import Budget, Profile
 
-    tables = _stored(out, selected) if reuse_data else {}
+    tables = _stored(out, [entry.name for entry in selected]) if reuse_data else {}
     budget = Budget(Profile(profile), seed, data_dir, results_dir)
     with OutputFolder(out) as destination:
         for name, content in _draw(selected, budget, tables, jobs, quiet=quiet):
@@ -75,7 +81,7 @@ def figures(
         messages().print(f"Figures: {out}", soft_wrap=True)
 
 
-def _stored(folder: Path, names: tuple[str, ...]) -> dict[str, str]:
+def _stored(folder: Path, names: Iterable[str]) -> dict[str, str]:
     """The CSV texts in the folder.
 
     Raises:
@@ -94,29 +100,39 @@ def _stored(folder: Path, names: tuple[str, ...]) -> dict[str, str]:
 
 
 def _draw(
-    names: tuple[str, ...], budget: Budget, tables: dict[str, str], jobs: int, *, quiet: bool
+    figures: Sequence[Found[Figure]],
+    budget: Budget,
+    tables: dict[str, str],
+    jobs: int,
+    *,
+    quiet: bool,
 ) -> list[tuple[str, bytes]]:
-    """The files of all figures in the order of the names, whichever was ready first."""
+    """The files of all figures in their order, whichever was ready first."""
     from joblib import Parallel, delayed
 
     console = messages(quiet)
     found: dict[str, dict[str, bytes]] = {}
-    work = (delayed(draw_one)(name, budget, tables.get(name)) for name in names)
+    work = (delayed(draw_one)(one.place, budget, tables.get(one.name)) for one in figures)
     start = time.perf_counter()
     with warnings.catch_warnings():
         # loky replaces a worker that has grown between two figures; none is lost or drawn twice.
         warnings.filterwarnings("ignore", message="A worker stopped while some jobs were given")
         for name, content, seconds in Parallel(n_jobs=jobs, return_as="generator_unordered")(work):
             found[name] = content
-            console.print(f"[{len(found)}/{len(names)}] {name} ({seconds:.1f} s)", markup=False)
-    console.print(f"{len(names)} figures in {time.perf_counter() - start:.0f} s", markup=False)
-    return [item for name in names for item in found[name].items()]
+            console.print(f"[{len(found)}/{len(figures)}] {name} ({seconds:.1f} s)", markup=False)
+    console.print(f"{len(figures)} figures in {time.perf_counter() - start:.0f} s", markup=False)
+    return [item for one in figures for item in found[one.name].items()]
 
 
 def draw_one(
     name: str, budget: Budget, table: str | None = None
 ) -> tuple[str, dict[str, bytes], float]:
     """Compute (unless the table is given) and draw one figure; runs in a worker.
+
+    Args:
+        name: of the figure, or its place `module:name`.
+        budget: profile, seed and data folders.
+        table: CSV text to draw instead.
 
     Returns:
         The name, the files by name, the seconds it took.
@@ -131,4 +147,4 @@ def draw_one(
     with threadpool_limits(limits=1):
         text = files.data(figure, budget) if table is None else table
         content = files.files(figure, text)
-    return name, content, time.perf_counter() - start
+    return figure.name, content, time.perf_counter() - start

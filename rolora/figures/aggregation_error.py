@@ -9,7 +9,7 @@ import numpy as np
 from linear_model import LocalSteps, Problem, simulate
 from rolora.figures.heterogeneity_loss import client_targets
 from rolora.plotting import look
-from rolora.plotting.figure import Figure
+from rolora.plotting.figure import figure
 from rolora.plotting.tidy import distinct, select
 from rolora.report.numbers import number
 from verification.finding import Table
@@ -60,32 +60,6 @@ def data(budget: Budget) -> Table:
     return Table.from_rows(rows)
 
 
-def draw(table: Table, drawing: Drawing) -> None:
-    """One panel per number of local steps."""
-    counts = distinct(table, "local_steps")
-    panels = drawing.subplots(1, len(counts), sharey=True)
-    for axes, steps, letter in zip(panels, counts, "ab", strict=True):
-        for method in METHODS:
-            rows = select(table, local_steps=steps, method=method)
-            style = look.of_method(method)
-            look.band(axes, rows["round"], rows["low"], rows["high"], style.colour)
-            axes.plot(
-                rows["round"],
-                rows["median"],
-                **style.line(),
-                marker=style.marker,
-                markevery=(3 * METHODS.index(method), 10),
-                markersize=4,
-            )
-        axes.set_yscale("symlog", linthresh=LINEAR_BELOW)
-        axes.set_ylim(-0.2 * LINEAR_BELOW, 0.5)
-        axes.set_xlabel("round")
-        n = int(table.columns["trials"][0])
-        axes.set_title(f"({letter}) {steps} local step{'s' if steps > 1 else ''}, n = {n} runs")
-    panels[0].set_ylabel("aggregation error (Frobenius norm)")
-    panels[1].legend(loc="center right", bbox_to_anchor=(1.0, 0.42))
-
-
 def caption(table: Table) -> str:
     """What is seen, with the numbers of the table."""
     few, many = (select(table, local_steps=k, method="fedavg")["median"].max() for k in LOCAL_STEPS)
@@ -112,4 +86,28 @@ def caption(table: Table) -> str:
     )
 
 
-FIGURE = Figure("aggregation-error", "Aggregation error over rounds", data, draw, caption)
+@figure("aggregation-error", "Aggregation error over rounds", data=data, caption=caption, order=90)
+def draw(table: Table, drawing: Drawing) -> None:
+    """One panel per number of local steps."""
+    counts = distinct(table, "local_steps")
+    panels = drawing.subplots(1, len(counts), sharey=True)
+    for axes, steps, letter in zip(panels, counts, "ab", strict=True):
+        for method in METHODS:
+            rows = select(table, local_steps=steps, method=method)
+            style = look.of_method(method)
+            look.band(axes, rows["round"], rows["low"], rows["high"], style.colour)
+            axes.plot(
+                rows["round"],
+                rows["median"],
+                **style.line(),
+                marker=style.marker,
+                markevery=(3 * METHODS.index(method), 10),
+                markersize=4,
+            )
+        axes.set_yscale("symlog", linthresh=LINEAR_BELOW)
+        axes.set_ylim(-0.2 * LINEAR_BELOW, 0.5)
+        axes.set_xlabel("round")
+        n = int(table.columns["trials"][0])
+        axes.set_title(f"({letter}) {steps} local step{'s' if steps > 1 else ''}, n = {n} runs")
+    panels[0].set_ylabel("aggregation error (Frobenius norm)")
+    panels[1].legend(loc="center right", bbox_to_anchor=(1.0, 0.42))

@@ -8,7 +8,7 @@ import numpy as np
 
 from linear_model import Algorithm2, LocalSteps, Problem, simulate
 from rolora.plotting import look
-from rolora.plotting.figure import Figure
+from rolora.plotting.figure import figure
 from rolora.plotting.tidy import select
 from rolora.report.numbers import number
 from theory.recovery import recovery_theorem
@@ -85,6 +85,37 @@ def _rows(method: str, source: str, angle: np.ndarray) -> list[dict[str, Any]]:
     ]
 
 
+def caption(table: Table) -> str:
+    """What is seen, with the numbers of the table."""
+    literal = select(table, method="algorithm2", source="data")
+    bound = select(table, method="algorithm2", source="bound")
+    last = int(literal["round"][-1])
+    fedavg = select(table, method="fedavg")["median"][-1]
+    ours = select(table, method="rolora")["median"][-1]
+    return (
+        f"Angle distance over rounds, d = {D}, N = {CLIENTS} clients, start sin θ = {START}, κ = "
+        f"{KAPPA}. (a) Algorithm 2 with m = {SAMPLES} samples per client: median and 5–95 % band "
+        f"of n = {int(literal['trials'][0])} runs on literal data, the exact one-dimensional "
+        f"chain, the population limit and the paper's bound. After {last} rounds the angle is "
+        f"{number(literal['median'][-1], 2)} where the bound promises "
+        f"{number(bound['median'][-1], 2)}: the bound uses the starting angle's contraction in "
+        "every round, while the true rate improves as the angle shrinks. Finite samples slow the "
+        "rate a little but leave no floor, because the noise is proportional to the angle. (b) "
+        f"The practical methods with {LOCAL_STEPS} local steps, population limit, clients with "
+        f"different b*: FFA-LoRA keeps its starting angle for ever; after {LOCAL_ROUNDS} rounds "
+        f"RoLoRA is at {number(ours, 2)} and FedAvg-LoRA at {number(fedavg, 2)}. A round of RoLoRA "
+        "trains one factor and sends half as much. The angle of FedAvg-LoRA's A is small too: "
+        "what hurts it is the product, shown in the figure on heterogeneous clients."
+    )
+
+
+@figure(
+    "angle-over-rounds",
+    "Angle distance over rounds, with the paper's bound",
+    data=data,
+    caption=caption,
+    order=10,
+)
 def draw(table: Table, drawing: Drawing) -> None:
     """Left: Algorithm 2 against the bound. Right: the practical methods."""
     left, right = drawing.subplots(1, 2, sharey=False)
@@ -113,36 +144,3 @@ def draw(table: Table, drawing: Drawing) -> None:
         axes.set_yscale("log")
         axes.set_xlabel("round")
     left.set_ylabel("angle distance sin θ")
-
-
-def caption(table: Table) -> str:
-    """What is seen, with the numbers of the table."""
-    literal = select(table, method="algorithm2", source="data")
-    bound = select(table, method="algorithm2", source="bound")
-    last = int(literal["round"][-1])
-    fedavg = select(table, method="fedavg")["median"][-1]
-    ours = select(table, method="rolora")["median"][-1]
-    return (
-        f"Angle distance over rounds, d = {D}, N = {CLIENTS} clients, start sin θ = {START}, κ = "
-        f"{KAPPA}. (a) Algorithm 2 with m = {SAMPLES} samples per client: median and 5–95 % band "
-        f"of n = {int(literal['trials'][0])} runs on literal data, the exact one-dimensional "
-        f"chain, the population limit and the paper's bound. After {last} rounds the angle is "
-        f"{number(literal['median'][-1], 2)} where the bound promises "
-        f"{number(bound['median'][-1], 2)}: the bound uses the starting angle's contraction in "
-        "every round, while the true rate improves as the angle shrinks. Finite samples slow the "
-        "rate a little but leave no floor, because the noise is proportional to the angle. (b) "
-        f"The practical methods with {LOCAL_STEPS} local steps, population limit, clients with "
-        f"different b*: FFA-LoRA keeps its starting angle for ever; after {LOCAL_ROUNDS} rounds "
-        f"RoLoRA is at {number(ours, 2)} and FedAvg-LoRA at {number(fedavg, 2)}. A round of RoLoRA "
-        "trains one factor and sends half as much. The angle of FedAvg-LoRA's A is small too: "
-        "what hurts it is the product, shown in the figure on heterogeneous clients."
-    )
-
-
-FIGURE = Figure(
-    "angle-over-rounds",
-    "Angle distance over rounds, with the paper's bound",
-    data,
-    draw,
-    caption,
-)

@@ -8,7 +8,7 @@ import numpy as np
 
 from linear_model import Algorithm2, FFALeastSquares, Problem, simulate
 from rolora.plotting import look
-from rolora.plotting.figure import Figure
+from rolora.plotting.figure import figure
 from rolora.plotting.tidy import select
 from rolora.report.numbers import number
 from theory.frozen_factor import ffa_floor
@@ -92,6 +92,36 @@ def _by_size(budget: Budget) -> list[dict[str, Any]]:
     return rows
 
 
+def caption(table: Table) -> str:
+    """What is seen, with the numbers of the table."""
+    frozen = select(table, part="angle", method="ffa-ls")
+    ours = select(table, part="angle", method="algorithm2")
+    off = np.max(np.abs(frozen["measured"] / frozen["theory"] - 1.0))
+    small = select(table, part="size", method="fresh", x=SIZES[0])
+    return (
+        "FFA-LoRA's floor on the linear model. (a) Expected loss on new samples, with B found by "
+        f"least squares for a frozen A (N = {CLIENTS}, m = {SAMPLES}, d = {D}, n = "
+        f"{int(frozen['n'][0])} runs a point), and the exact line (δ⁰)²(1 + 1/(N(m−2))): they "
+        f"agree within {number(100 * off, 2)} %. RoLoRA from the same starts is at most "
+        f"{number(ours['measured'].max(), 2)} after {ROUNDS} rounds (mean of n = "
+        f"{int(ours['n'][0])}): its loss has no floor. (b) The constant c̃ of the paper's (1 + "
+        "c̃)(δ⁰)². Read on new samples it is positive, the price of estimating b; read on the "
+        "training samples it is negative, because least squares also fits part of what it cannot "
+        f"learn; with the fewest samples it turns back towards zero, because the clients' b then "
+        "differ so much that their mean fits none of them. Bars are 95 % intervals of n = "
+        f"{int(small['n'][0]):,} draws, smaller than the "
+        f"markers from m = 10 on; at m = {SIZES[0]} the constant on new samples is "
+        f"{number(small['theory'][0], 3)}."
+    )
+
+
+@figure(
+    "ffa-floor",
+    "FFA-LoRA's floor against its initial angle, with the exact line",
+    data=data,
+    caption=caption,
+    order=20,
+)
 def draw(table: Table, drawing: Drawing) -> None:
     """Left: loss against the starting angle. Right: the constant c̃ against m."""
     left, right = drawing.subplots(1, 2)
@@ -129,35 +159,3 @@ def draw(table: Table, drawing: Drawing) -> None:
     n = int(select(table, part="size", method="fresh")["n"][0])
     right.set_title(f"(b) the constant, n = {n:,}")
     right.legend(loc="upper right")
-
-
-def caption(table: Table) -> str:
-    """What is seen, with the numbers of the table."""
-    frozen = select(table, part="angle", method="ffa-ls")
-    ours = select(table, part="angle", method="algorithm2")
-    off = np.max(np.abs(frozen["measured"] / frozen["theory"] - 1.0))
-    small = select(table, part="size", method="fresh", x=SIZES[0])
-    return (
-        "FFA-LoRA's floor on the linear model. (a) Expected loss on new samples, with B found by "
-        f"least squares for a frozen A (N = {CLIENTS}, m = {SAMPLES}, d = {D}, n = "
-        f"{int(frozen['n'][0])} runs a point), and the exact line (δ⁰)²(1 + 1/(N(m−2))): they "
-        f"agree within {number(100 * off, 2)} %. RoLoRA from the same starts is at most "
-        f"{number(ours['measured'].max(), 2)} after {ROUNDS} rounds (mean of n = "
-        f"{int(ours['n'][0])}): its loss has no floor. (b) The constant c̃ of the paper's (1 + "
-        "c̃)(δ⁰)². Read on new samples it is positive, the price of estimating b; read on the "
-        "training samples it is negative, because least squares also fits part of what it cannot "
-        f"learn; with the fewest samples it turns back towards zero, because the clients' b then "
-        "differ so much that their mean fits none of them. Bars are 95 % intervals of n = "
-        f"{int(small['n'][0]):,} draws, smaller than the "
-        f"markers from m = 10 on; at m = {SIZES[0]} the constant on new samples is "
-        f"{number(small['theory'][0], 3)}."
-    )
-
-
-FIGURE = Figure(
-    "ffa-floor",
-    "FFA-LoRA's floor against its initial angle, with the exact line",
-    data,
-    draw,
-    caption,
-)

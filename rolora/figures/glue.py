@@ -9,7 +9,7 @@ import numpy as np
 
 from llm_validation.paper import published, records
 from rolora.plotting import look
-from rolora.plotting.figure import Figure
+from rolora.plotting.figure import figure
 from rolora.plotting.tidy import select
 from rolora.report.numbers import number
 from verification.finding import Table
@@ -100,44 +100,6 @@ def _ours(folder: Path | None) -> list[dict[str, Any]]:
         name = Path(models[0]).name
         rows.append(_row(OURS, name, NAMED[task], clients, method, mean, reach, len(values), True))
     return rows
-
-
-def draw(table: Table, drawing: Drawing) -> None:
-    """One panel per task, accuracy against clients."""
-    panels = drawing.subplots(2, 3, sharex=True, sharey=True).ravel()
-    present = set(table.columns["source"])
-    for axes, task in zip(panels, TASKS, strict=True):
-        for method in METHODS:
-            style = look.of_method(method)
-            try:
-                rows = select(table, source=PAPER, task=task, method=method)
-            except ValueError:
-                continue
-            order = np.argsort(rows["clients"])
-            axes.plot(
-                rows["clients"][order],
-                rows["accuracy"][order],
-                **{**style.line(), "label": None},
-            )
-            for confirmed, fill in ((1, style.colour), (0, "white")):
-                chosen = rows["confirmed"] == confirmed
-                axes.plot(
-                    rows["clients"][chosen],
-                    rows["accuracy"][chosen],
-                    **{**style.points(), "markerfacecolor": fill, "label": None},
-                )
-            if OURS in present:
-                _draw_ours(axes, table, task, method)
-        axes.set_title("average" if task == "avg" else task)
-        axes.set_xscale("log")
-        axes.set_xticks(CLIENTS, [str(n) for n in CLIENTS])
-        axes.minorticks_off()
-        axes.set_xlim(2.0, 72)
-    for axes in panels[3:]:
-        axes.set_xlabel("clients")
-    for axes in panels[::3]:
-        axes.set_ylabel("accuracy (%)")
-    _legend(drawing, _our_model(table))
 
 
 def _draw_ours(axes: Any, table: Table, task: str, method: str) -> None:
@@ -237,6 +199,47 @@ def caption(table: Table) -> str:
     )
 
 
-FIGURE = Figure(
-    "glue", "The published GLUE table with our runs beside it", data, draw, caption, height=4.2
+@figure(
+    "glue",
+    "The published GLUE table with our runs beside it",
+    data=data,
+    caption=caption,
+    order=130,
+    height=4.2,
 )
+def draw(table: Table, drawing: Drawing) -> None:
+    """One panel per task, accuracy against clients."""
+    panels = drawing.subplots(2, 3, sharex=True, sharey=True).ravel()
+    present = set(table.columns["source"])
+    for axes, task in zip(panels, TASKS, strict=True):
+        for method in METHODS:
+            style = look.of_method(method)
+            try:
+                rows = select(table, source=PAPER, task=task, method=method)
+            except ValueError:
+                continue
+            order = np.argsort(rows["clients"])
+            axes.plot(
+                rows["clients"][order],
+                rows["accuracy"][order],
+                **{**style.line(), "label": None},
+            )
+            for confirmed, fill in ((1, style.colour), (0, "white")):
+                chosen = rows["confirmed"] == confirmed
+                axes.plot(
+                    rows["clients"][chosen],
+                    rows["accuracy"][chosen],
+                    **{**style.points(), "markerfacecolor": fill, "label": None},
+                )
+            if OURS in present:
+                _draw_ours(axes, table, task, method)
+        axes.set_title("average" if task == "avg" else task)
+        axes.set_xscale("log")
+        axes.set_xticks(CLIENTS, [str(n) for n in CLIENTS])
+        axes.minorticks_off()
+        axes.set_xlim(2.0, 72)
+    for axes in panels[3:]:
+        axes.set_xlabel("clients")
+    for axes in panels[::3]:
+        axes.set_ylabel("accuracy (%)")
+    _legend(drawing, _our_model(table))

@@ -8,7 +8,7 @@ import numpy as np
 
 from linear_model import LocalSteps, Problem, simulate
 from rolora.plotting import look
-from rolora.plotting.figure import Figure
+from rolora.plotting.figure import figure
 from rolora.plotting.tidy import distinct, select
 from rolora.report.numbers import number
 from verification.finding import Table
@@ -68,24 +68,6 @@ def data(budget: Budget) -> Table:
     return Table.from_rows(rows)
 
 
-def draw(table: Table, drawing: Drawing) -> None:
-    """One panel per amount of heterogeneity."""
-    panels = drawing.subplots(1, len(distinct(table, "spread")), sharey=True)
-    for axes, spread, letter in zip(panels, distinct(table, "spread"), "ab", strict=True):
-        for method in METHODS:
-            rows = select(table, spread=spread, method=method)
-            axes.plot(
-                rows["round"], np.maximum(rows["excess"], LEAST), **look.of_method(method).line()
-            )
-        axes.axhline(START**2, color="black", linewidth=0.8, linestyle=":", label="exact FFA floor")
-        axes.set_xscale("log")
-        axes.set_yscale("log")
-        axes.set_xlabel("round")
-        axes.set_title(f"({letter}) clients differ by {spread:g} ‖b̄*‖")
-    panels[0].set_ylabel("excess risk / ‖b̄*‖²")
-    panels[1].legend(loc="lower left")
-
-
 def caption(table: Table) -> str:
     """What is seen, with the numbers of the table."""
     ends = {
@@ -111,4 +93,26 @@ def caption(table: Table) -> str:
     )
 
 
-FIGURE = Figure("heterogeneity-loss", "Loss over rounds under heterogeneity", data, draw, caption)
+@figure(
+    "heterogeneity-loss",
+    "Loss over rounds under heterogeneity",
+    data=data,
+    caption=caption,
+    order=30,
+)
+def draw(table: Table, drawing: Drawing) -> None:
+    """One panel per amount of heterogeneity."""
+    panels = drawing.subplots(1, len(distinct(table, "spread")), sharey=True)
+    for axes, spread, letter in zip(panels, distinct(table, "spread"), "ab", strict=True):
+        for method in METHODS:
+            rows = select(table, spread=spread, method=method)
+            axes.plot(
+                rows["round"], np.maximum(rows["excess"], LEAST), **look.of_method(method).line()
+            )
+        axes.axhline(START**2, color="black", linewidth=0.8, linestyle=":", label="exact FFA floor")
+        axes.set_xscale("log")
+        axes.set_yscale("log")
+        axes.set_xlabel("round")
+        axes.set_title(f"({letter}) clients differ by {spread:g} ‖b̄*‖")
+    panels[0].set_ylabel("excess risk / ‖b̄*‖²")
+    panels[1].legend(loc="lower left")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from rolora.plotting import look, network
-from rolora.plotting.figure import Figure
+from rolora.plotting.figure import figure
 from rolora.plotting.tidy import select
 from rolora.report.numbers import number
 from verification.finding import Table
@@ -43,24 +43,6 @@ def data(budget: Budget) -> Table:
     return Table.from_rows(rows)
 
 
-def draw(table: Table, drawing: Drawing) -> None:
-    """One panel per number of clients."""
-    panels = drawing.subplots(1, 2, sharey=True)
-    for axes, clients, letter in zip(panels, CLIENTS, "ab", strict=True):
-        for method in METHODS:
-            rows = select(table, clients=clients, method=method)
-            style = look.of_method(method)
-            look.band(axes, rows["round"], rows["low"], rows["high"], style.colour)
-            axes.plot(rows["round"], rows["accuracy"], **style.line())
-        axes.set_xlabel("round")
-        axes.set_title(
-            f"({letter}) {clients} clients, {10 // clients} label{'s' * (clients < 10)} each"
-        )
-    panels[0].set_ylabel(f"test accuracy (n = {int(table.columns['n'][0])} seeds)")
-    panels[0].set_ylim(0.0, 1.0)
-    panels[0].legend(loc="lower right")
-
-
 def caption(table: Table) -> str:
     """What is seen, with the numbers of the table."""
     ends = {
@@ -96,6 +78,26 @@ def caption(table: Table) -> str:
     )
 
 
-FIGURE = Figure(
-    "mnist-accuracy", "Accuracy of the two-layer network at 5 and 10 clients", data, draw, caption
+@figure(
+    "mnist-accuracy",
+    "Accuracy of the two-layer network at 5 and 10 clients",
+    data=data,
+    caption=caption,
+    order=80,
 )
+def draw(table: Table, drawing: Drawing) -> None:
+    """One panel per number of clients."""
+    panels = drawing.subplots(1, 2, sharey=True)
+    for axes, clients, letter in zip(panels, CLIENTS, "ab", strict=True):
+        for method in METHODS:
+            rows = select(table, clients=clients, method=method)
+            style = look.of_method(method)
+            look.band(axes, rows["round"], rows["low"], rows["high"], style.colour)
+            axes.plot(rows["round"], rows["accuracy"], **style.line())
+        axes.set_xlabel("round")
+        axes.set_title(
+            f"({letter}) {clients} clients, {10 // clients} label{'s' * (clients < 10)} each"
+        )
+    panels[0].set_ylabel(f"test accuracy (n = {int(table.columns['n'][0])} seeds)")
+    panels[0].set_ylim(0.0, 1.0)
+    panels[0].legend(loc="lower right")

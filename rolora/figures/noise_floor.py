@@ -8,7 +8,7 @@ import numpy as np
 
 from linear_model import Algorithm2, Problem, simulate
 from rolora.plotting import look
-from rolora.plotting.figure import Figure
+from rolora.plotting.figure import figure
 from rolora.plotting.tidy import select
 from rolora.report.numbers import number
 from theory.samples import noise as noise_theory
@@ -65,6 +65,31 @@ def data(budget: Budget) -> Table:
     return Table.from_rows(rows)
 
 
+def caption(table: Table) -> str:
+    """What is seen, with the numbers of the table."""
+    noise, samples = select(table, part="noise"), select(table, part="samples")
+    off = np.max(np.abs(noise["measured"] / noise["theory"] - 1.0))
+    inside = np.mean((noise["low"] <= noise["theory"]) & (noise["theory"] <= noise["high"]))
+    slope = np.polyfit(np.log(samples["pooled"]), np.log(samples["measured"]), 1)[0]
+    return (
+        f"Noise floor of RoLoRA: root mean square angle after {ROUNDS} rounds, fresh data, d = "
+        f"{D}, N = {CLIENTS}, κ = {KAPPA}, n = {int(noise['trials'][0])} independent runs a point "
+        "with 95 % intervals, smaller than the markers. (a) The floor is proportional to the "
+        f"label noise. The exact first-order formula lies inside {number(100 * inside, 3)} % of "
+        f"the intervals and differs from the measurement by at most {number(100 * off, 2)} %, even "
+        "at σ = ‖b*‖, where an expansion in small σ had no right to be so close. (b) At fixed "
+        f"noise the floor falls with the pooled samples with exponent {number(slope, 3)} (fitted; "
+        "theory −1/2 to first order): more clients help as much as more data per client."
+    )
+
+
+@figure(
+    "noise-floor",
+    "The floor that label noise sets, against σ and pooled samples",
+    data=data,
+    caption=caption,
+    order=70,
+)
 def draw(table: Table, drawing: Drawing) -> None:
     """Left: against σ. Right: against the pooled samples."""
     left, right = drawing.subplots(1, 2, sharey=True)
@@ -92,30 +117,3 @@ def draw(table: Table, drawing: Drawing) -> None:
     left.set_title(f"(a) Nm = {CLIENTS * SAMPLES}, n = {n} runs")
     right.set_title(f"(b) σ = {NOISE} ‖b*‖, n = {n} runs")
     left.legend(loc="upper left")
-
-
-def caption(table: Table) -> str:
-    """What is seen, with the numbers of the table."""
-    noise, samples = select(table, part="noise"), select(table, part="samples")
-    off = np.max(np.abs(noise["measured"] / noise["theory"] - 1.0))
-    inside = np.mean((noise["low"] <= noise["theory"]) & (noise["theory"] <= noise["high"]))
-    slope = np.polyfit(np.log(samples["pooled"]), np.log(samples["measured"]), 1)[0]
-    return (
-        f"Noise floor of RoLoRA: root mean square angle after {ROUNDS} rounds, fresh data, d = "
-        f"{D}, N = {CLIENTS}, κ = {KAPPA}, n = {int(noise['trials'][0])} independent runs a point "
-        "with 95 % intervals, smaller than the markers. (a) The floor is proportional to the "
-        f"label noise. The exact first-order formula lies inside {number(100 * inside, 3)} % of "
-        f"the intervals and differs from the measurement by at most {number(100 * off, 2)} %, even "
-        "at σ = ‖b*‖, where an expansion in small σ had no right to be so close. (b) At fixed "
-        f"noise the floor falls with the pooled samples with exponent {number(slope, 3)} (fitted; "
-        "theory −1/2 to first order): more clients help as much as more data per client."
-    )
-
-
-FIGURE = Figure(
-    "noise-floor",
-    "The floor that label noise sets, against σ and pooled samples",
-    data,
-    draw,
-    caption,
-)

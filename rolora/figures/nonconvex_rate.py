@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from rolora.plotting import look
-from rolora.plotting.figure import Figure
+from rolora.plotting.figure import figure
 from rolora.plotting.tidy import select
 from rolora.report.numbers import number
 from theory.nonconvex import nonconvex_bound
@@ -73,6 +73,34 @@ def data(budget: Budget) -> Table:
     return Table.from_rows(rows)
 
 
+def caption(table: Table) -> str:
+    """What is seen, with the numbers of the table."""
+    slack = np.asarray(table.columns["bound"]) / np.asarray(table.columns["measured"])
+    rows = select(table, sigma=NOISES[-1])
+    slope = np.polyfit(np.log(rows["T"][-3:]), np.log(rows["bound"][-3:]), 1)[0]
+    seen = np.polyfit(np.log(rows["T"][-3:]), np.log(rows["measured"][-3:]), 1)[0]
+    return (
+        "Non-convex rate: average over T rounds of both blocks' squared gradient norms, RoLoRA "
+        f"with {int(rows['local_steps'][0])} local SGD steps and {int(rows['clients'][0])} clients "
+        f"on sums of t²/(1 + t²), whose smoothness is known; n = {int(rows['n'][0])} runs a point "
+        "with 95 % intervals; step size balanced for each T. The bound with its explicit "
+        f"constants is {number(slack.min(), 2)} to {number(slack.max(), 2)} times what was "
+        "measured: it must also serve the worst function with these constants, and this one is "
+        f"far milder. Over the last three T the bound falls as T^{number(slope, 2)} and the "
+        f"measurement as T^{number(seen, 2)} (σ = {NOISES[-1]:g}); for short runs the largest "
+        "admissible step binds. The bound bends where the balanced step takes over, and because "
+        "it contains the largest dissimilarity of the clients met on the way."
+    )
+
+
+@figure(
+    "nonconvex-rate",
+    "Non-convex rate with the bound",
+    data=data,
+    caption=caption,
+    order=100,
+    height=3.0,
+)
 def draw(table: Table, drawing: Drawing) -> None:
     """Bound and measurement over T, two noise levels, with the slope −1/2."""
     axes = drawing.subplots()
@@ -108,26 +136,3 @@ def draw(table: Table, drawing: Drawing) -> None:
     axes.set_xlabel("rounds T")
     axes.set_ylabel(f"mean squared gradient norm (n = {int(rows['n'][0])})")
     drawing.legend(handles=handles, loc="outside lower center", ncols=3)
-
-
-def caption(table: Table) -> str:
-    """What is seen, with the numbers of the table."""
-    slack = np.asarray(table.columns["bound"]) / np.asarray(table.columns["measured"])
-    rows = select(table, sigma=NOISES[-1])
-    slope = np.polyfit(np.log(rows["T"][-3:]), np.log(rows["bound"][-3:]), 1)[0]
-    seen = np.polyfit(np.log(rows["T"][-3:]), np.log(rows["measured"][-3:]), 1)[0]
-    return (
-        "Non-convex rate: average over T rounds of both blocks' squared gradient norms, RoLoRA "
-        f"with {int(rows['local_steps'][0])} local SGD steps and {int(rows['clients'][0])} clients "
-        f"on sums of t²/(1 + t²), whose smoothness is known; n = {int(rows['n'][0])} runs a point "
-        "with 95 % intervals; step size balanced for each T. The bound with its explicit "
-        f"constants is {number(slack.min(), 2)} to {number(slack.max(), 2)} times what was "
-        "measured: it must also serve the worst function with these constants, and this one is "
-        f"far milder. Over the last three T the bound falls as T^{number(slope, 2)} and the "
-        f"measurement as T^{number(seen, 2)} (σ = {NOISES[-1]:g}); for short runs the largest "
-        "admissible step binds. The bound bends where the balanced step takes over, and because "
-        "it contains the largest dissimilarity of the clients met on the way."
-    )
-
-
-FIGURE = Figure("nonconvex-rate", "Non-convex rate with the bound", data, draw, caption, height=3.0)

@@ -8,7 +8,7 @@ import numpy as np
 
 from linear_model import Algorithm2, Problem, simulate
 from rolora.plotting import look, style
-from rolora.plotting.figure import Figure
+from rolora.plotting.figure import figure
 from rolora.plotting.tidy import select
 from rolora.report.numbers import number
 from theory.samples import mean_square_rate
@@ -68,6 +68,45 @@ def _row(
     }
 
 
+def _edges(centres: np.ndarray) -> np.ndarray:
+    inner = (centres[1:] + centres[:-1]) / 2
+    return np.concatenate([[2 * centres[0] - inner[0]], inner, [2 * centres[-1] - inner[-1]]])
+
+
+def caption(table: Table) -> str:
+    """What is seen, with the numbers of the table."""
+    phase, split = select(table, part="phase"), select(table, part="split")
+    off = np.max(np.abs(phase["rate"] / phase["theory"] - 1.0))
+    ends = [
+        select(table, part="split", clients=n, kappa=PATTERN[COMPARED])["rate"][0]
+        for n, _ in SPLITS
+    ]
+    listed = ", ".join(number(value, 3) for value in ends)
+    return (
+        "Pooled samples decide. (a) Measured factor on the mean square angle in one round near θ "
+        f"= 0, d = {D}, m = {SAMPLES} samples per client (far fewer than d), N from {CLIENTS[0]} "
+        f"to {CLIENTS[-1]} clients, n = {int(phase['trials'][0])} draws of the exact chain a cell. "
+        "The lighter a cell, the faster the angle shrinks; the black line, beyond which it grows, "
+        "is the exact threshold κ = 2/(1 + q), q ≈ d/(Nm), the dashed one the best step. Measured "
+        f"and exact rates differ by at most {number(100 * off, 2)} %, sampling error. (b) The same "
+        f"{SPLITS[0][0] * SPLITS[0][1]} "
+        f"samples split among 1 to {SPLITS[-1][0]} clients (n = {int(split['trials'][0])} a point, "
+        f"bars of two standard errors, lines exact): at κ = {PATTERN[COMPARED]:.1f} the rates are "
+        f"{listed}. Only with very few samples per client does the split show, through the "
+        "variance 1/(N(m − 2)) of the averaged least-squares step. The theorem's condition on the "
+        "samples of each single client is not needed. A typical run can still shrink slightly "
+        "beyond the line, since the mean square is dominated by rare large steps."
+    )
+
+
+@figure(
+    "pooled-samples",
+    "Pooled samples against width: phase picture",
+    data=data,
+    caption=caption,
+    order=60,
+    height=3.0,
+)
 def draw(table: Table, drawing: Drawing) -> None:
     """Left: the phase picture. Right: one pool of samples, split among 1 to 32 clients."""
     left, right = drawing.subplots(1, 2, gridspec_kw={"width_ratios": (1.2, 1.0)})
@@ -129,44 +168,3 @@ def draw(table: Table, drawing: Drawing) -> None:
         loc="outside lower center",
         ncols=3,
     )
-
-
-def _edges(centres: np.ndarray) -> np.ndarray:
-    inner = (centres[1:] + centres[:-1]) / 2
-    return np.concatenate([[2 * centres[0] - inner[0]], inner, [2 * centres[-1] - inner[-1]]])
-
-
-def caption(table: Table) -> str:
-    """What is seen, with the numbers of the table."""
-    phase, split = select(table, part="phase"), select(table, part="split")
-    off = np.max(np.abs(phase["rate"] / phase["theory"] - 1.0))
-    ends = [
-        select(table, part="split", clients=n, kappa=PATTERN[COMPARED])["rate"][0]
-        for n, _ in SPLITS
-    ]
-    listed = ", ".join(number(value, 3) for value in ends)
-    return (
-        "Pooled samples decide. (a) Measured factor on the mean square angle in one round near θ "
-        f"= 0, d = {D}, m = {SAMPLES} samples per client (far fewer than d), N from {CLIENTS[0]} "
-        f"to {CLIENTS[-1]} clients, n = {int(phase['trials'][0])} draws of the exact chain a cell. "
-        "The lighter a cell, the faster the angle shrinks; the black line, beyond which it grows, "
-        "is the exact threshold κ = 2/(1 + q), q ≈ d/(Nm), the dashed one the best step. Measured "
-        f"and exact rates differ by at most {number(100 * off, 2)} %, sampling error. (b) The same "
-        f"{SPLITS[0][0] * SPLITS[0][1]} "
-        f"samples split among 1 to {SPLITS[-1][0]} clients (n = {int(split['trials'][0])} a point, "
-        f"bars of two standard errors, lines exact): at κ = {PATTERN[COMPARED]:.1f} the rates are "
-        f"{listed}. Only with very few samples per client does the split show, through the "
-        "variance 1/(N(m − 2)) of the averaged least-squares step. The theorem's condition on the "
-        "samples of each single client is not needed. A typical run can still shrink slightly "
-        "beyond the line, since the mean square is dominated by rare large steps."
-    )
-
-
-FIGURE = Figure(
-    "pooled-samples",
-    "Pooled samples against width: phase picture",
-    data,
-    draw,
-    caption,
-    height=3.0,
-)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from rolora.plotting import look, network
-from rolora.plotting.figure import Figure
+from rolora.plotting.figure import figure
 from rolora.plotting.tidy import distinct, select
 from rolora.report.numbers import number
 from verification.finding import Table
@@ -48,35 +48,6 @@ def data(budget: Budget) -> Table:
     return Table.from_rows(rows)
 
 
-def draw(table: Table, drawing: Drawing) -> None:
-    """A row per schedule, a mark per time, the seeds as dots behind the last."""
-    axes = drawing.subplots()
-    rounds = distinct(table, "round")
-    styles = [look.of_method(m) for m in ("flexlora", "ffa", "rolora")]
-    for line, schedule in enumerate(SCHEDULES):
-        for offset, place, style in zip((0.22, 0.0, -0.22), rounds, styles, strict=True):
-            found = select(table, schedule=schedule, round=place)["accuracy"]
-            middle = mean_estimate(found, network.ALPHA)
-            y = -line + offset
-            axes.plot(
-                found, np.full(found.size, y), ".", color=style.colour, alpha=0.35, markersize=3
-            )
-            axes.errorbar(
-                middle.mean,
-                y,
-                xerr=[[middle.mean - middle.interval[0]], [middle.interval[1] - middle.mean]],
-                fmt=style.marker,
-                color=style.colour,
-                markerfacecolor="white",
-                label=f"after {place} rounds" if line == 0 else None,
-            )
-    axes.set_yticks(-np.arange(len(SCHEDULES)), SCHEDULES.values())
-    axes.grid(axis="y", visible=False)
-    n = len(distinct(table, "seed"))
-    axes.set_xlabel(f"test accuracy (n = {n} seeds)")
-    look.below(drawing, axes, 3)
-
-
 def caption(table: Table) -> str:
     """What is seen, with the numbers of the table."""
     last = distinct(table, "round")[-1]
@@ -112,4 +83,38 @@ def caption(table: Table) -> str:
     )
 
 
-FIGURE = Figure("schedules", "Which factor to train how often", data, draw, caption, height=3.2)
+@figure(
+    "schedules",
+    "Which factor to train how often",
+    data=data,
+    caption=caption,
+    order=110,
+    height=3.2,
+)
+def draw(table: Table, drawing: Drawing) -> None:
+    """A row per schedule, a mark per time, the seeds as dots behind the last."""
+    axes = drawing.subplots()
+    rounds = distinct(table, "round")
+    styles = [look.of_method(m) for m in ("flexlora", "ffa", "rolora")]
+    for line, schedule in enumerate(SCHEDULES):
+        for offset, place, style in zip((0.22, 0.0, -0.22), rounds, styles, strict=True):
+            found = select(table, schedule=schedule, round=place)["accuracy"]
+            middle = mean_estimate(found, network.ALPHA)
+            y = -line + offset
+            axes.plot(
+                found, np.full(found.size, y), ".", color=style.colour, alpha=0.35, markersize=3
+            )
+            axes.errorbar(
+                middle.mean,
+                y,
+                xerr=[[middle.mean - middle.interval[0]], [middle.interval[1] - middle.mean]],
+                fmt=style.marker,
+                color=style.colour,
+                markerfacecolor="white",
+                label=f"after {place} rounds" if line == 0 else None,
+            )
+    axes.set_yticks(-np.arange(len(SCHEDULES)), SCHEDULES.values())
+    axes.grid(axis="y", visible=False)
+    n = len(distinct(table, "seed"))
+    axes.set_xlabel(f"test accuracy (n = {n} seeds)")
+    look.below(drawing, axes, 3)

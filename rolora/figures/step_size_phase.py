@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from rolora.plotting import look
-from rolora.plotting.figure import Figure
+from rolora.plotting.figure import figure
 from rolora.plotting.tidy import select
 from rolora.report.numbers import number
 from theory.population import plateau, population_map
@@ -51,6 +51,33 @@ def _row(part: str, kappa: float, value: float) -> dict[str, Any]:
     return {"part": part, "kappa": float(kappa), "value": float(value)}
 
 
+def caption(table: Table) -> str:
+    """What is seen, with the numbers of the table."""
+    limit, formula = select(table, part="limit"), select(table, part="plateau")
+    below = limit["value"][limit["kappa"] < 1.99].max()
+    at = np.searchsorted(formula["kappa"], 3.0)
+    return (
+        f"What the step size does, population limit. (a) Angle distance in the last {SHOWN} of "
+        f"{BURN_IN + SHOWN} rounds from a random start, for {len(set(limit['kappa']))} step sizes. "
+        "Below κ = 2 the angle goes to zero (largest value left for κ < 1.99: "
+        f"{number(below, 2)}). Above, it neither converges nor blows up, it locks to the plateau "
+        f"tan²θ = (κ − 2)/(κ + 2), at κ = 3 sin θ = {number(formula['value'][at], 3)}. Dotted lines: "
+        "κ = 3/2, where the lemma's range ends; κ = 2, where convergence ends; and κ = 2√2, where "
+        "the plateau attracts fastest. Larger steps are useless but harmless: "
+        "normalising A keeps the iteration bounded. (b) The true factor per round at small angles "
+        "against the one the contraction lemma promises. They cross at κ = 3/2: beyond it "
+        "(shaded) the lemma is false although the method still converges up to κ = 2. κ uses the "
+        "true gradient, factor 2 included."
+    )
+
+
+@figure(
+    "step-size-phase",
+    "Step sizes: contraction, plateau and the lemma's range",
+    data=data,
+    caption=caption,
+    order=40,
+)
 def draw(table: Table, drawing: Drawing) -> None:
     """Left: the bifurcation picture. Right: true factor per round against the lemma's."""
     left, right = drawing.subplots(1, 2, gridspec_kw={"width_ratios": (1.35, 1.0)})
@@ -85,28 +112,3 @@ def draw(table: Table, drawing: Drawing) -> None:
     right.set_title("(b) the contraction lemma")
     right.legend(loc="upper left")
     right.set_ylim(-0.02, 1.35)
-
-
-def caption(table: Table) -> str:
-    """What is seen, with the numbers of the table."""
-    limit, formula = select(table, part="limit"), select(table, part="plateau")
-    below = limit["value"][limit["kappa"] < 1.99].max()
-    at = np.searchsorted(formula["kappa"], 3.0)
-    return (
-        f"What the step size does, population limit. (a) Angle distance in the last {SHOWN} of "
-        f"{BURN_IN + SHOWN} rounds from a random start, for {len(set(limit['kappa']))} step sizes. "
-        "Below κ = 2 the angle goes to zero (largest value left for κ < 1.99: "
-        f"{number(below, 2)}). Above, it neither converges nor blows up, it locks to the plateau "
-        f"tan²θ = (κ − 2)/(κ + 2), at κ = 3 sin θ = {number(formula['value'][at], 3)}. Dotted lines: "
-        "κ = 3/2, where the lemma's range ends; κ = 2, where convergence ends; and κ = 2√2, where "
-        "the plateau attracts fastest. Larger steps are useless but harmless: "
-        "normalising A keeps the iteration bounded. (b) The true factor per round at small angles "
-        "against the one the contraction lemma promises. They cross at κ = 3/2: beyond it "
-        "(shaded) the lemma is false although the method still converges up to κ = 2. κ uses the "
-        "true gradient, factor 2 included."
-    )
-
-
-FIGURE = Figure(
-    "step-size-phase", "Step sizes: contraction, plateau and the lemma's range", data, draw, caption
-)

@@ -8,7 +8,7 @@ import numpy as np
 
 from linear_model import Algorithm2, Problem, simulate
 from rolora.plotting import look
-from rolora.plotting.figure import Figure
+from rolora.plotting.figure import figure
 from rolora.plotting.tidy import select
 from rolora.report.numbers import number
 from theory.recovery import recovery_theorem
@@ -59,6 +59,32 @@ def data(budget: Budget) -> Table:
     return Table.from_rows(rows)
 
 
+def caption(table: Table) -> str:
+    """What is seen, with the numbers of the table."""
+    random, warm = select(table, start="random"), select(table, start="warm")
+    return (
+        f"Tightness of the recovery theorem: ε = {number(EPSILON)}, κ = {KAPPA}, N = {CLIENTS} clients "
+        f"with {POOLED_PER_WIDTH} pooled samples per unit of width; median and 5–95 % band of n = "
+        f"{int(random['trials'][0])} runs of the exact chain a point. From a random start the "
+        "theorem's T grows linearly in d, because it uses the starting angle's factor 1 − (δ⁰)² ≈ "
+        "1/d in every round; the iteration escapes at a rate that does not depend on d and needs "
+        f"{number(random['needed'][0])} rounds at d = {int(random['d'][0])} and "
+        f"{number(random['needed'][-1])} at d = {int(random['d'][-1]):,}: logarithmic growth. The "
+        f"ratio goes from {number(random['ratio'][0], 2)} to {number(random['ratio'][-1], 2)}; its "
+        "band is wide because a random start's distance from the worst angle varies. From a warm "
+        f"start (δ⁰ = {STARTS['warm']}) the ratio is about {number(warm['ratio'][-1], 2)} at every "
+        "width."
+    )
+
+
+@figure(
+    "theorem-tightness",
+    "The theorem's T over the rounds needed, against width",
+    data=data,
+    caption=caption,
+    order=50,
+    height=2.9,
+)
 def draw(table: Table, drawing: Drawing) -> None:
     """Left: rounds asked for and needed. Right: their ratio."""
     left, right = drawing.subplots(1, 2)
@@ -98,31 +124,3 @@ def draw(table: Table, drawing: Drawing) -> None:
     right.set_ylabel("theorem's T ÷ rounds needed")
     right.set_title("(b) how loose the bound is")
     look.below(drawing, left, 2)
-
-
-def caption(table: Table) -> str:
-    """What is seen, with the numbers of the table."""
-    random, warm = select(table, start="random"), select(table, start="warm")
-    return (
-        f"Tightness of the recovery theorem: ε = {number(EPSILON)}, κ = {KAPPA}, N = {CLIENTS} clients "
-        f"with {POOLED_PER_WIDTH} pooled samples per unit of width; median and 5–95 % band of n = "
-        f"{int(random['trials'][0])} runs of the exact chain a point. From a random start the "
-        "theorem's T grows linearly in d, because it uses the starting angle's factor 1 − (δ⁰)² ≈ "
-        "1/d in every round; the iteration escapes at a rate that does not depend on d and needs "
-        f"{number(random['needed'][0])} rounds at d = {int(random['d'][0])} and "
-        f"{number(random['needed'][-1])} at d = {int(random['d'][-1]):,}: logarithmic growth. The "
-        f"ratio goes from {number(random['ratio'][0], 2)} to {number(random['ratio'][-1], 2)}; its "
-        "band is wide because a random start's distance from the worst angle varies. From a warm "
-        f"start (δ⁰ = {STARTS['warm']}) the ratio is about {number(warm['ratio'][-1], 2)} at every "
-        "width."
-    )
-
-
-FIGURE = Figure(
-    "theorem-tightness",
-    "The theorem's T over the rounds needed, against width",
-    data,
-    draw,
-    caption,
-    height=2.9,
-)

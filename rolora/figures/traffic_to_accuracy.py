@@ -8,7 +8,7 @@ import numpy as np
 
 from federated_lora import Shape
 from rolora.plotting import look, network
-from rolora.plotting.figure import Figure
+from rolora.plotting.figure import figure
 from rolora.plotting.tidy import select
 from rolora.report.numbers import number
 from verification.finding import Table
@@ -72,36 +72,6 @@ def _row(
     }
 
 
-def draw(table: Table, drawing: Drawing) -> None:
-    """Left: accuracy over numbers sent. Right: what a goal costs."""
-    left, right = drawing.subplots(1, 2)
-    for method in METHODS:
-        style = look.of_method(method)
-        rows = select(table, part="curve", method=method)
-        look.band(left, rows["sent"] / 1e3, rows["low"], rows["high"], style.colour)
-        left.plot(rows["sent"] / 1e3, rows["accuracy"], **style.line())
-        try:
-            goals = select(table, part="goal", method=method)
-        except ValueError:  # this method met none
-            continue
-        right.plot(
-            goals["accuracy"],
-            goals["sent"] / 1e3,
-            color=style.colour,
-            linestyle=style.dash,
-            marker=style.marker,
-            markerfacecolor="white",
-        )
-    left.set_xlabel("thousand numbers sent by a client")
-    left.set_ylabel(f"test accuracy (n = {int(table.columns['n'][0])} seeds)")
-    left.set_title("(a) accuracy for traffic")
-    left.legend(loc="lower right")
-    right.set_xlabel("accuracy wanted")
-    right.set_ylabel("thousand numbers sent by a client")
-    right.set_ylim(bottom=0.0)
-    right.set_title("(b) what a goal costs")
-
-
 def caption(table: Table) -> str:
     """What is seen, with the numbers of the table."""
     cost = {m: _costs(table, m) for m in METHODS}
@@ -144,4 +114,34 @@ def _costs(table: Table, method: str) -> dict[float, float]:
     return dict(zip(goals["accuracy"].tolist(), goals["sent"].tolist(), strict=True))
 
 
-FIGURE = Figure("traffic-to-accuracy", "Traffic to reach an accuracy", data, draw, caption)
+@figure(
+    "traffic-to-accuracy", "Traffic to reach an accuracy", data=data, caption=caption, order=120
+)
+def draw(table: Table, drawing: Drawing) -> None:
+    """Left: accuracy over numbers sent. Right: what a goal costs."""
+    left, right = drawing.subplots(1, 2)
+    for method in METHODS:
+        style = look.of_method(method)
+        rows = select(table, part="curve", method=method)
+        look.band(left, rows["sent"] / 1e3, rows["low"], rows["high"], style.colour)
+        left.plot(rows["sent"] / 1e3, rows["accuracy"], **style.line())
+        try:
+            goals = select(table, part="goal", method=method)
+        except ValueError:  # this method met none
+            continue
+        right.plot(
+            goals["accuracy"],
+            goals["sent"] / 1e3,
+            color=style.colour,
+            linestyle=style.dash,
+            marker=style.marker,
+            markerfacecolor="white",
+        )
+    left.set_xlabel("thousand numbers sent by a client")
+    left.set_ylabel(f"test accuracy (n = {int(table.columns['n'][0])} seeds)")
+    left.set_title("(a) accuracy for traffic")
+    left.legend(loc="lower right")
+    right.set_xlabel("accuracy wanted")
+    right.set_ylabel("thousand numbers sent by a client")
+    right.set_ylim(bottom=0.0)
+    right.set_title("(b) what a goal costs")

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from verification.discovery import LAST
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as Drawing
 
     from verification.budget import Budget
     from verification.finding import Table
+
+    Data = Callable[[Budget], Table]
+    Draw = Callable[[Table, Drawing], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,11 +29,50 @@ class Figure:
         draw: draws the table; everything it needs is in the table.
         caption: what a reader sees, with the numbers taken from the table.
         height: inches; the width is the page's.
+        order: place in lists.
     """
 
     name: str
     title: str
-    data: Callable[[Budget], Table]
-    draw: Callable[[Table, Drawing], None]
+    data: Data
+    draw: Draw
     caption: Callable[[Table], str]
     height: float = 2.6
+    order: int = LAST
+
+
+def figure(
+    name: str,
+    title: str,
+    *,
+    data: Data,
+    caption: Callable[[Table], str],
+    height: float = 2.6,
+    order: int = LAST,
+) -> Callable[[Draw], Figure]:
+    """Make a figure of the function that draws it. Arguments as in `Figure`."""
+    return lambda draw: Figure(name, title, data, draw, caption, height, order)
+
+
+def table_of(claim_id: str, **parameters: Any) -> Data:
+    """Data of a figure that draws what a claim found: the table of its check.
+
+    Args:
+        claim_id: key of the claim.
+        parameters: values for the check's parameters.
+
+    Returns:
+        A function that raises ValueError on an unknown claim, and if the check leaves no table.
+    """
+
+    def data(budget: Budget) -> Table:
+        from rolora.verify import registry
+
+        (entry,) = registry.select([claim_id])
+        finding = entry.value.check(budget, **parameters)
+        if finding.table is None:
+            why = f": {finding.missing}" if finding.missing else ""
+            raise ValueError(f"claim {claim_id} left no table to draw{why}")
+        return finding.table
+
+    return data

@@ -1,55 +1,43 @@
-"""Every figure by name. A figure's module is imported only when it is drawn."""
+"""Every figure of the toolkit, and of anybody else: found because it is there."""
 
 from __future__ import annotations
 
-import importlib
-from collections.abc import Iterable
+from collections.abc import Collection
 
 from rolora.plotting.figure import Figure
+from verification.discovery import Catalogue, Found, at
 from verification.names import unknown
 
-NAMES = (
-    "angle-over-rounds",
-    "ffa-floor",
-    "heterogeneity-loss",
-    "step-size-phase",
-    "theorem-tightness",
-    "pooled-samples",
-    "noise-floor",
-    "mnist-accuracy",
-    "aggregation-error",
-    "nonconvex-rate",
-    "schedules",
-    "traffic-to-accuracy",
-    "glue",
+CATALOGUE: Catalogue[Figure] = Catalogue(
+    "figure", ("rolora.figures",), "rolora.figures", lambda value: isinstance(value, Figure)
 )
-"""In the order of presentation; the module of `some-name` is `rolora.figures.some_name`."""
 
 
 def load(name: str) -> Figure:
-    """The figure of that name.
+    """The figure of that name, or at `module:name` (used by workers, which look at nothing else).
 
     Raises:
         ValueError: if there is none; the nearest name is suggested.
     """
-    if name not in NAMES:
-        raise ValueError(
-            unknown("figure", name, NAMES, listing="`rolora figures --list` lists them")
-        )
-    module = importlib.import_module(f"rolora.figures.{name.replace('-', '_')}")
-    figure: Figure = module.FIGURE
-    return figure
+    found: Figure = at(name) if ":" in name else CATALOGUE.named(name).value
+    return found
 
 
-def select(names: Iterable[str]) -> tuple[str, ...]:
-    """The given names in the order of presentation; all of them if none is given.
+def select(names: Collection[str]) -> tuple[Found[Figure], ...]:
+    """The given figures in the order of presentation; all of them if none is given.
+
+    Args:
+        names: of figures; `module:name` for one from outside.
 
     Raises:
         ValueError: on an unknown name; the nearest one is suggested.
     """
-    wanted = set(names)
-    for name in sorted(wanted - set(NAMES)):
+    places = {name for name in names if ":" in name}
+    wanted = set(names) - places | {CATALOGUE.named(place).name for place in places}
+    everything = CATALOGUE.entries(places)
+    known = [one.name for one in everything]
+    for name in sorted(wanted - set(known)):
         raise ValueError(
-            unknown("figure", name, NAMES, listing="`rolora figures --list` lists them")
+            unknown("figure", name, known, listing="`rolora figures --list` lists them")
         )
-    return tuple(name for name in NAMES if not wanted or name in wanted)
+    return tuple(one for one in everything if not wanted or one.name in wanted)

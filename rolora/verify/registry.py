@@ -66,8 +66,7 @@ def load(place: str) -> Claim:
     Raises:
         ValueError: if the module cannot be imported.
     """
-    from verification.discovery import outside
+    from verification.discovery import at
 
-    module, _, attribute = place.partition(":")
-    claim: Claim = getattr(outside(module), attribute)
+    claim: Claim = at(place)
     return claim

@@ -5,7 +5,9 @@ from __future__ import annotations
 import io
 import json
 import re
+import sys
 import zlib
+from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -14,15 +16,18 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+import rolora
 import rolora.figures
 from rolora import cli
 from rolora.commands import figures as command
 from rolora.plotting import files, look, registry, style, tidy
-from rolora.plotting.figure import Figure
-from verification.budget import Budget
+from rolora.plotting.figure import table_of
+from verification.budget import Budget, Profile
+from verification.discovery import LAST
 from verification.finding import Table
 
 FAST = ("step-size-phase", "theorem-tightness")
+NAMES = [one.name for one in registry.select(())]
 
 
 @pytest.fixture(scope="module")
@@ -30,12 +35,53 @@ def drawn() -> dict[str, dict[str, bytes]]:
     return {name: command.draw_one(name, Budget())[1] for name in FAST}
 
 
-def test_every_name_is_a_module_with_that_figure_and_every_module_has_a_name() -> None:
-    for name in registry.NAMES:
-        assert registry.load(name).name == name
+def test_every_file_holds_the_figure_it_is_named_after_and_states_its_place() -> None:
     folder = Path(rolora.figures.__file__).parent
-    modules = {p.stem for p in folder.glob("*.py") if "FIGURE = Figure(" in p.read_text("utf-8")}
-    assert modules == {name.replace("-", "_") for name in registry.NAMES}
+    files = {path.stem for path in folder.glob("*.py")} - {"__init__"}
+    assert files == {name.replace("-", "_") for name in NAMES}
+    orders = [one.value.order for one in registry.select(())]
+    assert orders == sorted(set(orders))
+    assert orders[-1] < LAST
+
+
+MINE = """
+from rolora.plotting.figure import figure, table_of
+
+def caption(table):
+    return f"{len(table.columns['kappa'])} steps"
+
+@figure("{name}", "Mine", data=table_of("{claim}"), caption=caption)
+def mine(table, drawing):
+    drawing.subplots().plot(table.columns["kappa"], table.columns["sine"], ".")
+"""
+
+
+def test_one_file_adds_a_figure_of_a_claims_table(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    monkeypatch.delenv("ROLORA_DATA_DIR", raising=False)
+    for name, figure, claim in (
+        ("steps", "my-steps", "plateau"),
+        ("absent", "absent", "no-claim"),
+        ("taken", "glue", "plateau"),
+    ):
+        text = MINE.replace("{name}", figure).replace("{claim}", claim)
+        Path(f"my_{name}.py").write_text(text, "utf-8")
+    done = CliRunner().invoke(cli.app, ["figures", "my_steps:mine", "--out", "out", "--quiet"])
+    assert done.exit_code == 0, done.output
+    assert Path("out/my-steps.caption.md").read_text("utf-8") == "320 steps\n"
+    drawn = tidy.from_csv(Path("out/my-steps.csv").read_text("utf-8"))
+    found = rolora.check("plateau").finding.table
+    assert {name: list(column) for name, column in found.columns.items()} == drawn.columns
+    assert [one.name for one in registry.select(["glue", "my_steps:mine"])] == ["glue", "my-steps"]
+    with pytest.raises(ValueError, match="unknown claim 'no-claim'"):
+        registry.load("my_absent:mine").data(Budget())
+    with pytest.raises(ValueError, match=r"left no table to draw: .*rolora verify --profile full"):
+        table_of("mnist-ranking")(Budget(Profile.FULL, data_dir=tmp_path))
+    with pytest.raises(ValueError, match="names must be unique, got 'glue' from both"):
+        registry.select(["my_taken:mine"])
 
 
 @pytest.mark.parametrize("name", FAST)
@@ -172,7 +218,7 @@ def test_unknown_figures_and_missing_tables_are_refused_and_nothing_is_written(
 
 
 def test_any_number_of_workers_gives_the_same_files(drawn: dict[str, dict[str, bytes]]) -> None:
-    assert command._draw(FAST, Budget(), {}, 2, quiet=True) == [
+    assert command._draw(registry.select(FAST), Budget(), {}, 2, quiet=True) == [
         item for name in FAST for item in drawn[name].items()
     ]
 
@@ -191,15 +237,14 @@ def test_a_figure_whose_drawing_fails_writes_nothing(
     def fail(table: Table, drawing: object) -> None:
         raise ValueError("no picture today")
 
-    real = registry.load("step-size-phase")
-    broken = Figure(real.name, real.title, real.data, fail, real.caption)
+    broken = replace(registry.load("step-size-phase"), draw=fail)
     monkeypatch.setattr(registry, "load", lambda name: broken)
     with pytest.raises(SystemExit):
         cli.main(["figures", "step-size-phase", "--out", str(tmp_path / "out")])
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.parametrize("name", registry.NAMES)
+@pytest.mark.parametrize("name", NAMES)
 def test_nothing_reaches_beyond_the_page_or_hides_behind_a_legend(
     name: str, recwarn: pytest.WarningsRecorder
 ) -> None:

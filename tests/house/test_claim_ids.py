@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from rolora.verify.registry import entries
-from verification.claim import LAST, Claim
+from verification.claim import Claim
+from verification.discovery import LAST
 from verification.verdict import Verdict
 
 ENTRIES = entries()
