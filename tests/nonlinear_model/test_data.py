@@ -1,4 +1,4 @@
-"""Data sets, splits, schedules and rate fits: what they give and what they refuse."""
+"""Data sets, splits and rate fits: what they give and what they refuse."""
 
 import gzip
 import os
@@ -10,7 +10,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from federated_lora import ONLY_A, ONLY_B, method_named
 from nonlinear_model.data import digits, mnist
 from nonlinear_model.data.dataset import load
 from nonlinear_model.data.splits import SplitRule, figure, label_counts, picture
@@ -177,37 +176,6 @@ def test_draws_are_epochs_without_repetition():
     few = sampling.draw(0, 1, 2, part, 2, 10).ravel()
     assert np.unique(few).size == 20
     assert sampling.steps_of_epochs(np.array([1, 64, 65]), 2, 32).tolist() == [1, 4, 5]
-
-
-@pytest.mark.parametrize(
-    ("name", "letters"),
-    [
-        ("a-heavy", "BAAABAAABA"),
-        ("b-heavy", "BBBABBBABB"),
-        ("rolora-then-ffa:40", "BABABBBBBB"[:4] + "BBBBBB"),
-        ("ffa-then-rolora:40", "BBBBBABABA"),
-        ("rolora-then-ffa", "BABBBBBBBB"),
-    ],
-)
-def test_schedules_are_functions_of_the_round(name, letters):
-    method = method_named(name, 10)
-    expected = [ONLY_A if letter == "A" else ONLY_B for letter in letters]
-    assert [method.trainable(t) for t in range(1, 11)] == expected
-
-
-@pytest.mark.parametrize("name", ["balanced", "rolora-then-ffa:0", "rolora-then-ffa:x", ""])
-def test_unknown_schedules_are_refused(name):
-    with pytest.raises(ValueError, match=r"did you mean|strictly between"):
-        method_named(name, 10)
-
-
-@pytest.mark.parametrize(
-    ("name", "rounds"),
-    [("rolora-then-ffa:20", 4), ("rolora-then-ffa:10", 10), ("ffa-then-rolora:99", 4)],
-)
-def test_a_switch_without_a_round_on_either_side_is_refused(name, rounds):
-    with pytest.raises(ValueError, match=rf"must come to at least one .* of {rounds} rounds"):
-        method_named(name, rounds)
 
 
 def test_rates_of_known_curves_are_found_exactly():
