@@ -30,8 +30,8 @@ from federated_lora import Shape, method_named
 from nonlinear_model.configuration import Configuration
 from nonlinear_model.data import splits
 from nonlinear_model.data.dataset import load
-from nonlinear_model.learning_rates import sweep
 from nonlinear_model.training.experiment import run
+from nonlinear_model.training.sweep import sweep
 
 plot_style()
 torch.set_num_threads(1)

@@ -3,7 +3,7 @@
     python -m llm_validation.claims.confirm --data-dir ../shared/data/glue --out results/confirm
 
 Every method gets the same grid of learning rates (chosen on held-out training data with seed 0, per
-task, number of clients and method), the same seeds, splits, minibatches and number of samples. Each cell is
+task, number of clients and method), the same seeds, splits, minibatches and number of samples. Each run is
 one small file, so an interrupted study goes on where it stopped. The finished table and its manifest are
 what `llm_validation/results/` holds and the claim `llm-minilm-confirmation` reads.
 """
@@ -11,61 +11,60 @@ what `llm_validation/results/` holds and the claim `llm-minilm-confirmation` rea
 from __future__ import annotations
 
 import argparse
-import json
 import os
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
+from functools import partial
+from itertools import product
 from pathlib import Path
 from typing import Any
 
+from federation.learning_rates import Sweep, tuned_sweep
 from llm_validation.base.encoder import minilm_folder
+from llm_validation.claims.decision import RULE
 from llm_validation.config import Config
-from verification.codec import columns_of, csv_text, json_text
+from verification import paired_study
+from verification.codec import json_text
 from verification.files import require_writable, write
+from verification.paired_study import Design, Point, Run
 
 TASKS = ("sst2", "rte")
 CLIENTS = (3, 20)
-METHODS = ("fedavg", "ffa", "rolora")
-SEEDS = (1, 2, 3, 4, 5)
-GRID = (3e-4, 1e-3, 3e-3, 1e-2, 3e-2)
 TUNING_SEED = 0
 HELD_OUT = 400
 BATCH, STEPS = 4, 5
 SAMPLES = {"sst2": 2400, "rte": 800}
 """Training examples gone through by all clients together, whatever their number."""
+DESIGN = Design(
+    axes=("task", "clients"),
+    points=tuple(product(TASKS, CLIENTS)),
+    methods=("fedavg", "ffa", "rolora"),
+    rates=(3e-4, 1e-3, 3e-3, 1e-2, 3e-2),
+    tuning_seeds=(TUNING_SEED,),
+    seeds=(1, 2, 3, 4, 5),
+    score="accuracy after the last round: of held-out training data where a rate is chosen, of the"
+    " validation split where it counts",
+    rule=RULE,
+    fixed={"held_out": HELD_OUT, "batch_size": BATCH, "local_steps": STEPS, "samples": SAMPLES},
+)
+RESULTS = ("loss", "train_loss", "numbers_up", "tokens", "aggregation_error")
 
 
-@dataclass(frozen=True, slots=True)
-class Cell:
-    """One run of the study."""
-
-    task: str
-    clients: int
-    method: str
-    seed: int
-    learning_rate: float
-
-    @property
-    def name(self) -> str:
-        """Name of the cell's file."""
-        return f"{self.task}-{self.clients}-{self.method}-{self.seed}-{self.learning_rate:g}"
-
-
-def configuration(cell: Cell, model: str, data_dir: str) -> Config:
-    """The run of a cell: rounds such that the number of samples is the task's."""
-    rounds = SAMPLES[cell.task] // (cell.clients * STEPS * BATCH)
+def configuration(point: Point, method: str, rate: float, model: str, data_dir: str) -> Config:
+    """A run without its seed: rounds such that the number of samples is the task's."""
+    task, clients = point
+    rounds = SAMPLES[task] // (clients * STEPS * BATCH)
     return Config(
         model=model,
-        task=cell.task,
+        task=task,
         data_dir=data_dir,
-        method=cell.method,
-        clients=cell.clients,
+        method=method,
+        clients=clients,
         rounds=rounds,
         local_steps=STEPS,
         batch_size=BATCH,
-        seed=cell.seed,
-        learning_rate=cell.learning_rate,
-        learning_rate_grid=GRID,
+        learning_rate=rate,
+        learning_rate_grid=DESIGN.rates,
         dtype="bfloat16",
         max_length=64,
         evaluate_every=rounds,
@@ -76,85 +75,49 @@ def configuration(cell: Cell, model: str, data_dir: str) -> Config:
     )
 
 
-def measure(cell: Cell, model: str, data_dir: str) -> dict[str, Any]:
-    """Run one cell: tuning cells on held-out training data, the others on the validation split."""
+def measure(
+    model: str, data_dir: str, point: Point, method: str, rate: float, seeds: Sequence[int]
+) -> Iterator[Run]:
+    """Run one cell, seed by seed: tuning seeds on held-out training data, others on the validation split."""
     from llm_validation.tasks import registry
     from llm_validation.training.loop import DivergedError, run
     from llm_validation.training.sweep import held_out
 
-    config = configuration(cell, model, data_dir)
-    data = registry.load(config)
-    if cell.seed == TUNING_SEED:
-        config = config.changed(eval_examples=HELD_OUT)
-        data = held_out(data, TUNING_SEED)
-    record: dict[str, Any] = asdict(cell) | {"purpose": purpose(cell), "rounds": config.rounds}
-    try:
-        result = run(config, data=data, evaluate_start=False)
-    except DivergedError:
-        return record | dict.fromkeys(RESULTS)
-    last = result.rows[-1]
-    return record | {
-        "accuracy": last["accuracy"],
-        "loss": last["loss"],
-        "train_loss": last["train_loss"],
-        "numbers_up": last["numbers_up"],
-        "tokens": last["tokens"],
-        "aggregation_error": last["aggregation_error"],
-        "examples": result.facts["evaluation_examples"],
-    }
+    for seed in seeds:
+        config = configuration(point, method, rate, model, data_dir).changed(seed=seed)
+        data = registry.load(config)
+        if seed == TUNING_SEED:
+            config = config.changed(eval_examples=HELD_OUT)
+            data = held_out(data, TUNING_SEED)
+        rounds, told = (config.rounds,), {"learning_rate": rate}
+        try:
+            result = run(config, data=data, evaluate_start=False)
+        except DivergedError:
+            yield Run(rounds, (None,), diverged=True, facts=told)
+            continue
+        last = result.rows[-1]
+        facts = told | {name: last[name] for name in RESULTS}
+        facts["examples"] = result.facts["evaluation_examples"]
+        yield Run(rounds, (last["accuracy"],), facts=facts)
 
 
-RESULTS = (
-    "accuracy", "loss", "train_loss", "numbers_up", "tokens", "aggregation_error", "examples",
-)  # fmt: skip
-
-
-def purpose(cell: Cell) -> str:
-    """Whether a cell chooses a learning rate or counts for the verdict."""
-    return "tuning" if cell.seed == TUNING_SEED else "final"
-
-
-def tuning_cells() -> Iterator[Cell]:
-    """The cells that choose the learning rates."""
-    for task in TASKS:
-        for clients in CLIENTS:
-            for method in METHODS:
-                for rate in GRID:
-                    yield Cell(task, clients, method, TUNING_SEED, rate)
-
-
-def final_cells(tuned: list[dict[str, Any]]) -> Iterator[Cell]:
-    """The cells that count, each at its method's own best learning rate."""
-    from llm_validation.training.sweep import choose
-
-    for task in TASKS:
-        for seed in SEEDS:
-            for clients in CLIENTS:
-                for method in METHODS:
-                    own = [
-                        record
-                        for record in tuned
-                        if (record["task"], record["clients"], record["method"])
-                        == (task, clients, method)
-                    ]
-                    yield Cell(task, clients, method, seed, choose(own))
-
-
-def study(out: Path, model: str, data_dir: str) -> list[dict[str, Any]]:
-    """Every cell in turn; cells that are there already are read."""
-
-    def cell_record(cell: Cell) -> dict[str, Any]:
-        path = out / "cells" / f"{cell.name}.json"
-        if path.is_file():
-            found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-            return found
-        record = measure(cell, model, data_dir)
-        write(path, json_text(record, by_name=True))
-        print(f"{cell.name}: {record['accuracy']}", flush=True)
-        return record
-
-    tuned = [cell_record(cell) for cell in tuning_cells()]
-    return tuned + [cell_record(cell) for cell in final_cells(tuned)]
+def rows_of(found: Mapping[Point, Mapping[str, Sweep]]) -> list[dict[str, Any]]:
+    """The study as tidy rows: the runs that chose the rates, then those that count, seed by seed."""
+    rows = []
+    for (task, clients), sweeps in found.items():
+        for method, judged in sweeps.items():
+            for purpose, sweep in (("tuning", judged.tuned), ("final", judged)):
+                for (_, seed), run in (sweep.runs if sweep else {}).items():
+                    row = {"task": task, "clients": clients, "method": method, "seed": seed}
+                    row |= {"learning_rate": run.facts["learning_rate"], "purpose": purpose}
+                    row |= {"rounds": run.rounds[-1], "accuracy": run.scores[-1]}
+                    rows.append(
+                        row | {name: run.facts.get(name) for name in (*RESULTS, "examples")}
+                    )
+    return [row for row in rows if row["purpose"] == "tuning"] + sorted(
+        (row for row in rows if row["purpose"] == "final"),
+        key=lambda row: (TASKS.index(row["task"]), row["seed"]),
+    )
 
 
 def main() -> None:
@@ -166,10 +129,13 @@ def main() -> None:
     chosen = parser.parse_args()
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
     require_writable(chosen.out)
-    records = study(chosen.out, chosen.model or str(minilm_folder()), chosen.data_dir)
-    write(chosen.out / "minilm.csv", csv_text(columns_of(records)))
-    write(chosen.out / "minilm.json", json_text(described(), by_name=True))
-    print(f"{len(records)} cells: {chosen.out / 'minilm.csv'}")
+    table = chosen.out / "minilm.csv"
+    own = partial(measure, chosen.model or str(minilm_folder()), chosen.data_dir)
+    paired_study.run(
+        DESIGN, own, tuned_sweep, table=table, rows=rows_of, progress=partial(print, flush=True)
+    )
+    write(table.with_suffix(".json"), json_text(described(), by_name=True))
+    print(f"finished: {table}")
 
 
 def described() -> dict[str, Any]:
@@ -177,7 +143,7 @@ def described() -> dict[str, Any]:
     import platform
     from importlib.metadata import version
 
-    example = configuration(Cell("sst2", 20, "rolora", 1, GRID[0]), "all-MiniLM-L6-v2", "glue")
+    example = configuration(("sst2", 20), "rolora", DESIGN.rates[0], "all-MiniLM-L6-v2", "glue")
     varied = {"task", "clients", "method", "seed", "learning_rate", "rounds", "evaluate_every"}
     return {
         "schema_version": 1,
@@ -186,9 +152,9 @@ def described() -> dict[str, Any]:
         "design": {
             "tasks": TASKS,
             "clients": CLIENTS,
-            "methods": METHODS,
-            "seeds": SEEDS,
-            "learning_rate_grid": GRID,
+            "methods": DESIGN.methods,
+            "seeds": DESIGN.seeds,
+            "learning_rate_grid": DESIGN.rates,
             "tuning": f"seed {TUNING_SEED}, {HELD_OUT} held-out training examples",
             "samples": SAMPLES,
         },

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from verification.finding import Comparison, Finding, Plot, Relation, Table
-from verification.statistics import mean_estimate
+from verification.finding import Finding, Plot, Table
+from verification.paired_study import Rule, paired
 from verification.verdict import Verdict
 
-ALPHA = 0.05
-"""Error probability of all intervals of one claim together (an empirical study, not a simulation)."""
+RULE = Rule(alpha=0.05, number="+.2f", unit=" points")
+"""An empirical study, not a simulation: 5 % error probability of all intervals of one claim together."""
 LEAST_SEEDS = 3
 
 
@@ -34,7 +34,7 @@ class Lead:
 
     def differences(self) -> np.ndarray:
         """Paired differences over the seeds both sides have, in points."""
-        return np.array([self.ahead[s] - self.behind[s] for s in self.ahead if s in self.behind])
+        return np.array(list(difference(self.ahead, self.behind).values()))
 
 
 def decide(
@@ -46,7 +46,7 @@ def decide(
     plot: Plot | None,
     notes: tuple[str, ...] = (),
 ) -> Finding:
-    """Every lead exceeds its demand: supported if all intervals lie above it, refuted if one lies below.
+    """Every lead exceeds its demand, as `RULE` judges it.
 
     Args:
         leads: what is compared; each needs `LEAST_SEEDS` common seeds.
@@ -57,8 +57,7 @@ def decide(
         notes: further remarks.
     """
     samples = [lead.differences() for lead in leads]
-    short = [lead for lead, d in zip(leads, samples, strict=True) if d.size < LEAST_SEEDS]
-    if short:
+    if any(differences.size < LEAST_SEEDS for differences in samples):
         return Finding(
             Verdict.NOT_CHECKED,
             "no verdict: results are missing",
@@ -67,49 +66,24 @@ def decide(
             table=table,
             plot=plot,
         )
-    estimates = [mean_estimate(d, ALPHA / len(leads)) for d in samples]
-    below = [e.interval[1] < lead.by for lead, e in zip(leads, estimates, strict=True)]
-    above = [e.interval[0] > lead.by for lead, e in zip(leads, estimates, strict=True)]
-    comparisons = tuple(
-        Comparison(
+    comparisons = [
+        paired(
             lead.quantity,
-            lead.by,
-            e.mean,
-            Relation.GE,
-            interval=e.interval,
+            differences,
+            RULE.alpha / len(leads),
+            by=lead.by,
+            certify=False,
             why="points of accuracy, mean of paired differences over seeds; the theory value is the"
             " lead that the statement demands",
         )
-        for lead, e in zip(leads, estimates, strict=True)
-    )
-    n = min(int(d.size) for d in samples)
-    open_ones = [lead for lead, up in zip(leads, above, strict=True) if not up]
-    verdict = Verdict.SUPPORTED if all(above) else Verdict.NOT_CHECKED
-    counterexample = ""
-    if any(below):
-        verdict = Verdict.REFUTED
-        worst = below.index(True)
-        low, high = estimates[worst].interval
-        counterexample = (
-            f"{leads[worst].quantity}: {estimates[worst].mean:+.2f} points, interval"
-            f" [{low:+.2f}, {high:+.2f}], not above {leads[worst].by:g}"
-        )
-    undecided = (
-        f"not decided with {n} seeds: the interval of “{open_ones[0].quantity}” contains {open_ones[0].by:g};"
-        " more"
-        " seeds or longer runs would decide"
-        if verdict is Verdict.NOT_CHECKED
-        else ""
-    )
-    return Finding(
-        verdict,
+        for lead, differences in zip(leads, samples, strict=True)
+    ]
+    n = min(differences.size for differences in samples)
+    return RULE.conclude(
+        comparisons,
         f"{method}; paired differences over {n} seeds, Student intervals with error probability"
-        f" {ALPHA:g} together",
-        comparisons=comparisons,
+        f" {RULE.alpha:g} together",
         trials=n,
-        alpha=ALPHA,
-        counterexample=counterexample,
-        missing=undecided,
         notes=notes,
         table=table,
         plot=plot,

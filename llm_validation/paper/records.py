@@ -83,7 +83,7 @@ def from_study() -> list[Record]:
             100.0 * float(row["accuracy"]),
         )
         for row in rows
-        if row["purpose"] == "final"
+        if row["purpose"] == "final" and row["accuracy"]
     ]
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from federation.learning_rates import choose
 from llm_validation.config import Config
 from llm_validation.tasks import registry
 from llm_validation.tasks.examples import TaskData
@@ -70,18 +71,9 @@ def best_rate(
             trials.append({"learning_rate": rate, "accuracy": None, "loss": None})
         if on_trial:
             on_trial(rate, trials[-1]["accuracy"])
-    return config.changed(learning_rate=choose(trials)), trials
-
-
-def choose(trials: Sequence[dict[str, Any]]) -> float:
-    """The learning rate of highest accuracy, ties by smaller loss.
-
-    Raises:
-        ValueError: if every trial diverged.
-    """
-    sound = [trial for trial in trials if trial["accuracy"] is not None]
-    if not sound:
-        rates = ", ".join(f"{trial['learning_rate']:g}" for trial in trials)
-        raise ValueError(f"learning_rate_grid: every rate diverged ({rates}); add smaller ones")
-    best = max(sound, key=lambda trial: (trial["accuracy"], -trial["loss"]))
-    return float(best["learning_rate"])
+    scores, losses = (
+        np.array([[trial[name]] for trial in trials], dtype=np.float64)
+        for name in ("accuracy", "loss")
+    )
+    rates = config.learning_rate_grid
+    return config.changed(learning_rate=rates[choose(rates, scores, losses)]), trials

@@ -8,6 +8,7 @@ from verification.budget import Budget
 from verification.claim import PAPER
 from verification.claim import OldClaim as Claim
 from verification.finding import Finding, Mark, Plot, Series, Table
+from verification.paired_study import paired
 from verification.verdict import Verdict
 
 ID = "early-A-matters"
@@ -30,14 +31,14 @@ def _check(budget: Budget, better: str, worse: str) -> Finding:
         return absent
     seeds = budget.pick(8, 10)
     # A fifth of the digits' rounds has to be long enough for A to learn something: 20 rounds.
-    cells = budget.pick((Setting(5, 10, 100),), study.paper_cells(budget))
+    cells = budget.pick((Setting(5, 10, 100),), study.paper_settings(budget))
     found = {
         (cell.clients, method): study.runs(budget, cell, method, seeds)
         for cell in cells
         for method in (EARLY, FROZEN, FULL)
     }
     comparisons = [
-        study.paired(
+        paired(
             f"{cell.clients} clients: accuracy of {better} minus {worse}",
             found[cell.clients, better].scores() - found[cell.clients, worse].scores(),
             study.ALPHA / len(cells),
@@ -52,7 +53,7 @@ def _check(budget: Budget, better: str, worse: str) -> Finding:
         / (found[cell.clients, FULL].scores().mean() - found[cell.clients, FROZEN].scores().mean())
         for cell in cells
     }
-    return study.conclude(
+    return study.RULE.conclude(
         comparisons,
         study.describe(budget, seeds, cells),
         trials=seeds,

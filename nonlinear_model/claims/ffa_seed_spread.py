@@ -13,6 +13,7 @@ from verification.budget import Budget
 from verification.claim import PAPER
 from verification.claim import OldClaim as Claim
 from verification.finding import Comparison, Finding, Mark, Plot, Relation, Series, Table
+from verification.paired_study import Rule
 from verification.verdict import Verdict
 
 ID = "ffa-seed-spread"
@@ -71,10 +72,7 @@ def _check(budget: Budget, wide: str, narrow: str) -> Finding:
         for method, values in final.items()
         for place, value in enumerate(np.sort(values), start=1)
     ]
-    refuted = interval[1] < 1.0
-    verdict = Verdict.SUPPORTED if comparison.holds else Verdict.REFUTED
-    if not comparison.holds and not refuted:
-        verdict = Verdict.NOT_CHECKED
+    verdict = Rule(study.ALPHA).standing([comparison])
     stds = {method: float(values.std(ddof=1)) for method, values in final.items()}
     said = f"the ratio is {ratio:.2f}, interval [{interval[0]:.2f}, {interval[1]:.2f}]"
     return Finding(

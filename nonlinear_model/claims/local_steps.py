@@ -8,6 +8,7 @@ from verification.budget import Budget
 from verification.claim import PAPER
 from verification.claim import OldClaim as Claim
 from verification.finding import Finding, Mark, Plot, Series, Table
+from verification.paired_study import paired
 from verification.verdict import Verdict
 
 ID = "local-steps"
@@ -51,10 +52,8 @@ def _check(budget: Budget, gain: bool = False) -> Finding:
             f"accuracy that {instead} cost ffa": cost["ffa"],
         }
     )
-    comparisons = [
-        study.paired(quantity, values, study.ALPHA / 2) for quantity, values in pairs.items()
-    ]
-    return study.conclude(
+    comparisons = [paired(quantity, values, study.ALPHA / 2) for quantity, values in pairs.items()]
+    return study.RULE.conclude(
         comparisons,
         study.describe(budget, seeds, (FEW, MANY)),
         missing=budget.pick(

@@ -7,12 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from nonlinear_model.claims import study
-from nonlinear_model.learning_rates import Sweep
+from federation.learning_rates import Sweep
+from nonlinear_model.claims import regime_map, study
 from verification.budget import Budget
 from verification.claim import PAPER
 from verification.claim import OldClaim as Claim
 from verification.finding import Comparison, Finding, Mark, Plot, Series, Table
+from verification.paired_study import paired
 from verification.statistics import mean_estimate
 from verification.verdict import Verdict
 
@@ -32,13 +33,11 @@ def negative_control(budget: Budget) -> Finding:
 
 
 def _check(budget: Budget, times: float = 1.0) -> Finding:
-    from nonlinear_model import regime_map
-
     absent = study.missing(budget, ID)
     if absent is not None:
         return absent
     seeds = budget.pick(10, 12)
-    cells = study.paper_cells(budget)
+    cells = study.paper_settings(budget)
     found = {
         (cell.clients, method): study.runs(budget, cell, method, seeds)
         for cell in cells
@@ -90,7 +89,7 @@ def _check(budget: Budget, times: float = 1.0) -> Finding:
     method = study.describe(budget, seeds, cells)
     method += "; MNIST map of clients × local steps from the committed runs"
     if all(c.holds for c in live):
-        return study.conclude(live, method, **details)
+        return study.RULE.conclude(live, method, **details)
     if regime:
         return Finding(
             Verdict.HOLDS_UNDER,
@@ -103,7 +102,7 @@ def _check(budget: Budget, times: float = 1.0) -> Finding:
         )
     everything = [*(c for group in on_map.values() for c in group), *live]
     command = "rolora nonlinear map --dataset mnist --seeds 40 --data-dir DIR"
-    return study.conclude(
+    return study.RULE.conclude(
         everything,
         method,
         missing=f"more seeds: the widening is too small for the runs at hand; `{command}` would tell",
@@ -117,7 +116,7 @@ def widening(
     """How far the lead at 10 clients exceeds `times` the lead at 5, over each other method."""
     factor = "" if times == 1.0 else f"{times:g} × that "
     return [
-        study.paired(
+        paired(
             f"{where}: lead over {other} at {MANY} clients minus {factor}at {FEW}",
             (scores[MANY]["rolora"] - scores[MANY][other])
             - times * (scores[FEW]["rolora"] - scores[FEW][other]),

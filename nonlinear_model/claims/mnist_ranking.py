@@ -6,12 +6,13 @@ from collections.abc import Mapping
 from itertools import pairwise
 from typing import Any
 
-from nonlinear_model.claims import study
-from nonlinear_model.learning_rates import Sweep
+from federation.learning_rates import Sweep
+from nonlinear_model.claims import regime_map, study
 from verification.budget import Budget
 from verification.claim import PAPER
 from verification.claim import OldClaim as Claim
 from verification.finding import Comparison, Finding, Mark, Plot, Series, Table
+from verification.paired_study import paired
 from verification.statistics import mean_estimate
 from verification.verdict import Verdict
 
@@ -30,13 +31,11 @@ def negative_control(budget: Budget) -> Finding:
 
 
 def _check(budget: Budget, order: tuple[str, str, str]) -> Finding:
-    from nonlinear_model import regime_map
-
     absent = study.missing(budget, ID)
     if absent is not None:
         return absent
     seeds = budget.pick(10, 12)
-    cells = study.paper_cells(budget)
+    cells = study.paper_settings(budget)
     found = {
         (cell.clients, method): study.runs(budget, cell, method, seeds)
         for cell in cells
@@ -90,12 +89,12 @@ def _check(budget: Budget, order: tuple[str, str, str]) -> Finding:
     }
     method = study.describe(budget, seeds, cells) + "; MNIST map of clients × local steps from the"
     method += " committed runs (nonlinear_model/results)"
-    standing = study.standing(comparisons)
+    standing = study.RULE.standing(comparisons)
     if standing is Verdict.SUPPORTED:
-        return study.conclude(comparisons, method, **details)
+        return study.RULE.conclude(comparisons, method, **details)
     if not regime:
         everything = [c for group in judged.values() for c in group] + comparisons
-        return study.conclude(everything, method, **details)
+        return study.RULE.conclude(everything, method, **details)
     names = "; ".join(name_of(cell) for cell in regime)
     return Finding(
         Verdict.HOLDS_UNDER,
@@ -112,7 +111,7 @@ def steps(
 ) -> list[Comparison]:
     """One paired comparison for each neighbouring pair of the ranking."""
     return [
-        study.paired(
+        paired(
             f"{where}: accuracy of {better} minus {worse}",
             sweeps[better].scores() - sweeps[worse].scores(),
             alpha,

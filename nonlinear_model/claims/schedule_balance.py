@@ -8,6 +8,7 @@ from verification.budget import Budget
 from verification.claim import PAPER
 from verification.claim import OldClaim as Claim
 from verification.finding import Finding, Mark, Plot, Series, Table
+from verification.paired_study import paired
 from verification.verdict import Verdict
 
 ID = "schedule-balance"
@@ -30,7 +31,7 @@ def _check(budget: Budget, best: str, others: tuple[str, ...]) -> Finding:
     if absent is not None:
         return absent
     seeds = budget.pick(12, 10)
-    cells = budget.pick((Setting(10, 10, 60),), study.paper_cells(budget))
+    cells = budget.pick((Setting(10, 10, 60),), study.paper_settings(budget))
     found = {
         (cell.clients, method, share): study.runs(budget, cell, method, seeds)
         for cell in cells
@@ -38,7 +39,7 @@ def _check(budget: Budget, best: str, others: tuple[str, ...]) -> Finding:
     }
     scores = {key[:2]: result.scores() for key, result in found.items()}
     comparisons = [
-        study.paired(
+        paired(
             f"{cell.clients} clients: accuracy of {best} minus {other}",
             scores[cell.clients, best] - scores[cell.clients, other],
             study.ALPHA / (len(cells) * len(others)),
@@ -47,7 +48,7 @@ def _check(budget: Budget, best: str, others: tuple[str, ...]) -> Finding:
         for other in others
     ]
     names = ("clients", "method", "share_of_A")
-    return study.conclude(
+    return study.RULE.conclude(
         comparisons,
         study.describe(budget, seeds, cells),
         trials=seeds,

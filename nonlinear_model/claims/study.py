@@ -11,20 +11,26 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-import numpy as np
-
+from federation.learning_rates import Sweep, tuned_sweep
 from nonlinear_model.configuration import Configuration
 from nonlinear_model.data import mnist
 from nonlinear_model.data.dataset import load
-from nonlinear_model.learning_rates import Sweep, tuned_sweep
+from nonlinear_model.training import sweep
+from verification import paired_study
 from verification.budget import Budget
-from verification.finding import Comparison, Finding, Relation
+from verification.finding import Finding
+from verification.paired_study import Design, Point, Rule, Run
 from verification.statistics import mean_estimate
 from verification.verdict import Verdict
 
 ALPHA = 0.01
 """Error probability of all intervals of one claim together. These are empirical studies of a few seeds; an
 interval at the toolkit's usual 1e-6 would need hundreds."""
+
+RULE = Rule(ALPHA, smallest=0.02)
+"""An interval wholly below a difference of 0.02 in accuracy refutes 'larger than'."""
+
+SCORE = "test accuracy after the last round"
 
 RATES = (0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0)
 """The learning-rate grid of every method in every study. Below it all methods are slower; from 3.0 on the
@@ -33,11 +39,9 @@ methods that train A diverge. FFA-LoRA does not: only B trains, and with few loc
 FIRST_TUNING_SEED = 900
 """Seeds from here on choose the learning rates; those below judge."""
 
-SMALLEST = 0.02
-"""Smallest difference in accuracy worth a name. An interval wholly below it refutes 'larger than'."""
-
 COUNTS = (
-    f"a lead counts if its interval excludes 0, and is denied if its interval excludes {SMALLEST:g}"
+    "a lead counts if its interval excludes 0, and is denied if its interval excludes"
+    f" {RULE.smallest:g}"
 )
 CHOSEN = "each method at its own best learning rate of one grid, chosen on other seeds"
 
@@ -57,7 +61,7 @@ class Setting:
     rounds: int
 
 
-def paper_cells(budget: Budget) -> tuple[Setting, Setting]:
+def paper_settings(budget: Budget) -> tuple[Setting, Setting]:
     """The paper's two splits, 5 clients with 2 labels each and 10 with 1, at 10 local steps."""
     rounds = budget.pick(40, 60)
     return Setting(5, 10, rounds), Setting(10, 10, rounds)
@@ -91,18 +95,18 @@ def missing(budget: Budget, claim_id: str) -> Finding | None:
     )
 
 
-def configuration(budget: Budget, cell: Setting) -> Configuration:
-    """The paper's network and split in one cell, with plain SGD and equal client sizes."""
+def configuration(budget: Budget, setting: Setting) -> Configuration:
+    """The paper's network and split in one setting, with plain SGD and equal client sizes."""
     return Configuration(
         dataset=dataset_of(budget),
-        clients=cell.clients,
+        clients=setting.clients,
         split="shards",
         equal_sizes=True,
-        rounds=cell.rounds,
-        local_steps=cell.local_steps,
+        rounds=setting.rounds,
+        local_steps=setting.local_steps,
         batch_size=budget.pick(8, 16),
         optimiser="sgd",
-        evaluate_every=max(cell.rounds // 4, 1),
+        evaluate_every=max(setting.rounds // 4, 1),
         probe=0,
     )
 
@@ -110,13 +114,33 @@ def configuration(budget: Budget, cell: Setting) -> Configuration:
 # A pure function of its arguments, remembered so that a claim's negative control, which judges the same runs
 # by another statement, does not train them again.
 @lru_cache(maxsize=16)
-def runs(budget: Budget, cell: Setting, method: str, seeds: int) -> Sweep:
-    """One method in one cell on the given number of seeds, at the rate that other seeds chose."""
-    config = configuration(budget, cell)
+def runs(budget: Budget, setting: Setting, method: str, seeds: int) -> Sweep:
+    """One method in one setting on the given number of seeds, at the rate that other seeds chose."""
+    return judged(budget, configuration(budget, setting), (method,), seeds)[method]
+
+
+def judged(
+    budget: Budget, config: Configuration, methods: Sequence[str], seeds: int
+) -> dict[str, Sweep]:
+    """Each method in one setting on the given number of seeds, at the rate that other seeds chose for it."""
     data = load(config.dataset, budget.data_dir)
+    point: Point = (config.clients, config.local_steps, config.rounds)
+    design = Design(
+        axes=("clients", "local_steps", "rounds"),
+        points=(point,),
+        methods=tuple(methods),
+        rates=RATES,
+        tuning_seeds=tuning_seeds_of(budget),
+        seeds=seeds_of(budget, seeds),
+        score=SCORE,
+        rule=RULE,
+    )
+
+    def measure(point: Point, method: str, rate: float, seeds: Sequence[int]) -> list[Run]:
+        return sweep.runs(config, data, method, rate, seeds)
+
     with one_thread():
-        tuning, judging = tuning_seeds_of(budget), seeds_of(budget, seeds)
-        return tuned_sweep(config, data, (method,), RATES, tuning, judging)[method]
+        return paired_study.run(design, measure, tuned_sweep)[point]
 
 
 @contextmanager
@@ -130,63 +154,6 @@ def one_thread() -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
-
-
-def paired(quantity: str, differences: np.ndarray, alpha: float, why: str = "") -> Comparison:
-    """A mean of paired differences, over seeds, that should lie above 0 with its whole interval.
-
-    Args:
-        quantity: what is larger than what, and where.
-        differences: one per seed.
-        alpha: of the interval.
-        why: remark for the reader.
-    """
-    found = mean_estimate(differences, alpha)
-    return Comparison(
-        quantity,
-        theory=0.0,
-        measured=found.mean,
-        relation=Relation.GE,
-        interval=found.interval,
-        certify=True,
-        why=why or f"paired over {found.n} seeds with the same split, start and batches",
-    )
-
-
-def standing(comparisons: Sequence[Comparison]) -> Verdict:
-    """What paired comparisons say together of a statement that asserts all of them.
-
-    SUPPORTED if every interval lies above 0; REFUTED if one that does not lies wholly below `SMALLEST`; else
-    NOT_CHECKED: the seeds were too few to tell.
-    """
-    if all(comparison.holds for comparison in comparisons):
-        return Verdict.SUPPORTED
-    # A small but certain lead holds: it must not settle a comparison whose own interval is open.
-    against = any(contradicts(c) for c in comparisons if not c.holds)
-    return Verdict.REFUTED if against else Verdict.NOT_CHECKED
-
-
-def contradicts(comparison: Comparison) -> bool:
-    """Whether the whole interval lies below the smallest difference worth a name."""
-    return comparison.interval is not None and comparison.interval[1] < SMALLEST
-
-
-def conclude(
-    comparisons: Sequence[Comparison], method: str, *, missing: str = "", **details: Any
-) -> Finding:
-    """A finding whose verdict is `standing(comparisons)`, with its counterexample or what is missing."""
-    verdict = standing(comparisons)
-    failing = [c for c in comparisons if not c.holds]
-    words = [
-        f"{c.quantity}: {c.measured:+.4f} in [{c.interval[0]:+.4f}, {c.interval[1]:+.4f}]"
-        for c in sorted(failing, key=lambda c: c.interval[1] if c.interval else 0.0)
-        if c.interval
-    ]
-    if verdict is Verdict.REFUTED:
-        details.setdefault("counterexample", words[0])
-    if verdict is Verdict.NOT_CHECKED:
-        missing = missing or f"more seeds: the interval still holds 0 ({words[0]})"
-    return Finding(verdict, method, tuple(comparisons), alpha=ALPHA, missing=missing, **details)
 
 
 def scores_table(found: dict[tuple[Any, ...], Sweep], names: Sequence[str]) -> list[dict[str, Any]]:
@@ -219,20 +186,20 @@ def means_table(found: dict[tuple[Any, ...], Sweep], names: Sequence[str]) -> li
                 "high": estimate.interval[1],
                 "std": float(result.scores().std(ddof=1)),
                 "best_rate": result.rates[result.best()],
-                "restarted": 0 if result.restarted is None else int((result.restarted > 0).sum()),
+                "restarted": sum(run.restarts > 0 for run in result.runs.values()),
             }
         )
     return rows
 
 
-def describe(budget: Budget, seeds: int, cells: Sequence[Setting]) -> str:
+def describe(budget: Budget, seeds: int, settings: Sequence[Setting]) -> str:
     """The study in one sentence."""
-    config = configuration(budget, cells[0])
-    rounds = ", ".join(f"{n}" for n in sorted({cell.rounds for cell in cells}))
+    config = configuration(budget, settings[0])
+    rounds = ", ".join(f"{n}" for n in sorted({setting.rounds for setting in settings}))
     return (
         f"{config.dataset}, label shards, SGD with batch {config.batch_size}, {rounds} rounds, {seeds} seeds;"
         f" each method at the learning rate of {{{', '.join(f'{r:g}' for r in RATES)}}} that is best for it"
         f" on {len(tuning_seeds_of(budget))} other seeds, a run that diverges begun anew at the next"
         f" lower one; paired Student intervals, {ALPHA:.0%} error"
-        f" together; refuted where an interval ends below {SMALLEST:g}"
+        f" together; refuted where an interval ends below {RULE.smallest:g}"
     )

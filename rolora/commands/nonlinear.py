@@ -156,26 +156,23 @@ def regimes(
     quiet: Annotated[bool, typer.Option(help="No progress.")] = False,
 ) -> None:
     """Run every method on a grid of clients × local steps; goes on where it was stopped. Takes hours."""
-    from dataclasses import replace
-
     import torch
 
-    from nonlinear_model import regime_map
+    from nonlinear_model.claims import regime_map
     from nonlinear_model.data import dataset as datasets
     from rolora.storage.environment import environment
     from verification.files import write
 
-    grid = replace(regime_map.Grid(dataset), seeds=tuple(range(100, 100 + seeds)))
-    if cell:
-        grid = replace(grid, cells=tuple(_cell(text) for text in cell))
+    points = [_cell(text) for text in cell] if cell else regime_map.DESIGN.points
+    design = regime_map.design(dataset, points, seeds)
     data = datasets.load(dataset, data_dir)
     torch.set_num_threads(1)
-    talk = messages(quiet)
     path = out / f"regime_map_{dataset}.csv"
-    regime_map.run(grid, data, path, talk.print)
+    found = regime_map.run(design, data, path, messages(quiet).print)
     words = ["rolora", "nonlinear", "map", "--dataset", dataset, "--seeds", str(seeds)]
     words += [word for text in cell or () for word in ("--cell", text)]
-    write(path.with_suffix(".json"), regime_map.manifest(grid, shlex.join(words), environment()))
+    manifest = regime_map.manifest(design, found, shlex.join(words), environment())
+    write(path.with_suffix(".json"), manifest)
 
 
 def _cell(text: str) -> tuple[int, int]:

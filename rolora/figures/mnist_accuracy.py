@@ -24,12 +24,13 @@ def data(budget: Budget) -> Table:
     """Mean and 95 % interval over seeds at every tracked round, each method at its best rate."""
     rows: list[dict[str, Any]] = []
     for clients in CLIENTS:
-        for method, found in network.sweeps(budget, METHODS, clients).items():
+        config = network.configuration(budget, clients)
+        for method, found in network.sweeps(budget, config, METHODS).items():
             for place, accuracy in zip(found.rounds, found.curve(), strict=True):
                 middle = mean_estimate(accuracy, network.ALPHA)
                 rows.append(
                     {
-                        "dataset": found.config.dataset,
+                        "dataset": config.dataset,
                         "clients": clients,
                         "method": method,
                         "learning_rate": found.rates[found.best()],

@@ -32,11 +32,12 @@ SCHEDULES = {
 def data(budget: Budget) -> Table:
     """Accuracy of every seed at three times, each schedule at its best learning rate."""
     rows: list[dict[str, Any]] = []
-    for schedule, found in network.sweeps(budget, tuple(SCHEDULES), CLIENTS, every=20).items():
+    config = network.configuration(budget, CLIENTS, every=20)
+    for schedule, found in network.sweeps(budget, config, tuple(SCHEDULES)).items():
         for place, accuracies in zip(found.rounds, found.curve(), strict=True):
             rows += [
                 {
-                    "dataset": found.config.dataset,
+                    "dataset": config.dataset,
                     "schedule": schedule,
                     "round": place,
                     "seed": seed,

@@ -30,46 +30,38 @@ def data(budget: Budget) -> Table:
     from nonlinear_model.data.dataset import load
 
     rows: list[dict[str, Any]] = []
-    found = network.sweeps(budget, METHODS, CLIENTS, rounds=ROUNDS, every=2)
-    width = load(network.dataset_name(budget), budget.data_dir).train_x.shape[1]
-    for method, sweep in found.items():
-        spec = sweep.config.network_spec()
-        shape = Shape(int(width), spec.rank, spec.hidden)
+    config = network.configuration(budget, CLIENTS, rounds=ROUNDS)
+    width = load(config.dataset, budget.data_dir).train_x.shape[1]
+    spec = config.network_spec()
+    shape = Shape(int(width), spec.rank, spec.hidden)
+
+    def row(
+        part: str, sent: int, accuracy: float, interval: tuple[float, float], n: int
+    ) -> dict[str, Any]:
+        return {
+            "part": part,
+            "dataset": config.dataset,
+            "method": method,
+            "sent": int(sent),
+            "accuracy": accuracy,
+            "low": interval[0],
+            "high": interval[1],
+            "n": n,
+        }
+
+    for method, sweep in network.sweeps(budget, config, METHODS).items():
         rule = method_named(method, ROUNDS)
         spent = np.cumsum([0] + [rule.traffic([shape], t).up for t in range(1, ROUNDS + 1)])
         curve, rounds = sweep.curve(), np.array(sweep.rounds)
         for place, accuracy in zip(rounds, curve, strict=True):
             middle = mean_estimate(accuracy, network.ALPHA)
-            rows.append(
-                _row("curve", method, sweep, spent[place], middle.mean, middle.interval, middle.n)
-            )
+            rows.append(row("curve", spent[place], middle.mean, middle.interval, middle.n))
         for goal in GOALS:
             reached = curve.mean(axis=1) >= goal
             if reached.any():
                 sent = spent[rounds[reached.argmax()]]
-                rows.append(_row("goal", method, sweep, sent, goal, (goal, goal), curve.shape[1]))
+                rows.append(row("goal", sent, goal, (goal, goal), curve.shape[1]))
     return Table.from_rows(rows)
-
-
-def _row(
-    part: str,
-    method: str,
-    sweep: Any,
-    sent: int,
-    accuracy: float,
-    interval: tuple[float, float],
-    n: int,
-) -> dict[str, Any]:
-    return {
-        "part": part,
-        "dataset": sweep.config.dataset,
-        "method": method,
-        "sent": int(sent),
-        "accuracy": accuracy,
-        "low": interval[0],
-        "high": interval[1],
-        "n": n,
-    }
 
 
 def caption(table: Table) -> str:

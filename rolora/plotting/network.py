@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from nonlinear_model.learning_rates import Sweep
+    from federation.learning_rates import Sweep
+    from nonlinear_model.configuration import Configuration
     from verification.budget import Budget
 
 LOCAL_STEPS = 10
@@ -21,25 +22,21 @@ def dataset_name(budget: Budget) -> str:
     return "digits" if mnist.find_folder(budget.data_dir) is None else "mnist"
 
 
-def sweeps(
-    budget: Budget, methods: Sequence[str], clients: int, *, rounds: int = 60, every: int = 2
-) -> dict[str, Sweep]:
-    """Each method at the rate other seeds chose from the grid, label-split clients, 5 seeds (quick) or 10.
+def configuration(
+    budget: Budget, clients: int, *, rounds: int = 60, every: int = 2
+) -> Configuration:
+    """The setting: label-split clients, plain SGD.
 
     Args:
-        budget: profile, seed and data folder.
-        methods: names for `federated_lora.method_named`.
+        budget: profile and data folder.
         clients: number of clients N; each holds 10/N labels.
         rounds: of every run.
         every: rounds between two measurements.
     """
-    from nonlinear_model.claims import study
     from nonlinear_model.configuration import Configuration
-    from nonlinear_model.data.dataset import load
-    from nonlinear_model.learning_rates import tuned_sweep
 
     name = dataset_name(budget)
-    config = Configuration(
+    return Configuration(
         dataset=name,
         clients=clients,
         split="shards",
@@ -51,7 +48,16 @@ def sweeps(
         evaluate_every=every,
         probe=0,
     )
-    data = load(name, budget.data_dir)
-    seeds = study.seeds_of(budget, budget.pick(5, 10))
-    with study.one_thread():
-        return tuned_sweep(config, data, methods, study.RATES, study.tuning_seeds_of(budget), seeds)
+
+
+def sweeps(budget: Budget, config: Configuration, methods: Sequence[str]) -> dict[str, Sweep]:
+    """Each method at the rate other seeds chose from the grid, on 5 seeds (quick) or 10.
+
+    Args:
+        budget: profile, seed and data folder.
+        config: the setting.
+        methods: names for `federated_lora.method_named`.
+    """
+    from nonlinear_model.claims import study
+
+    return study.judged(budget, config, methods, budget.pick(5, 10))

@@ -1,0 +1,153 @@
+"""The learning rate of a method: the same grid for all, chosen on some seeds and judged on others."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from verification.paired_study import Design, Run, Runner, require_rates
+
+
+@dataclass(frozen=True, eq=False)
+class Sweep:
+    """The runs of one method over a grid of learning rates and seeds.
+
+    Attributes:
+        rates: learning rates, (L,).
+        seeds: (S,).
+        runs: the run of every rate and seed, all tracked at the same rounds; one that was begun anew
+            stands at the rate it was begun at first.
+        tuned: the runs on other seeds that chose the rate; None if these runs choose it themselves.
+    """
+
+    rates: tuple[float, ...]
+    seeds: tuple[int, ...]
+    runs: dict[tuple[float, int], Run]
+    tuned: Sweep | None = None
+
+    @property
+    def rounds(self) -> tuple[int, ...]:
+        """The tracked rounds."""
+        return self.runs[self.rates[0], self.seeds[0]].rounds
+
+    @property
+    def tracked(self) -> np.ndarray:
+        """Scores at the tracked rounds, (rounds, L, S); NaN where a diverged run has none."""
+        found = [[self.runs[rate, seed].scores for seed in self.seeds] for rate in self.rates]
+        return np.ascontiguousarray(np.moveaxis(np.array(found, dtype=np.float64), -1, 0))
+
+    @property
+    def final(self) -> np.ndarray:
+        """Scores after the last round, (L, S); of a diverged run, where it stood when it was given up."""
+        return self.tracked[-1]
+
+    def best(self) -> int:
+        """Place of the learning rate with the best final score averaged over seeds (the paper's rule).
+
+        Where other seeds chose it, the place of their choice: then the scores owe nothing to the choice.
+        """
+        if self.tuned is not None:
+            return self.rates.index(self.tuned.rates[self.tuned.best()])
+        losses = [
+            [self.runs[rate, seed].facts.get("loss", 0.0) for seed in self.seeds]
+            for rate in self.rates
+        ]
+        return choose(self.rates, self.final, np.array(losses, dtype=np.float64))
+
+    def scores(self) -> np.ndarray:
+        """Final score of each seed at the method's best learning rate, (S,)."""
+        return self.final[self.best()]
+
+    def curve(self) -> np.ndarray:
+        """Scores over the tracked rounds at the best rate, (rounds, S)."""
+        return self.tracked[:, self.best()]
+
+    def on_seeds(self, seeds: Sequence[int]) -> Sweep:
+        """The same sweep on some of its seeds only, in the given order."""
+        return replace(self, seeds=tuple(seeds))
+
+    def halfway(self) -> Sweep:
+        """The same sweep stopped after half of the rounds, or at the tracked round just after."""
+        rounds = self.rounds
+        count = 1 + next(i for i, number in enumerate(rounds) if 2 * number >= rounds[-1])
+        return replace(
+            self,
+            runs={
+                key: replace(run, rounds=run.rounds[:count], scores=run.scores[:count])
+                for key, run in self.runs.items()
+            },
+            tuned=None if self.tuned is None else self.tuned.halfway(),
+        )
+
+
+def choose(rates: Sequence[float], scores: np.ndarray, losses: np.ndarray) -> int:
+    """Place of the rate with the highest mean score; ties go to the smaller loss, then to the first.
+
+    Args:
+        rates: (L,).
+        scores: (L, S); a rate with a NaN is out.
+        losses: (L, S).
+
+    Raises:
+        ValueError: if every rate is out.
+    """
+    means = scores.mean(axis=1)
+    sound = np.flatnonzero(np.isfinite(means))
+    if sound.size == 0:
+        raise ValueError(
+            "the grid of learning rates must hold one that is small enough, and every rate diverged"
+            f" ({', '.join(f'{rate:g}' for rate in rates)}); add smaller ones"
+        )
+    return int(min(sound, key=lambda place: (-means[place], losses[place].mean())))
+
+
+def sweep(run: Runner, method: str, rates: Sequence[float], seeds: Sequence[int]) -> Sweep:
+    """One method on a grid. Diverged runs are kept where they stood.
+
+    Raises:
+        ValueError: on an empty or bad grid, or without seeds.
+    """
+    require_rates(rates)
+    if not seeds:
+        raise ValueError("seeds must be at least one, got none")
+    runs = {
+        (rate, seed): found
+        for rate in rates
+        for seed, found in zip(seeds, run(method, rate, seeds), strict=True)
+    }
+    return Sweep(tuple(rates), tuple(seeds), runs)
+
+
+def tuned_sweep(run: Runner, method: str, design: Design, *, halfway: bool = False) -> Sweep:
+    """Choose a method's learning rate on the tuning seeds, and run it on the others.
+
+    A score on the seeds that chose the rate is too good, the more so the more rates are close to the best.
+    On seeds that did not choose it, a rate close to the limit may diverge. Such a run is begun anew at the
+    next lower rate, as one would in practice, whatever the method.
+
+    Args:
+        run: runs the method.
+        method: its name.
+        design: grid and seeds.
+        halfway: also run the rate that is best after half of the rounds, for `Sweep.halfway`.
+    """
+    tuned = sweep(run, method, design.rates, design.tuning_seeds)
+    horizons = (tuned, tuned.halfway()) if halfway else (tuned,)
+    chosen = sorted({horizon.rates[horizon.best()] for horizon in horizons})
+    judged = sweep(run, method, chosen, design.seeds)
+    return replace(_begun_anew(run, method, judged, design.rates), tuned=tuned)
+
+
+def _begun_anew(run: Runner, method: str, judged: Sweep, rates: Sequence[float]) -> Sweep:
+    """The sweep with every diverged run replaced by one at the next lower rate that does not diverge."""
+    runs = dict(judged.runs)
+    for chosen in judged.rates:
+        for rate in sorted((rate for rate in rates if rate < chosen), reverse=True):
+            seeds = [seed for seed in judged.seeds if runs[chosen, seed].diverged]
+            if not seeds:
+                break
+            for seed, again in zip(seeds, run(method, rate, seeds), strict=True):
+                runs[chosen, seed] = replace(again, restarts=runs[chosen, seed].restarts + 1)
+    return replace(judged, runs=runs)

@@ -1,0 +1,286 @@
+"""Methods side by side, seed by seed: designed as data, run once, taken up where it stopped.
+
+Every method gets the same grid of learning rates, the same seeds and, by them, the same starts and batches.
+Some seeds choose its rate, others judge it. What a run is, and how a rate is searched, others say.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from functools import partial
+from math import isfinite
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+
+from verification.codec import columns_of, csv_text, json_text
+from verification.files import write
+from verification.finding import Comparison, Finding, Relation
+from verification.statistics import mean_estimate
+from verification.verdict import Verdict
+
+T = TypeVar("T")
+Point = tuple[Any, ...]
+"""A setting of the study: one value for each axis of its design."""
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """What one run of one method on one seed is judged by.
+
+    Attributes:
+        rounds: the tracked rounds, ascending.
+        scores: at these rounds, larger is better; None of a diverged run that has none.
+        diverged: whether the run was given up.
+        restarts: how often it diverged and was begun anew at the next lower rate.
+        facts: more of what is told of the run; a smaller `loss` decides between rates of equal scores.
+    """
+
+    rounds: tuple[int, ...]
+    scores: tuple[float | None, ...]
+    diverged: bool = False
+    restarts: int = 0
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """What paired intervals say together of a statement that one side leads, everywhere it is compared.
+
+    Attributes:
+        alpha: error probability of all intervals together.
+        smallest: smallest difference worth a name: an interval wholly below it denies a lead.
+        number: how a difference is written.
+        unit: behind it.
+    """
+
+    alpha: float
+    smallest: float = 0.0
+    number: str = "+.4f"
+    unit: str = ""
+
+    def standing(self, comparisons: Sequence[Comparison]) -> Verdict:
+        """SUPPORTED if every interval lies above its demand; REFUTED if one that does not denies it.
+
+        Else NOT_CHECKED: the seeds were too few to tell.
+        """
+        open_ones = _open(comparisons)
+        if not open_ones:
+            return Verdict.SUPPORTED
+        # A small but certain lead counts: it must not settle a comparison whose own interval is open.
+        against = any(_interval(c)[1] < c.theory + self.smallest for c in open_ones)
+        return Verdict.REFUTED if against else Verdict.NOT_CHECKED
+
+    def conclude(
+        self, comparisons: Sequence[Comparison], method: str, *, missing: str = "", **details: Any
+    ) -> Finding:
+        """A finding whose verdict is `standing(comparisons)`, with its counterexample or what is missing.
+
+        Args:
+            comparisons: made by `paired`.
+            method: how the numbers were made.
+            missing: what would decide an open verdict; more seeds if not given.
+            details: further fields of `Finding`.
+        """
+        verdict = self.standing(comparisons)
+        words = [
+            f"{c.quantity}: {c.measured:{self.number}}{self.unit} in"
+            f" [{_interval(c)[0]:{self.number}}, {_interval(c)[1]:{self.number}}]"
+            + (f", not above {c.theory:g}" if c.theory else "")
+            for c in sorted(_open(comparisons), key=lambda c: _interval(c)[1])
+        ]
+        if verdict is Verdict.REFUTED:
+            details.setdefault("counterexample", words[0])
+        if verdict is Verdict.NOT_CHECKED:
+            demand = min(c.theory for c in _open(comparisons))
+            missing = missing or f"more seeds: the interval still holds {demand:g} ({words[0]})"
+        return Finding(
+            verdict, method, tuple(comparisons), alpha=self.alpha, missing=missing, **details
+        )
+
+
+def paired(
+    quantity: str,
+    differences: np.ndarray,
+    alpha: float,
+    *,
+    by: float = 0.0,
+    certify: bool = True,
+    why: str = "",
+) -> Comparison:
+    """A mean of paired differences that should exceed a demand with its whole Student interval.
+
+    Args:
+        quantity: what is larger than what, and where.
+        differences: one per seed, (S,).
+        alpha: of the interval; divide by the number of comparisons made together.
+        by: the demand.
+        certify: as in `Comparison`.
+        why: remark for the reader.
+    """
+    found = mean_estimate(differences, alpha)
+    return found.compare(
+        quantity,
+        by,
+        Relation.GE,
+        certify=certify,
+        why=why or f"paired over {found.n} seeds with the same split, start and batches",
+    )
+
+
+def _interval(comparison: Comparison) -> tuple[float, float]:
+    return comparison.interval or (comparison.measured, comparison.measured)
+
+
+def _open(comparisons: Iterable[Comparison]) -> list[Comparison]:
+    return [c for c in comparisons if not _interval(c)[0] > c.theory]
+
+
+@dataclass(frozen=True, slots=True)
+class Design:
+    """A study, fixed before its first run.
+
+    Attributes:
+        axes: names of a point's values.
+        points: what is varied beside the methods, in the order they are run.
+        methods: compared at every point.
+        rates: learning rates every method tries.
+        tuning_seeds: seeds that choose each method's rate.
+        seeds: seeds that every method is judged on; none of the tuning seeds.
+        score: what is compared, in words.
+        rule: how it is judged.
+        fixed: what all runs share, as JSON.
+
+    Raises:
+        ValueError: without any point, method or seed, on a bad grid, or if the groups of seeds meet.
+    """
+
+    axes: tuple[str, ...]
+    points: tuple[Point, ...]
+    methods: tuple[str, ...]
+    rates: tuple[float, ...]
+    tuning_seeds: tuple[int, ...]
+    seeds: tuple[int, ...]
+    score: str
+    rule: Rule
+    fixed: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for name in ("points", "methods", "tuning_seeds", "seeds"):
+            if not getattr(self, name):
+                raise ValueError(f"{name} must be at least one, got none")
+        require_rates(self.rates)
+        shared = sorted(set(self.tuning_seeds) & set(self.seeds))
+        if shared:
+            raise ValueError(f"seeds must not be among the tuning_seeds, got {shared} in both")
+
+
+def require_rates(rates: Sequence[float]) -> None:
+    """Check a grid of learning rates.
+
+    Raises:
+        ValueError: if it is empty, or one is not finite and positive.
+    """
+    if not rates or not all(isfinite(rate) and rate > 0.0 for rate in rates):
+        raise ValueError(f"rates must be finite, positive and at least one, got {list(rates)}")
+
+
+Runner = Callable[[str, float, Sequence[int]], Iterable[Run]]
+"""Runs a method at a rate on seeds, one run a seed in their order."""
+Measure = Callable[[Point, str, float, Sequence[int]], Iterable[Run]]
+"""The same at any point of a design."""
+
+
+def run(
+    design: Design,
+    measure: Measure,
+    search: Callable[[Runner, str, Design], T],
+    *,
+    table: Path | None = None,
+    rows: Callable[[Mapping[Point, Mapping[str, T]]], Sequence[Mapping[str, Any]]] | None = None,
+    progress: Callable[[str], None] = lambda line: None,
+) -> dict[Point, dict[str, T]]:
+    """Every method at every point.
+
+    With a `table`, the folder beside it named as it is holds the design and a file for each finished run:
+    what is there is not run again. Points that were finished there earlier stay in the table.
+
+    Args:
+        design: the study.
+        measure: runs one cell; where it yields run by run, an interrupted study loses one at most.
+        search: finds and judges a method's rate with the runs it asks for.
+        table: the tidy CSV, written when all points are done.
+        rows: its rows.
+        progress: told one line per run.
+
+    Raises:
+        ValueError: before any run, if the folder holds another design or a study of an older layout.
+    """
+    folder = None if table is None else table.with_suffix("")
+    if table is not None and folder is not None:
+        design = replace(design, points=_taken_up(design, folder, table))
+        measure = partial(_kept, folder, measure, progress)
+    found: dict[Point, dict[str, T]] = {}
+    for point in design.points:
+        found[point] = {m: search(partial(measure, point), m, design) for m in design.methods}
+        if folder is not None:
+            _tell(folder, design, tuple(found))
+    if table is not None and rows is not None:
+        write(table, csv_text(columns_of(rows(found))))
+    return found
+
+
+def _taken_up(design: Design, folder: Path, table: Path) -> tuple[Point, ...]:
+    """The points that are finished in a folder and those of the design, after comparing all the rest."""
+    path = folder / "design.json"
+    if not path.is_file():
+        older = table.exists() or (table.parent / "cells").exists()
+        if older or any(folder.glob("*.json")):
+            raise ValueError(
+                f"{table.parent} holds a study of an older layout, which does not tell its design, so that"
+                " nothing of it can be taken up; choose another folder"
+            )
+        _tell(folder, design, ())
+        return design.points
+    held = json.loads(path.read_text(encoding="utf-8"))
+    own = json.loads(json_text(asdict(design)))
+    told, own = held | held["fixed"], own | own["fixed"]
+    for name in sorted(own.keys() - {"points", "fixed"} | held["fixed"].keys()):
+        if told.get(name) != own.get(name):
+            raise ValueError(
+                f"{folder} holds another study: {name} {told.get(name)} in place of {own.get(name)};"
+                " choose another folder"
+            )
+    return tuple(dict.fromkeys([*map(tuple, held["points"]), *design.points]))
+
+
+def _tell(folder: Path, design: Design, finished: tuple[Point, ...]) -> None:
+    write(folder / "design.json", json_text(asdict(design) | {"points": finished}))
+
+
+def _kept(
+    folder: Path,
+    measure: Measure,
+    progress: Callable[[str], None],
+    point: Point,
+    method: str,
+    rate: float,
+    seeds: Sequence[int],
+) -> list[Run]:
+    """The runs of one cell: those that have a file are read, the others run and written one by one."""
+    names = {s: "-".join(map(str, (*point, method, s, rate))) for s in seeds}
+    paths = {s: folder / f"{name}.json" for s, name in names.items()}
+    missing = [s for s, path in paths.items() if not path.is_file()]
+    if missing:
+        for s, found in zip(missing, measure(point, method, rate, missing), strict=True):
+            write(paths[s], json_text(asdict(found)))
+            progress(f"{names[s]}: {'diverged' if found.diverged else found.scores[-1]}")
+    return [_read(path) for path in paths.values()]
+
+
+def _read(path: Path) -> Run:
+    held = json.loads(path.read_text(encoding="utf-8"))
+    return Run(**held | {"rounds": tuple(held["rounds"]), "scores": tuple(held["scores"])})
