@@ -143,7 +143,10 @@ def test_the_committed_map_is_what_its_study_would_write(tmp_path, monkeypatch):
     assert path.read_bytes() == (regime_map.RESULTS / path.name).read_bytes()
     told = json.loads((regime_map.RESULTS / "regime_map_mnist.json").read_text())
     again = json.loads(regime_map.manifest(regime_map.DESIGN, found, "", {}))
-    assert {**again, **{name: told[name] for name in ("command", "environment", "history")}} == told
+    assert {
+        **again,
+        **{name: told[name] for name in ("command", "configuration", "environment", "history")},
+    } == told
 
 
 def test_a_map_survives_its_csv(tmp_path):
