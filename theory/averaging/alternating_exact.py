@@ -6,8 +6,6 @@ Exact result: a rule that trains one factor a round averages products that share
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 import sympy as sp
 
@@ -25,28 +23,16 @@ from federated_lora import (
 )
 from theory.averaging import interference_identity
 from theory.averaging.interference_identity import mean
-from verification.budget import Budget
-from verification.claim import PAPER
-from verification.claim import OldClaim as Claim
-from verification.finding import (
-    Comparison,
-    Finding,
-    Mark,
-    Plot,
-    ProofStep,
-    Relation,
-    Series,
-    Table,
-    conclude,
-)
+from verification.claim import PAPER, claim
+from verification.evidence import Evidence
+from verification.finding import Mark, Plot, ProofStep, Series
+from verification.names import at_least, one_of
 from verification.proof.identities import generic_matrix, identity
 from verification.verdict import Verdict
 
-ROUNDS = 12
-CLIENTS = 10
-D_IN, RANK, D_OUT = 24, 2, 16
+EXACT = ("rolora", "ffa")
+D_IN, D_OUT = 24, 16
 SCALE = 4.0
-LOCAL_STEPS = 10
 LEARNING_RATE = 0.1
 ROUNDING = 1e-13
 """Relative: 10 products of rank 2 in float64, each entry rounded some ten times."""
@@ -62,13 +48,8 @@ def _shared_product_error(shared: Factor) -> sp.Matrix:
     return mean(products, weights) - mean(A, weights) @ mean(B, weights)
 
 
-def derive(exact: tuple[Method, ...] | None = None) -> tuple[ProofStep, ...]:
-    """A shared factor makes the average exact; the given methods share one in every round.
-
-    Args:
-        exact: the methods said to be exact; None for RoLoRA and FFA-LoRA.
-    """
-    exact = (RoLoRA(), FFALoRA()) if exact is None else exact
+def derive(exact: tuple[str, ...] = EXACT) -> tuple[ProofStep, ...]:
+    """A shared factor makes the average exact; the methods said to be exact share one in every round."""
     steps = [
         identity(
             f"with one shared {factor}, the product of the averages is the average of the products",
@@ -77,7 +58,7 @@ def derive(exact: tuple[Method, ...] | None = None) -> tuple[ProofStep, ...]:
         )
         for factor in Factor
     ]
-    for method in exact:
+    for method in (_methods()[name] for name in exact):
         # The trained factor depends on the parity of the round alone: two rounds are all rounds.
         trained = [method.trainable(round) for round in (1, 2)]
         periodic = all(method.trainable(t) == trained[(t - 1) % 2] for t in range(1, 2001))
@@ -92,8 +73,18 @@ def derive(exact: tuple[Method, ...] | None = None) -> tuple[ProofStep, ...]:
     return tuple(steps)
 
 
+def _methods() -> dict[str, Method]:
+    return {method.name: method for method in (RoLoRA(), FFALoRA(), FedAvgLoRA())}
+
+
 def _federated_rounds(
-    method: Method, rng: np.random.Generator, rounds: int = ROUNDS
+    method: Method,
+    rng: np.random.Generator,
+    *,
+    clients: int = 10,
+    rank: int = 2,
+    rounds: int = 12,
+    local_steps: int = 10,
 ) -> list[dict[str, float]]:
     """Rounds of local gradient descent on clients with different targets, averaged by the method.
 
@@ -104,17 +95,17 @@ def _federated_rounds(
         `theory`, the norm of the interference, and `size`, the norm of the exact mean.
     """
     shared = rng.standard_normal((D_IN, D_OUT))
-    targets = shared + rng.standard_normal((CLIENTS, D_IN, D_OUT))
-    p = client_weights(rng.uniform(1.0, 4.0, CLIENTS), CLIENTS)
+    targets = shared + rng.standard_normal((clients, D_IN, D_OUT))
+    p = client_weights(rng.uniform(1.0, 4.0, clients), clients)
     server = Adapter(
-        rng.standard_normal((D_IN, RANK)) / np.sqrt(D_IN), np.zeros((RANK, D_OUT)), SCALE
+        rng.standard_normal((D_IN, rank)) / np.sqrt(D_IN), np.zeros((rank, D_OUT)), SCALE
     )
     records = []
     for round in range(1, rounds + 1):
         trained = method.trainable(round)
-        A = np.repeat(server.A[None], CLIENTS, axis=0)
-        B = np.repeat(server.B[None], CLIENTS, axis=0)
-        for _ in range(LOCAL_STEPS):
+        A = np.repeat(server.A[None], clients, axis=0)
+        B = np.repeat(server.B[None], clients, axis=0)
+        for _ in range(local_steps):
             residual = SCALE * (A @ B) - targets
             step_A = SCALE * residual @ B.swapaxes(1, 2)
             step_B = SCALE * A.swapaxes(1, 2) @ residual
@@ -124,7 +115,7 @@ def _federated_rounds(
             A=A if Factor.A in trained else None, B=B if Factor.B in trained else None
         )
         result = aggregate(method, server, came, p, round)
-        exact = sum(p[k] * SCALE * (A[k] @ B[k]) for k in range(CLIENTS))
+        exact = sum(p[k] * SCALE * (A[k] @ B[k]) for k in range(clients))
         gap = SCALE * interference_identity.interference(list(A), list(B), list(p))
         records.append(
             {
@@ -138,52 +129,49 @@ def _federated_rounds(
     return records
 
 
-def check(budget: Budget) -> Finding:
-    """Prove the shared-factor identity, then measure the error of every method round by round."""
-    return _check(budget, exact=(RoLoRA(), FFALoRA()))
+@claim(
+    "alternating-exact",
+    "RoLoRA and FFA-LoRA average exactly, FedAvg-LoRA does not",
+    statement="In every round of RoLoRA and FFA-LoRA the server's s·A·B equals the weighted mean of "
+    "the clients' s·A_k·B_k; FedAvg-LoRA misses it by the interference of its clients.",
+    latex=r"s\,\bar A\bar B=\sum_k p_k\,sA_kB_k\ \text{(RoLoRA, FFA)},\qquad "
+    r"\sum_k p_k A_kB_k-\bar A\bar B=\sum_k p_k(A_k-\bar A)(B_k-\bar B)\ \text{(FedAvg)}",
+    source=f"{PAPER}, section 3",
+    section="averaging",
+    assumptions=(
+        "client weights sum to one",
+        "every client of a round starts from the broadcast adapter",
+    ),
+    expected=Verdict.PROVED,
+    mutant={"exact": (*EXACT, "fedavg")},
+    says="the same said of FedAvg-LoRA",
+    order=20,
+)
+def check(
+    evidence: Evidence,
+    *,
+    clients: int = 10,
+    rank: int = 2,
+    rounds: int = 12,
+    local_steps: int = 10,
+    exact: tuple[str, ...] = EXACT,
+) -> None:
+    """Prove the shared-factor identity, then measure the error of every method round by round.
 
-
-def negative_control(budget: Budget) -> Finding:
-    """The same with FedAvg-LoRA among the methods said to be exact."""
-    return _check(budget, exact=(RoLoRA(), FFALoRA(), FedAvgLoRA()))
-
-
-def _check(budget: Budget, exact: tuple[Method, ...]) -> Finding:
+    Args:
+        evidence: gathers what is found.
+        clients, rank, rounds, local_steps: sizes of the literal rounds.
+        exact: the methods said to be exact; RoLoRA and FFA-LoRA are.
+    """
+    at_least(2, clients=clients)
+    at_least(1, rank=rank, rounds=rounds, local_steps=local_steps)
+    for name in exact:
+        one_of("exact", name, _methods())
+    sizes = {"clients": clients, "rank": rank, "rounds": rounds, "local_steps": local_steps}
     runs = {
-        method.name: _federated_rounds(method, budget.rng("alternating-exact"))
-        for method in (RoLoRA(), FFALoRA(), FedAvgLoRA())
+        name: _federated_rounds(method, evidence.rng(), **sizes)
+        for name, method in _methods().items()
     }
-    fedavg = runs["fedavg"]
-    # Round 1 starts from B = 0 where A has no gradient at first; the error is positive from there on.
-    relative = [record["error"] / record["size"] for record in fedavg]
-    comparisons = [
-        Comparison(
-            f"{method.name}: largest ‖s·A·B − Σ p_k s A_k B_k‖ over {ROUNDS} rounds, relative",
-            theory=0.0,
-            measured=_worst(runs[method.name], lambda r: r["error"] / r["size"]),
-            tolerance=ROUNDING,
-            why="rounding of dense products in float64",
-        )
-        for method in exact
-    ]
-    comparisons += [
-        Comparison(
-            "fedavg: error ÷ norm of the interference, round farthest from 1",
-            theory=1.0,
-            measured=max(
-                (r["error"] / r["theory"] for r in fedavg), key=lambda ratio: abs(ratio - 1.0)
-            ),
-            tolerance=1e-9,
-            why="rounding of a difference of products",
-        ),
-        Comparison(
-            f"fedavg: smallest relative error of the {ROUNDS} rounds",
-            theory=1e-6,
-            measured=min(relative),
-            relation=Relation.GE,
-            why="above rounding by seven digits: inexact in every round",
-        ),
-    ]
     rows = [
         {
             "method": name,
@@ -195,53 +183,52 @@ def _check(budget: Budget, exact: tuple[Method, ...]) -> Finding:
         for name, records in runs.items()
         for index, record in enumerate(records)
     ]
-    return conclude(
-        Verdict.PROVED,
-        f"SymPy identity for a shared factor; {ROUNDS} literal rounds of {CLIENTS} clients with "
-        f"different targets, {LOCAL_STEPS} local steps and unequal weights beside it",
-        comparisons=comparisons,
-        proof=derive(exact),
-        seed=budget.seed,
-        notes=(
-            f"FedAvg-LoRA's error in these rounds is {min(relative):.2g} to {max(relative):.2g} of "
-            "the mean update's norm.",
-        ),
-        table=Table.from_rows(rows),
-        plot=Plot(
-            x="round",
-            series=(
-                Series("error", "measured ‖s·A·B − Σ p s A B‖", Mark.POINTS),
-                Series("theory", "norm of the interference", Mark.DASHED),
-            ),
-            xlabel="round",
-            ylabel="aggregation error (Frobenius norm)",
-            caption="RoLoRA and FFA-LoRA average exactly: what is seen of them is the rounding of "
-            "float64. FedAvg-LoRA errs in every round by the interference of its clients (dashed), "
-            "which stays as long as the clients' targets differ.",
-            group="method",
-            ylog=True,
-        ),
+    relative = {name: [r["error"] / r["size"] for r in found] for name, found in runs.items()}
+    for name in exact:
+        evidence.equal(
+            f"{name}: largest ‖s·A·B − Σ p_k s A_k B_k‖ over {rounds} rounds, relative",
+            0.0,
+            max(relative[name]),
+            rounding=ROUNDING,
+            why="rounding of dense products in float64",
+        )
+    evidence.equal(
+        "fedavg: error ÷ norm of the interference, round farthest from 1",
+        1.0,
+        max((r["error"] / r["theory"] for r in runs["fedavg"]), key=lambda ratio: abs(ratio - 1.0)),
+        rounding=1e-9,
+        why="rounding of a difference of products",
     )
+    # Round 1 starts from B = 0 where A has no gradient at first; the error is positive from there on.
+    evidence.at_least(
+        f"fedavg: smallest relative error of the {rounds} rounds",
+        1e-6,
+        min(relative["fedavg"]),
+        why="above rounding by seven digits: inexact in every round",
+    )
+    evidence.steps(*derive(exact))
+    evidence.method(
+        f"SymPy identity for a shared factor; {rounds} literal rounds of {clients} clients with "
+        f"different targets, {local_steps} local steps and unequal weights beside it"
+    )
+    evidence.note(
+        f"FedAvg-LoRA's error in these rounds is {min(relative['fedavg']):.2g} to "
+        f"{max(relative['fedavg']):.2g} of the mean update's norm."
+    )
+    evidence.table(rows, PLOT)
 
 
-def _worst(records: list[dict[str, float]], quantity: Callable[[dict[str, float]], float]) -> float:
-    return max(quantity(record) for record in records)
-
-
-CLAIM = Claim(
-    id="alternating-exact",
-    title="RoLoRA and FFA-LoRA average exactly, FedAvg-LoRA does not",
-    statement="In every round of RoLoRA and FFA-LoRA the server's s·A·B equals the weighted mean of "
-    "the clients' s·A_k·B_k; FedAvg-LoRA misses it by the interference of its clients.",
-    latex=r"s\,\bar A\bar B=\sum_k p_k\,sA_kB_k\ \text{(RoLoRA, FFA)},\qquad "
-    r"\sum_k p_k A_kB_k-\bar A\bar B=\sum_k p_k(A_k-\bar A)(B_k-\bar B)\ \text{(FedAvg)}",
-    source=f"{PAPER}, section 3",
-    assumptions=(
-        "client weights sum to one",
-        "every client of a round starts from the broadcast adapter",
+PLOT = Plot(
+    x="round",
+    series=(
+        Series("error", "measured ‖s·A·B − Σ p s A B‖", Mark.POINTS),
+        Series("theory", "norm of the interference", Mark.DASHED),
     ),
-    expected=Verdict.PROVED,
-    check=check,
-    negative_control=negative_control,
-    control="the same said of FedAvg-LoRA",
+    xlabel="round",
+    ylabel="aggregation error (Frobenius norm)",
+    caption="RoLoRA and FFA-LoRA average exactly: what is seen of them is the rounding of "
+    "float64. FedAvg-LoRA errs in every round by the interference of its clients (dashed), "
+    "which stays as long as the clients' targets differ.",
+    group="method",
+    ylog=True,
 )

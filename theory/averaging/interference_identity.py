@@ -14,24 +14,15 @@ import numpy as np
 import sympy as sp
 
 from federated_lora import Adapter, ClientFactors, FedAvgLoRA, aggregate, client_weights
-from verification.budget import Budget
-from verification.claim import OURS
-from verification.claim import OldClaim as Claim
-from verification.finding import (
-    Comparison,
-    Finding,
-    Mark,
-    Plot,
-    ProofStep,
-    Series,
-    Table,
-    conclude,
-)
+from verification.claim import OURS, claim
+from verification.evidence import Evidence
+from verification.finding import Mark, Plot, ProofStep, Series
+from verification.names import at_least
 from verification.proof.identities import generic_matrix, identity
 from verification.verdict import Verdict
 
-D_IN, RANK, D_OUT = 9, 3, 6
 SCALE = 2.0
+DRIFTS = np.geomspace(1e-2, 1e2, 9)
 
 
 def interference(A: Sequence[Any], B: Sequence[Any], weights: Sequence[Any]) -> Any:
@@ -115,102 +106,117 @@ def _any_number_of_clients(total: Any) -> ProofStep:
     )
 
 
-def check(budget: Budget) -> Finding:
-    """Prove the identity, then compare it with the error FedAvg's rule really makes."""
-    return _check(budget)
-
-
-def negative_control(budget: Budget) -> Finding:
-    """The same without the assumption that the weights sum to one: they sum to 19/20."""
-    return _check(budget, total=sp.Rational(19, 20))
-
-
-def _check(budget: Budget, total: Any = 1) -> Finding:
-    rng = budget.rng("interference-identity")
-    server = Adapter(rng.standard_normal((D_IN, RANK)), rng.standard_normal((RANK, D_OUT)), SCALE)
-    rows = []
-    worst = 0.0
-    for clients in (2, 5, 50):
-        p = client_weights(rng.uniform(0.2, 5.0, clients), clients)
-        moves_A = rng.standard_normal((clients, D_IN, RANK))
-        moves_B = rng.standard_normal((clients, RANK, D_OUT))
-        for drift in np.geomspace(1e-2, 1e2, 9):
-            A, B = server.A + drift * moves_A, server.B + drift * moves_B
-            result = aggregate(FedAvgLoRA(), server, ClientFactors(A=A, B=B), p, 1)
-            predicted = SCALE * interference(list(A), list(B), list(float(total) * p))
-            # Literally: dense products, one client after the other.
-            exact = sum(SCALE * p[k] * (A[k] @ B[k]) for k in range(clients))
-            gap = np.linalg.norm(exact - result.adapter.delta() - predicted)
-            size = float(np.linalg.norm(predicted))
-            worst = max(worst, float(gap) / size)
-            worst = max(worst, abs(float(result.aggregation_error) / size - 1.0))
-            rows.append(
-                {
-                    "clients": clients,
-                    "drift": drift,
-                    "theory": size,
-                    "measured": float(result.aggregation_error),
-                    "relative": size / float(np.linalg.norm(exact)),
-                }
-            )
-    small = [row for row in rows if row["clients"] == 50]
-    slope = np.log(small[-1]["measured"] / small[0]["measured"]) / np.log(
-        small[-1]["drift"] / small[0]["drift"]
-    )
-    comparisons = (
-        Comparison(
-            "largest relative gap between the identity and the error of FedAvg-LoRA's rule, "
-            "27 federations of 2 to 50 clients with unequal weights",
-            theory=0.0,
-            measured=worst,
-            tolerance=1e-9,
-            why="rounding: at drift 0.01 the error is 1e-4 of the products it is the difference of",
-        ),
-        Comparison(
-            "exponent of the error in the clients' drift (50 clients)",
-            theory=2.0,
-            measured=float(slope),
-            tolerance=1e-9,
-            why="both deviations scale with the drift, so their product scales with its square",
-        ),
-    )
-    return conclude(
-        Verdict.PROVED,
-        "SymPy identity in generic entries (three clients) and in non-commuting symbols (any number "
-        "and shape); FedAvg-LoRA's rule in float64 beside it",
-        comparisons=comparisons,
-        proof=derive(total),
-        seed=budget.seed,
-        table=Table.from_rows(rows),
-        plot=Plot(
-            x="drift",
-            series=(
-                Series("measured", "error of FedAvg-LoRA's rule", Mark.POINTS),
-                Series("theory", "‖mean((A − Ā)(B − B̄))‖", Mark.LINE),
-            ),
-            xlabel="drift of the clients' factors from the broadcast ones (standard deviation)",
-            ylabel="‖mean(s A B) − s Ā B̄‖ (Frobenius norm)",
-            caption="The error of averaging A and B separately is the cross-covariance of the "
-            "clients' factors: points and line coincide because it is an identity. It grows with the "
-            "square of the drift. Here A and B drift independently, so more clients average it down; "
-            "drifts of A and B that hang together, as training makes them, do not average out.",
-            group="clients",
-            xlog=True,
-            ylog=True,
-        ),
-    )
-
-
-CLAIM = Claim(
-    id="interference-identity",
-    title="Averaging A and B separately leaves their cross-covariance out",
+@claim(
+    "interference-identity",
+    "Averaging A and B separately leaves their cross-covariance out",
     statement="mean(A_i B_i) − Ā B̄ = mean((A_i − Ā)(B_i − B̄)) for any weights summing to one; "
     "zero whenever one factor is the same on all clients.",
     latex=r"\sum_i p_iA_iB_i-\bar A\bar B=\sum_i p_i(A_i-\bar A)(B_i-\bar B)",
     source=OURS,
+    section="averaging",
     assumptions=("client weights sum to one",),
     expected=Verdict.PROVED,
-    check=check,
-    negative_control=negative_control,
-    control="the identity for weights that sum to 0.95",
+    mutant={"total": sp.Rational(19, 20)},
+    says="the identity for weights that sum to 0.95",
+    order=10,
 )
+def check(
+    evidence: Evidence,
+    *,
+    clients: int = 50,
+    d_in: int = 9,
+    rank: int = 3,
+    d_out: int = 6,
+    total: sp.Rational = sp.S.One,
+) -> None:
+    """Prove the identity, then compare it with the error FedAvg's rule really makes.
+
+    Args:
+        evidence: gathers what is found.
+        clients: in the largest of the three federations.
+        d_in, rank, d_out: sizes of the factors.
+        total: what the weights sum to; 1 for the true statement.
+    """
+    at_least(2, clients=clients)
+    at_least(1, d_in=d_in, rank=rank, d_out=d_out)
+    rng = evidence.rng()
+    server = Adapter(rng.standard_normal((d_in, rank)), rng.standard_normal((rank, d_out)), SCALE)
+    sizes = (2, 5, clients)
+    rows = [row for size in sizes for row in _federation(rng, server, size, float(total))]
+    largest = rows[-len(DRIFTS) :]
+    first, at_one, last = (largest[place] for place in (0, len(DRIFTS) // 2, -1))
+    evidence.equal(
+        f"error of FedAvg-LoRA's rule, {clients} clients, drift {at_one['drift']:g}",
+        at_one["theory"],
+        at_one["measured"],
+        rounding=1e-12 * at_one["theory"],
+        why="rounding",
+    )
+    evidence.equal(
+        "largest relative gap between the identity and the error of FedAvg-LoRA's rule, "
+        f"{len(rows)} federations of {min(sizes)} to {max(sizes)} clients with unequal weights",
+        0.0,
+        max(row.pop("gap") for row in rows),
+        rounding=1e-9,
+        why="rounding: at drift 0.01 the error is 1e-4 of the products it is the difference of",
+    )
+    evidence.equal(
+        f"exponent of the error in the clients' drift ({clients} clients)",
+        2.0,
+        np.log(last["measured"] / first["measured"]) / np.log(last["drift"] / first["drift"]),
+        rounding=1e-9,
+        why="both deviations scale with the drift, so their product scales with its square",
+    )
+    evidence.steps(*derive(total))
+    evidence.method(
+        "SymPy identity in generic entries (three clients) and in non-commuting symbols (any number "
+        "and shape); FedAvg-LoRA's rule in float64 beside it"
+    )
+    evidence.table(rows, PLOT)
+
+
+PLOT = Plot(
+    x="drift",
+    series=(
+        Series("measured", "error of FedAvg-LoRA's rule", Mark.POINTS),
+        Series("theory", "‖mean((A − Ā)(B − B̄))‖", Mark.LINE),
+    ),
+    xlabel="drift of the clients' factors from the broadcast ones (standard deviation)",
+    ylabel="‖mean(s A B) − s Ā B̄‖ (Frobenius norm)",
+    caption="The error of averaging A and B separately is the cross-covariance of the "
+    "clients' factors: points and line coincide because it is an identity. It grows with the "
+    "square of the drift. Here A and B drift independently, so more clients average it down; "
+    "drifts of A and B that hang together, as training makes them, do not average out.",
+    group="clients",
+    xlog=True,
+    ylog=True,
+)
+
+
+def _federation(
+    rng: np.random.Generator, server: Adapter, clients: int, total: float
+) -> list[dict[str, Any]]:
+    """One row a drift: the identity beside the error of FedAvg-LoRA's rule, unequal weights."""
+    p = client_weights(rng.uniform(0.2, 5.0, clients), clients)
+    moves_A = rng.standard_normal((clients, *server.A.shape))
+    moves_B = rng.standard_normal((clients, *server.B.shape))
+    rows = []
+    for drift in DRIFTS:
+        A, B = server.A + drift * moves_A, server.B + drift * moves_B
+        result = aggregate(FedAvgLoRA(), server, ClientFactors(A=A, B=B), p, 1)
+        predicted = SCALE * interference(list(A), list(B), list(total * p))
+        # Literally: dense products, one client after the other.
+        exact = sum(SCALE * p[k] * (A[k] @ B[k]) for k in range(clients))
+        gap = np.linalg.norm(exact - result.adapter.delta() - predicted)
+        size, measured = float(np.linalg.norm(predicted)), float(result.aggregation_error)
+        rows.append(
+            {
+                "clients": clients,
+                "drift": drift,
+                "theory": size,
+                "measured": measured,
+                "relative": size / float(np.linalg.norm(exact)),
+                "gap": max(float(gap) / size, abs(measured / size - 1.0)),
+            }
+        )
+    return rows

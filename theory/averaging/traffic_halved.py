@@ -16,19 +16,10 @@ import numpy as np
 import sympy as sp
 
 from federated_lora import Factor, FedAvgLoRA, FFALoRA, Method, RoLoRA, Shape
-from verification.budget import Budget
-from verification.claim import PAPER
-from verification.claim import OldClaim as Claim
-from verification.finding import (
-    Comparison,
-    Finding,
-    Mark,
-    Plot,
-    ProofStep,
-    Series,
-    Table,
-    conclude,
-)
+from verification.claim import PAPER, claim
+from verification.evidence import Evidence
+from verification.finding import Mark, Plot, ProofStep, Series
+from verification.names import at_least
 from verification.proof.identities import identity
 from verification.verdict import Verdict
 
@@ -36,6 +27,7 @@ ROBERTA_LARGE = (Shape(1024, 4, 1024),) * 48
 """Query and value of 24 layers, the paper's adapters."""
 LLAMA_MLP = (Shape(4096, 8, 11008),) * 64
 """Gate and up projections of Llama-2-7B's 32 layers: rectangular."""
+METHODS = (FedAvgLoRA(), FFALoRA(), RoLoRA())
 WINDOW = 6
 
 
@@ -162,103 +154,130 @@ def counted_numbers(method: Method, shape: Shape, round: int) -> int:
     return sum(arrays[factor].size for factor in method.trainable(round))
 
 
-def check(budget: Budget) -> Finding:
-    """Prove the shares, count what the methods send, enumerate partial participation exactly."""
-    return _check(budget)
+@claim(
+    "traffic-halved",
+    "Half the traffic of FedAvg-LoRA",
+    statement="RoLoRA exchanges half of FedAvg-LoRA's numbers per round.",
+    latex=r"\frac{r\,d_{\rm out}+r\,d_{\rm in}}{2\,r(d_{\rm in}+d_{\rm out})}=\frac12"
+    r"\quad\text{over two rounds}",
+    source=f"{PAPER}, cost",
+    section="averaging",
+    assumptions=("numbers counted per adapted matrix, one client, frozen weights not sent",),
+    expected=Verdict.HOLDS_UNDER,
+    mutant={"every_round": True},
+    says="half in every single round, on rectangular matrices too",
+    exact="half over any two consecutive rounds; d_out/(d_in + d_out) in a B-round; downlink 1 − p/2 "
+    "at participation p",
+    order=100,
+)
+def check(
+    evidence: Evidence,
+    *,
+    d_in: int = 4096,
+    d_out: int = 11008,
+    rank: int = 8,
+    participation: float = 1.0,
+    every_round: bool = False,
+) -> None:
+    """Prove the shares, count what the methods send, enumerate partial participation exactly.
 
-
-def negative_control(budget: Budget) -> Finding:
-    """Half in every single round, without the assumption of square matrices."""
-    return _check(budget, every_round=True)
-
-
-def _check(budget: Budget, every_round: bool = False) -> Finding:
-    half = float(two_round_share())
-    wide = LLAMA_MLP[0]
-    comparisons = [
-        Comparison(
-            f"RoLoRA ÷ FedAvg-LoRA, numbers both ways over two rounds, {name}",
-            theory=half,
-            measured=_share(shapes, (1, 2)),
-        )
-        for name, shapes in (
-            ("RoBERTa-Large query and value, rank 4", ROBERTA_LARGE),
-            ("Llama-2-7B gate and up, rank 8", LLAMA_MLP),
-        )
-    ]
-    comparisons += [
-        Comparison(
-            "RoLoRA ÷ FedAvg-LoRA in one B-round, RoBERTa-Large (square)",
-            theory=half,
-            measured=_share(ROBERTA_LARGE, (1,)),
-        ),
-        Comparison(
-            "RoLoRA ÷ FedAvg-LoRA in one B-round, Llama-2-7B gate and up (4096 × 11008)",
-            theory=half if every_round else float(single_round_share(wide.d_in, wide.d_out)),
-            measured=_share(LLAMA_MLP, (1,)),
-            tolerance=1e-15,
-            why="d_out/(d_in + d_out): the B-round carries the longer factor",
-        ),
-        Comparison(
-            "formulas, traffic of the methods and entries of the arrays sent: disagreements, "
-            "3 methods × 4 rounds × 27 shapes",
-            theory=0.0,
-            measured=float(_disagreements()),
-        ),
-    ]
-    rows = []
-    gap = 0.0
-    for tenths in range(1, 11):
-        p = Fraction(tenths, 10)
-        counted = enumerated_downlink(wide, p, budget.pick(WINDOW, 2 * WINDOW))
-        stated = downlink_share(p)
-        gap = max(gap, abs(float(stated - counted)))
-        rows.append(
-            {
-                "participation": float(p),
-                "downlink": float(counted),
-                "downlink theory": float(stated),
-                "uplink": half,
-            }
-        )
-    comparisons.append(
-        Comparison(
-            "partial participation: largest gap of the downlink share to exact enumeration, 10 values "
-            "of p",
-            theory=0.0,
-            measured=gap,
-            tolerance=1e-15,
-            why="one rounding of rationals to float64",
-        )
+    Args:
+        evidence: gathers what is found.
+        d_in, d_out, rank: sizes of the first comparison's matrix.
+        participation: share of rounds its client takes part in.
+        every_round: states half for every single round; False for the true statement.
+    """
+    at_least(1, d_in=d_in, d_out=d_out, rank=rank)
+    if not 0.0 < participation <= 1.0:
+        raise ValueError(f"participation must lie in (0, 1], got {participation}")
+    half, p = float(two_round_share()), Fraction(str(participation))
+    matrix, wide = Shape(d_in, rank, d_out), LLAMA_MLP[0]
+    ours, theirs = (
+        sum(counted_numbers(method, matrix, round) for round in (1, 2))
+        for method in (RoLoRA(), FedAvgLoRA())
     )
-    return conclude(
-        Verdict.HOLDS_UNDER,
-        "SymPy with symbolic sizes; numbers counted on the methods and their arrays; every pattern of "
-        "participation enumerated in rationals",
-        comparisons=comparisons,
-        proof=derive(),
+    evidence.equal(
+        f"RoLoRA ÷ FedAvg-LoRA, numbers both ways, {d_in} × {d_out}, rank {rank}, a client that takes "
+        f"part in {float(p):.4g} of the rounds",
+        (two_round_share() + downlink_share(p)) / 2,
+        (ours / theirs + float(enumerated_downlink(matrix, p))) / 2,
+        rounding=1e-15,
+        why="one rounding of rationals to float64",
+    )
+    for name, shapes in (
+        ("RoBERTa-Large query and value, rank 4", ROBERTA_LARGE),
+        ("Llama-2-7B gate and up, rank 8", LLAMA_MLP),
+    ):
+        evidence.equal(
+            f"RoLoRA ÷ FedAvg-LoRA, numbers both ways over two rounds, {name}",
+            half,
+            _share(shapes, (1, 2)),
+        )
+    evidence.equal(
+        "RoLoRA ÷ FedAvg-LoRA in one B-round, RoBERTa-Large (square)",
+        half,
+        _share(ROBERTA_LARGE, (1,)),
+    )
+    evidence.equal(
+        "RoLoRA ÷ FedAvg-LoRA in one B-round, Llama-2-7B gate and up (4096 × 11008)",
+        half if every_round else single_round_share(wide.d_in, wide.d_out),
+        _share(LLAMA_MLP, (1,)),
+        rounding=1e-15,
+        why="d_out/(d_in + d_out): the B-round carries the longer factor",
+    )
+    evidence.equal(
+        "formulas, traffic of the methods and entries of the arrays sent: disagreements, "
+        "3 methods × 4 rounds × 27 shapes",
+        0.0,
+        _disagreements(),
+    )
+    rows = [
+        {
+            "participation": float(p),
+            "downlink": float(enumerated_downlink(wide, p, evidence.pick(WINDOW, 2 * WINDOW))),
+            "downlink theory": float(downlink_share(p)),
+            "uplink": half,
+        }
+        for p in (Fraction(tenths, 10) for tenths in range(1, 11))
+    ]
+    evidence.equal(
+        "partial participation: largest gap of the downlink share to exact enumeration, 10 values of p",
+        0.0,
+        max(abs(row["downlink theory"] - row["downlink"]) for row in rows),
+        rounding=1e-15,
+        why="one rounding of rationals to float64",
+    )
+    evidence.steps(*derive())
+    evidence.record(
+        seed=None,
         added_assumption="counted over two consecutive rounds, or d_in = d_out; downlink: every "
         "client takes part in every round (the uplink is half in any case)",
-        notes=(
-            "A client that sat out the last round has missed both factors and is sent both: the "
-            "downlink is 1 − p/2 of FedAvg-LoRA's, so up and down together are 3/4 − p/4.",
-            "FFA-LoRA's share is d_out/(d_in + d_out) in every round, up and down.",
-        ),
-        table=Table.from_rows(rows),
-        extra_tables={"numbers per round": _numbers_table()},
-        plot=Plot(
-            x="participation",
-            series=(
-                Series("downlink", "downlink, enumerated", Mark.POINTS),
-                Series("downlink theory", "downlink, 1 − p/2", Mark.LINE),
-                Series("uplink", "uplink", Mark.DASHED),
-            ),
-            xlabel="share p of rounds a client takes part in",
-            ylabel="RoLoRA's numbers ÷ FedAvg-LoRA's",
-            caption="The uplink is always half. The downlink is half only if every client takes part "
-            "in every round: one that sat out must be sent the factor it missed as well.",
-        ),
     )
+    evidence.method(
+        "SymPy with symbolic sizes; numbers counted on the methods and their arrays; every pattern of "
+        "participation enumerated in rationals"
+    )
+    evidence.note(
+        "A client that sat out the last round has missed both factors and is sent both: the "
+        "downlink is 1 − p/2 of FedAvg-LoRA's, so up and down together are 3/4 − p/4.",
+        "FFA-LoRA's share is d_out/(d_in + d_out) in every round, up and down.",
+    )
+    evidence.table(rows, PLOT)
+    evidence.extra_table("numbers per round", _numbers())
+
+
+PLOT = Plot(
+    x="participation",
+    series=(
+        Series("downlink", "downlink, enumerated", Mark.POINTS),
+        Series("downlink theory", "downlink, 1 − p/2", Mark.LINE),
+        Series("uplink", "uplink", Mark.DASHED),
+    ),
+    xlabel="share p of rounds a client takes part in",
+    ylabel="RoLoRA's numbers ÷ FedAvg-LoRA's",
+    caption="The uplink is always half. The downlink is half only if every client takes part "
+    "in every round: one that sat out must be sent the factor it missed as well.",
+)
 
 
 def _share(shapes: tuple[Shape, ...], rounds: tuple[int, ...]) -> float:
@@ -269,7 +288,7 @@ def _share(shapes: tuple[Shape, ...], rounds: tuple[int, ...]) -> float:
 
 def _disagreements() -> int:
     wrong = 0
-    for method in (FedAvgLoRA(), FFALoRA(), RoLoRA()):
+    for method in METHODS:
         for round, d_in, rank, d_out in product(range(1, 5), (1, 5, 64), (1, 2, 8), (1, 7, 64)):
             shape = Shape(d_in, rank, d_out)
             stated = numbers_each_way(method.name, d_in, d_out, rank, round)
@@ -279,35 +298,16 @@ def _disagreements() -> int:
     return wrong
 
 
-def _numbers_table() -> Table:
-    return Table.from_rows(
-        [
-            {
-                "model": name,
-                "method": method.name,
-                "round": "B-round" if round == 1 else "A-round",
-                "up": method.traffic(shapes, round).up,
-                "down": method.traffic(shapes, round).down,
-            }
-            for name, shapes in (("RoBERTa-Large q, v", ROBERTA_LARGE), ("Llama-2-7B", LLAMA_MLP))
-            for method in (FedAvgLoRA(), FFALoRA(), RoLoRA())
-            for round in (1, 2)
-        ]
-    )
-
-
-CLAIM = Claim(
-    id="traffic-halved",
-    title="Half the traffic of FedAvg-LoRA",
-    statement="RoLoRA exchanges half of FedAvg-LoRA's numbers per round.",
-    latex=r"\frac{r\,d_{\rm out}+r\,d_{\rm in}}{2\,r(d_{\rm in}+d_{\rm out})}=\frac12"
-    r"\quad\text{over two rounds}",
-    source=f"{PAPER}, cost",
-    assumptions=("numbers counted per adapted matrix, one client, frozen weights not sent",),
-    expected=Verdict.HOLDS_UNDER,
-    check=check,
-    negative_control=negative_control,
-    control="half in every single round, on rectangular matrices too",
-    exact="half over any two consecutive rounds; d_out/(d_in + d_out) in a B-round; downlink 1 − p/2 "
-    "at participation p",
-)
+def _numbers() -> list[dict[str, Any]]:
+    return [
+        {
+            "model": name,
+            "method": method.name,
+            "round": "B-round" if round == 1 else "A-round",
+            "up": method.traffic(shapes, round).up,
+            "down": method.traffic(shapes, round).down,
+        }
+        for name, shapes in (("RoBERTa-Large q, v", ROBERTA_LARGE), ("Llama-2-7B", LLAMA_MLP))
+        for method in METHODS
+        for round in (1, 2)
+    ]
