@@ -5,7 +5,7 @@
 #   make notebooks  execute every notebook
 #   make docs       build the documentation site, into site
 #   make lab        open the notebooks in JupyterLab
-# Other targets: full, lint, format, bench, encoder, clean.
+# Other targets: full, test-rounding, lint, format, bench, encoder, clean.
 
 PYTHON ?= python3
 VENV := .venv
@@ -13,7 +13,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 JOBS ?= 2
 
-.PHONY: verify full test lint format bench figures notebooks docs readme lab pins encoder clean
+.PHONY: verify full test test-rounding lint format bench figures notebooks docs readme lab pins encoder clean
 
 verify: $(STAMP)
 	$(BIN)/rolora verify --profile quick --jobs $(JOBS)
@@ -24,6 +24,10 @@ full: $(STAMP)
 test: $(STAMP)
 	@# One thread a worker: more would only make the workers wait for each other.
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n $(JOBS) --dist worksteal
+
+# Tests and verify again as other CPUs would round; minutes a setting. `make test-rounding TESTS=tests/theory`
+test-rounding: $(STAMP)
+	$(BIN)/python tests/support/rounding.py --jobs $(JOBS) $(TESTS)
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

@@ -1,0 +1,125 @@
+"""Tests and `rolora verify` under other kernels of this machine; exit status 1 on a difference.
+
+Each setting makes the libraries sum in another order, as another CPU would: torch's own kernels, oneDNN's and
+OpenBLAS's (numpy's), and the number of threads. `make test-rounding` runs it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+from numpy._core._multiarray_umath import __cpu_features__ as FEATURES  # noqa: N812
+
+ROOT = Path(__file__).parents[2]
+SETTINGS: tuple[tuple[dict[str, str], str], ...] = (
+    ({}, ""),
+    ({"ATEN_CPU_CAPABILITY": "default"}, ""),
+    ({"ATEN_CPU_CAPABILITY": "avx2"}, "AVX2"),
+    ({"ATEN_CPU_CAPABILITY": "avx512"}, "AVX512F"),
+    ({"ONEDNN_MAX_CPU_ISA": "SSE41"}, ""),
+    ({"ONEDNN_MAX_CPU_ISA": "AVX2"}, "AVX2"),
+    ({"OPENBLAS_CORETYPE": "Haswell"}, "AVX2"),
+    ({"OPENBLAS_CORETYPE": "Zen"}, "AVX2"),
+    ({"OPENBLAS_CORETYPE": "SkylakeX"}, "AVX512_SKX"),
+    ({"OMP_NUM_THREADS": "2", "OPENBLAS_NUM_THREADS": "2"}, ""),
+    ({"OMP_NUM_THREADS": "2", "ATEN_CPU_CAPABILITY": "default", "OPENBLAS_CORETYPE": "Haswell"}, "AVX2"),
+)  # fmt: skip
+"""What is set, and the instructions of the CPU it takes."""
+ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+
+Verdicts = dict[str, tuple[str, str]]
+"""Claim id to the verdict of its check, and what became of its negative control."""
+
+
+def verdicts(environment: Mapping[str, str], jobs: int) -> tuple[Verdicts, str]:
+    """The quick profile's verdicts, and what `verify` says of itself."""
+    with tempfile.TemporaryDirectory() as folder:
+        words = [
+            "verify",
+            "--profile",
+            "quick",
+            "--json",
+            "--jobs",
+            str(jobs),
+            "--out",
+            f"{folder}/v",
+        ]
+        code = "from rolora.cli import main; main()"
+        done = subprocess.run(
+            [sys.executable, "-c", code, *words], cwd=ROOT, env=environment, capture_output=True, text=True,
+            check=False,
+        )  # fmt: skip
+    if done.returncode not in (0, 1):
+        return {}, done.stderr.strip().rsplit("\n", 1)[-1]
+    claims = json.loads(done.stdout)["claims"]
+    return {
+        c["id"]: (
+            str(c["verdict"]),
+            "control refuted" if c["negative_control_failed"] else "control NOT refuted",
+        )
+        for c in claims
+    }, (f"{len(claims)} verdicts" + (", some not as expected" if done.returncode else ""))
+
+
+def tests(environment: Mapping[str, str], words: list[str]) -> str:
+    """The last line of pytest, which says how many passed; "failed" or "error" stand in it otherwise."""
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *words],
+        cwd=ROOT, env=environment, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    lines = done.stdout.strip().splitlines() or [done.stderr.strip()[-200:]]
+    named = [line for line in lines if line.startswith(("FAILED", "ERROR"))]
+    status = "" if done.returncode == 0 else f"status {done.returncode}: "
+    return "\n    ".join([status + lines[-1], *named])
+
+
+def main() -> int:
+    """Run every setting this CPU can; 0 if all tests pass and all verdicts are equal."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--jobs", type=int, default=1, help="workers of verify")
+    parser.add_argument("--only", default="", help="only settings whose text holds this")
+    parser.add_argument("--no-verify", action="store_true", help="tests only")
+    parser.add_argument("--no-tests", action="store_true", help="verify only")
+    parser.epilog = "All other words go to pytest; without any, all tests run."
+    asked, words = parser.parse_known_args()
+    first: Verdicts | None = None
+    sound = True
+    for setting, needs in SETTINGS:
+        text = " ".join(f"{name}={value}" for name, value in setting.items()) or "as it is"
+        if asked.only not in text and (setting or asked.no_verify):
+            continue
+        if needs and not FEATURES[needs]:
+            print(f"{text}\n    left out: this CPU has no {needs}", flush=True)
+            continue
+        environment = {**os.environ, **ONE_THREAD, **setting}
+        print(text, flush=True)
+        start = time.monotonic()
+        if not asked.no_tests:
+            said = tests(environment, words)
+            sound &= not said.startswith("status")
+            print(f"    tests: {said}", flush=True)
+        if not asked.no_verify:
+            found, said = verdicts(environment, asked.jobs)
+            first = found if first is None else first
+            differ = [
+                f"{claim} {first.get(claim)} → {found.get(claim)}"
+                for claim in first | found
+                if first.get(claim) != found.get(claim)
+            ]
+            sound &= bool(found) and not differ and "not as expected" not in said
+            print("\n    ".join([f"    verify: {said}", *differ]), flush=True)
+        print(f"    {time.monotonic() - start:.0f} s", flush=True)
+    print("all equal" if sound else "DIFFERENT, see above")
+    return 0 if sound else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
