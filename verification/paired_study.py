@@ -219,22 +219,25 @@ def run(
     Raises:
         ValueError: before any run, if the folder holds another design or a study of an older layout.
     """
-    folder = None if table is None else table.with_suffix("")
-    if table is not None and folder is not None:
-        design = replace(design, points=_taken_up(design, folder, table))
+    folder: Path | None = None
+    earlier: tuple[Point, ...] = ()
+    if table is not None:
+        folder = table.with_suffix("")
+        earlier = _finished(design, folder, table)
+        design = replace(design, points=tuple(dict.fromkeys([*earlier, *design.points])))
         measure = partial(_kept, folder, measure, progress)
     found: dict[Point, dict[str, T]] = {}
     for point in design.points:
         found[point] = {m: search(partial(measure, point), m, design) for m in design.methods}
-        if folder is not None:
+        if folder is not None and point not in earlier:
             _tell(folder, design, tuple(found))
     if table is not None and rows is not None:
         write(table, csv_text(columns_of(rows(found))))
     return found
 
 
-def _taken_up(design: Design, folder: Path, table: Path) -> tuple[Point, ...]:
-    """The points that are finished in a folder and those of the design, after comparing all the rest."""
+def _finished(design: Design, folder: Path, table: Path) -> tuple[Point, ...]:
+    """The points that are finished in a folder, after comparing all the rest of the design."""
     path = folder / "design.json"
     if not path.is_file():
         older = table.exists() or (table.parent / "cells").exists()
@@ -244,7 +247,7 @@ def _taken_up(design: Design, folder: Path, table: Path) -> tuple[Point, ...]:
                 " nothing of it can be taken up; choose another folder"
             )
         _tell(folder, design, ())
-        return design.points
+        return ()
     held = json.loads(path.read_text(encoding="utf-8"))
     own = json.loads(json_text(asdict(design)))
     told, own = held | held["fixed"], own | own["fixed"]
@@ -254,7 +257,7 @@ def _taken_up(design: Design, folder: Path, table: Path) -> tuple[Point, ...]:
                 f"{folder} holds another study: {name} {told.get(name)} in place of {own.get(name)};"
                 " choose another folder"
             )
-    return tuple(dict.fromkeys([*map(tuple, held["points"]), *design.points]))
+    return tuple(map(tuple, held["points"]))
 
 
 def _tell(folder: Path, design: Design, finished: tuple[Point, ...]) -> None:

@@ -118,6 +118,10 @@ def test_points_can_be_added_and_earlier_ones_stay_in_the_table(tmp_path):
     more = Laboratory()
     assert list(study(more, table)) == [("b", 3), ("a", 2)]
     assert {made[0] for made in more.made} == {"a"}
+    assert json.loads((tmp_path / "study" / "design.json").read_text())["points"] == [
+        ["b", 3],
+        ["a", 2],
+    ]
     with table.open() as file:
         assert [row["task"] for row in csv.DictReader(file)] == ["b", "b", "a", "a"]
 
