@@ -1,6 +1,7 @@
 import csv
 import json
 from dataclasses import replace
+from functools import partial
 from importlib import resources
 
 import pytest
@@ -121,6 +122,19 @@ def test_the_committed_study_is_what_its_design_would_write(tmp_path):
         paired_study.run(confirm.DESIGN, replay, tuned_sweep, table=table, rows=confirm.rows_of)
         assert table.read_bytes() == path.read_bytes()
         assert sorted(used) == sorted(held)
+
+
+def test_a_cell_of_the_study_runs_on_held_out_data_where_it_tunes(roberta, data_dir, monkeypatch):
+    monkeypatch.setattr(confirm, "SAMPLES", {"sst2": 120})
+    monkeypatch.setattr(confirm, "HELD_OUT", 7)
+    cell = partial(confirm.measure, roberta, data_dir, ("sst2", 3), "rolora")
+    tuning, judging = cell(1e-2, (confirm.TUNING_SEED, 1))
+    assert (tuning.facts["examples"], judging.facts["examples"]) == (7, 60)
+    assert tuning.rounds == judging.rounds == (2,)
+    assert 0.0 <= judging.scores[0] <= 1.0
+    assert judging.facts.keys() == {"learning_rate", "examples", *confirm.RESULTS}
+    (hot,) = cell(1e30, (1,))
+    assert (hot.diverged, hot.scores, hot.facts) == (True, (None,), {"learning_rate": 1e30})
 
 
 def test_two_seeds_are_too_few():
