@@ -10,11 +10,14 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from math import isfinite
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from federated_lora import method_named
 from federation.policies import ENGINES, HEADS, STATE_POLICIES, WEIGHTINGS, refuse_old_names
 from verification.names import one_of
+
+if TYPE_CHECKING:
+    from federation.optimisers import Optimiser
 
 CHOICES: dict[str, tuple[str, ...]] = {
     "split": ("iid", "shards", "dirichlet"),
@@ -176,6 +179,18 @@ class Config:
         kept = {name: value for name, value in asdict(self).items() if name not in _PLACES}
         kept["model"] = Path(self.model).name if Path(self.model).is_dir() else self.model
         return kept
+
+    def optimiser_rule(self) -> Optimiser:
+        """The update rule; torch is imported only here."""
+        from federation.optimisers import Optimiser
+
+        return Optimiser(
+            "momentum" if self.optimiser == "sgd" and self.momentum else self.optimiser,
+            self.momentum,
+            weight_decay=self.weight_decay,
+            clip=self.clip,
+            state=self.optimiser_state,
+        )
 
     def changed(self, **values: Any) -> Config:
         """A copy with some fields exchanged, validated again."""

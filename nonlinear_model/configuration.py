@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from math import isfinite
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from federated_lora import method_named
 from federation.participants import how_many
@@ -14,6 +14,9 @@ from federation.policies import WEIGHTINGS, refuse_old_names
 from nonlinear_model.data.dataset import check_dataset_name
 from nonlinear_model.data.splits import SplitRule
 from verification.names import one_of
+
+if TYPE_CHECKING:
+    from federation.optimisers import Optimiser
 
 DTYPES = ("float32", "float64")
 
@@ -33,7 +36,7 @@ class Configuration:
         local_steps: steps K a client takes in a round; ignored if `local_epochs` is given.
         local_epochs: passes over its data a client makes instead, or None.
         batch_size: images a step.
-        optimiser, momentum, optimiser_state: see `optimisers.Optimiser`.
+        optimiser, momentum, optimiser_state: see `federation.optimisers.Optimiser`.
         learning_rate: finite and positive.
         variant, rank, hidden, scale, head, b_start, base_classes: see `network.NetworkSpec`.
         dtype: `float32` or `float64`.
@@ -137,9 +140,9 @@ class Configuration:
             self.base_classes,
         )
 
-    def optimiser_rule(self) -> Any:
-        """The update rule, an `optimisers.Optimiser`."""
-        from nonlinear_model.training.optimisers import Optimiser
+    def optimiser_rule(self) -> Optimiser:
+        """The update rule."""
+        from federation.optimisers import Optimiser
 
         return Optimiser(self.optimiser, self.momentum, state=self.optimiser_state)
 

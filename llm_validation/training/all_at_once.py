@@ -14,7 +14,6 @@ from llm_validation.config import Config
 from llm_validation.layers.dropout import Pass
 from llm_validation.layers.per_client import StackedLinear, StackedLoRA, installed
 from llm_validation.training.losses import client_losses
-from llm_validation.training.optimisers import StackedOptimiser, rule_of
 from llm_validation.training.randomness import dropout_seed
 from llm_validation.training.server import OptimiserState, Returned, Server, Work, tensor_name
 
@@ -72,9 +71,13 @@ class AllAtOnce:
         config, space = self.config, self.space
         clients, batches = work.clients[part], work.batches[part]
         trained = self._start(server, clients, work.factors)
-        keep = config.optimiser_state == "keep"
-        states = [server.states.get(client, {}) if keep else {} for client in clients]
-        optimiser = StackedOptimiser(rule_of(config, work.learning_rate), trained, states)
+        optimiser = config.optimiser_rule()
+        keep = optimiser.state == "keep"
+        held = [server.states.get(client, {}) if keep else {} for client in clients]
+        states = {
+            name: optimiser.joined(stack, [own.get(name, {}) for own in held])
+            for name, stack in trained.items()
+        }
         space.model.requires_grad_(False)
         space.model.train()
         losses, tokens = [], 0
@@ -85,12 +88,17 @@ class AllAtOnce:
                 space.holder.now = Pass(batch, seeds if config.lora_dropout else None)
                 each = client_losses(space.logits(batch), batch)
                 each.sum().backward()
-                optimiser.step()
+                optimiser.step(trained, _gradients(trained), states, work.learning_rate, axes=1)
                 losses.append(each.detach())
                 tokens += batch.tokens
         space.holder.now = None
         sent = {name: tensor.detach() for name, tensor in trained.items()}
-        kept = optimiser.states() if keep else [{} for _ in clients]
+        kept: list[OptimiserState] = [
+            {name: {slot: v[k].clone() for slot, v in own.items()} for name, own in states.items()}
+            if keep
+            else {}
+            for k in range(len(clients))
+        ]
         return sent, kept, torch.stack(losses, dim=1).cpu(), tokens
 
     def _start(
@@ -139,6 +147,17 @@ class AllAtOnce:
                 for name, parameter in self.space.head.items():
                     parameter.copy_(server.head[name])
         return modules
+
+
+def _gradients(trained: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """What the backward pass left, zeros where nothing; dropped from the tensors."""
+    found = {
+        name: torch.zeros_like(tensor) if tensor.grad is None else tensor.grad
+        for name, tensor in trained.items()
+    }
+    for tensor in trained.values():
+        tensor.grad = None
+    return found
 
 
 def _head_layers(space: Workspace) -> dict[str, nn.Linear]:

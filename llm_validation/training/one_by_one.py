@@ -17,7 +17,6 @@ from llm_validation.base.models import ADAPTER, Workspace, seeded
 from llm_validation.config import Config
 from llm_validation.layers.dropout import Pass
 from llm_validation.training.losses import client_losses
-from llm_validation.training.optimisers import reference, rule_of
 from llm_validation.training.randomness import dropout_seed, torch_seed
 from llm_validation.training.server import (
     OptimiserState,
@@ -57,8 +56,7 @@ class OneByOne:
     ) -> tuple[dict[str, torch.Tensor], OptimiserState, list[torch.Tensor], int]:
         space, config = self.space, self.config
         trained = self._trainable(work.factors)
-        rule = rule_of(config, work.learning_rate)
-        optimiser = reference(rule, list(trained.values()))
+        optimiser = config.optimiser_rule().reference(trained.values(), work.learning_rate)
         for name, parameter in trained.items():
             if name in state:
                 optimiser.state[parameter] = {

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from federated_lora import Factor
+from federation.optimisers import Optimiser, State
 from nonlinear_model.network import gradients
-from nonlinear_model.training.optimisers import Optimiser, State
 
 GATHERED_BYTES = 1 << 20
 """Images gathered in one call, where a step needs fewer."""
@@ -116,8 +116,7 @@ def train(
         for name in held
     }
     if states is None:
-        states = {name: optimiser.fresh(local[name]) for name in sorted(work.train)}
-    rate = work.rate.view(R, 1, 1, 1)
+        states = {name: optimiser.fresh(local[name], axes=2) for name in sorted(work.train)}
     want_A, want_B = Factor.A in work.train, Factor.B in work.train
     turns = work.batches.permute(2, 0, 1, 3).reshape(K, -1)  # a step's picks side by side
     labels = examples.y.index_select(0, turns.reshape(-1)).view(K, R, N, b)
@@ -139,16 +138,11 @@ def train(
             want_B=want_B,
             want_head="head" in work.train,
         )
-        still = None if work.steps is None else (k < work.steps)
-        for name, gradient in (("A", found.A), ("B", found.B), ("head", found.head)):
-            if gradient is None:
-                continue
-            if still is None:
-                optimiser.step(local[name], gradient, states[name], rate)
-            else:
-                local[name] = _step_some(
-                    optimiser, local[name], gradient, states[name], rate, still
-                )
+        moving = None if work.steps is None else k < work.steps
+        each = (("A", found.A), ("B", found.B), ("head", found.head))
+        given = {name: gradient for name, gradient in each if gradient is not None}
+        stacks = {name: local[name] for name in given}
+        optimiser.step(stacks, given, states, work.rate, axes=2, moving=moving)
         losses.append(found.loss)
     taken = torch.stack(losses)
     if work.steps is None:
@@ -193,21 +187,3 @@ def _project(A: Tensor, examples: Examples, work: Work, turns: Tensor) -> Tensor
         )
     per_step = [torch.bmm(x.view(R, N * b, -1), A) for x in _by_step(examples.x, turns)]
     return torch.stack(per_step, dim=1).view(R, K, N, b, r).transpose(1, 2)
-
-
-def _step_some(
-    optimiser: Optimiser,
-    stack: Tensor,
-    gradient: Tensor,
-    state: State,
-    rate: Tensor,
-    still: Tensor,
-) -> Tensor:
-    """A step of those clients that still have steps to take; the others keep their bits."""
-    mask = still[:, :, None, None]
-    before = {name: value.clone() for name, value in state.items()}
-    moved = stack.clone()
-    optimiser.step(moved, gradient, state, rate)
-    for name, value in before.items():
-        state[name].copy_(torch.where(mask, state[name], value))
-    return torch.where(mask, moved, stack)

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from federated_lora import Adapter, ClientFactors, aggregate, method_named, weighted_mean
+from federation.optimisers import State
 from federation.participants import participants, weights_of
 from nonlinear_model.configuration import Configuration
 from nonlinear_model.data.dataset import Dataset
@@ -18,7 +19,6 @@ from nonlinear_model.data.splits import label_counts
 from nonlinear_model.network import draw_start, gradients
 from nonlinear_model.training import all_at_once, sampling, tracking
 from nonlinear_model.training.all_at_once import Examples, Returned, Server, Work
-from nonlinear_model.training.optimisers import State
 from nonlinear_model.training.record import Record, Replica
 from verification.streams import generator
 
@@ -224,7 +224,7 @@ class Federation:
         for name in sorted(train - set(self._states)):
             N = self.config.clients
             like = held[name].unsqueeze(1).expand(-1, N, -1, -1)
-            self._states[name] = self.optimiser.fresh(like)
+            self._states[name] = self.optimiser.fresh(like, axes=2)
         return {
             name: {key: value[index].clone() for key, value in self._states[name].items()}
             for name in sorted(train)

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from federation.optimisers import Optimiser
 from nonlinear_model.training.all_at_once import Examples, Returned, Server, Work
-from nonlinear_model.training.optimisers import Optimiser
 
 
 def train(
@@ -39,7 +39,7 @@ def train(
             steppers = {}
             for name in sorted(work.train):
                 tensors[name].requires_grad_()
-                steppers[name] = _stepper(optimiser, tensors[name], float(work.rate[replica]))
+                steppers[name] = optimiser.reference([tensors[name]], float(work.rate[replica]))
                 if states is not None and (replica, client, name) in states:
                     steppers[name].load_state_dict(states[replica, client, name])
             steps = K if work.steps is None else int(work.steps[replica, client])
@@ -65,11 +65,3 @@ def train(
         name: torch.stack(values).view(R, N, *values[0].shape) for name, values in results.items()
     }
     return Returned(stacks, last, worst)
-
-
-def _stepper(optimiser: Optimiser, tensor: Tensor, rate: float) -> torch.optim.Optimizer:
-    if optimiser.name == "adam":
-        betas = (optimiser.beta1, optimiser.beta2)
-        return torch.optim.Adam([tensor], lr=rate, betas=betas, eps=optimiser.epsilon)
-    momentum = optimiser.momentum if optimiser.name == "momentum" else 0.0
-    return torch.optim.SGD([tensor], lr=rate, momentum=momentum)

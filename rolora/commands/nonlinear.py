@@ -69,7 +69,7 @@ def run(
         int | None, typer.Option(help="Passes over the client's data instead of local steps.")
     ] = None,
     batch_size: Annotated[int, typer.Option(help="Images a step.")] = 32,
-    optimiser: Annotated[str, typer.Option(help="sgd, momentum or adam.")] = "sgd",
+    optimiser: Annotated[str, typer.Option(help="sgd, momentum, adam or adamw.")] = "sgd",
     momentum: Annotated[float, typer.Option(help="Heavy-ball factor of momentum.")] = 0.9,
     optimiser_state: Annotated[
         str, typer.Option(help="reset in every round, or keep with each client.")

@@ -20,7 +20,6 @@ from llm_validation.training.all_at_once import AllAtOnce
 from llm_validation.training.evaluation import Evaluator
 from llm_validation.training.export import export
 from llm_validation.training.loop import plan, run, split_clients
-from llm_validation.training.optimisers import Rule, StackedOptimiser, reference
 from llm_validation.training.randomness import dropout_seed, local_batches
 from llm_validation.training.server import Work, read_server
 
@@ -79,38 +78,6 @@ def test_minibatches_are_of_similar_length_and_in_the_clients_common_order():
 def test_dropout_seeds_differ_by_round_client_and_step():
     seeds = {dropout_seed(0, t, k, i) for t in range(1, 4) for k in range(4) for i in range(5)}
     assert len(seeds) == 60
-
-
-@pytest.mark.parametrize(
-    "rule",
-    [
-        Rule("adamw", 0.01, 0.0, 0.1, 0.0),
-        Rule("adamw", 0.01, 0.0, 0.0, 0.3),
-        Rule("sgd", 0.1, 0.9, 0.01, 0.0),
-        Rule("sgd", 0.1, 0.0, 0.0, 0.5),
-    ],
-)
-def test_the_stacked_optimiser_is_torchs_client_by_client(rule):
-    torch.manual_seed(0)
-    clients, start = 3, torch.randn(3, 4, 2, dtype=torch.float64)
-    grads = torch.randn(6, clients, 4, 2, dtype=torch.float64)
-    stacked = start.clone().requires_grad_(True)
-    optimiser = StackedOptimiser(rule, {"x": stacked}, [{}] * clients)
-    alone = [torch.nn.Parameter(start[k].clone()) for k in range(clients)]
-    own = [reference(rule, [parameter]) for parameter in alone]
-    for step, grad in enumerate(grads):
-        if step == 3:  # through its state and back
-            optimiser = StackedOptimiser(rule, {"x": stacked}, optimiser.states())
-        stacked.grad = grad.clone()
-        optimiser.step()
-        for k in range(clients):
-            alone[k].grad = grad[k].clone()
-            if rule.clip:
-                torch.nn.utils.clip_grad_norm_([alone[k]], rule.clip)
-            own[k].step()
-    torch.testing.assert_close(
-        stacked.detach(), torch.stack([p.detach() for p in alone]), rtol=1e-10, atol=1e-12
-    )
 
 
 def test_batches_pad_classification_right_and_causal_text_left(tiny):

@@ -21,12 +21,12 @@ import torch
 from nonlinear_model.configuration import Configuration
 from nonlinear_model.data.digits import load
 from nonlinear_model.training import experiment
-from nonlinear_model.training.optimisers import OPTIMISERS
 from verification.codec import csv_text
 
 METHODS = (
     "fedavg", "ffa", "rolora", "a-heavy", "b-heavy", "rolora-then-ffa:50", "ffa-then-rolora:50",
 )  # fmt: skip
+OPTIMISERS = ("sgd", "momentum", "adam")
 ROUNDS, EVERY, KILLS = 48, 2, 2
 LATEST = 10
 """Rounds of its own after which an attempt is killed at the latest. Most of the run is left then: on a fast
