@@ -94,9 +94,8 @@ spreads = np.geomspace(0.01, 3.0, 12)
 
 def fedavg_error(spread, **options):
     server, A, B = clients_around(spread, **options)
-    return float(
-        aggregate(FedAvgLoRA(), server, ClientFactors(A=A, B=B), None, 1).aggregation_error
-    )
+    result = aggregate(FedAvgLoRA(), server, ClientFactors(A=A, B=B), None, 1)
+    return float(result.aggregation_error)
 
 
 sizes = np.array([fedavg_error(s) for s in spreads])

@@ -18,11 +18,9 @@ from verification.budget import Budget
 from verification.verdict import Verdict
 
 
-def _block(page: str, language: str = "python") -> str:
+def _block(page: str, number: int = 0) -> str:
     text = (build.PAGES / "how-to" / page).read_text("utf-8")
-    found = re.search(rf"```{language}\n(.*?)```", text, re.DOTALL)
-    assert found is not None
-    return found[1]
+    return re.findall(r"```python\n(.*?)```", text, re.DOTALL)[number]
 
 
 def _module(page: str, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
@@ -59,7 +57,12 @@ def test_the_method_of_the_page_is_found_and_run_by_its_place(
     method = federated_lora.method_named("of_the_page:TwoToOne")
     both = federated_lora.method_named("fedavg").traffic([Shape(6, 1, 1)], 1).up
     assert sum(method.traffic([Shape(6, 1, 1)], t).up for t in (2, 3)) == both
-    monkeypatch.delitem(sys.modules, "of_the_page")
+    (tmp_path / "second_of_the_page.py").write_text(_block("add-a-method.md", 1), "utf-8")
+    merging = method_named("second_of_the_page:FedEx", kappa=0.5)
+    run = simulate(Problem(d=6, clients=2, samples=20), merging, rounds=9, trials=2, start=0.6)
+    assert run.aggregation_error[:, 1:].max() < 1e-12
+    for name in ("of_the_page", "second_of_the_page"):
+        monkeypatch.delitem(sys.modules, name)
 
 
 def test_the_line_of_the_page_adds_a_task(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
