@@ -109,8 +109,7 @@ class Configuration:
             raise ValueError(f"device must be cpu, cuda or cuda:0, cuda:1, …, got {self.device!r}")
         self.split_rule()
         how_many(self.clients, self.participation)
-        if method_named(self.method, self.rounds).personal:
-            raise ValueError(f"method {self.method} keeps personal factors, not supported here")
+        method_named(self.method, self.rounds)
         # The network and the optimiser check their own fields; torch is imported only here.
         self.network_spec()
         self.optimiser_rule()

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from federated_lora import Factor
 from federation.optimisers import Optimiser, State
-from nonlinear_model.network import gradients
+from nonlinear_model.network import gradients, multiply
 
 GATHERED_BYTES = 1 << 20
 """Images gathered in one call, where a step needs fewer."""
@@ -18,19 +18,23 @@ GATHERED_BYTES = 1 << 20
 
 @dataclass(eq=False)
 class Server:
-    """The server's model for R replicas.
+    """The server's model for R replicas, or what it sends to N participants of each.
 
     Attributes:
-        A: (R, d, r). B: (R, r, hidden). head: (R, hidden, classes).
+        A: (R, d, r). B: (R, r, hidden). head: (R, hidden, classes). Of what stays with its client, each
+            participant's own: with an axis N after R.
+        merged: what was added to W0 since the start, (R, d, hidden); None for nothing.
     """
 
     A: Tensor
     B: Tensor
     head: Tensor
+    merged: Tensor | None = None
 
     def tensors(self) -> dict[str, Tensor]:
         """By name."""
-        return {"A": self.A, "B": self.B, "head": self.head}
+        found = {"A": self.A, "B": self.B, "head": self.head}
+        return found if self.merged is None else found | {"merged": self.merged}
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,32 +111,32 @@ def train(
     R, N, K, b = work.batches.shape
     held = server.tensors()
     local = {
-        name: held[name]
-        .unsqueeze(1)
-        .expand(-1, N, -1, -1)
-        .clone(memory_format=torch.contiguous_format)
+        name: for_each(value, N).clone(memory_format=torch.contiguous_format)
         if name in work.train
-        else held[name]
-        for name in held
+        else value
+        for name, value in held.items()
     }
     if states is None:
         states = {name: optimiser.fresh(local[name], axes=2) for name in sorted(work.train)}
     want_A, want_B = Factor.A in work.train, Factor.B in work.train
     turns = work.batches.permute(2, 0, 1, 3).reshape(K, -1)  # a step's picks side by side
     labels = examples.y.index_select(0, turns.reshape(-1)).view(K, R, N, b)
-    images = _by_step(examples.x, turns) if want_A else None
-    projected = None if want_A else _project(server.A, examples, work, turns)
+    moving = want_A or server.A.ndim == 4  # x·A is no table that clients share
+    images = _by_step(examples.x, turns) if moving or server.merged is not None else None
+    projected = None if moving else _project(server.A, examples, work, turns)
     bases = None if examples.base is None else _by_step(examples.base, turns)
     losses = []
     for k in range(K):
+        x = examples.x if images is None else next(images).view(R, N, b, -1)
+        base = None if bases is None else next(bases).view(R, N, b, -1)
         found = gradients(
-            examples.x if images is None else next(images).view(R, N, b, -1),
+            x,
             labels[k],
             local["A"],
             local["B"],
             local["head"],
             work.scale,
-            base=None if bases is None else next(bases).view(R, N, b, -1),
+            base=with_merged(base, x, server.merged),
             projected=None if projected is None else projected[:, :, k],
             want_A=want_A,
             want_B=want_B,
@@ -153,6 +157,19 @@ def train(
         taken = taken.masked_fill(after, -torch.inf)
     trained = {name: local[name] for name in sorted(work.train)}
     return Returned(trained, loss, taken.amax(0), states)  # amax passes a NaN on
+
+
+def for_each(tensor: Tensor, clients: int) -> Tensor:
+    """A tensor that N clients share, (R, ·, ·), as one of each, (R, N, ·, ·); their own ones as they are."""
+    return tensor if tensor.ndim == 4 else tensor.unsqueeze(1).expand(-1, clients, -1, -1)
+
+
+def with_merged(base: Tensor | None, x: Tensor, merged: Tensor | None) -> Tensor | None:
+    """x·W0 (R, N, b, hidden), or None for W0 = 0, with x·merged added."""
+    if merged is None:
+        return base
+    change = multiply(x, merged)
+    return change if base is None else base + change
 
 
 def _by_step(table: Tensor, turns: Tensor) -> Iterator[Tensor]:

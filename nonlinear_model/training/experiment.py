@@ -32,7 +32,8 @@ class Result:
 
     Attributes:
         rows: the tidy record (`tracking.COLUMNS`), the same bits whether or not the run was resumed.
-        weights: the server's final A, B and head, one per repetition along the first axis.
+        weights: the server's final A, B and head, and what was merged into W0, one per repetition along the
+            first axis; `own.` before what each client has of its own, (R, N, …).
         seconds: wall time of each round run by this process: (round, seconds). Apart from the record,
             because no clock gives the same numbers twice.
         federation: the state at the end.
@@ -98,8 +99,7 @@ def run(
             checkpoint.write(checkpoints, deciding(config, data), state)
     result.rows = federation.finish()
     result.weights = {
-        name: value.detach().cpu().contiguous()
-        for name, value in federation.server.tensors().items()
+        name: value.detach().cpu().contiguous() for name, value in federation.weights().items()
     }
     return result
 

@@ -3,26 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from math import isfinite
-from typing import Any
+from dataclasses import replace
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from federated_lora import Adapter, ClientFactors, aggregate, method_named, weighted_mean
+from federated_lora import Adapter, ClientFactors, method_named
 from federation.optimisers import State
 from federation.participants import participants, weights_of
+from federation.refusals import sound
+from federation.round import Outcome, Shared, Trained, combined
 from nonlinear_model.configuration import Configuration
 from nonlinear_model.data.dataset import Dataset
 from nonlinear_model.data.splits import label_counts
 from nonlinear_model.network import draw_start, gradients
 from nonlinear_model.training import all_at_once, sampling, tracking
 from nonlinear_model.training.all_at_once import Examples, Returned, Server, Work
-from nonlinear_model.training.record import Record, Replica
+from nonlinear_model.training.record import A_NAME, B_NAME, LAYER, Record, Replica
 from verification.streams import generator
 
 Engine = Callable[..., Returned]
+_NAMES = {A_NAME: "A", B_NAME: "B", "head": "head"}
 
 
 class DivergenceError(ValueError):
@@ -98,6 +100,11 @@ class Federation:
         self.diverged = np.zeros(len(self.replicas), dtype=bool)
         self._states: dict[str, State] = {}
         self._projection: Tensor | None = None
+        staying = {*self.method.personal, *(["head"] if config.head == "local" else [])}
+        self._own = {  # what stays with its client, (R, N, …)
+            name: all_at_once.for_each(self.server.tensors()[name], config.clients).clone()
+            for name in sorted(staying)
+        }
         self.record = Record(
             config,
             self.method,
@@ -106,10 +113,10 @@ class Federation:
             counts,
             self._everybody,
             (self._train, test),
-            self.server,
+            self._shared().nothing_sent(config.clients, len(self.replicas)),
         )
         self._refuse_dead_start()
-        self.record.add(0, self.server, train_loss=None, error=None, trained="")
+        self._recorded(0, None, None, "")
 
     @property
     def rows(self) -> list[tracking.Row]:
@@ -138,24 +145,38 @@ class Federation:
             {"head"} if self.config.head != "frozen" else set()
         )
         work = self._work(t, people, train)
+        sent = self._sent_to(people)
         returned = self._engine(
-            self.server, self._train, work, self.optimiser, self._states_of(people, train)
+            sent, self._train, work, self.optimiser, self._states_of(people, train)
         )
-        self._check(returned, people, t)
+        self._check(returned, sent, people, t)
         self._keep_states(people, returned)
+        for name in sorted(set(self._own) - train):  # its turn is another round
+            returned.stacks[name] = sent.tensors()[name]
         weights = self._weights(people)
-        adapter, error = self._aggregate(returned.stacks, weights, t)
-        head = self.server.head
-        if "head" in train:
-            head = self._mean(returned.stacks["head"], weights)
-        self.record.send(t, people, train)
-        self.server = self._moved(Server(adapter.A, adapter.B, head))
+        outcome = self._combined(returned.stacks, weights, t)
+        self.record.sent = outcome.counted(self.record.sent, t, people)
+        self._keep_own(people, outcome.own)
+        made = outcome.shared
+        adapter, merged = made.adapters[LAYER], made.merged.get(LAYER)
+        self.server = self._moved(Server(adapter.A, adapter.B, made.head["head"], merged))
         self.round = t
         if t % self.config.evaluate_every and t != self.config.rounds:
             return []
         loss = (weights * returned.loss.double().cpu().numpy()).sum(axis=1)
         trained = "".join(sorted(str(f) for f in factors))
-        return self.record.add(t, self.server, loss, error().double().cpu().numpy(), trained)
+        (error,) = outcome.errors()
+        return self._recorded(t, loss, error.double().cpu().numpy(), trained)
+
+    def _recorded(
+        self, t: int, loss: np.ndarray | None, error: np.ndarray | None, trained: str
+    ) -> list[tracking.Row]:
+        everybody = replace(self.server, **self._own)
+        return self.record.add(t, everybody, self.server.A, loss, error, trained)
+
+    def weights(self) -> dict[str, Tensor]:
+        """The server's model by name, and with `own.` before it what each client has of its own."""
+        return self.server.tensors() | {f"own.{name}": own for name, own in self._own.items()}
 
     def finish(self) -> list[tracking.Row]:
         """The record with the angle of each row's A-subspace to the last one filled in."""
@@ -163,7 +184,7 @@ class Federation:
 
     def tensors(self) -> dict[str, Tensor]:
         """Everything a checkpoint needs beside the record: see `restore`."""
-        saved = {f"server.{name}": value for name, value in self.server.tensors().items()}
+        saved = {f"server.{name}": value for name, value in self.weights().items()}
         for name, state in self._states.items():
             saved |= {f"state.{name}.{key}": value for key, value in state.items()}
         saved |= self.record.tensors()
@@ -174,7 +195,9 @@ class Federation:
         """Take up a run where `tensors` and `rows` left it."""
         device = self.server.A.device
         on = {name: value.to(device) for name, value in tensors.items()}
-        self.server = Server(on["server.A"], on["server.B"], on["server.head"])
+        self._own = {name: on.pop(f"server.own.{name}").clone() for name in self._own}
+        server = {name[7:]: value for name, value in on.items() if name.startswith("server.")}
+        self.server = Server(**server)
         self._states = {}
         for name, value in on.items():
             if name.startswith("state."):
@@ -210,7 +233,8 @@ class Federation:
 
     def _standing_projection(self, t: int, train: frozenset[str]) -> Tensor | None:
         """x·A of all images once A trains neither in this round nor did in the last: FFA-LoRA's case."""
-        if "A" in train or "A" in self.method.trainable(max(t - 1, 1)):
+        moved = t > 1 and self.record.sent.last_change(A_NAME) == t - 1
+        if "A" in train or "A" in self._own or moved:
             self._projection = None
         elif self._projection is None:
             self._projection = all_at_once.project(self.server.A, self._train)
@@ -243,12 +267,10 @@ class Federation:
         rows = torch.arange(len(self.replicas), device=device).unsqueeze(1)
         return rows, torch.from_numpy(people).to(device)
 
-    def _check(self, returned: Returned, people: np.ndarray, t: int) -> None:
+    def _check(self, returned: Returned, started: Server, people: np.ndarray, t: int) -> None:
         finite = torch.ones_like(returned.worst, dtype=torch.bool)
         for value in returned.stacks.values():
-            # A finite sum has finite terms only, and costs one pass; an infinite one may have overflowed.
-            if not isfinite(float(value.sum())):
-                finite &= torch.isfinite(value).flatten(2).all(dim=2)
+            finite &= sound(value, 2)
         bad = (~finite | ~(returned.worst <= self.config.loss_bound)).cpu().numpy()
         if bad.any() and not self._give_up:
             replica, place = (int(i) for i in np.argwhere(bad)[0])
@@ -262,7 +284,7 @@ class Federation:
             return
         dead = self._dead()[..., None]
         for name, value in returned.stacks.items():
-            held = self.server.tensors()[name].unsqueeze(1)
+            held = all_at_once.for_each(started.tensors()[name], people.shape[1])
             returned.stacks[name] = torch.where(dead, held, value)
         for state in returned.states.values():
             for key, value in state.items():
@@ -291,7 +313,9 @@ class Federation:
         tensors = server.tensors()
         if self.diverged.any():
             held, dead = self.server.tensors(), self._dead()
-            tensors = {name: torch.where(dead, held[name], tensors[name]) for name in tensors}
+            for name, made in tensors.items():
+                before = held.get(name, torch.zeros_like(made))  # nothing merged yet
+                tensors[name] = torch.where(dead, before, made)
         return Server(**{name: value.contiguous() for name, value in tensors.items()})
 
     def _weights(self, people: np.ndarray) -> np.ndarray:
@@ -304,41 +328,39 @@ class Federation:
         sizes = np.take_along_axis(self._sizes, people, axis=1)
         return np.stack([weights_of(self.config.weighting, row) for row in sizes])
 
-    def _aggregate(
-        self, stacks: dict[str, Tensor], weights: np.ndarray, t: int
-    ) -> tuple[Adapter, Callable[[], Tensor]]:
-        """The method's rule, for all replicas at once if their client weights agree."""
-        clients_first = {n: v.transpose(0, 1) for n, v in stacks.items() if n != "head"}
-        server = Adapter(self.server.A, self.server.B, self.config.scale)
-        if np.all(weights == weights[0]):
-            sent = ClientFactors(clients_first.get("A"), clients_first.get("B"))
-            result = aggregate(self.method, server, sent, weights[0], t)
-            self._require_unmerged(result.merged)
-            return result.adapter, lambda: result.aggregation_error
-        results = []
-        for r in range(len(weights)):
-            own = {name: value[:, r] for name, value in clients_first.items()}
-            alone = Adapter(self.server.A[r], self.server.B[r], self.config.scale)
-            sent = ClientFactors(own.get("A"), own.get("B"))
-            results.append(aggregate(self.method, alone, sent, weights[r], t))
-            self._require_unmerged(results[-1].merged)
-        adapter = Adapter(
-            torch.stack([a.adapter.A for a in results]),
-            torch.stack([a.adapter.B for a in results]),
-            self.config.scale,
+    def _combined(self, stacks: dict[str, Tensor], weights: np.ndarray, t: int) -> Outcome:
+        """The server's part of the round, and what it leaves with each client put there."""
+        first = {name: value.transpose(0, 1) for name, value in stacks.items()}
+        factors = {LAYER: ClientFactors(first.get("A"), first.get("B"))}
+        heads = {"head": first["head"]} if "head" in first else {}
+        return combined(
+            self.method,
+            self._shared(),
+            Trained(factors, heads),
+            weights,
+            t,
+            head=self.config.head,
         )
-        return adapter, lambda: torch.stack([a.aggregation_error for a in results])
 
-    def _require_unmerged(self, merged: Any) -> None:
-        if merged is not None:
-            raise ValueError(
-                f"method {self.method.name} changes the frozen matrix W0, which this network's"
-                " clients do not hold"
-            )
+    def _shared(self) -> Shared:
+        server = self.server
+        merged = {} if server.merged is None else {LAYER: server.merged}
+        adapter = Adapter(server.A, server.B, self.config.scale)
+        return Shared({LAYER: adapter}, {"head": server.head}, merged)
 
-    def _mean(self, stack: Tensor, weights: np.ndarray) -> Tensor:
-        means = [weighted_mean(stack[r], weights[r]) for r in range(len(weights))]
-        return torch.stack(means)
+    def _sent_to(self, people: np.ndarray) -> Server:
+        """What the participants start the round with: the server's model, and what each has of its own."""
+        index = self._index(people)
+        return replace(self.server, **{name: own[index] for name, own in self._own.items()})
+
+    def _keep_own(self, people: np.ndarray, own: dict[str, Tensor]) -> None:
+        index = self._index(people)
+        for name, stack in own.items():
+            held = self._own[_NAMES[name]]
+            made = stack.transpose(0, 1)
+            if self.diverged.any():
+                made = torch.where(self._dead()[..., None], held[index], made)
+            held[index] = made
 
     def _refuse_dead_start(self) -> None:
         """A start at which both factors' gradients vanish stays where it is for ever."""

@@ -35,7 +35,10 @@ def train(
     last, worst = torch.zeros(R, N, dtype=server.A.dtype), torch.zeros(R, N, dtype=server.A.dtype)
     for replica in range(R):
         for client in range(N):
-            tensors = {name: value[replica].clone() for name, value in server.tensors().items()}
+            tensors = {
+                name: (value[replica] if value.ndim == 3 else value[replica, client]).clone()
+                for name, value in server.tensors().items()
+            }
             steppers = {}
             for name in sorted(work.train):
                 tensors[name].requires_grad_()
@@ -49,6 +52,8 @@ def train(
                 pre = work.scale * (examples.x[rows] @ tensors["A"] @ tensors["B"])
                 if examples.base is not None:
                     pre = pre + examples.base[rows]
+                if "merged" in tensors:
+                    pre = pre + examples.x[rows] @ tensors["merged"]
                 loss = functional.cross_entropy(torch.relu(pre) @ tensors["head"], examples.y[rows])
                 for stepper in steppers.values():
                     stepper.zero_grad()

@@ -9,11 +9,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from federated_lora import Adapter, Method, Traffic
+from federated_lora import Factor, Method
+from federation.round import tensor_name
 from federation.sent import Sent
 from nonlinear_model.configuration import Configuration
 from nonlinear_model.training import sampling, subspace, tracking
 from nonlinear_model.training.all_at_once import Examples, Server
+
+LAYER = "hidden"
+"""Name of the network's one adapted matrix."""
+A_NAME, B_NAME = (tensor_name(LAYER, factor) for factor in Factor)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +39,7 @@ class Record:
 
     Attributes:
         rows: one per tracked round and replica (`tracking.COLUMNS`).
-        sent: the numbers sent up to the round last told to `send`.
+        sent: the numbers sent so far.
         probe: the images gradient norms are taken on, (R, N, p) indices; None without a probe.
     """
 
@@ -47,7 +52,7 @@ class Record:
         label_counts: np.ndarray,
         weights: np.ndarray,
         examples: tuple[Examples, Examples],
-        server: Server,
+        sent: Sent,
     ) -> None:
         """An empty record.
 
@@ -59,12 +64,10 @@ class Record:
             label_counts: images by label, (R, N, classes).
             weights: of all clients, (R, N).
             examples: training and test set on the device.
-            server: the start.
+            sent: the count of numbers sent, before the first round.
         """
         self.rows: list[tracking.Row] = []
-        self._shape = Adapter(server.A[0], server.B[0]).shape
-        sizes = {name: value[0].numel() for name, value in server.tensors().items()}
-        self.sent = Sent.nothing(sizes, config.clients, replicas=len(replicas))
+        self.sent = sent
         self._config, self._method, self._replicas = config, method, replicas
         self._label_shares = label_counts / label_counts.sum(axis=2)[:, :, None]
         self._weights = weights
@@ -81,16 +84,11 @@ class Record:
             ]
             self.probe = torch.from_numpy(np.array(drawn)).to(self._train.y.device)
 
-    def send(self, round: int, people: np.ndarray, train: frozenset[str]) -> None:
-        """Count the numbers of a round, whose participants are (R, n), in which `train` was trained."""
-        head = self.sent.sizes["head"] if "head" in train else 0
-        traffic = self._method.traffic([self._shape], round) + Traffic(head, head)
-        self.sent = self.sent.after(round, people, traffic, train)
-
     def add(
         self,
         round: int,
         server: Server,
+        A: Tensor,
         train_loss: np.ndarray | None,
         error: np.ndarray | None,
         trained: str,
@@ -99,7 +97,8 @@ class Record:
 
         Args:
             round: rounds finished.
-            server: the model.
+            server: the model, with every client's own of what stays with them.
+            A: the server's, (R, d, r), whose subspace is followed.
             train_loss: weighted mean of the participants' losses, (R,); None before the first round.
             error: the round's aggregation error, (R,); None before the first round.
             trained: letters of the factors that trained.
@@ -108,14 +107,15 @@ class Record:
             The rows added, one per replica.
         """
         scale = self._config.scale
-        evaluation = tracking.evaluate(server, self._test, scale, self._label_shares.shape[2])
+        classes, present = self._label_shares.shape[2], self.sent.held > 0
+        evaluation = tracking.evaluate(server, self._test, scale, classes, present)
         spread = tracking.client_accuracies(evaluation, self._label_shares)
         norms: tuple[np.ndarray, np.ndarray] | None = None
         if self.probe is not None:
             norms = tracking.block_gradient_norms(
                 server, self._train, self.probe, self._weights, scale
             )
-        step = self._angle_step(server.A)
+        step = self._angle_step(A)
         added = []
         for r, replica in enumerate(self._replicas):
             added.append(
@@ -149,7 +149,7 @@ class Record:
             self._bases.append(subspace.basis(A))
             return None
         before = self._bases[-1]
-        if self.sent.last_change("A") <= self.rows[-1]["round"]:
+        if self.sent.last_change(A_NAME) <= self.rows[-1]["round"]:
             # A frozen A has moved by exactly nothing, not by QR's rounding.
             self._bases.append(before)
             return np.zeros(len(self._replicas))

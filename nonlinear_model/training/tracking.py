@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from nonlinear_model.network import gradients
-from nonlinear_model.training.all_at_once import Examples, Server
+from nonlinear_model.training.all_at_once import Examples, Server, with_merged
 
 COLUMNS = (
     "round",
@@ -41,45 +41,82 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True, eq=False)
 class Evaluation:
-    """On the test set, float64 arrays: accuracy (R,), loss (R,), accuracy by class (R, classes)."""
+    """On the test set, float64 arrays: accuracy (R,), loss (R,), accuracy by class (R, classes).
+
+    Where clients have models of their own: their means, and accuracy by class of each, (R, N, classes).
+    """
 
     accuracy: np.ndarray
     loss: np.ndarray
     by_class: np.ndarray
 
 
-def evaluate(server: Server, test: Examples, scale: float, classes: int) -> Evaluation:
-    """Accuracy and mean cross-entropy of each replica's server model."""
+def evaluate(
+    server: Server, test: Examples, scale: float, classes: int, present: np.ndarray
+) -> Evaluation:
+    """Accuracy and mean cross-entropy of each replica's server model.
+
+    Args:
+        server: the model; where something in it is each client's own, (R, N, ·, ·), every client's model
+            is measured, and the mean is over those that took part.
+        test: the test set.
+        scale: s of the adapter.
+        classes: number of labels.
+        present: whether a client took part so far, bool (R, N).
+    """
+    R, N = present.shape
+    tensors = server.tensors()
+    if all(value.ndim == 3 for value in tensors.values()):
+        found = [_measured(_one(tensors, r), test, scale, classes) for r in range(R)]
+        accuracy, loss, by_class = (np.array(column) for column in zip(*found, strict=True))
+        return Evaluation(accuracy, loss, by_class)
+    every = [
+        _measured(_one(tensors, r, k), test, scale, classes) for r in range(R) for k in range(N)
+    ]
+    accuracy, loss, by_class = (np.array(column) for column in zip(*every, strict=True))
+    counted = present | ~present.any(axis=1, keepdims=True)
+    means = [np.average(v.reshape(R, N), axis=1, weights=counted) for v in (accuracy, loss)]
+    return Evaluation(means[0], means[1], by_class.reshape(R, N, classes))
+
+
+def _one(tensors: dict[str, Tensor], replica: int, client: int = 0) -> dict[str, Tensor]:
+    return {n: v[replica] if v.ndim == 3 else v[replica, client] for n, v in tensors.items()}
+
+
+def _measured(
+    model: dict[str, Tensor], test: Examples, scale: float, classes: int
+) -> tuple[float, float, np.ndarray]:
+    pre = scale * (test.x @ model["A"]) @ model["B"]
+    if test.base is not None:
+        pre = pre + test.base
+    if "merged" in model:
+        pre = pre + test.x @ model["merged"]
+    logits = torch.relu_(pre) @ model["head"]
+    right = (logits.argmax(dim=1) == test.y).double()
     counts = torch.bincount(test.y, minlength=classes).clamp(min=1)
-    accuracy, loss, by_class = [], [], []
-    for replica in range(server.A.shape[0]):
-        pre = scale * (test.x @ server.A[replica]) @ server.B[replica]
-        if test.base is not None:
-            pre = pre + test.base
-        logits = torch.relu_(pre) @ server.head[replica]
-        right = (logits.argmax(dim=1) == test.y).double()
-        accuracy.append(float(right.mean()))
-        loss.append(float(torch.nn.functional.cross_entropy(logits, test.y)))
-        hits = torch.zeros(classes, dtype=torch.float64, device=right.device)
-        hits.index_add_(0, test.y, right)
-        by_class.append((hits / counts).cpu().numpy())
-    return Evaluation(np.array(accuracy), np.array(loss), np.stack(by_class))
+    hits = torch.zeros(classes, dtype=torch.float64, device=right.device)
+    hits.index_add_(0, test.y, right)
+    loss = float(torch.nn.functional.cross_entropy(logits, test.y))
+    return float(right.mean()), loss, (hits / counts).cpu().numpy()
 
 
 def client_accuracies(evaluation: Evaluation, label_shares: np.ndarray) -> np.ndarray:
-    """Accuracy of the server's model on each client's own mix of labels: (R, N).
+    """Accuracy of the server's model, or of its own, on each client's own mix of labels: (R, N).
 
     Args:
         evaluation: on the test set.
         label_shares: share of each label among a client's images, (R, N, classes).
     """
-    return np.einsum("rnc,rc->rn", label_shares, evaluation.by_class)
+    of = "rc" if evaluation.by_class.ndim == 2 else "rnc"
+    return np.einsum(f"rnc,{of}->rn", label_shares, evaluation.by_class)
 
 
 def block_gradient_norms(
     server: Server, examples: Examples, probe: Tensor, weights: np.ndarray, scale: float
 ) -> tuple[np.ndarray, np.ndarray]:
     """Norms of the global objective's gradients in A and in B, at the server's model: two (R,) arrays.
+
+    A factor of which every client has its own is the block of all of them.
 
     Args:
         server: the model.
@@ -91,21 +128,28 @@ def block_gradient_norms(
     R, N, p = probe.shape
     flat = probe.reshape(-1)
     base = examples.base
+    x = examples.x.index_select(0, flat).view(R, N, p, -1)
+    if base is not None:
+        base = base.index_select(0, flat).view(R, N, p, -1)
     found = gradients(
-        examples.x.index_select(0, flat).view(R, N, p, -1),
+        x,
         examples.y.index_select(0, flat).view(R, N, p),
         server.A,
         server.B,
         server.head,
         scale,
-        base=None if base is None else base.index_select(0, flat).view(R, N, p, -1),
+        base=with_merged(base, x, server.merged),
         want_A=True,
         want_B=True,
     )
     shares = torch.as_tensor(weights, dtype=server.A.dtype, device=server.A.device)
     norms = []
-    for stack in (found.A, found.B):
+    for held, stack in ((server.A, found.A), (server.B, found.B)):
         assert stack is not None  # both were asked for
+        if held.ndim == 4:
+            each = shares * torch.linalg.matrix_norm(stack)
+            norms.append(torch.linalg.vector_norm(each, dim=1).double().cpu().numpy())
+            continue
         mean = torch.einsum("rn,rnij->rij", shares, stack)
         norms.append(torch.linalg.matrix_norm(mean).double().cpu().numpy())
     return norms[0], norms[1]

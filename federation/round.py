@@ -1,0 +1,236 @@
+"""One server round: from what the clients came back with to what the server shares next, for any model.
+
+Layers go by name. Leading axes of the server's arrays (replicas side by side) are allowed; in what came back
+the client axis N comes before them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from federated_lora import (
+    Adapter,
+    ClientFactors,
+    Factor,
+    Method,
+    Traffic,
+    added,
+    aggregate_model,
+    dense,
+    weighted_mean,
+)
+from federated_lora.arrays import like
+from federation.sent import Sent
+
+
+def tensor_name(layer: str, factor: Factor) -> str:
+    """Name of a factor of a layer: of optimiser states, of what stays with clients, in checkpoints."""
+    return f"{layer}.lora_{factor}"
+
+
+@dataclass(frozen=True, eq=False)
+class Shared:
+    """What the server shares with all clients.
+
+    Attributes:
+        adapters: layer name to adapter, (*batch, d_in, r) and (*batch, r, d_out).
+        head: name to tensor (*batch, …) of the classification head.
+        merged: layer name to what was added to its W0 since the start, (*batch, d_in, d_out), in the
+            convention `x ↦ x W`; without the layers whose W0 is as it was.
+    """
+
+    adapters: Mapping[str, Adapter]
+    head: Mapping[str, Tensor] = field(default_factory=dict)
+    merged: Mapping[str, Tensor] = field(default_factory=dict)
+
+    def sizes(self) -> dict[str, int]:
+        """Numbers in each factor and head tensor, of one replica."""
+        factors = {
+            tensor_name(layer, factor): adapter.shape.numbers(factor)
+            for layer, adapter in self.adapters.items()
+            for factor in Factor
+        }
+        first = next(iter(self.adapters.values()))
+        batch = int(np.prod(first.A.shape[:-2], dtype=np.int64))
+        return factors | {name: value.numel() // batch for name, value in self.head.items()}
+
+    def nothing_sent(self, clients: int, replicas: int = 1) -> Sent:
+        """The count of numbers sent, before the first round."""
+        shapes = [adapter.shape for adapter in self.adapters.values()]
+        W0 = sum(shape.d_in * shape.d_out for shape in shapes)
+        return Sent.nothing(self.sizes(), clients, dense=W0, replicas=replicas)
+
+    def replica(self, r: int) -> Shared:
+        """One of the replicas, without its axis."""
+        return Shared(
+            {name: replace(a, A=a.A[r], B=a.B[r]) for name, a in self.adapters.items()},
+            {name: value[r] for name, value in self.head.items()},
+            {name: value[r] for name, value in self.merged.items()},
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Trained:
+    """What the clients came back with.
+
+    Attributes:
+        factors: layer name to stacks (N, *batch, …): those trained, and in every round the personal ones.
+        heads: name to stack (N, *batch, …); empty where the head did not train.
+    """
+
+    factors: Mapping[str, ClientFactors]
+    heads: Mapping[str, Tensor] = field(default_factory=dict)
+
+    def replica(self, r: int) -> Trained:
+        """One of the replicas, without its axis."""
+        factors = {
+            layer: ClientFactors(
+                **{str(f): sent[:, r] for f in Factor if (sent := stack.factor(f)) is not None}
+            )
+            for layer, stack in self.factors.items()
+        }
+        return Trained(factors, {name: stack[:, r] for name, stack in self.heads.items()})
+
+
+@dataclass(frozen=True, eq=False)
+class Outcome:
+    """What a round came to.
+
+    Attributes:
+        shared: what the server shares next; an array that did not change is the same object.
+        own: what stays with its client: name to stack (N, *batch, …) of personal factors and local heads.
+        changed: names of the shared arrays that changed.
+        traffic: what one client sends, and receives if it missed nothing.
+        merged: numbers that carry the round's change to W0; part of `traffic.down`.
+        errors: the aggregation error of each layer in turn, (*batch); computed when called for.
+    """
+
+    shared: Shared
+    own: dict[str, Tensor]
+    changed: frozenset[str]
+    traffic: Traffic
+    merged: int
+    errors: Callable[[], list[Tensor]]
+
+    def counted(self, sent: Sent, round: int, people: np.ndarray) -> Sent:
+        """The numbers sent, after this round with its participants, (R, n)."""
+        return sent.after(round, people, self.traffic, self.changed, self.merged)
+
+
+def combined(
+    method: Method,
+    shared: Shared,
+    trained: Trained,
+    weights: np.ndarray | None,
+    round: int,
+    *,
+    head: str,
+) -> Outcome:
+    """The server's part of a round.
+
+    Args:
+        method: the rule.
+        shared: what was broadcast.
+        trained: what came back.
+        weights: client sizes or weights, (N,), None for uniform; or (R, N), one row per replica, which
+            are then combined one by one unless the rows are equal.
+        round: server round, counting from 1.
+        head: policy of the head, one of `policies.HEADS`.
+
+    Raises:
+        ValueError: for any reason of `federated_lora.aggregate_model`.
+    """
+    if weights is None or weights.ndim == 1:
+        return _combined(method, shared, trained, weights, round, head)
+    if np.all(weights == weights[0]):
+        return _combined(method, shared, trained, weights[0], round, head)
+    parts = [
+        _combined(method, shared.replica(r), trained.replica(r), row, round, head)
+        for r, row in enumerate(weights)
+    ]
+    return _side_by_side(shared, parts)
+
+
+def _combined(
+    method: Method,
+    shared: Shared,
+    trained: Trained,
+    weights: np.ndarray | None,
+    round: int,
+    head: str,
+) -> Outcome:
+    aggregates = aggregate_model(method, shared.adapters, trained.factors, weights, round)
+    changed, merged = set[str](), dict(shared.merged)
+    own: dict[str, Tensor] = {}
+    for layer, one in aggregates.items():
+        for factor in Factor:
+            name = tensor_name(layer, factor)
+            if one.adapter.factor(factor) is not one.server.factor(factor):
+                changed.add(name)
+            kept = None if one.personal is None else one.personal.factor(factor)
+            if kept is not None:
+                own[name] = kept
+        if one.merged is not None:
+            before = merged.get(layer)
+            after = dense(one.merged) if before is None else added(before, one.merged)
+            merged[layer] = like(after, one.adapter.A)
+    traffic = method.traffic([adapter.shape for adapter in shared.adapters.values()], round)
+    sizes = shared.sizes()
+    carrying = 0
+    if any(one.merged is not None for one in aggregates.values()):
+        carrying = max(0, traffic.down - sum(sizes[name] for name in changed))
+    heads = dict(shared.head)
+    if head == "average" and trained.heads:
+        p = next(iter(aggregates.values())).weights
+        heads |= {name: weighted_mean(stack, p) for name, stack in trained.heads.items()}
+        changed |= set(trained.heads)
+        size = sum(sizes[name] for name in trained.heads)
+        traffic += Traffic(size, size)
+    elif head == "local":
+        own |= trained.heads
+    adapters = {layer: one.adapter for layer, one in aggregates.items()}
+    return Outcome(
+        Shared(adapters, heads, merged if carrying or merged else shared.merged),
+        own,
+        frozenset(changed),
+        traffic,
+        carrying,
+        lambda: [one.aggregation_error for one in aggregates.values()],
+    )
+
+
+def _side_by_side(shared: Shared, parts: list[Outcome]) -> Outcome:
+    """Replicas combined one by one, with their axis again."""
+    first = parts[0]
+    changed = first.changed
+
+    def adapter(layer: str, held: Adapter) -> Adapter:
+        for factor in Factor:
+            if tensor_name(layer, factor) in changed:
+                made = [part.shared.adapters[layer].factor(factor) for part in parts]
+                held = held.with_factor(factor, torch.stack(made))
+        return held
+
+    head = {
+        name: torch.stack([part.shared.head[name] for part in parts]) if name in changed else held
+        for name, held in shared.head.items()
+    }
+    merged = {
+        layer: torch.stack([part.shared.merged[layer] for part in parts])
+        for layer in first.shared.merged
+    }
+    return replace(
+        first,
+        shared=Shared(
+            {name: adapter(name, a) for name, a in shared.adapters.items()}, head, merged
+        ),
+        own={name: torch.stack([p.own[name] for p in parts], dim=1) for name in first.own},
+        errors=lambda: [
+            torch.stack(layer) for layer in zip(*(p.errors() for p in parts), strict=True)
+        ],
+    )
