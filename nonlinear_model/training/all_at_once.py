@@ -121,9 +121,9 @@ def train(
     want_A, want_B = Factor.A in work.train, Factor.B in work.train
     turns = work.batches.permute(2, 0, 1, 3).reshape(K, -1)  # a step's picks side by side
     labels = examples.y.index_select(0, turns.reshape(-1)).view(K, R, N, b)
-    moving = want_A or server.A.ndim == 4  # x·A is no table that clients share
-    images = _by_step(examples.x, turns) if moving or server.merged is not None else None
-    projected = None if moving else _project(server.A, examples, work, turns)
+    varied = want_A or server.A.ndim == 4  # x·A is no table that clients share
+    images = _by_step(examples.x, turns) if varied or server.merged is not None else None
+    projected = None if varied else _project(server.A, examples, work, turns)
     bases = None if examples.base is None else _by_step(examples.base, turns)
     losses = []
     for k in range(K):

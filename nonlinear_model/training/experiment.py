@@ -219,7 +219,7 @@ def manifest(config: Configuration, result: Result) -> dict[str, Any]:
     band = {} if config.repeats == 1 else {"low": "test_accuracy_low", "high": "test_accuracy_high"}
     return {
         "kind": "nonlinear",
-        "name": f"{config.method}, {config.clients} clients, {config.dataset}",
+        "name": f"{result.federation.method.name}, {config.clients} clients, {config.dataset}",
         "seed": config.seed,
         "configuration": config.as_dict(),
         "x": {"column": "round", "label": "round"},

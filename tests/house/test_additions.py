@@ -11,6 +11,7 @@ from linear_model import Problem, method_named, simulate
 from rolora.storage.run_folder import read
 from tests.support import rolora_helpers
 from tests.support.linear_samples import ROUNDS, SEED, TRIALS, Samples, of_A, of_B
+from tests.support.network_loop import Network
 
 METHODS = {
     "two-to-one": """
@@ -133,6 +134,11 @@ LABORATORIES = {
     "linear": Linear(noise=0.1),
     "linear, rank 2, fixed data": Linear(rank=2, data="fixed", participants=2),
     "linear, some clients": Linear(participants=3, samples=4, noise=0.1),
+    "network": Network(equal_sizes=True),
+    "network, some clients, base": Network(
+        variant="base", split="dirichlet", participation=0.6, head="average"
+    ),
+    "network, local heads": Network(participation=0.6, head="local", weighting="uniform"),
 }
 
 
@@ -150,7 +156,7 @@ def test_a_method_is_the_literal_loop_over_dense_models(name, laboratory, folder
     assert np.abs(plain[-1] - loss[-1]).min() > 1e-4
 
 
-@pytest.mark.parametrize("laboratory", ["linear"])
+@pytest.mark.parametrize("laboratory", ["linear", "network"])
 @pytest.mark.parametrize("name", METHODS)
 def test_a_method_runs_from_the_command_line(name, laboratory, folder, capsys):
     (folder / "mine.py").write_text(METHODS[name], "utf-8")

@@ -1,0 +1,119 @@
+"""The network laboratory beside a plain loop over clients, each with its own dense W + s·A·B."""
+
+import numpy as np
+import torch
+from torch.nn import functional
+
+from federation.participants import participants
+from nonlinear_model.configuration import Configuration
+from nonlinear_model.data.digits import load
+from nonlinear_model.training import all_at_once, one_by_one, sampling
+from nonlinear_model.training.federation import Federation
+from rolora.storage.run_folder import read
+from tests.support import rolora_helpers
+from tests.support.linear_samples import ROUNDS
+from verification.streams import generator
+
+
+class Network:
+    """Runs in float64 with plain SGD, two replicas side by side."""
+
+    def __init__(self, **changes):
+        common = {"local_steps": 3, "batch_size": 8, "hidden": 20, "rank": 3, "scale": 0.5}
+        self.settings = {
+            "dtype": "float64", "rounds": ROUNDS, "repeats": 2, "learning_rate": 0.3, **common, **changes
+        }  # fmt: skip
+
+    def run(self, place):
+        """Test loss and aggregation error after every round, (rounds, replicas), by both engines."""
+        config = Configuration(method=place, **self.settings)
+        found = []
+        for engine in (all_at_once.train, one_by_one.train):
+            federation = Federation(config, load(), engine=engine)
+            for _ in range(ROUNDS):
+                federation.step()
+            rows = federation.rows[config.repeats :]
+            columns = [[row[name] for row in rows] for name in ("test_loss", "aggregation_error")]
+            found.append(np.reshape(columns, (2, ROUNDS, config.repeats)))
+        np.testing.assert_allclose(*found, rtol=1e-10, atol=1e-10)
+        return found[0]
+
+    def literal(self, name):
+        """The same, one client after another."""
+        start = Federation(Configuration(method="fedavg", **self.settings), load())
+        columns = [self.replica(name, start, r) for r in range(len(start.replicas))]
+        return np.transpose(columns, (1, 2, 0))
+
+    def replica(self, name, start, r):
+        config, seed, N = start.config, start.replicas[r].seed, start.config.clients
+        examples, test = start._train, start.record._test
+        base = {id(data): 0.0 if data.base is None else data.base for data in (examples, test)}
+        heads = [start.server.head[r]] * N
+        A, B = [start.server.A[r]] * N, [start.server.B[r]] * N
+        s, W = config.scale, torch.zeros(A[0].shape[0], B[0].shape[1], dtype=torch.float64)
+        seen, losses, errors = set(), [], []
+
+        def logits(data, rows, a, b, head):
+            W0 = base[id(data)]
+            own = W0 if isinstance(W0, float) else W0[rows]
+            return torch.relu(own + data.x[rows] @ (W + s * (a @ b))) @ head
+
+        for t in range(1, ROUNDS + 1):
+            rng = generator(seed, "nonlinear", "participants", t)
+            who = [int(k) for k in participants(rng, N, config.participation)]
+            sizes = np.array([float(start.parts[r][k].size) for k in who])
+            p = sizes / sizes.sum() if config.weighting == "examples" else sizes * 0 + 1 / len(who)
+            trains = [True, True, config.head != "frozen"]
+            if name == "two-to-one":
+                trains[:2] = [t % 3 == 0, t % 3 != 0]
+            sent = []
+            for k in who:
+                model = [A[k], B[k], heads[k]]
+                part = start.parts[r][k]
+                for rows in sampling.draw(seed, t, k, part, config.local_steps, config.batch_size):
+                    leaves = [tensor.clone().requires_grad_() for tensor in model]
+                    out = logits(examples, torch.from_numpy(rows), *leaves)
+                    loss = functional.cross_entropy(out, examples.y[torch.from_numpy(rows)])
+                    slopes = torch.autograd.grad(loss, leaves)
+                    model = [
+                        x.detach() - config.learning_rate * g if moves else x.detach()
+                        for x, g, moves in zip(leaves, slopes, trains, strict=True)
+                    ]
+                sent.append(model)
+
+            def mean(values, p=p):
+                return sum(float(share) * value for share, value in zip(p, values, strict=True))
+
+            exact = mean([a @ b for a, b, _ in sent])
+            A, B = (
+                [mean([a for a, _, _ in sent])] * N,
+                self.kept(B, who, sent, 1, name == "fedsa", mean),
+            )
+            local = config.head != "average"
+            heads = self.kept(heads, who, sent, 2, local, mean)
+            if name == "fedex":
+                W = W + s * (exact - A[0] @ B[0])
+            seen |= set(who)
+            now = mean([A[k] @ B[k] for k in who])
+            errors.append(0.0 if name == "fedex" else float(s * (now - exact).norm()))
+            every = slice(None)
+            models = [logits(test, every, A[k], B[k], heads[k]) for k in seen]
+            losses.append(np.mean([float(functional.cross_entropy(out, test.y)) for out in models]))
+        return losses, errors
+
+    @staticmethod
+    def kept(before, who, sent, place, own, mean):
+        """A tensor of every client after the round: its own, or the mean."""
+        if not own:
+            return [mean([model[place] for model in sent])] * len(before)
+        after = list(before)
+        for k, model in zip(who, sent, strict=True):
+            after[k] = model[place]
+        return after
+
+    def command(self, capsys, place, out):
+        """A small run through the command line; its losses."""
+        words = ("nonlinear", "run", "--rounds", 6, "--hidden", 20, "--rank", 3, "--local-steps", 3,
+                 "--method", place, "--out", out, "--quiet")  # fmt: skip
+        assert rolora_helpers.run(capsys, *words)[0] == 0
+        return read(out).columns["test_loss"]
