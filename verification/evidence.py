@@ -6,7 +6,7 @@ so their intervals are made then; a table that shows them is given as a function
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import numpy as np
@@ -21,6 +21,17 @@ from verification.verdict import Verdict
 T = TypeVar("T")
 Interval = tuple[float, float]
 Rows = Table | Sequence[Mapping[str, Any]]
+
+
+def between(least: float, most: float, **given: float) -> None:
+    """Refuse a check's parameters outside a range, its ends allowed.
+
+    Raises:
+        ValueError: naming the first that lies outside.
+    """
+    for name, value in given.items():
+        if not least <= value <= most:
+            raise ValueError(f"{name} must lie between {least:g} and {most:g}, got {value!r}")
 
 
 class Asked:
@@ -59,8 +70,13 @@ class Asked:
         """Standard error over the estimate's absolute value."""
         return self.standard_error / abs(self.measured) if self.measured else float("inf")
 
+    def errors(self, theory: float) -> dict[str, float]:
+        """Its further cells of a table: standard error, and how many of them it is off."""
+        error = self.standard_error
+        return {"standard error": error, "standard errors off": (self.measured - theory) / error}
+
     def columns(self, theory: float | None = None) -> dict[str, float]:
-        """Its cells of a table: theory, measured, low, high, standard error."""
+        """Its cells of a table: theory, measured, low, high."""
         low, high = self.interval
         cells = {"measured": self.measured, "low": low, "high": high}
         return cells if theory is None else {"theory": theory, **cells}
@@ -192,12 +208,16 @@ class Evidence:
         at_most: Any = None,
         at_least: Any = None,
         certify: bool = False,
+        correction: float = 0.0,
         why: str = "",
     ) -> Asked:
-        """The mean of i.i.d. samples against theory, with a Student interval."""
+        """The mean of i.i.d. samples against theory, with a Student interval. Others as in `state`."""
         found = statistics.mean_estimate(samples, 0.5)  # its level is not used
         asked = self.ask(found.mean, found.n, found.interval_at, found.standard_error)
-        self.state(quantity, asked, equals, at_most, at_least, certify=certify, why=why)
+        self.state(
+            quantity, asked, equals, at_most, at_least,
+            certify=certify, correction=correction, why=why,
+        )  # fmt: skip
         return asked
 
     def proportion(
@@ -249,6 +269,7 @@ class Evidence:
         at_least: Any = None,
         *,
         certify: bool = False,
+        correction: float = 0.0,
         why: str = "",
     ) -> None:
         """An estimate stands to a theory value as stated; one estimate may be set beside several.
@@ -258,6 +279,7 @@ class Evidence:
             asked: the estimate.
             equals, at_most, at_least: the theory value; exactly one is given.
             certify: for the last two: whether the whole interval must lie on the right side.
+            correction: absolute slack for a correction that theory states.
             why: why bound and measurement differ.
         """
         given = zip(Relation, (equals, at_most, at_least), strict=True)
@@ -271,6 +293,7 @@ class Evidence:
                 asked.measured,
                 relation,
                 interval=asked.interval,
+                tolerance=correction,
                 certify=certify,
                 why=why,
             )
@@ -287,6 +310,15 @@ class Evidence:
                 Relation.LE,
                 why=why,
             )
+        )
+
+    def precise(self, asked: Iterable[Asked], limit: float = 0.005) -> None:
+        """No standard error exceeds a share of its value: a design limit, for settings chosen by us."""
+        self.at_most(
+            "largest standard error over its value",
+            limit,
+            max(one.relative_error for one in asked),
+            why="a design limit, so that agreement means something",
         )
 
     # What the reader sees.

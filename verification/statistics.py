@@ -43,6 +43,11 @@ class Estimate:
         """Standard error over the mean's absolute value."""
         return self.standard_error / abs(self.mean) if self.mean else float("inf")
 
+    def columns(self) -> dict[str, float]:
+        """Its cells of a table: measured, low, high."""
+        low, high = self.interval
+        return {"measured": self.mean, "low": low, "high": high}
+
     def interval_at(self, alpha: float) -> tuple[float, float]:
         """The interval at another error probability."""
         _check_alpha(alpha)

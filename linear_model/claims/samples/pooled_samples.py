@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from scipy import optimize
 
-from linear_model.claims.mean_square_rate import START
+from linear_model.claims.samples.mean_square_rate import START
 from linear_model.methods.algorithm2 import Algorithm2
 from linear_model.problem import Problem
 from linear_model.simulation import simulate

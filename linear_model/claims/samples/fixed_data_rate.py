@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from linear_model.claims.given_data import GivenData, SameEveryRound
+from linear_model.claims.samples.given_data import GivenData, SameEveryRound
 from linear_model.methods.algorithm2 import Algorithm2
 from linear_model.methods.base import State
 from linear_model.problem import Data, Problem

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from linear_model.claims.literal_ffa import training_losses
+from linear_model.claims.frozen_factor.literal_ffa import training_losses
 from verification.streams import generator
 
 
@@ -42,7 +42,7 @@ def test_no_choice_of_B_beats_joint_least_squares() -> None:
 
 def test_more_trials_leave_the_first_ones_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     A, target = _problem()
-    monkeypatch.setattr("linear_model.claims.literal_ffa.BLOCK_ENTRIES", 1_000)
+    monkeypatch.setattr("linear_model.claims.frozen_factor.literal_ffa.BLOCK_ENTRIES", 1_000)
     few, many = (
         training_losses(A, target, clients=2, samples=4, trials=n, seed=1, axes=("prefix",))
         for n in (30, 90)

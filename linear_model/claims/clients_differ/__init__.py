@@ -1,0 +1,1 @@
+"""Claims on clients with different targets."""

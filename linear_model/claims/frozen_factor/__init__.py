@@ -1,0 +1,1 @@
+"""Claims on what FFA-LoRA's frozen factor costs."""

@@ -1,0 +1,1 @@
+"""Claims on the number of rounds until the signal is recovered."""

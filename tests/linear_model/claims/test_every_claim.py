@@ -1,0 +1,57 @@
+"""Every claim on the linear model: at another seed, on its mutant, and at a user's own parameters."""
+
+import pytest
+
+from rolora.verify.registry import entries
+from verification import statistics
+from verification.budget import Budget
+from verification.verdict import Verdict
+
+CLAIMS = {
+    entry.name: entry.value
+    for entry in entries()
+    if entry.value.module.startswith("linear_model.claims.")
+}
+
+OWN = {
+    "ffa-floor": (
+        {"clients": 4, "samples": 11, "angle": 0.2, "alone": True},
+        "N = 4, m = 11",
+        {"samples": 9},
+    ),
+    "rank-r-ffa-floor": ({"clients": 3, "rank": 1, "alone": True}, "r = 1", {"samples": 10}),
+    "ffa-random-init": ({"d": (6,), "rank": (2,), "clients": 3}, "d = 6, r = 2", {"rank": (1, 2)}),
+}
+"""A user's parameters, words of the headline at them, and a value that is refused."""
+
+
+@pytest.mark.parametrize("claim", CLAIMS.values(), ids=list(CLAIMS))
+def test_the_claim_holds_and_its_picture_can_be_drawn(claim) -> None:
+    finding = claim.check(Budget(seed=5))
+    assert finding.verdict is claim.expected, finding.counterexample
+    assert finding.alpha is None or finding.alpha <= statistics.ALPHA
+    columns = set(finding.table.columns)
+    wanted = {finding.plot.x, *(series.y for series in finding.plot.series)}
+    wanted |= {name for series in finding.plot.series for name in (series.low, series.high) if name}
+    wanted |= {finding.plot.group} if finding.plot.group else set()
+    assert wanted <= columns
+
+
+@pytest.mark.parametrize("claim", CLAIMS.values(), ids=list(CLAIMS))
+def test_the_negative_control_is_refuted(claim) -> None:
+    assert claim.negative_control(Budget(seed=5)).verdict is Verdict.REFUTED
+
+
+@pytest.mark.parametrize("name", OWN)
+def test_the_claim_holds_at_a_users_own_parameters(name: str) -> None:
+    claim, (given, words, _) = CLAIMS[name], OWN[name]
+    finding = claim.check(Budget(), **given)
+    assert finding.verdict is claim.expected, finding.counterexample
+    assert words in finding.headline.quantity
+
+
+@pytest.mark.parametrize("name", OWN)
+def test_a_refused_value_is_told_in_one_sentence(name: str) -> None:
+    refused = OWN[name][2]
+    with pytest.raises(ValueError, match=rf"^{next(iter(refused))} must .*, got \S+$"):
+        CLAIMS[name].check(Budget(), **refused)
