@@ -21,6 +21,8 @@ from verification.verdict import Verdict
 T = TypeVar("T")
 Interval = tuple[float, float]
 Rows = Table | Sequence[Mapping[str, Any]]
+Judge = Callable[[Sequence[Comparison]], tuple[Verdict, dict[str, str]]]
+"""From all comparisons to a verdict, and to the `Finding`'s fields that tell why."""
 
 
 def between(least: float, most: float, **given: float) -> None:
@@ -102,6 +104,7 @@ class Evidence:
         self._facts: dict[str, Any] = {}
         self._method = ""
         self._family, self._planned = ALPHA, 0
+        self._judge: Judge | None = None
         self._open = self._closed = False
 
     # What the check is given.
@@ -177,14 +180,23 @@ class Evidence:
 
     # Statistics.
 
-    def share(self, assertions: int, *, of: float = ALPHA) -> None:
+    def share(self, assertions: int, *, of: float | None = None) -> None:
         """Say beforehand how many statistical assertions there will be, so that intervals are known at once.
 
         Args:
             assertions: number, not less than will be asked.
-            of: error probability of all of them together.
+            of: error probability of all of them together; None for the claim's.
         """
-        self._planned, self._family = assertions, of
+        self._planned, self._family = assertions, self._family if of is None else of
+
+    def judge(self, judge: Judge, alpha: float) -> None:
+        """Let another rule than "everything holds" draw the verdict, such as a study's `Rule`.
+
+        Args:
+            judge: the rule.
+            alpha: error probability of all its assertions together.
+        """
+        self._judge, self._family = judge, alpha
 
     @property
     def alpha(self) -> float:
@@ -351,7 +363,7 @@ class Evidence:
         """Nothing can be decided: say what is missing, with the command that would decide."""
         self._open = True
         self._method = method or self._method
-        self._facts["missing"] = missing
+        self._facts |= {"missing": missing, "seed": None}
 
     def conclude(self, if_all_hold: Verdict) -> Finding:
         """The finding: `if_all_hold`, REFUTED with the first failure as counterexample, or not checked.
@@ -368,6 +380,7 @@ class Evidence:
         verdict, facts = self._verdict(if_all_hold, comparisons)
         if self._asked:
             facts.setdefault("trials", max(asked.n for asked in self._asked))
+        if self._asked or self._judge:
             facts.setdefault("alpha", self._family)
         if self._told:
             facts.setdefault("detectable", max(asked.detectable for asked in self._told))
@@ -390,6 +403,11 @@ class Evidence:
             return Verdict.NOT_CHECKED, facts
         if not comparisons and not self._proof:
             raise ValueError("a verdict needs evidence: give comparisons or proof steps")
+        if self._judge is not None:
+            verdict, words = self._judge(comparisons)
+            if verdict is if_all_hold and facts.get("added_assumption"):
+                verdict = Verdict.HOLDS_UNDER
+            return verdict, words | facts
         failures = [f"{s.statement}: {s.certificate}" for s in self._proof if not s.holds]
         failures += [c.failure for c in comparisons if not c.holds]
         if not failures:

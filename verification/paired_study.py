@@ -17,12 +17,14 @@ from typing import Any, TypeVar
 import numpy as np
 
 from verification.codec import columns_of, csv_text, json_text
+from verification.evidence import Asked, Evidence
 from verification.files import write
-from verification.finding import Comparison, Finding, Relation
+from verification.finding import Comparison, Relation
 from verification.statistics import mean_estimate
 from verification.verdict import Verdict
 
 T = TypeVar("T")
+PAIRED = "paired over {} seeds with the same split, start and batches"
 Point = tuple[Any, ...]
 """A setting of the study: one value for each axis of its design."""
 
@@ -74,32 +76,20 @@ class Rule:
         against = any(_interval(c)[1] < c.theory + self.smallest for c in open_ones)
         return Verdict.REFUTED if against else Verdict.NOT_CHECKED
 
-    def conclude(
-        self, comparisons: Sequence[Comparison], method: str, *, missing: str = "", **details: Any
-    ) -> Finding:
-        """A finding whose verdict is `standing(comparisons)`, with its counterexample or what is missing.
-
-        Args:
-            comparisons: made by `paired`.
-            method: how the numbers were made.
-            missing: what would decide an open verdict; more seeds if not given.
-            details: further fields of `Finding`.
-        """
+    def judge(self, comparisons: Sequence[Comparison]) -> tuple[Verdict, dict[str, str]]:
+        """The standing, with its counterexample or what is missing in words: for `Evidence.judge`."""
         verdict = self.standing(comparisons)
-        words = [
-            f"{c.quantity}: {c.measured:{self.number}}{self.unit} in"
-            f" [{_interval(c)[0]:{self.number}}, {_interval(c)[1]:{self.number}}]"
-            + (f", not above {c.theory:g}" if c.theory else "")
-            for c in sorted(_open(comparisons), key=lambda c: _interval(c)[1])
-        ]
+        if verdict is Verdict.SUPPORTED:
+            return verdict, {}
+        worst = min(_open(comparisons), key=lambda c: _interval(c)[1] - c.theory)
+        low, high = (format(end, self.number) for end in _interval(worst))
+        demand = f", not above {worst.theory:g}" if worst.theory else ""
+        said = f"{worst.quantity}: {worst.measured:{self.number}}{self.unit} in [{low}, {high}]{demand}"
         if verdict is Verdict.REFUTED:
-            details.setdefault("counterexample", words[0])
-        if verdict is Verdict.NOT_CHECKED:
-            demand = min(c.theory for c in _open(comparisons))
-            missing = missing or f"more seeds: the interval still holds {demand:g} ({words[0]})"
-        return Finding(
-            verdict, method, tuple(comparisons), alpha=self.alpha, missing=missing, **details
-        )
+            return verdict, {"counterexample": said}
+        return verdict, {
+            "missing": f"more seeds: the interval still holds {worst.theory:g} ({said})"
+        }
 
 
 def paired(
@@ -108,8 +98,6 @@ def paired(
     alpha: float,
     *,
     by: float = 0.0,
-    certify: bool = True,
-    why: str = "",
 ) -> Comparison:
     """A mean of paired differences that should exceed a demand with its whole Student interval.
 
@@ -118,17 +106,15 @@ def paired(
         differences: one per seed, (S,).
         alpha: of the interval; divide by the number of comparisons made together.
         by: the demand.
-        certify: as in `Comparison`.
-        why: remark for the reader.
     """
     found = mean_estimate(differences, alpha)
-    return found.compare(
-        quantity,
-        by,
-        Relation.GE,
-        certify=certify,
-        why=why or f"paired over {found.n} seeds with the same split, start and batches",
-    )
+    return found.compare(quantity, by, Relation.GE, certify=True, why=PAIRED.format(found.n))
+
+
+def lead(evidence: Evidence, quantity: str, differences: np.ndarray, *, by: float = 0.0) -> Asked:
+    """The same as evidence, which divides its error probability itself. Arguments as in `paired`."""
+    why = PAIRED.format(len(differences))
+    return evidence.mean(quantity, differences, at_least=by, certify=True, why=why)
 
 
 def _interval(comparison: Comparison) -> tuple[float, float]:

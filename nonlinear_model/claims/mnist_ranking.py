@@ -8,106 +8,126 @@ from typing import Any
 
 from federation.learning_rates import Sweep
 from nonlinear_model.claims import regime_map, study
-from verification.budget import Budget
-from verification.claim import PAPER
-from verification.claim import OldClaim as Claim
-from verification.finding import Comparison, Finding, Mark, Plot, Series, Table
+from verification.claim import PAPER, claim
+from verification.evidence import Evidence
+from verification.finding import Comparison, Mark, Plot, Series
 from verification.paired_study import paired
 from verification.statistics import mean_estimate
 from verification.verdict import Verdict
 
-ID = "mnist-ranking"
 ORDER = ("rolora", "fedavg", "ffa")
 
 
-def check(budget: Budget) -> Finding:
-    """Train the three methods in the paper's two splits; look up the committed map of regimes."""
-    return _check(budget, ORDER)
+@claim(
+    "mnist-ranking",
+    "RoLoRA, then FedAvg-LoRA, then FFA-LoRA on label-split MNIST",
+    statement="With images split by label over 5 and 10 clients, final test accuracy ranks RoLoRA above"
+    " FedAvg-LoRA above FFA-LoRA.",
+    latex=r"\mathrm{acc}(\mathrm{RoLoRA})>\mathrm{acc}(\mathrm{FedAvg})>\mathrm{acc}(\mathrm{FFA})",
+    source=f"{PAPER}, two-layer network on MNIST",
+    section="network",
+    assumptions=(
+        "two-layer network ReLU(xAB)W_out, 784×16, 16×200, fixed 200×10 (digits: 64×16)",
+        "5 clients with 2 labels each, 10 clients with 1 label each",
+        "plain SGD; equal numbers of rounds",
+        study.CHOSEN,
+        study.COUNTS,
+    ),
+    expected=Verdict.REFUTED,
+    confirms=Verdict.SUPPORTED,
+    mutant={"reverse": True},
+    says="the ranking turned round: FFA-LoRA above FedAvg-LoRA above RoLoRA",
+    exact="FFA-LoRA is last everywhere; which of the others leads depends on the regime (see the map)",
+    order=220,
+)
+def check(
+    evidence: Evidence,
+    *,
+    clients: tuple[int, ...] = study.CLIENTS,
+    local_steps: int = study.LOCAL_STEPS,
+    seeds: int = 0,
+    lead: float = 0.0,
+    reverse: bool = False,
+) -> None:
+    """Train the three methods in the paper's two splits; look up the committed map of regimes.
 
-
-def negative_control(budget: Budget) -> Finding:
-    """The ranking turned round, judged by the same runs and the same map."""
-    return _check(budget, ORDER[::-1])
-
-
-def _check(budget: Budget, order: tuple[str, str, str]) -> Finding:
-    absent = study.missing(budget, ID)
-    if absent is not None:
-        return absent
-    seeds = budget.pick(10, 12)
-    cells = study.paper_settings(budget)
-    found = {
-        (cell.clients, method): study.runs(budget, cell, method, seeds)
-        for cell in cells
-        for method in ORDER
-    }
+    Args:
+        evidence: gathers what is found.
+        clients, local_steps: where they are trained; at others than the paper's the map is not asked.
+        seeds: how many judge; 0 for the profile's number.
+        lead: demanded accuracy of each method over the next.
+        reverse: whether the ranking is turned round; False for the true statement.
+    """
+    if not clients or min(clients) < 2 or len(set(clients)) < len(clients):
+        raise ValueError(f"clients must be different numbers of at least 2, got {clients}")
+    order = ORDER[::-1] if reverse else ORDER
+    settings = study.settings(evidence.budget, clients, local_steps)
+    beside = (
+        "; MNIST map of clients × local steps from the committed runs (nonlinear_model/results)"
+    )
+    count = seeds or evidence.pick(10, 12)
+    found = study.trained(evidence, settings, ORDER, count, lead=lead, beside=beside)
+    if not found:
+        return
     # Half of the error probability for the runs of this profile, half for the map.
-    alpha = study.ALPHA / 2 / (2 * len(cells))
-    comparisons = [
+    alpha = study.ALPHA / 2 / (2 * len(settings))
+    live = [
         comparison
-        for cell in cells
+        for n in clients
         for comparison in steps(
-            {method: found[cell.clients, method] for method in ORDER},
+            {method: found[n, method] for method in ORDER},
             order,
-            f"{cell.clients} clients, {cell.local_steps} local steps",
+            f"{n} clients, {local_steps} local steps",
             alpha,
+            lead,
         )
     ]
     stored = regime_map.stored("mnist")
     assert stored is not None  # committed with the package
-    judged = {
-        cell: steps(sweeps, order, name_of(cell), study.ALPHA / 2 / (2 * len(stored)))
+    own = (clients, local_steps) != (study.CLIENTS, study.LOCAL_STEPS)
+    on_map = {
+        cell: steps(sweeps, order, name_of(cell), study.ALPHA / 2 / (2 * len(stored)), lead)
         for cell, sweeps in stored.items()
+        if not own
     }
-    regime = {cell: group for cell, group in judged.items() if all(c.holds for c in group)}
-    rows = map_rows(stored)
-    details: dict[str, Any] = {
-        "trials": seeds,
-        "seed": budget.seed,
-        "notes": (*_notes(stored, comparisons),),
-        "table": Table.from_rows(rows),
-        "extra_tables": {
-            "profile": Table.from_rows(study.means_table(found, ("clients", "method"))),
-            "seeds": Table.from_rows(study.scores_table(found, ("clients", "method"))),
-        },
-        "plot": Plot(
-            x="local_steps",
-            series=(
-                Series("over_fedavg", "over FedAvg-LoRA", Mark.POINTS, "fedavg_low", "fedavg_high"),
-                Series("over_ffa", "over FFA-LoRA", Mark.DASHED, "ffa_low", "ffa_high"),
-            ),
-            xlabel="local steps K between averages",
-            ylabel="RoLoRA's advantage in test accuracy",
-            caption="MNIST split by label: RoLoRA's final accuracy minus FedAvg-LoRA's and minus FFA-LoRA's,"
-            " each method at the learning rate other seeds chose for it, mean and 95 % interval over seeds."
-            " FFA-LoRA is far behind everywhere. Against FedAvg-LoRA the advantage depends on the regime:"
-            " FedAvg-LoRA moves both factors in every round, RoLoRA one; what it wins by exact"
-            " averaging has to pay for that.",
-            group="clients",
-            xlog=True,
+    study.settle(
+        evidence,
+        live,
+        on_map,
+        lambda cells: (
+            "enough drift between averages: on the map it holds at"
+            f" {'; '.join(name_of(cell) for cell in cells)}"
         ),
-    }
-    method = study.describe(budget, seeds, cells) + "; MNIST map of clients × local steps from the"
-    method += " committed runs (nonlinear_model/results)"
-    standing = study.RULE.standing(comparisons)
-    if standing is Verdict.SUPPORTED:
-        return study.RULE.conclude(comparisons, method, **details)
-    if not regime:
-        everything = [c for group in judged.values() for c in group] + comparisons
-        return study.RULE.conclude(everything, method, **details)
-    names = "; ".join(name_of(cell) for cell in regime)
-    return Finding(
-        Verdict.HOLDS_UNDER,
-        method,
-        tuple(c for group in regime.values() for c in group),
-        alpha=study.ALPHA,
-        added_assumption=f"enough drift between averages: on the map it holds at {names}",
-        **details,
     )
+    evidence.note(*_notes(stored, live))
+    evidence.table(map_rows(stored), PLOT)
+    study.tables(evidence, found, ("clients", "method"))
+
+
+PLOT = Plot(
+    x="local_steps",
+    series=(
+        Series("over_fedavg", "over FedAvg-LoRA", Mark.POINTS, "fedavg_low", "fedavg_high"),
+        Series("over_ffa", "over FFA-LoRA", Mark.DASHED, "ffa_low", "ffa_high"),
+    ),
+    xlabel="local steps K between averages",
+    ylabel="RoLoRA's advantage in test accuracy",
+    caption="MNIST split by label: RoLoRA's final accuracy minus FedAvg-LoRA's and minus FFA-LoRA's,"
+    " each method at the learning rate other seeds chose for it, mean and 95 % interval over seeds."
+    " FFA-LoRA is far behind everywhere. Against FedAvg-LoRA the advantage depends on the regime:"
+    " FedAvg-LoRA moves both factors in every round, RoLoRA one; what it wins by exact"
+    " averaging has to pay for that.",
+    group="clients",
+    xlog=True,
+)
 
 
 def steps(
-    sweeps: Mapping[str, Sweep], order: tuple[str, ...], where: str, alpha: float
+    sweeps: Mapping[str, Sweep],
+    order: tuple[str, ...],
+    where: str,
+    alpha: float,
+    lead: float = 0.0,
 ) -> list[Comparison]:
     """One paired comparison for each neighbouring pair of the ranking."""
     return [
@@ -115,6 +135,7 @@ def steps(
             f"{where}: accuracy of {better} minus {worse}",
             sweeps[better].scores() - sweeps[worse].scores(),
             alpha,
+            by=lead,
         )
         for better, worse in pairwise(order)
     ]
@@ -199,25 +220,3 @@ def _list(rows: list[dict[str, Any]], column: str) -> str:
         return ""
     cells = (f"N={r['clients']}, K={r['local_steps']}: {r[column]:+.3f}" for r in rows)
     return f" ({'; '.join(cells)})"
-
-
-CLAIM = Claim(
-    id=ID,
-    title="RoLoRA, then FedAvg-LoRA, then FFA-LoRA on label-split MNIST",
-    statement="With images split by label over 5 and 10 clients, final test accuracy ranks RoLoRA above"
-    " FedAvg-LoRA above FFA-LoRA.",
-    latex=r"\mathrm{acc}(\mathrm{RoLoRA})>\mathrm{acc}(\mathrm{FedAvg})>\mathrm{acc}(\mathrm{FFA})",
-    source=f"{PAPER}, two-layer network on MNIST",
-    assumptions=(
-        "two-layer network ReLU(xAB)W_out, 784×16, 16×200, fixed 200×10 (digits: 64×16)",
-        "5 clients with 2 labels each, 10 clients with 1 label each",
-        "plain SGD; equal numbers of rounds",
-        study.CHOSEN,
-        study.COUNTS,
-    ),
-    expected=Verdict.REFUTED,
-    check=check,
-    negative_control=negative_control,
-    control="the ranking turned round: FFA-LoRA above FedAvg-LoRA above RoLoRA",
-    exact="FFA-LoRA is last everywhere; which of the others leads depends on the regime (see the map)",
-)

@@ -5,7 +5,7 @@ Nothing here imports torch before a study runs.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
@@ -18,7 +18,8 @@ from nonlinear_model.data.dataset import load
 from nonlinear_model.training import sweep
 from verification import paired_study
 from verification.budget import Budget
-from verification.finding import Finding
+from verification.evidence import Evidence
+from verification.finding import Comparison, Plot
 from verification.paired_study import Design, Point, Rule, Run
 from verification.statistics import mean_estimate
 from verification.verdict import Verdict
@@ -35,6 +36,9 @@ SCORE = "test accuracy after the last round"
 RATES = (0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0)
 """The learning-rate grid of every method in every study. Below it all methods are slower; from 3.0 on the
 methods that train A diverge. FFA-LoRA does not: only B trains, and with few local steps 10 to 100 is best."""
+
+CLIENTS, LOCAL_STEPS = (5, 10), 10
+"""The paper's splits, and the local steps of most studies."""
 
 FIRST_TUNING_SEED = 900
 """Seeds from here on choose the learning rates; those below judge."""
@@ -61,10 +65,11 @@ class Setting:
     rounds: int
 
 
-def paper_settings(budget: Budget) -> tuple[Setting, Setting]:
-    """The paper's two splits, 5 clients with 2 labels each and 10 with 1, at 10 local steps."""
-    rounds = budget.pick(40, 60)
-    return Setting(5, 10, rounds), Setting(10, 10, rounds)
+def settings(
+    budget: Budget, clients: Sequence[int] = CLIENTS, local_steps: int = LOCAL_STEPS
+) -> tuple[Setting, ...]:
+    """The paper's two splits, 5 clients with 2 labels each and 10 with 1, or others."""
+    return tuple(Setting(n, local_steps, budget.pick(40, 60)) for n in clients)
 
 
 def dataset_of(budget: Budget) -> str:
@@ -83,16 +88,79 @@ def tuning_seeds_of(budget: Budget) -> tuple[int, ...]:
     return tuple(range(first, first + budget.pick(3, 4)))
 
 
-def missing(budget: Budget, claim_id: str) -> Finding | None:
-    """A NOT_CHECKED finding if the profile's data are not there, else None."""
-    if dataset_of(budget) == "digits" or mnist.find_folder(budget.data_dir) is not None:
-        return None
-    command = f"rolora verify --profile full --only {claim_id} --data-dir DIR"
-    return Finding(
-        Verdict.NOT_CHECKED,
-        "not run",
-        missing=f"{mnist.missing_message(budget.data_dir)}; then run `{command}`",
-    )
+def trained(
+    evidence: Evidence,
+    settings: Sequence[Setting],
+    methods: Sequence[str],
+    seeds: int,
+    *,
+    lead: float = 0.0,
+    axis: str = "clients",
+    rule: Rule = RULE,
+    beside: str = "",
+) -> dict[tuple[int, str], Sweep]:
+    """Every method in every setting; nothing, and the claim left open, if the profile's data are not there.
+
+    Args:
+        evidence: is told how it was done and by what rule it is judged.
+        settings: one run of every method and seed at each.
+        methods: names of the methods.
+        seeds: how many judge.
+        lead: demanded accuracy, checked here before the work.
+        axis: the attribute in which the settings differ, first part of the keys.
+        rule: from paired intervals to a verdict.
+        beside: what else is judged, behind the description of the runs.
+
+    Raises:
+        ValueError: on a number of seeds or a lead that cannot be.
+    """
+    if not 3 <= seeds < FIRST_TUNING_SEED:
+        raise ValueError(
+            f"seeds must be 3 to {FIRST_TUNING_SEED - 1}, or 0 for the profile's, got {seeds}"
+        )
+    if not 0.0 <= lead < 1.0:
+        raise ValueError(f"lead must be an accuracy from 0 to below 1, got {lead}")
+    budget = evidence.budget
+    if dataset_of(budget) != "digits" and mnist.find_folder(budget.data_dir) is None:
+        command = f"rolora verify --profile full --only {evidence.id} --data-dir DIR"
+        there = mnist.missing_message(budget.data_dir)
+        evidence.open(f"{there}; then run `{command}`", method="not run")
+        return {}
+    evidence.judge(rule.judge, rule.alpha)
+    evidence.method(describe(budget, seeds, settings) + beside)
+    evidence.record(trials=seeds)
+    return {
+        (getattr(setting, axis), method): runs(budget, setting, method, seeds)
+        for setting in settings
+        for method in methods
+    }
+
+
+def settle(
+    evidence: Evidence,
+    live: Sequence[Comparison],
+    on_map: Mapping[Any, Sequence[Comparison]],
+    regime: Callable[[Sequence[Any]], str],
+    missing: str = "",
+) -> None:
+    """Judge by the profile's runs if they bear the statement out, else by what of the map does, else by all.
+
+    Args:
+        evidence: of the claim.
+        live: from the profile's runs.
+        on_map: from the committed map, by place.
+        regime: the assumption under which the statement holds, from the places where it does.
+        missing: what would decide where all of it leaves the statement open.
+    """
+    good = [place for place, group in on_map.items() if all(c.holds for c in group)]
+    if RULE.standing(live) is Verdict.SUPPORTED:
+        evidence.compare(*live)
+    elif good:
+        evidence.compare(*(c for place in good for c in on_map[place]))
+        evidence.record(added_assumption=regime(good))
+    else:
+        evidence.compare(*(c for group in on_map.values() for c in group), *live)
+        evidence.record(**{"missing": missing} if missing else {})
 
 
 def configuration(budget: Budget, setting: Setting) -> Configuration:
@@ -190,6 +258,18 @@ def means_table(found: dict[tuple[Any, ...], Sweep], names: Sequence[str]) -> li
             }
         )
     return rows
+
+
+def tables(
+    evidence: Evidence, found: dict[Any, Sweep], names: Sequence[str], plot: Plot | None = None
+) -> None:
+    """Give the means as the claim's table, or as `profile` without a plot; beside it every seed's score."""
+    means = means_table(found, names)
+    if plot is None:
+        evidence.extra_table("profile", means)
+    else:
+        evidence.table(means, plot)
+    evidence.extra_table("seeds", scores_table(found, names))
 
 
 def describe(budget: Budget, seeds: int, settings: Sequence[Setting]) -> str:

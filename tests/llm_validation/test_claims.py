@@ -7,34 +7,36 @@ from importlib import resources
 import pytest
 
 from federation.learning_rates import tuned_sweep
-from llm_validation.claims import all_claims, confirm
+from llm_validation.claims import confirm, decision, llm_minilm_confirmation
 from llm_validation.paper import records
 from llm_validation.paper.published import METHODS, cells
+from rolora.verify.registry import entries
 from verification import paired_study
 from verification.budget import Budget
 from verification.paired_study import Run
 from verification.verdict import Verdict
 
-DECIDERS = [all_claims.ranking, all_claims.scaling, all_claims.low_rank]
+CLAIMS = [entry.value for entry in entries() if entry.place.startswith("llm_validation")]
+ON_LARGE = CLAIMS[:3]
+BY_ID = {claim.id: claim for claim in CLAIMS}
+minilm = llm_minilm_confirmation.check
 
 
-def test_ids():
-    assert [claim.id for claim in all_claims.claims()] == [
-        "llm-ranking",
-        "llm-scaling-with-clients",
-        "llm-low-rank",
-        "llm-minilm-confirmation",
-    ]
+def judge(monkeypatch, claim, runs, **parameters):
+    """The verdict on made-up finished runs, or a made-up study."""
+    monkeypatch.setattr(decision, "from_folders", lambda root: runs)
+    monkeypatch.setattr(llm_minilm_confirmation, "from_study", lambda: runs)
+    return claim.check(Budget(), **parameters)
 
 
-@pytest.mark.parametrize("claim", all_claims.claims(), ids=lambda c: c.id)
+@pytest.mark.parametrize("claim", CLAIMS, ids=lambda c: c.id)
 def test_controls_are_refuted(claim):
     finding = claim.negative_control(Budget())
     assert finding.verdict is Verdict.REFUTED
     assert finding.counterexample
 
 
-@pytest.mark.parametrize("claim", all_claims.claims()[:3], ids=lambda c: c.id)
+@pytest.mark.parametrize("claim", ON_LARGE, ids=lambda c: c.id)
 def test_without_runs_nothing_is_decided_and_the_command_is_given(claim):
     finding = claim.check(Budget())
     assert finding.verdict is Verdict.NOT_CHECKED
@@ -42,28 +44,73 @@ def test_without_runs_nothing_is_decided_and_the_command_is_given(claim):
     assert "rolora llm run --preset glue-" in finding.missing
 
 
-@pytest.mark.parametrize("decide", DECIDERS)
-def test_the_published_numbers_bear_the_claims_out(decide):
-    finding = decide(records.from_paper())
+@pytest.mark.parametrize("claim", ON_LARGE, ids=lambda c: c.id)
+def test_the_published_numbers_bear_the_claims_out(claim, monkeypatch):
+    finding = judge(monkeypatch, claim, records.from_paper())
     assert finding.verdict is Verdict.SUPPORTED
     assert all(comparison.holds for comparison in finding.comparisons)
 
 
-@pytest.mark.parametrize("decide", DECIDERS)
-def test_with_rolora_and_fedavg_exchanged_they_do_not(decide):
+@pytest.mark.parametrize("claim", ON_LARGE, ids=lambda c: c.id)
+def test_with_rolora_and_fedavg_exchanged_they_do_not(claim, monkeypatch):
     swap = {"rolora": "fedavg", "fedavg": "rolora"}
     mutant = [replace(r, method=swap.get(r.method, r.method)) for r in records.from_paper()]
-    finding = decide(mutant)
+    finding = judge(monkeypatch, claim, mutant)
     assert finding.verdict is Verdict.REFUTED
     assert any(not comparison.holds for comparison in finding.comparisons)
 
 
-def test_wide_intervals_decide_nothing():
+def made_up_runs(clients, rank):
+    """Three seeds on RoBERTa-Large: RoLoRA 5 points ahead, and the rivals lose a point for each client."""
+    return [
+        records.Record("roberta-large", task, method, n, r, seed, 80 + lead * n + seed / 10)
+        for task in decision.GLUE
+        for method, lead in (("rolora", 0), ("fedavg", -1), ("ffa", -1))
+        for n in clients
+        for r in rank
+        for seed in (1, 2, 3)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "parameters", "verdict", "first", "refused"),
+    [
+        ("llm-ranking", {"clients": 7, "rank": 2, "lead": 6.5}, Verdict.SUPPORTED, 7.0, {"clients": 0}),
+        ("llm-ranking", {"clients": 7, "rank": 2, "lead": 7.5}, Verdict.REFUTED, 7.0, {"lead": -1.0}),
+        (
+            "llm-scaling-with-clients", {"few": 2, "many": 7, "rank": 2}, Verdict.SUPPORTED, 5.0,
+            {"few": 50, "many": 3},
+        ),
+        ("llm-low-rank", {"clients": 7, "rank": 2}, Verdict.SUPPORTED, 7.0, {"rank": 4}),
+        (
+            "llm-minilm-confirmation", {"tasks": ("sst2",), "lead": 3.0}, Verdict.SUPPORTED, 9.0,
+            {"tasks": ("qnli",)},
+        ),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)  # fmt: skip
+def test_claims_at_the_users_own_parameters(name, parameters, verdict, first, refused, monkeypatch):
+    claim = BY_ID[name]
+    levels = {"rolora": (90, 88), "fedavg": (91, 80), "ffa": (90, 75)}
+    on_large = claim in ON_LARGE
+    runs = made_up_runs((2, 7), (2, 4)) if on_large else made_up_study(levels)
+    finding = judge(monkeypatch, claim, runs, **parameters)
+    assert finding.verdict is verdict
+    assert finding.comparisons[0].measured == pytest.approx(first)
+    with pytest.raises(ValueError, match="must be"):
+        claim.check(Budget(), **refused)
+    if on_large:
+        missing = judge(monkeypatch, claim, [], **parameters).missing
+        assert "7 clients, rank" in missing
+        assert "--clients, --rank and --rounds" in missing
+
+
+def test_wide_intervals_decide_nothing(monkeypatch):
     noisy = [
         replace(r, accuracy=r.accuracy + (40.0 if (r.seed, r.method) == (1, "fedavg") else 0.0))
         for r in records.from_paper()
     ]
-    finding = all_claims.ranking(noisy)
+    finding = judge(monkeypatch, BY_ID["llm-ranking"], noisy)
     assert finding.verdict is Verdict.NOT_CHECKED
     assert finding.missing.startswith("more seeds: the interval still holds 0 (RoLoRA minus")
 
@@ -73,7 +120,7 @@ def made_up_study(levels):
     return [
         records.Record("encoder", task, method, clients, 4, seed, level + 0.1 * (seed % 2))
         for method, pair in levels.items()
-        for clients, own in zip(all_claims.STUDY_CLIENTS, pair, strict=True)
+        for clients, own in zip(confirm.CLIENTS, pair, strict=True)
         for seed in range(1, 6)
         for task, level in (("sst2", own), ("rte", 53.0))
     ]
@@ -87,14 +134,15 @@ def made_up_study(levels):
         ({"rolora": (95, 88), "fedavg": (80, 80), "ffa": (90, 75)}, Verdict.REFUTED),
     ],
 )
-def test_the_small_study_is_judged_by_fall_and_by_lead(levels, verdict):
-    assert all_claims.minilm(made_up_study(levels)).verdict is verdict
-    assert all_claims.minilm(made_up_study(levels), 10.0).verdict is Verdict.REFUTED
+def test_the_small_study_is_judged_by_fall_and_by_lead(levels, verdict, monkeypatch):
+    study = made_up_study(levels)
+    assert judge(monkeypatch, minilm, study).verdict is verdict
+    assert judge(monkeypatch, minilm, study, lead=10.0).verdict is Verdict.REFUTED
 
 
-def test_a_task_that_nobody_learned_is_called_so():
+def test_a_task_that_nobody_learned_is_called_so(monkeypatch):
     study = made_up_study({"rolora": (90, 88), "fedavg": (91, 80), "ffa": (90, 75)})
-    sst2, rte, _ = all_claims.minilm(study).notes
+    sst2, rte, _ = judge(monkeypatch, minilm, study).notes
     assert "Nothing is learned" not in sst2
     assert "Nothing is learned here: the larger class alone makes 52.7 %" in rte
     assert "FedAvg-LoRA 53.1 % → 53.1 %" in rte
@@ -137,8 +185,9 @@ def test_a_cell_of_the_study_runs_on_held_out_data_where_it_tunes(roberta, data_
     assert (hot.diverged, hot.scores, hot.facts) == (True, (None,), {"learning_rate": 1e30})
 
 
-def test_two_seeds_are_too_few():
-    assert all_claims.ranking(records.from_paper((1, 2))).verdict is Verdict.NOT_CHECKED
+def test_two_seeds_are_too_few(monkeypatch):
+    finding = judge(monkeypatch, BY_ID["llm-ranking"], records.from_paper((1, 2)))
+    assert finding.verdict is Verdict.NOT_CHECKED
 
 
 def test_finished_runs_are_found_in_folders(tmp_path):
@@ -163,6 +212,6 @@ def test_finished_runs_are_found_in_folders(tmp_path):
                 writer.writerows([["round", "accuracy"], [30, cell.value / 100 + seed / 1e4]])
     (tmp_path / "junk").mkdir()
     (tmp_path / "junk" / "manifest.json").write_text("[1]")
-    finding = all_claims.RANKING.check(Budget(results_dir=tmp_path))
+    finding = BY_ID["llm-ranking"].check(Budget(results_dir=tmp_path))
     assert finding.verdict is Verdict.SUPPORTED
     assert finding.comparisons[0].measured == pytest.approx(15.092)

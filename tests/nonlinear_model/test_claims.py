@@ -80,7 +80,7 @@ def test_ranking_is_judged_by_the_runs_where_the_map_is_silent(monkeypatch, leve
     monkeypatch.setattr(regime_map, "stored", lambda dataset: {(5, 10): flat, (10, 10): flat})
     assert mnist_ranking.check(Budget()).verdict is verdict
     if verdict is Verdict.SUPPORTED:
-        assert mnist_ranking.negative_control(Budget()).verdict is Verdict.REFUTED
+        assert mnist_ranking.check.negative_control(Budget()).verdict is Verdict.REFUTED
 
 
 def test_ranking_holds_under_the_regime_the_map_shows(monkeypatch):
@@ -98,7 +98,61 @@ def test_ranking_holds_under_the_regime_the_map_shows(monkeypatch):
     assert finding.verdict is Verdict.HOLDS_UNDER
     assert "10 clients with 200 local steps" in finding.added_assumption
     assert all(c.holds for c in finding.comparisons)
-    assert mnist_ranking.negative_control(Budget()).verdict is Verdict.REFUTED
+    assert mnist_ranking.check.negative_control(Budget()).verdict is Verdict.REFUTED
+
+
+LEVELS = {
+    "rolora": 0.8, "fedavg": 0.7, "ffa": 0.55, "a-heavy": 0.75, "b-heavy": 0.65, "rolora-then-ffa:30": 0.7,
+}  # fmt: skip
+
+
+def made_up_runs(budget, setting, method, seeds):
+    """RoLoRA gains with clients; FFA-LoRA loses with local steps, and spreads ten times as much."""
+    gain = 0.01 * setting.clients * (method == "rolora")
+    loss = 0.1 * (method == "ffa" and setting.local_steps > 5)
+    noise = np.random.default_rng(0).standard_normal(seeds) * (0.02 if method == "ffa" else 0.002)
+    return made_up(LEVELS[method] + gain - loss + noise)
+
+
+@pytest.mark.parametrize(
+    ("name", "parameters", "verdict", "first", "refused"),
+    [
+        (
+            "mnist-ranking", {"clients": (2, 5), "local_steps": 3, "lead": 0.05}, Verdict.SUPPORTED,
+            "2 clients, 3 local steps: accuracy of rolora minus fedavg", {"clients": (5, 5)},
+        ),
+        (
+            "mnist-gap-widens", {"local_steps": 3, "times": 1.8}, Verdict.REFUTED,
+            "3 local steps: lead over fedavg at 10 clients minus 1.8 × that at 5", {"times": 0.0},
+        ),
+        (
+            "schedule-balance", {"best": "a-heavy"}, Verdict.REFUTED,
+            "10 clients: accuracy of a-heavy minus rolora", {"best": "even"},
+        ),
+        (
+            "early-A-matters", {"share": 30, "lead": 0.05}, Verdict.SUPPORTED,
+            "5 clients: accuracy of rolora-then-ffa:30 minus ffa", {"share": 100},
+        ),
+        (
+            "local-steps", {"few": 2, "many": 40}, Verdict.SUPPORTED,
+            "accuracy that 40 local steps instead of 2 cost ffa, more than rolora", {"few": 3},
+        ),
+        (
+            "ffa-seed-spread", {"clients": 2, "ratio": 5.0}, Verdict.SUPPORTED,
+            "standard deviation over seeds of ffa's final accuracy, over rolora's", {"ratio": 0.0},
+        ),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)  # fmt: skip
+def test_claims_at_the_users_own_parameters(name, parameters, verdict, first, refused, monkeypatch):
+    monkeypatch.setattr(study, "runs", made_up_runs)
+    claim = next(claim for claim in CLAIMS if claim.id == name)
+    finding = claim.check(Budget(), seeds=30, **parameters)
+    assert (finding.verdict, finding.trials) == (verdict, 30)
+    assert finding.comparisons[0].quantity == first
+    for wrong in (refused, {"seeds": 2}):
+        with pytest.raises(ValueError, match="must be"):
+            claim.check(Budget(), **wrong)
 
 
 def test_widening_is_the_difference_of_leads():

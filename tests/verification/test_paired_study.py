@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from verification.paired_study import Design, Rule, Run, paired, run
+from verification.budget import Budget
+from verification.evidence import Evidence
+from verification.paired_study import Design, Rule, Run, lead, paired, run
 from verification.verdict import Verdict
 
 DESIGN = Design(
@@ -49,23 +51,34 @@ def test_the_paired_interval_is_students():
 def test_what_paired_intervals_say_together(leads, verdict):
     comparisons = [paired(f"lead {i}", lead, 0.005) for i, lead in enumerate(leads)]
     assert RULE.standing(comparisons) is verdict
-    finding = RULE.conclude(comparisons, "made up")
+    evidence = Evidence("made-up", Budget())
+    evidence.judge(RULE.judge, RULE.alpha)
+    evidence.share(2)
+    for comparison, differences in zip(comparisons, leads, strict=True):
+        asked = lead(evidence, comparison.quantity, differences)
+        assert asked.interval == comparison.interval
+    finding = evidence.conclude(Verdict.SUPPORTED)
+    assert finding.comparisons == tuple(comparisons)
     assert (finding.verdict, finding.alpha) == (verdict, 0.01)
     assert bool(finding.counterexample) == (verdict is Verdict.REFUTED)
     assert bool(finding.missing) == (verdict is Verdict.NOT_CHECKED)
+    evidence.record(added_assumption="many seeds", missing="patience")
+    finding = evidence.conclude(Verdict.SUPPORTED)
+    under = Verdict.HOLDS_UNDER if verdict is Verdict.SUPPORTED else verdict
+    assert (finding.verdict, finding.missing) == (under, "patience")
 
 
 def test_a_demanded_lead_is_judged_by_the_demand():
-    lead = 5.0 + 0.1 * SPREAD
+    points_ahead = 5.0 + 0.1 * SPREAD
     points = Rule(0.05, number="+.2f", unit=" points")
     for by, verdict in (
         (4.0, Verdict.SUPPORTED),
         (5.0, Verdict.NOT_CHECKED),
         (6.0, Verdict.REFUTED),
     ):
-        finding = points.conclude([paired("a over b", lead, 0.05, by=by, certify=False)], "made up")
-        assert finding.verdict is verdict
-    assert finding.counterexample == "a over b: +5.00 points in [+4.94, +5.06], not above 6"
+        found, words = points.judge([paired("a over b", points_ahead, 0.05, by=by)])
+        assert found is verdict
+    assert words == {"counterexample": "a over b: +5.00 points in [+4.94, +5.06], not above 6"}
 
 
 class Laboratory:
