@@ -25,6 +25,17 @@ Judge = Callable[[Sequence[Comparison]], tuple[Verdict, dict[str, str]]]
 """From all comparisons to a verdict, and to the `Finding`'s fields that tell why."""
 
 
+def at_least(least: float, **given: float) -> None:
+    """Refuse a check's parameters below a least value.
+
+    Raises:
+        ValueError: naming the first.
+    """
+    for name, value in given.items():
+        if not value >= least:
+            raise ValueError(f"{name} must be at least {least:g}, got {value!r}")
+
+
 def between(least: float, most: float, **given: float) -> None:
     """Refuse a check's parameters outside a range, its ends allowed.
 

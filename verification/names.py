@@ -1,4 +1,4 @@
-"""What users give: the sentence for a wrong name, with the nearest known one, and a number out of range."""
+"""Choices by name: the sentences a wrong name gets, with the nearest known one suggested."""
 
 from __future__ import annotations
 
@@ -22,20 +22,6 @@ def one_of(argument: str, name: object, known: Collection[str]) -> str:
     raise ValueError(
         f"{argument} must be one of {', '.join(known)}, got {name!r}{_nearest(name, known)}"
     )
-
-
-def at_least(least: float, **given: float) -> None:
-    """Raise ValueError for a number, called as the user knows it, that is below `least`."""
-    for name, value in given.items():
-        if not value >= least:
-            raise ValueError(f"{name} must be at least {least:g}, got {value}")
-
-
-def between(low: float, high: float, **given: float) -> None:
-    """Raise ValueError for a number, called as the user knows it, that is not inside the open interval."""
-    for name, value in given.items():
-        if not low < value < high:
-            raise ValueError(f"{name} must lie strictly between {low:g} and {high:g}, got {value}")
 
 
 def unknown(kind: str, name: str, known: Collection[str], *, listing: str = "") -> str:

@@ -24,9 +24,9 @@ from federated_lora import (
 from theory.averaging import interference_identity
 from theory.averaging.interference_identity import mean
 from verification.claim import PAPER, claim
-from verification.evidence import Evidence
+from verification.evidence import Evidence, at_least
 from verification.finding import Mark, Plot, ProofStep, Series
-from verification.names import at_least, one_of
+from verification.names import one_of
 from verification.proof.identities import generic_matrix, identity
 from verification.verdict import Verdict
 

@@ -15,9 +15,8 @@ import sympy as sp
 
 from federated_lora import Adapter, ClientFactors, FedAvgLoRA, aggregate, client_weights
 from verification.claim import OURS, claim
-from verification.evidence import Evidence
+from verification.evidence import Evidence, at_least
 from verification.finding import Mark, Plot, ProofStep, Series
-from verification.names import at_least
 from verification.proof.identities import generic_matrix, identity
 from verification.verdict import Verdict
 

@@ -17,9 +17,8 @@ import sympy as sp
 
 from federated_lora import Factor, FedAvgLoRA, FFALoRA, Method, RoLoRA, Shape
 from verification.claim import PAPER, claim
-from verification.evidence import Evidence
+from verification.evidence import Evidence, at_least
 from verification.finding import Mark, Plot, ProofStep, Series
-from verification.names import at_least
 from verification.proof.identities import identity
 from verification.verdict import Verdict
 

@@ -15,21 +15,10 @@ import numpy as np
 import sympy as sp
 
 from theory.nonconvex import smooth_problem
-from verification.budget import Budget
-from verification.claim import OldClaim as Claim
-from verification.finding import (
-    Comparison,
-    Finding,
-    Mark,
-    Plot,
-    ProofStep,
-    Relation,
-    Series,
-    Table,
-    conclude,
-)
+from verification.claim import claim
+from verification.evidence import Evidence, at_least
+from verification.finding import Mark, Plot, ProofStep, Series
 from verification.proof.identities import identity, nonnegative_on_box
-from verification.statistics import ALPHA, mean_estimate
 from verification.verdict import Verdict
 
 STEP_CONSTANT = 14
@@ -230,142 +219,15 @@ def _rate_steps(gap: Any, eta: Any, K: Any, T: Any, L: Any, N: Any) -> list[Proo
     ]
 
 
-def check(budget: Budget) -> Finding:
-    """Prove the bound step by step, then measure its left side on a problem whose L is known."""
-    return _check(budget)
-
-
-def negative_control(budget: Budget) -> Finding:
-    """The same measurement against a bound that takes the stochastic gradients for exact."""
-    return _check(budget, forget_noise=True)
-
-
-def _cells(budget: Budget) -> list[dict[str, Any]]:
-    """One axis at a time around a base cell, then T alone at the balanced step, then a loud, long run."""
-    base = {"K": 4, "N": 4, "sigma": 1.0, "heterogeneity": 1.0, "T": 64, "sweep": "base"}
-    cells = [base]
-    for name, values in (
-        ("K", (1, 16)),
-        ("N", (1, 16)),
-        ("sigma", (0.0, 4.0)),
-        ("heterogeneity", (0.0, 3.0)),
-    ):
-        cells += [{**base, name: value, "sweep": name} for value in values]
-    last = budget.pick(4096, 65536)
-    lengths = [4**k for k in range(2, 10) if 4**k <= last]
-    # One noisy client: the first noise level at which the balanced step takes over at T of about 200.
-    alone = {"K": 1, "N": 1, "sigma": 1.0, "heterogeneity": 0.0}
-    cells += [{**base, **alone, "T": T, "sweep": "T"} for T in lengths]
-    return [*cells, {**base, **alone, "sigma": 6.0, "T": 8192, "sweep": "long, largest step"}]
-
-
-def _check(budget: Budget, forget_noise: bool = False) -> Finding:
-    trials = budget.pick(24, 64)
-    cells = _cells(budget)
-    alpha = ALPHA / len(cells)
-    rows, comparisons = [], []
-    for place, cell in enumerate(cells):
-        K, N, sigma, T = cell["K"], cell["N"], cell["sigma"], cell["T"]
-        # One problem per (N, heterogeneity): only the axis that is swept changes.
-        drawn = budget.rng("nonconvex-bound", "problem", N, str(cell["heterogeneity"]))
-        problem = smooth_problem.SmoothProblem.draw(N, drawn, heterogeneity=cell["heterogeneity"])
-        L = problem.smoothness
-        origin = np.zeros((1, problem.U.shape[2]))
-        gap = float(problem.values(origin, origin)[0])  # f* ≥ 0
-        step = largest_step(L, K)
-        if sigma and not cell["sweep"].startswith("long"):
-            step = min(step, float(balanced_step(gap, K, T, L, N, sigma**2)))
-        found = smooth_problem.alternate(
-            problem,
-            rounds=T,
-            local_steps=K,
-            step=step,
-            sigma=sigma,
-            trials=trials if sigma else 1,
-            rng=budget.rng("nonconvex-bound", "noise", place),
-        )
-        averages = found.squared_norms.mean(axis=1)
-        interval = mean_estimate(averages, alpha).interval if sigma else None
-        noise2 = 0.0 if forget_noise else sigma**2
-        bound = float(gradient_bound(gap, step, K, T, L, N, found.dissimilarity, noise2))
-        measured = float(averages.mean())
-        rows.append(
-            {
-                "sweep": cell["sweep"],
-                "T": T,
-                "K": K,
-                "N": N,
-                "sigma": sigma,
-                "zeta2": found.dissimilarity,
-                "step": step,
-                "measured": measured,
-                "low": interval[0] if interval else measured,
-                "high": interval[1] if interval else measured,
-                "bound": bound,
-                "slack": bound / measured,
-            }
-        )
-        comparisons.append(
-            Comparison(
-                f"average squared gradient norm, T={T}, K={K}, N={N}, σ={sigma:g},"
-                f" ζ²={found.dissimilarity:.2g} (L={L:.2g})",
-                theory=bound,
-                measured=measured,
-                relation=Relation.LE,
-                interval=interval,
-                certify=interval is not None,
-                why="the bound must also serve the worst function with these constants",
-            )
-        )
-    by_length = [row for row in rows if row["sweep"] == "T"]
-    slopes = {
-        name: float(np.log(by_length[-1][name] / by_length[-3][name]) / np.log(16.0))
-        for name in ("measured", "bound")
-    }
-    slack = [row["slack"] for row in rows]
-    return conclude(
-        Verdict.PROVED,
-        "SymPy and ball arithmetic for every algebraic step; RoLoRA with local SGD in float64 on sums of"
-        f" t²/(1 + t²), {len(cells)} settings of K, N, σ, ζ and T",
-        comparisons=comparisons,
-        proof=() if forget_noise else derive(),
-        trials=trials,
-        alpha=ALPHA,
-        detectable=float(max((c.theory - c.measured) / c.theory for c in comparisons)),
-        seed=budget.seed,
-        notes=(
-            f"Slack: the bound is between {min(slack):.0f} and {max(slack):.0f} times what was measured.",
-            f"From T = {by_length[-3]['T']} to {by_length[-1]['T']} at the balanced step the bound falls as"
-            f" T^{slopes['bound']:.2f} and the measured left side as T^{slopes['measured']:.2f};"
-            " proved of the bound is T^(−1/2), with a remainder of order 1/T.",
-        ),
-        table=Table.from_rows(by_length),
-        extra_tables={"settings": Table.from_rows(rows)},
-        plot=Plot(
-            x="T",
-            series=(
-                Series("measured", "measured, with interval", Mark.POINTS, "low", "high"),
-                Series("bound", "bound", Mark.LINE),
-            ),
-            xlabel="rounds T",
-            ylabel="average squared gradient norm",
-            caption="One client, K = 1, noisy gradients, the balanced step of each T. The bound falls with"
-            " slope −1/2, the measured left side bends towards the same slope well below it: the constants"
-            " pay for the worst smooth function, and f* is replaced by 0.",
-            xlog=True,
-            ylog=True,
-        ),
-    )
-
-
-CLAIM = Claim(
-    id="nonconvex-bound",
-    title="Non-convex losses: gradients fall as 1/√T, with constants",
+@claim(
+    "nonconvex-bound",
+    "Non-convex losses: gradients fall as 1/√T, with constants",
     statement="For η ≤ 1/(14LK), the average over T rounds of both blocks' squared gradient norms is at most"
     " 8(f₀ − f*)/(ηKT) + 16e²η²L²(3K²ζ² + Kσ²) + 8Lησ²/N; with the balanced step, O(1/√(NKT)) + O(1/T).",
     latex=r"\frac{1}{T}\sum_t G_t\leq\frac{8(f_0-f^*)}{\eta KT}"
     r"+16e^2\eta^2L^2(3K^2\zeta^2+K\sigma^2)+\frac{8L\eta\sigma^2}{N}",
     source="arXiv 2502.01755, Theorem A4.4 (v4) states the rate; the constants are ours",
+    section="nonconvex",
     assumptions=(
         "each client's block gradients are L-Lipschitz in their own block",
         "unbiased stochastic gradients of variance at most σ², independent between clients",
@@ -373,8 +235,141 @@ CLAIM = Claim(
         "all clients take part, uniform weights, η ≤ 1/(14LK)",
     ),
     expected=Verdict.PROVED,
-    check=check,
-    negative_control=negative_control,
-    control="the bound with σ = 0 although the gradients are noisy",
+    mutant={"forget_noise": True},
+    says="the bound with σ = 0 although the gradients are noisy",
     exact="η ≤ 1/(√24·e·LK) ≈ 1/(13.3LK) is all the proof needs; 14 is that constant rounded up",
+    order=90,
 )
+def check(
+    evidence: Evidence,
+    *,
+    rounds: int = 64,
+    clients: int = 4,
+    local_steps: int = 4,
+    sigma: float = 1.0,
+    heterogeneity: float = 1.0,
+    forget_noise: bool = False,
+) -> None:
+    """Prove the bound step by step, then measure its left side on a problem whose L is known.
+
+    Args:
+        evidence: gathers what is found.
+        rounds, clients, local_steps, sigma: T, N, K and σ of the first comparison.
+        heterogeneity: its clients' own share of the problem beside the common one; 0 for none.
+        forget_noise: takes the stochastic gradients for exact in the bound.
+    """
+    at_least(1, rounds=rounds, clients=clients, local_steps=local_steps)
+    at_least(0.0, sigma=sigma, heterogeneity=heterogeneity)
+    base = {"K": local_steps, "N": clients, "sigma": sigma, "heterogeneity": float(heterogeneity)}
+    settings = _settings(evidence, {**base, "T": rounds, "sweep": "base"})
+    evidence.share(len(settings))
+    rows = [_measure(evidence, place, each, forget_noise) for place, each in enumerate(settings)]
+    if not forget_noise:
+        evidence.steps(*derive())
+    evidence.record(detectable=max((row["bound"] - row["measured"]) / row["bound"] for row in rows))
+    evidence.method(
+        "SymPy and ball arithmetic for every algebraic step; RoLoRA with local SGD in float64 on sums of"
+        f" t²/(1 + t²), {len(rows)} settings of K, N, σ, ζ and T"
+    )
+    by_length = [row for row in rows if row["sweep"] == "T"]
+    slopes = {
+        name: float(np.log(by_length[-1][name] / by_length[-3][name]) / np.log(16.0))
+        for name in ("measured", "bound")
+    }
+    slack = [row["slack"] for row in rows]
+    evidence.note(
+        f"Slack: the bound is between {min(slack):.0f} and {max(slack):.0f} times what was measured.",
+        f"From T = {by_length[-3]['T']} to {by_length[-1]['T']} at the balanced step the bound falls as"
+        f" T^{slopes['bound']:.2f} and the measured left side as T^{slopes['measured']:.2f};"
+        " proved of the bound is T^(−1/2), with a remainder of order 1/T.",
+    )
+    evidence.table(by_length, PLOT)
+    evidence.extra_table("settings", rows)
+
+
+PLOT = Plot(
+    x="T",
+    series=(
+        Series("measured", "measured, with interval", Mark.POINTS, "low", "high"),
+        Series("bound", "bound", Mark.LINE),
+    ),
+    xlabel="rounds T",
+    ylabel="average squared gradient norm",
+    caption="One client, K = 1, noisy gradients, the balanced step of each T. The bound falls with"
+    " slope −1/2, the measured left side bends towards the same slope well below it: the constants"
+    " pay for the worst smooth function, and f* is replaced by 0.",
+    xlog=True,
+    ylog=True,
+)
+
+
+def _settings(evidence: Evidence, base: dict[str, Any]) -> list[dict[str, Any]]:
+    """One axis at a time around the user's setting, T alone at the balanced step, a loud, long run."""
+    found = [base]
+    for name, values in (
+        ("K", (1, 16)),
+        ("N", (1, 16)),
+        ("sigma", (0.0, 4.0)),
+        ("heterogeneity", (0.0, 3.0)),
+    ):
+        found += [{**base, name: value, "sweep": name} for value in values]
+    last = evidence.pick(4096, 65536)
+    lengths = [4**k for k in range(2, 10) if 4**k <= last]
+    # One noisy client: the first noise level at which the balanced step takes over at T of about 200.
+    alone = {"K": 1, "N": 1, "sigma": 1.0, "heterogeneity": 0.0}
+    found += [{**alone, "T": T, "sweep": "T"} for T in lengths]
+    return [*found, {**alone, "sigma": 6.0, "T": 8192, "sweep": "long, largest step"}]
+
+
+def _measure(
+    evidence: Evidence, place: int, setting: dict[str, Any], forget_noise: bool
+) -> dict[str, Any]:
+    """Run one setting, set its left side under the bound; the row of the table."""
+    K, N, sigma, T = (setting[name] for name in ("K", "N", "sigma", "T"))
+    # One problem per (N, heterogeneity): only the axis that is swept changes.
+    drawn = evidence.rng("problem", N, str(setting["heterogeneity"]))
+    problem = smooth_problem.SmoothProblem.draw(N, drawn, heterogeneity=setting["heterogeneity"])
+    L = problem.smoothness
+    origin = np.zeros((1, problem.U.shape[2]))
+    gap = float(problem.values(origin, origin)[0])  # f* ≥ 0
+    step = largest_step(L, K)
+    if sigma and not setting["sweep"].startswith("long"):
+        step = min(step, float(balanced_step(gap, K, T, L, N, sigma**2)))
+    found = smooth_problem.alternate(
+        problem,
+        rounds=T,
+        local_steps=K,
+        step=step,
+        sigma=sigma,
+        trials=evidence.pick(24, 64) if sigma else 1,
+        rng=evidence.rng("noise", place),
+    )
+    averages = found.squared_norms.mean(axis=1)
+    noise2 = 0.0 if forget_noise else sigma**2
+    bound = float(gradient_bound(gap, step, K, T, L, N, found.dissimilarity, noise2))
+    measured = float(averages.mean())
+    low = high = measured
+    quantity = (
+        f"average squared gradient norm, T={T}, K={K}, N={N}, σ={sigma:g},"
+        f" ζ²={found.dissimilarity:.2g} (L={L:.2g})"
+    )
+    why = "the bound must also serve the worst function with these constants"
+    if sigma:
+        asked = evidence.mean(quantity, averages, at_most=bound, certify=True, why=why)
+        low, high = asked.interval
+    else:
+        evidence.at_most(quantity, bound, measured, why=why)
+    return {
+        "sweep": setting["sweep"],
+        "T": T,
+        "K": K,
+        "N": N,
+        "sigma": sigma,
+        "zeta2": found.dissimilarity,
+        "step": step,
+        "measured": measured,
+        "low": low,
+        "high": high,
+        "bound": bound,
+        "slack": bound / measured,
+    }

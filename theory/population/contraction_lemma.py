@@ -15,20 +15,9 @@ import numpy as np
 import sympy as sp
 
 from theory.population import population_map
-from verification.budget import Budget
-from verification.claim import PAPER
-from verification.claim import OldClaim as Claim
-from verification.finding import (
-    Comparison,
-    Finding,
-    Mark,
-    Plot,
-    ProofStep,
-    Relation,
-    Series,
-    Table,
-    conclude,
-)
+from verification.claim import PAPER, claim
+from verification.evidence import Evidence, at_least
+from verification.finding import Mark, Plot, ProofStep, Series
 from verification.proof import sign_intervals
 from verification.proof.identities import identity, nonnegative_on_box
 from verification.verdict import Verdict
@@ -182,14 +171,20 @@ def derive(stretch: Any = 1) -> tuple[ProofStep, ...]:
     )
 
 
+def _kept(y_0: Any) -> Any:
+    """Polynomial in y and κ, ≥ 0 where the lemma with the first angle's cos²θ⁰ = y_0 holds at y."""
+    y, kappa = _symbols()
+    numerator, denominator = _slack(lemma_factor)
+    scale = sp.cancel(denominator.subs(y, 0))
+    room = sp.cancel((lemma_factor(y, kappa) * denominator - numerator) / scale)
+    return lemma_factor(y_0, kappa) * sp.cancel(denominator / scale) - room
+
+
 def _from_one_start() -> tuple[ProofStep, ...]:
     """For a given cos²θ⁰ = y_0, all later y lie in [y_0, 1] and κ in (0, 2 − y_0/2] is the exact range."""
     y, kappa = _symbols()
     y_0, w, k = sp.symbols("y_0 w k", positive=True)
-    denominator = _slack(lemma_factor)[1]
-    scale = sp.cancel(denominator.subs(y, 0))
-    room = sp.cancel((lemma_factor(y, kappa) * denominator - _slack(lemma_factor)[0]) / scale)
-    kept = lemma_factor(y_0, kappa) * sp.cancel(denominator / scale) - room
+    kept = _kept(y_0)
     on_box = sp.cancel(
         kept.subs(y, y_0 + (1 - y_0) * w).subs(kappa, k * largest_kappa_from(y_0))
         / (k * largest_kappa_from(y_0))
@@ -242,54 +237,123 @@ def largest_kappa(factor: Any) -> Any:
     return sign_intervals.largest(sign_intervals.decide(_bracket(factor), y, kappa))
 
 
-def check(budget: Budget) -> Finding:
-    """Find the largest admissible step exactly, prove the lemma up to it, break it above."""
-    return _check(budget)
+def _largest_found(y_0: sp.Rational) -> Any:
+    """The largest κ for which the lemma holds at every angle a start with cos²θ⁰ = y_0 can come to."""
+    if y_0 == 1:
+        return largest_kappa(lemma_factor)
+    y, kappa = _symbols()
+    on_unit = sp.expand(sp.cancel(_kept(y_0) / kappa).subs(y, y_0 + (1 - y_0) * y))
+    return sign_intervals.largest(sign_intervals.decide(on_unit, y, kappa))
 
 
-def negative_control(budget: Budget) -> Finding:
-    """The same with a largest step 1/15 longer: κ = 8/5."""
-    return _check(budget, stretch=sp.Rational(16, 15))
+@claim(
+    "contraction-lemma",
+    "The contraction lemma and its exact step size range",
+    statement="δ⁺ ≤ δ · sqrt(1 − η(1 − (δ⁰)²)‖b*‖²) in the population limit.",
+    latex=r"\delta^{t+1}\le\delta^t\sqrt{1-\eta\,(1-(\delta^0)^2)\,\|b^*\|^2}",
+    source=f"{PAPER}, contraction lemma of the linear model",
+    section="population",
+    assumptions=(
+        "rank 1",
+        "population limit m → ∞",
+        "homogeneous clients",
+        "no label noise",
+        "step size η ≤ c/L² with ‖b*‖ ≤ L; the paper's constant c is not certain to us",
+    ),
+    expected=Verdict.HOLDS_UNDER,
+    mutant={"stretch": sp.Rational(16, 15)},
+    says="the same with the largest step said to be κ = 8/5",
+    exact="true at every angle if and only if κ = 2η‖b*‖² ≤ 3/2, that is η ≤ 3/(4‖b*‖²); without the "
+    "factor 2 in the gradient if and only if η ≤ 1/‖b*‖²",
+    order=40,
+)
+def check(
+    evidence: Evidence,
+    *,
+    start: sp.Rational = sp.S.One,
+    d: int = 5,
+    rounds: int = 60,
+    stretch: sp.Rational = sp.S.One,
+) -> None:
+    """Find the largest admissible step exactly, prove the lemma up to it, break it above.
 
-
-def _check(budget: Budget, stretch: Any = 1) -> Finding:
+    Args:
+        evidence: gathers what is found.
+        start: smallest cos²θ⁰ for which the first comparison's largest κ must do; 1 for every angle.
+        d: dimension of the literal rounds.
+        rounds: length of the trajectories.
+        stretch: multiplies the stated largest step size; 1 for the true statement.
+    """
+    y_0 = sp.Rational(str(start))
+    if not 0 < y_0 <= 1:
+        raise ValueError(f"start must lie in (0, 1], got {start}")
+    at_least(2, d=d)
+    at_least(1, rounds=rounds)
     norm = sp.Symbol("B", positive=True)
     limit = float(stretch * 2 * largest_step(norm) * norm**2)
-    limit_one = float(stretch * largest_step_without_two(norm) * norm**2)
     proof = derive(stretch)
-    comparisons: tuple[Comparison, ...] = ()
     if len(proof) > FOUNDATION:
-        comparisons = (
-            Comparison(
-                "largest κ = 2η‖b*‖² for which the lemma holds at every angle",
-                theory=limit,
-                measured=float(largest_kappa(lemma_factor)),
-                why="found from the roots of the inequality's polynomial, in exact arithmetic",
-            ),
-            Comparison(
-                "the same without the factor 2 in the gradient (κ = η‖b*‖²)",
-                theory=limit_one,
-                measured=float(largest_kappa(lemma_factor_without_two)),
-            ),
+        evidence.equal(
+            "largest κ = 2η‖b*‖² for which the lemma holds "
+            + ("at every angle" if y_0 == 1 else f"in every round from cos²θ⁰ = {y_0}"),
+            limit if y_0 == 1 else stretch * largest_kappa_from(y_0),
+            _largest_found(y_0),
+            why="found from the roots of the inequality's polynomial, in exact arithmetic",
         )
-    comparisons += (
-        Comparison(
-            f"largest (δ⁺/δ)² ÷ lemma over literal rounds in R^5 at κ = {limit:g}, 200 angles",
-            theory=1.0,
-            measured=_worst_literal_ratio(limit, budget),
-            relation=Relation.LE,
-            tolerance=ROUNDING,
-            why="both go to 1 as θ → 90°: there the lemma is tight; at κ = 3/2 also as θ → 0",
-        ),
-        Comparison(
-            f"largest δ^t ÷ lemma's geometric bound over 60 rounds, κ ≤ {limit:g}, 9 starts",
-            theory=1.0,
-            measured=_worst_trajectory_ratio(limit),
-            relation=Relation.LE,
-            tolerance=ROUNDING,
-            why="the bound keeps the first angle's cosine; the true one improves every round",
-        ),
+        evidence.equal(
+            "the same without the factor 2 in the gradient (κ = η‖b*‖²)",
+            stretch * largest_step_without_two(norm) * norm**2,
+            largest_kappa(lemma_factor_without_two),
+        )
+    evidence.at_most(
+        f"largest (δ⁺/δ)² ÷ lemma over literal rounds in R^{d} at κ = {limit:g}, 200 angles",
+        1.0,
+        _worst_literal_ratio(limit, d, evidence.rng()),
+        rounding=ROUNDING,
+        why="both go to 1 as θ → 90°: there the lemma is tight; at κ = 3/2 also as θ → 0",
     )
+    evidence.at_most(
+        f"largest δ^t ÷ lemma's geometric bound over {rounds} rounds, κ ≤ {limit:g}, 9 starts",
+        1.0,
+        _worst_trajectory_ratio(limit, rounds),
+        rounding=ROUNDING,
+        why="the bound keeps the first angle's cosine; the true one improves every round",
+    )
+    evidence.steps(*proof)
+    evidence.record(
+        added_assumption="κ = 2η‖b*‖² ≤ 3/2, that is η ≤ 3/(4‖b*‖²), if ∇ is the true gradient "
+        "(factor 2 of the square included)"
+    )
+    evidence.method(
+        "exact: the inequality's polynomial in cos²θ and κ is decided between its critical values, "
+        "proved by non-negative coefficients below the largest κ, broken by rationals above it"
+    )
+    evidence.note(
+        "Without the factor 2 in ∇ the lemma is true for exactly η ≤ 1/‖b*‖², so on the whole "
+        "range η ≤ 1/L² with ‖b*‖ ≤ L.",
+        "With the factor 2, η ≤ 1/‖b*‖² is too much: κ = 2 does not contract at all as θ → 0, "
+        "where the lemma promises a factor δ⁰.",
+        "From one given start the exact range is κ ≤ 2 − cos²θ⁰/2: nearly 2 from a random start in "
+        "high dimension, 3/2 only when all starts are to be covered.",
+    )
+    evidence.table(_excess(limit, float(stretch * largest_step_without_two(norm) * norm**2)), PLOT)
+
+
+PLOT = Plot(
+    x="kappa",
+    series=(
+        Series("with two", "gradient with the factor 2", Mark.LINE),
+        Series("without two", "gradient without it", Mark.DASHED),
+    ),
+    xlabel="κ (2η‖b*‖² with the factor 2, η‖b*‖² without)",
+    ylabel="largest (δ⁺/δ)² − lemma's bound over all angles",
+    caption="Above zero the lemma is false at some angle. It stays at zero up to κ = 3/2 "
+    "(true gradient) or κ = 1 (gradient without the factor 2); zero, not less, because truth "
+    "and bound meet as θ → 90°.",
+)
+
+
+def _excess(limit: float, limit_without_two: float) -> list[dict[str, float]]:
     angles = np.linspace(0.0, 1.0, 2001)[1:-1]
     rows = []
     for kappa in np.linspace(0.05, 2.0, 40):
@@ -300,45 +364,14 @@ def _check(budget: Budget, stretch: Any = 1) -> Finding:
                 "with two": float(np.max(truth - lemma_factor(angles, kappa))),
                 "without two": float(np.max(truth - lemma_factor_without_two(angles, kappa))),
                 "largest with two": limit,
-                "largest without two": limit_one,
+                "largest without two": limit_without_two,
             }
         )
-    return conclude(
-        Verdict.HOLDS_UNDER,
-        "exact: the inequality's polynomial in cos²θ and κ is decided between its critical values, "
-        "proved by non-negative coefficients below the largest κ, broken by rationals above it",
-        comparisons=comparisons,
-        proof=proof,
-        seed=budget.seed,
-        added_assumption="κ = 2η‖b*‖² ≤ 3/2, that is η ≤ 3/(4‖b*‖²), if ∇ is the true gradient "
-        "(factor 2 of the square included)",
-        notes=(
-            "Without the factor 2 in ∇ the lemma is true for exactly η ≤ 1/‖b*‖², so on the whole "
-            "range η ≤ 1/L² with ‖b*‖ ≤ L.",
-            "With the factor 2, η ≤ 1/‖b*‖² is too much: κ = 2 does not contract at all as θ → 0, "
-            "where the lemma promises a factor δ⁰.",
-            "From one given start the exact range is κ ≤ 2 − cos²θ⁰/2: nearly 2 from a random start in "
-            "high dimension, 3/2 only when all starts are to be covered.",
-        ),
-        table=Table.from_rows(rows),
-        plot=Plot(
-            x="kappa",
-            series=(
-                Series("with two", "gradient with the factor 2", Mark.LINE),
-                Series("without two", "gradient without it", Mark.DASHED),
-            ),
-            xlabel="κ (2η‖b*‖² with the factor 2, η‖b*‖² without)",
-            ylabel="largest (δ⁺/δ)² − lemma's bound over all angles",
-            caption="Above zero the lemma is false at some angle. It stays at zero up to κ = 3/2 "
-            "(true gradient) or κ = 1 (gradient without the factor 2); zero, not less, because truth "
-            "and bound meet as θ → 90°.",
-        ),
-    )
+    return rows
 
 
-def _worst_literal_ratio(kappa: float, budget: Budget) -> float:
-    rng = budget.rng("contraction-lemma")
-    a_star, other = np.linalg.qr(rng.standard_normal((5, 2)))[0].T
+def _worst_literal_ratio(kappa: float, d: int, rng: np.random.Generator) -> float:
+    a_star, other = np.linalg.qr(rng.standard_normal((d, 2)))[0].T
     worst = 0.0
     for t in np.geomspace(1e-3, 1e3, 200):
         a = (a_star + t * other) / np.hypot(1.0, t)
@@ -349,35 +382,13 @@ def _worst_literal_ratio(kappa: float, budget: Budget) -> float:
     return worst
 
 
-def _worst_trajectory_ratio(limit: float) -> float:
+def _worst_trajectory_ratio(limit: float, rounds: int) -> float:
     worst = 0.0
     for kappa in np.linspace(0.1, 1.0, 10) * limit:
         for start in np.geomspace(1e-2, 1e2, 9):
             t, first = start, start / np.hypot(1.0, start)
             shrink = np.sqrt(lemma_factor(1.0 / (1.0 + start**2), kappa))
-            for round in range(1, 61):
+            for round in range(1, rounds + 1):
                 t = population_map.next_tangent(t, kappa)
                 worst = max(worst, t / np.hypot(1.0, t) / (first * shrink**round))
     return float(worst)
-
-
-CLAIM = Claim(
-    id="contraction-lemma",
-    title="The contraction lemma and its exact step size range",
-    statement="δ⁺ ≤ δ · sqrt(1 − η(1 − (δ⁰)²)‖b*‖²) in the population limit.",
-    latex=r"\delta^{t+1}\le\delta^t\sqrt{1-\eta\,(1-(\delta^0)^2)\,\|b^*\|^2}",
-    source=f"{PAPER}, contraction lemma of the linear model",
-    assumptions=(
-        "rank 1",
-        "population limit m → ∞",
-        "homogeneous clients",
-        "no label noise",
-        "step size η ≤ c/L² with ‖b*‖ ≤ L; the paper's constant c is not certain to us",
-    ),
-    expected=Verdict.HOLDS_UNDER,
-    check=check,
-    negative_control=negative_control,
-    control="the same with the largest step said to be κ = 8/5",
-    exact="true at every angle if and only if κ = 2η‖b*‖² ≤ 3/2, that is η ≤ 3/(4‖b*‖²); without the "
-    "factor 2 in the gradient if and only if η ≤ 1/‖b*‖²",
-)

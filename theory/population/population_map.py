@@ -11,19 +11,9 @@ from typing import Any
 import numpy as np
 import sympy as sp
 
-from verification.budget import Budget
-from verification.claim import OURS
-from verification.claim import OldClaim as Claim
-from verification.finding import (
-    Comparison,
-    Finding,
-    Mark,
-    Plot,
-    ProofStep,
-    Series,
-    Table,
-    conclude,
-)
+from verification.claim import OURS, claim
+from verification.evidence import Evidence, at_least, between
+from verification.finding import Mark, Plot, ProofStep, Series
 from verification.proof.identities import identity
 from verification.verdict import Verdict
 
@@ -75,72 +65,89 @@ def derive() -> tuple[ProofStep, ...]:
     return tuple(steps)
 
 
-def check(budget: Budget) -> Finding:
-    """Derive the map symbolically, then compare it with literal rounds on vectors in R^d."""
-    return _check(budget)
-
-
-def negative_control(budget: Budget) -> Finding:
-    """The same with the map of a gradient whose step is 5 % longer."""
-    return _check(budget, stretch=1.05)
-
-
-def _check(budget: Budget, stretch: float = 1.0) -> Finding:
-    rng = budget.rng("population-map")
-    rows = []
-    worst = 0.0
-    for kappa in (0.25, 0.5, 1.0, 1.5, 2.5):
-        a_star, other = np.linalg.qr(rng.standard_normal((7, 2)))[0].T
-        for t in np.geomspace(1e-4, 1e4, 25):
-            a = (a_star + t * other) / np.hypot(1.0, t)
-            moved = round_by_vectors(a, a_star, kappa)
-            inner = float(a_star @ moved)
-            measured = float(np.linalg.norm(moved - a_star * inner)) / abs(inner)
-            predicted = float(next_tangent(t, stretch * kappa))
-            rows.append({"kappa": kappa, "tan": t, "theory": predicted, "measured": measured})
-            worst = max(worst, abs(measured - predicted) / max(predicted, t))
-    comparison = Comparison(
-        "largest relative gap between the map and literal rounds, 125 angles and steps",
-        theory=0.0,
-        measured=worst,
-        tolerance=1e-11,
-        why="rounding of the literal vectors at tan θ = 1e-4 (16 digits less 4)",
-    )
-    return conclude(
-        Verdict.PROVED,
-        "SymPy derivation from the loss; literal rounds in float64 beside it",
-        comparisons=[comparison],
-        proof=derive() if stretch == 1.0 else (),
-        seed=budget.seed,
-        table=Table.from_rows(rows),
-        plot=Plot(
-            x="tan",
-            series=(
-                Series("measured", "literal round", Mark.POINTS),
-                Series("theory", "map", Mark.LINE),
-            ),
-            xlabel="tan θ before the round",
-            ylabel="tan θ after the round",
-            caption="One round of Algorithm 2 with infinitely many samples: the map and literal "
-            "vector rounds coincide at every angle.",
-            group="kappa",
-            xlog=True,
-            ylog=True,
-        ),
-    )
-
-
-CLAIM = Claim(
-    id="population-map",
-    title="One round is a one-line map of the angle",
+@claim(
+    "population-map",
+    "One round is a one-line map of the angle",
     statement="With infinitely many samples, tan θ⁺ = tan θ · |1 − κ cos²θ| / (1 + κ sin²θ), "
     "κ = 2η‖b*‖².",
     latex=r"\tan\theta^{+}=\tan\theta\,\frac{|1-\kappa\cos^2\theta|}{1+\kappa\sin^2\theta},"
     r"\quad \kappa=2\eta\|b^*\|^2",
     source=OURS,
+    section="population",
     assumptions=("rank 1", "population limit m → ∞", "homogeneous clients", "no label noise"),
     expected=Verdict.PROVED,
-    check=check,
-    negative_control=negative_control,
-    control="the map at a step 5 % longer than the one taken",
+    mutant={"stretch": 1.05},
+    says="the map at a step 5 % longer than the one taken",
+    order=30,
 )
+def check(
+    evidence: Evidence,
+    *,
+    kappa: float = 0.5,
+    tangent: float = 1.0,
+    d: int = 7,
+    stretch: float = 1.0,
+) -> None:
+    """Derive the map symbolically, then compare it with literal rounds on vectors in R^d.
+
+    Args:
+        evidence: gathers what is found.
+        kappa, tangent: step size and tan θ of the first comparison's round.
+        d: dimension of the literal vectors.
+        stretch: multiplies the step of the map; 1 for the true statement.
+    """
+    at_least(2, d=d)
+    if not kappa > 0.0:
+        raise ValueError(f"kappa must be positive, got {kappa}")
+    between(1e-4, 1e4, tangent=tangent)
+    rng = evidence.rng()
+    rows = []
+    for step in (0.25, 0.5, 1.0, 1.5, 2.5):
+        plane = np.linalg.qr(rng.standard_normal((d, 2)))[0].T
+        rows += [_round(plane, t, step, stretch) for t in np.geomspace(1e-4, 1e4, 25)]
+    seen = _round(np.eye(d)[:2], tangent, kappa, stretch)
+    why = "rounding of the literal vectors at tan θ = 1e-4 (16 digits less 4)"
+    evidence.equal(
+        f"tan θ after one literal round in R^{d} from tan θ = {tangent:g} at κ = {kappa:g}",
+        seen["theory"],
+        seen["measured"],
+        rounding=1e-11 * max(seen["theory"], tangent),
+        why=why,
+    )
+    evidence.equal(
+        f"largest relative gap between the map and literal rounds, {len(rows)} angles and steps",
+        0.0,
+        max(abs(r["measured"] - r["theory"]) / max(r["theory"], r["tan"]) for r in rows),
+        rounding=1e-11,
+        why=why,
+    )
+    if stretch == 1.0:
+        evidence.steps(*derive())
+    evidence.method("SymPy derivation from the loss; literal rounds in float64 beside it")
+    evidence.table(rows, PLOT)
+
+
+PLOT = Plot(
+    x="tan",
+    series=(
+        Series("measured", "literal round", Mark.POINTS),
+        Series("theory", "map", Mark.LINE),
+    ),
+    xlabel="tan θ before the round",
+    ylabel="tan θ after the round",
+    caption="One round of Algorithm 2 with infinitely many samples: the map and literal "
+    "vector rounds coincide at every angle.",
+    group="kappa",
+    xlog=True,
+    ylog=True,
+)
+
+
+def _round(plane: np.ndarray, t: float, kappa: float, stretch: float) -> dict[str, float]:
+    """The map beside a literal round from tan θ = t in the plane of two unit vectors."""
+    a_star, other = plane
+    moved = round_by_vectors((a_star + t * other) / np.hypot(1.0, t), a_star, kappa)
+    inner = float(a_star @ moved)
+    measured = float(np.linalg.norm(moved - a_star * inner)) / abs(inner)
+    predicted = float(next_tangent(t, stretch * kappa))
+    return {"kappa": kappa, "tan": t, "theory": predicted, "measured": measured}

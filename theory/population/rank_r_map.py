@@ -16,31 +16,20 @@ import numpy as np
 import sympy as sp
 
 from theory.population import population_map
-from verification.budget import Budget
-from verification.claim import OURS
-from verification.claim import OldClaim as Claim
-from verification.finding import (
-    Comparison,
-    Finding,
-    Mark,
-    Plot,
-    ProofStep,
-    Series,
-    Table,
-    conclude,
-)
+from verification.claim import OURS, claim
+from verification.evidence import Evidence, at_least
+from verification.finding import Mark, Plot, ProofStep, Series
 from verification.proof.identities import identity, sized_identity
 from verification.verdict import Verdict
 
 ROUNDS = 30
 WINDOW = 6
-CELLS: tuple[tuple[int, tuple[float, ...], float | None], ...] = (
-    (8, (1.5, 1.0, 0.75), 0.3),
+SETTINGS: tuple[tuple[int, tuple[float, ...], float | None], ...] = (
     (6, (1.0, 0.5), 0.5),
     (20, (2.0, 1.5, 1.2, 1.0), None),
     (12, (1.0, 0.6), None),
 )
-"""d, singular values of B*, and the step η (None for the best step)."""
+"""d, singular values of B*, and the step η (None for the best step), beside the user's."""
 
 
 def moved_parts(perp: Any, mx: Any, sigma: Any, eta: Any) -> tuple[Any, Any]:
@@ -245,100 +234,150 @@ def _derive_best_step() -> list[ProofStep]:
     ]
 
 
-def check(budget: Budget) -> Finding:
-    """Derive the map, then compare it and its local rate with literal rounds."""
-    return _check(budget)
+@claim(
+    "rank-r-map",
+    "Rank r: the condition number of B* sets the rate",
+    statement="With infinitely many samples PÂ = PA(I − 2ηMxΣMxᵀ) and A*ᵀÂ = Mxᵀ(I − 2ηMxΣMxᵀ) + "
+    "2ηΣMxᵀ; small angles shrink by max_j |1 − 2ησ_j(B*)²| per round.",
+    latex=r"P\hat A=PA(I-2\eta M\Sigma M^{\top}),\quad A^{*\top}\hat A=M^{\top}(I-2\eta M\Sigma "
+    r"M^{\top})+2\eta\Sigma M^{\top},\quad \text{rate}=\max_j|1-2\eta\sigma_j(B^*)^2|",
+    source=OURS,
+    section="population",
+    assumptions=(
+        "rank r with orthonormal A* and A",
+        "population limit m → ∞",
+        "homogeneous clients",
+        "no label noise",
+        "no principal angle is a right angle (for the tangent map)",
+    ),
+    expected=Verdict.PROVED,
+    mutant={"condition_matters": False},
+    says="the rank-1 rate |1 − 2η||B*||²|, which forgets the smaller singular values",
+    exact="T⁺ = T(I − 2ηKΣ)(I + 2η(I − K)Σ)⁻¹ with K = (I + TᵀT)⁻¹ for the tangents T of the principal "
+    "angles; the best step 1/(σ_1² + σ_r²) has rate (cond² − 1)/(cond² + 1)",
+    order=80,
+)
+def check(
+    evidence: Evidence,
+    *,
+    d: int = 8,
+    values: tuple[float, ...] = (1.5, 1.0, 0.75),
+    eta: float = 0.3,
+    condition_matters: bool = True,
+) -> None:
+    """Derive the map, then compare it and its local rate with literal rounds.
 
-
-def negative_control(budget: Budget) -> Finding:
-    """The rank-1 rate |1 − κ| of the largest singular value, as if B* were perfectly conditioned."""
-    return _check(budget, condition_matters=False)
-
-
-def _check(budget: Budget, condition_matters: bool = True) -> Finding:
-    rows: list[dict[str, Any]] = []
-    comparisons = []
-    worst_map = worst_parts = 0.0
-    for cell, (d, values, given) in enumerate(CELLS):
-        rng = budget.rng("rank-r-map", cell)
-        r = len(values)
-        sigma = np.array(values)
-        step = best_step(max(values), min(values)) if given is None else given
-        A_star = np.linalg.qr(rng.standard_normal((d, r)))[0]
-        left = np.linalg.qr(rng.standard_normal((r, r)))[0]
-        right = np.linalg.qr(rng.standard_normal((r + 1, r)))[0]
-        B_star = left @ np.diag(sigma) @ right.T
-        gram = B_star @ B_star.T
-        for size in (1e-3, 0.3, 3.0):
-            gap_map, gap_parts = _one_round_gaps(rng, A_star, B_star, gram, step, size)
-            worst_map, worst_parts = max(worst_map, gap_map), max(worst_parts, gap_parts)
-
-        stated = local_rate(sigma if condition_matters else sigma[:1], step)
-        A = _start(rng, A_star, 1e-3)
-        norms = [np.linalg.norm(tangents_of(A, A_star), 2)]
-        for _ in range(ROUNDS):
-            A = round_by_matrices(A, A_star, B_star, step)
-            norms.append(np.linalg.norm(tangents_of(A, A_star), 2))
-            if norms[-1] < 1e-9:
-                break
-        measured = float((norms[-1] / norms[-1 - WINDOW]) ** (1.0 / WINDOW))
-        label = f"d = {d}, σ(B*) = {values}, η = {step:.4g}" + (" (best)" if given is None else "")
-        comparisons.append(
-            Comparison(
-                f"local rate, {label}",
-                theory=stated,
-                measured=measured,
-                tolerance=2e-4 * stated,
-                why="the faster modes have not quite died out after 30 rounds",
-            )
-        )
-        if given is None:
-            best = float(best_rate(max(values), min(values)))
-            closed = f"best local rate by its closed form, {label}"
-            comparisons.append(Comparison(closed, best, measured, tolerance=2e-4 * best))
-        for k, norm in enumerate(norms):
-            line = {"measured": norm, "theory": norms[0] * stated**k}
-            rows.append({"cell": label, "round": k, **line})
-    comparisons += [
-        Comparison(
-            "largest relative gap between the tangent map and a literal round, 12 starts",
-            theory=0.0,
-            measured=worst_map,
-            tolerance=1e-10,
-            why="rounding; tangents of 1e-3 lose three digits",
-        ),
-        Comparison(
-            "largest gap between PÂ, A*ᵀÂ by formula and by the literal gradient, 12 starts",
-            theory=0.0,
-            measured=worst_parts,
-            tolerance=1e-12,
-            why="rounding",
-        ),
-    ]
-    return conclude(
-        Verdict.PROVED,
-        "SymPy: generic matrices for d = 4, r = 2 and matrix symbols of any size; literal population "
-        "rounds (least squares, gradient, QR) in float64 beside it",
-        comparisons=comparisons,
-        proof=derive() if condition_matters else (),
-        seed=budget.seed,
-        table=Table.from_rows(rows),
-        plot=Plot(
-            x="round",
-            series=(
-                Series("measured", "literal population rounds", Mark.POINTS),
-                Series("theory", "local rate max |1 − 2ησ²|", Mark.LINE),
-            ),
-            xlabel="round",
-            ylabel="largest principal tangent",
-            caption="Rank-r RoLoRA with infinitely many samples, started at tangent 1e-3; lines have the "
-            "stated slope. In the first rounds the faster singular directions of B* still fall away, so "
-            "the points start below their line and then run parallel to it. A badly conditioned B* is "
-            "slow even at the best step.",
-            group="cell",
-            ylog=True,
-        ),
+    Args:
+        evidence: gathers what is found.
+        d, values, eta: dimension, singular values of B* and step of the first comparison.
+        condition_matters: False takes the largest singular value's rate for the local rate.
+    """
+    if not values or not min(values) > 0.0:
+        raise ValueError(f"values must be positive singular values, got {values}")
+    at_least(len(values) + 1, d=d)
+    values = tuple(sorted(values, reverse=True))
+    if not 0.1 <= local_rate(np.array(values), eta) < 1.0:
+        raise ValueError(f"eta must give values {values} a local rate in [0.1, 1), got {eta}")
+    rows, gaps = [], []
+    for place, setting in enumerate(((d, values, eta), *SETTINGS)):
+        seen, found = _local_rates(evidence, place, *setting, condition_matters)
+        rows += seen
+        gaps += found
+    gap_map, gap_parts = map(max, zip(*gaps, strict=True))
+    evidence.equal(
+        "largest relative gap between the tangent map and a literal round, 12 starts",
+        0.0,
+        gap_map,
+        rounding=1e-10,
+        why="rounding; tangents of 1e-3 lose three digits",
     )
+    evidence.equal(
+        "largest gap between PÂ, A*ᵀÂ by formula and by the literal gradient, 12 starts",
+        0.0,
+        gap_parts,
+        rounding=1e-12,
+        why="rounding",
+    )
+    if condition_matters:
+        evidence.steps(*derive())
+    evidence.method(
+        "SymPy: generic matrices for d = 4, r = 2 and matrix symbols of any size; literal population "
+        "rounds (least squares, gradient, QR) in float64 beside it"
+    )
+    evidence.table(rows, PLOT)
+
+
+PLOT = Plot(
+    x="round",
+    series=(
+        Series("measured", "literal population rounds", Mark.POINTS),
+        Series("theory", "local rate max |1 − 2ησ²|", Mark.LINE),
+    ),
+    xlabel="round",
+    ylabel="largest principal tangent",
+    caption="Rank-r RoLoRA with infinitely many samples, started at tangent 1e-3; lines have the "
+    "stated slope. In the first rounds the faster singular directions of B* still fall away, so "
+    "the points start below their line and then run parallel to it. A badly conditioned B* is "
+    "slow even at the best step.",
+    group="cell",
+    ylog=True,
+)
+
+
+def _local_rates(
+    evidence: Evidence,
+    place: int,
+    d: int,
+    values: tuple[float, ...],
+    eta: float | None,
+    condition_matters: bool,
+) -> tuple[list[dict[str, Any]], list[tuple[float, float]]]:
+    """Literal rounds from tangent 1e-3 beside the local rate.
+
+    Returns:
+        A row a round, and of three more starts what `_one_round_gaps` finds.
+    """
+    rng = evidence.rng(place)
+    r = len(values)
+    step = float(best_step(max(values), min(values))) if eta is None else eta
+    A_star = np.linalg.qr(rng.standard_normal((d, r)))[0]
+    left = np.linalg.qr(rng.standard_normal((r, r)))[0]
+    right = np.linalg.qr(rng.standard_normal((r + 1, r)))[0]
+    B_star = left @ np.diag(values) @ right.T
+    gaps = [_one_round_gaps(rng, A_star, B_star, step, size) for size in (1e-3, 0.3, 3.0)]
+    A = _start(rng, A_star, 1e-3)
+    modes = tangents_of(A, A_star) @ left  # a column a singular value of B*
+    norms = [float(np.linalg.norm(modes, 2))]
+    while norms[-1] >= 1e-9 and len(norms) <= ROUNDS:
+        A = round_by_matrices(A, A_star, B_star, step)
+        norms.append(float(np.linalg.norm(tangents_of(A, A_star), 2)))
+    window = min(WINDOW, len(norms) - 1)
+    measured = (norms[-1] / norms[-1 - window]) ** (1.0 / window)
+    # The tangents lie between the slow modes alone and all of them, each at its own factor.
+    factors = np.abs(1.0 - 2.0 * step * np.square(values))
+    slow = factors > (1.0 - 1e-9) * factors.max()
+    faster = np.max(factors[~slow], initial=0.0) / factors.max()
+    share = np.linalg.norm(modes) / np.linalg.norm(modes[:, slow])
+    left_over = (share * faster ** (len(norms) - 1 - window)) ** 2 / (2 * window)
+    slack = max(2e-4, float(left_over))
+    label = f"d = {d}, σ(B*) = {values}, η = {step:.4g}" + (" (best)" if eta is None else "")
+    stated = local_rate(np.array(values if condition_matters else values[:1]), step)
+    evidence.equal(
+        f"local rate, {label}",
+        stated,
+        measured,
+        rounding=slack * stated,
+        why="the faster modes have not quite died out after 30 rounds",
+    )
+    if eta is None:
+        best = best_rate(max(values), min(values))
+        closed = f"best local rate by its closed form, {label}"
+        evidence.equal(closed, best, measured, rounding=slack * best)
+    rows = [
+        {"cell": label, "round": k, "measured": norm, "theory": norms[0] * stated**k}
+        for k, norm in enumerate(norms)
+    ]
+    return rows, gaps
 
 
 def _start(rng: np.random.Generator, A_star: np.ndarray, size: float) -> np.ndarray:
@@ -354,11 +393,11 @@ def _one_round_gaps(
     rng: np.random.Generator,
     A_star: np.ndarray,
     B_star: np.ndarray,
-    gram: np.ndarray,
     eta: float,
     size: float,
 ) -> tuple[float, float]:
     """Relative gap of the tangent map and absolute gap of the two parts against one literal round."""
+    gram = B_star @ B_star.T
     A = _start(rng, A_star, size)
     tangents = tangents_of(A, A_star)
     literal = tangents_of(round_by_matrices(A, A_star, B_star, eta), A_star)
@@ -383,27 +422,3 @@ def _algebra(like: Any) -> tuple[Any, Any]:
     if isinstance(like, np.ndarray):
         return np.eye(like.shape[0]), np.linalg.inv
     return sp.eye(like.shape[0]), lambda matrix: matrix.inv()
-
-
-CLAIM = Claim(
-    id="rank-r-map",
-    title="Rank r: the condition number of B* sets the rate",
-    statement="With infinitely many samples PÂ = PA(I − 2ηMxΣMxᵀ) and A*ᵀÂ = Mxᵀ(I − 2ηMxΣMxᵀ) + "
-    "2ηΣMxᵀ; small angles shrink by max_j |1 − 2ησ_j(B*)²| per round.",
-    latex=r"P\hat A=PA(I-2\eta M\Sigma M^{\top}),\quad A^{*\top}\hat A=M^{\top}(I-2\eta M\Sigma "
-    r"M^{\top})+2\eta\Sigma M^{\top},\quad \text{rate}=\max_j|1-2\eta\sigma_j(B^*)^2|",
-    source=OURS,
-    assumptions=(
-        "rank r with orthonormal A* and A",
-        "population limit m → ∞",
-        "homogeneous clients",
-        "no label noise",
-        "no principal angle is a right angle (for the tangent map)",
-    ),
-    expected=Verdict.PROVED,
-    check=check,
-    negative_control=negative_control,
-    control="the rank-1 rate |1 − 2η||B*||²|, which forgets the smaller singular values",
-    exact="T⁺ = T(I − 2ηKΣ)(I + 2η(I − K)Σ)⁻¹ with K = (I + TᵀT)⁻¹ for the tangents T of the principal "
-    "angles; the best step 1/(σ_1² + σ_r²) has rate (cond² − 1)/(cond² + 1)",
-)

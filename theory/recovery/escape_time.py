@@ -9,32 +9,23 @@ d, where the theorem's T grows linearly. Exact result: for κ in (0, 1) "about" 
 from __future__ import annotations
 
 import math
+import re
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import sympy as sp
 
 from theory.population import plateau, population_map
 from theory.recovery import escape_bounds, recovery_theorem
-from verification.budget import Budget
-from verification.claim import OURS
-from verification.claim import OldClaim as Claim
-from verification.finding import (
-    Comparison,
-    Finding,
-    Mark,
-    Plot,
-    ProofStep,
-    Relation,
-    Series,
-    Table,
-    conclude,
-)
+from verification.claim import OURS, claim
+from verification.evidence import Evidence, at_least, between
+from verification.finding import Mark, Plot, ProofStep, Series
 from verification.proof.identities import identity
 from verification.verdict import Verdict
 
 BELOW_ONE = (0.25, 0.5, 0.9)
 ABOVE_ONE = (1.1, 1.5, 1.9)
-EPSILON = 1e-6
 MOST_ROUNDS = 100_000
 
 
@@ -100,200 +91,196 @@ def _theorem_step() -> ProofStep:
     )
 
 
-def check(budget: Budget) -> Finding:
-    """Prove the logarithmic bounds, count the rounds of the map for d up to 10^12."""
-    return _check(budget)
-
-
-def negative_control(budget: Budget) -> Finding:
-    """The same with rates of escape and contraction of a step 10 % longer."""
-    return _check(budget, stretch=1.1)
-
-
-def _check(budget: Budget, stretch: float = 1.0) -> Finding:
-    target = target_tangent(EPSILON)
-    exponents = budget.pick((1, 2, 4, 6, 8, 10, 12), tuple(range(1, 13)))
-    rows, above = [], []
-    for kappa in BELOW_ONE:
-        stated = min(stretch * kappa, 0.99)
-        for exponent in exponents:
-            d = 10**exponent
-            start = random_start_tangent(d)
-            about = escape_bounds.approximate_rounds(start, target, stated)
-            rows.append(
-                {
-                    "kappa": kappa,
-                    "d": d,
-                    "rounds": rounds_needed(start, target, kappa),
-                    "approximate": about,
-                    "upper": about + escape_bounds.extra_rounds(stated),
-                    "lower": about - escape_bounds.spared_rounds(stated),
-                    "theorem": theorem_rounds(d, kappa, EPSILON),
-                }
-            )
-    for kappa in (1.0, *ABOVE_ONE):
-        for exponent in exponents:
-            d = 10**exponent
-            start = random_start_tangent(d)
-            bound = uniform_rounds(start, target, kappa)
-            if kappa > 1.0:
-                about = escape_bounds.approximate_rounds(start, target, kappa)
-                bound = min(bound, about + float(escape_bounds.extra_rounds_above_one(kappa)))
-            above.append(
-                {
-                    "kappa": kappa,
-                    "d": d,
-                    "rounds": rounds_needed(start, target, kappa),
-                    "upper": bound,
-                }
-            )
-    half = {row["d"]: row for row in rows if row["kappa"] == 0.5}
-    low, high = half[10**4], half[10**12]
-    comparisons = (
-        Comparison(
-            "rounds to sin θ ≤ 1e-6 from a random start in d = 10^12, κ = 0.5, under the proved "
-            "logarithmic bound",
-            theory=high["upper"],
-            measured=float(high["rounds"]),
-            relation=Relation.LE,
-            why="the bound rounds each of the two phases up and sums their corrections generously",
-        ),
-        Comparison(
-            "the same over the proved lower bound",
-            theory=high["lower"],
-            measured=float(high["rounds"]),
-            relation=Relation.GE,
-        ),
-        Comparison(
-            "the same against the theorem's T",
-            theory=high["theorem"],
-            measured=float(high["rounds"]),
-            relation=Relation.LE,
-            why="T charges every round with the first, worst angle: linear in d",
-        ),
-        Comparison(
-            f"largest rounds − upper bound, {len(rows)} pairs of d and κ below 1",
-            theory=0.0,
-            measured=max(row["rounds"] - row["upper"] for row in rows),
-            relation=Relation.LE,
-        ),
-        Comparison(
-            f"largest lower bound − rounds, {len(rows)} pairs of d and κ below 1",
-            theory=0.0,
-            measured=max(row["lower"] - row["rounds"] for row in rows),
-            relation=Relation.LE,
-        ),
-        Comparison(
-            f"largest rounds − upper bound, {len(above)} pairs of d and κ in [1, 2)",
-            theory=0.0,
-            measured=max(row["rounds"] - row["upper"] for row in above),
-            relation=Relation.LE,
-        ),
-        Comparison(
-            "rounds added per factor 10^8 in d, κ = 0.5",
-            theory=escape_bounds.approximate_rounds(random_start_tangent(10**12), target, 0.5)
-            - escape_bounds.approximate_rounds(random_start_tangent(10**4), target, 0.5),
-            measured=float(high["rounds"] - low["rounds"]),
-            tolerance=1.0,
-            why="rounds are whole",
-        ),
-        Comparison(
-            "cos²θ of the start × d, d = 10^4",
-            theory=1.0,
-            measured=10**4 / (1.0 + random_start_tangent(10**4) ** 2),
-            tolerance=1e-12,
-            why="rounding",
-        ),
-        Comparison(
-            "sin θ of the target ÷ ε",
-            theory=1.0,
-            measured=math.sin(math.atan(target)) / EPSILON,
-            tolerance=1e-12,
-            why="rounding",
-        ),
-        Comparison(
-            "the theorem's T at d = 10^4, κ = 0.5 against 4 d log(δ⁰/ε)/κ",
-            theory=4e4 * (math.log(1e6) + 0.5 * math.log1p(-1e-4)) / 0.5,
-            measured=low["theorem"],
-            tolerance=1e-6,
-            why="rounding of a number of the size 10^6",
-        ),
-        Comparison(
-            "start × (uniform rate)^(uniform bound − 1) ÷ target, κ = 1.5",
-            theory=1.0,
-            measured=random_start_tangent(10**6)
-            * float(plateau.uniform_rate(1.5))
-            ** (uniform_rounds(random_start_tangent(10**6), target, 1.5) - 1.0)
-            / target,
-            tolerance=1e-9,
-            why="rounding of a power",
-        ),
-        Comparison(
-            "rounds counted on literal vectors in R^10000, κ = 0.5",
-            theory=float(low["rounds"]),
-            measured=float(_literal_rounds(10**4, 0.5)),
-        ),
-    )
-    return conclude(
-        Verdict.PROVED,
-        "SymPy: exact corrections to either phase, bounded and summed as geometric series; rounds "
-        "counted on the map, and on vectors for d = 10^4",
-        comparisons=comparisons,
-        proof=(*escape_bounds.derive(), _theorem_step()),
-        seed=budget.seed,
-        notes=(
-            f"At d = 10^4, κ = 0.5, ε = 1e-6: {low['rounds']} rounds against the theorem's "
-            f"{low['theorem']:.3g}.",
-            "For κ in (1, 2) no lower bound exists: the start tan²θ⁰ = κ − 1 lands on zero in one "
-            "round. At κ = 1 the contraction is cubic and the approximation's second term is zero.",
-        ),
-        table=Table.from_rows(rows),
-        extra_tables={"step sizes from 1 to 2": Table.from_rows(above)},
-        plot=Plot(
-            x="d",
-            series=(
-                Series("rounds", "rounds of the map", Mark.POINTS),
-                Series("approximate", "approximation", Mark.LINE, low="lower", high="upper"),
-                Series("theorem", "theorem's T", Mark.DASHED),
-            ),
-            xlabel="dimension d (start at cos²θ⁰ = 1/d)",
-            ylabel="rounds to sin θ ≤ 1e-6",
-            caption="Rounds grow with log d and stay inside the proved band (shaded, on this scale "
-            "hardly wider than the line), whose width depends on κ alone. The theorem's T is linear "
-            "in d because it charges every round with the cosine of the first angle, while in truth "
-            "the cosine grows by 1 + κ a round.",
-            group="kappa",
-            xlog=True,
-            ylog=True,
-        ),
-    )
-
-
-def _literal_rounds(d: int, kappa: float) -> int:
-    a_star = np.full(d, d**-0.5)  # cos²θ⁰ = 1/d against the first unit vector
-    a = np.zeros(d)
-    a[0] = 1.0
-    for rounds in range(1, 1000):
-        a = population_map.round_by_vectors(a, a_star, kappa)
-        if np.linalg.norm(a - a_star * (a_star @ a)) <= EPSILON:
-            return rounds
-    return -1
-
-
-CLAIM = Claim(
-    id="escape-time",
-    title="From a random start: logarithmically many rounds, not linearly many",
+@claim(
+    "escape-time",
+    "From a random start: logarithmically many rounds, not linearly many",
     statement="For κ in (0, 1) the population map goes from tan θ⁰ ≥ 1 to tan θ ≤ t ≤ 1 in "
     "log(tan θ⁰)/log(1 + κ) + log(1/t)/log(1/(1 − κ)) rounds, up to a constant of κ alone; with "
     "cos²θ⁰ = 1/d this is logarithmic in d, the theorem's T is linear.",
     latex=r"T=\frac{\log\sqrt{d-1}}{\log(1+\kappa)}+\frac{\log(1/\tan\theta_{\rm end})}"
     r"{\log(1/(1-\kappa))}+O_\kappa(1)",
     source=OURS,
+    section="recovery",
     assumptions=("rank 1", "population limit m → ∞", "homogeneous clients", "no label noise"),
     expected=Verdict.PROVED,
-    check=check,
-    negative_control=negative_control,
-    control="the bounds of a step 10 % longer than the one taken",
+    mutant={"stretch": 1.1},
+    says="the bounds of a step 10 % longer than the one taken",
     exact="between −[κ(1+κ)/((2+κ)log(1+κ)) + log((2+κ)/(2−κ))/log(1/(1−κ))] and "
     "+[2 + κ(1+κ)²/((1−κ)(2+κ)log(1/(1−κ)))] rounds off the approximation",
+    order=70,
 )
+def check(
+    evidence: Evidence,
+    *,
+    d: int = 10**12,
+    kappa: float = 0.5,
+    epsilon: float = 1e-6,
+    stretch: float = 1.0,
+) -> None:
+    """Prove the logarithmic bounds, count the rounds of the map for d up to 10^12.
+
+    Args:
+        evidence: gathers what is found.
+        d, kappa: dimension and step size of the first three comparisons.
+        epsilon: sin θ of the target.
+        stretch: multiplies the step of the bounds; 1 for the true statement.
+    """
+    at_least(2, d=d)
+    between(0.01, 0.99, kappa=kappa)
+    between(1e-12, 0.1, epsilon=epsilon)
+    dimensions = [10**k for k in evidence.pick((1, 2, 4, 6, 8, 10, 12), tuple(range(1, 13)))]
+    below = [_below_one(n, step, epsilon, stretch) for step in BELOW_ONE for n in dimensions]
+    above = [_above_one(n, step, epsilon) for step in (1.0, *ABOVE_ONE) for n in dimensions]
+    seen = _below_one(d, kappa, epsilon, stretch)
+    evidence.at_most(
+        f"rounds to sin θ ≤ {_short(epsilon)} from a random start in d = {_short(d)}, κ = {kappa:g}, "
+        "under the proved logarithmic bound",
+        seen["upper"],
+        seen["rounds"],
+        why="the bound rounds each of the two phases up and sums their corrections generously",
+    )
+    evidence.at_least("the same over the proved lower bound", seen["lower"], seen["rounds"])
+    evidence.at_most(
+        "the same against the theorem's T",
+        seen["theorem"],
+        seen["rounds"],
+        why="T charges every round with the first, worst angle: linear in d",
+    )
+    for what, rows, upper, lower in (
+        ("rounds − upper bound", below, "rounds", "upper"),
+        ("lower bound − rounds", below, "lower", "rounds"),
+        ("rounds − upper bound", above, "rounds", "upper"),
+    ):
+        where = "below 1" if rows is below else "in [1, 2)"
+        evidence.at_most(
+            f"largest {what}, {len(rows)} pairs of d and κ {where}",
+            0.0,
+            max(row[upper] - row[lower] for row in rows),
+        )
+    _parts(evidence, epsilon)
+    evidence.steps(*escape_bounds.derive(), _theorem_step())
+    evidence.method(
+        "SymPy: exact corrections to either phase, bounded and summed as geometric series; rounds "
+        "counted on the map, and on vectors for d = 10^4"
+    )
+    low = _below_one(10**4, 0.5, epsilon)
+    evidence.note(
+        f"At d = 10^4, κ = 0.5, ε = {_short(epsilon)}: {low['rounds']} rounds against the theorem's "
+        f"{low['theorem']:.3g}.",
+        "For κ in (1, 2) no lower bound exists: the start tan²θ⁰ = κ − 1 lands on zero in one "
+        "round. At κ = 1 the contraction is cubic and the approximation's second term is zero.",
+    )
+    evidence.table(below, replace(PLOT, ylabel=f"rounds to sin θ ≤ {_short(epsilon)}"))
+    evidence.extra_table("step sizes from 1 to 2", above)
+
+
+PLOT = Plot(
+    x="d",
+    series=(
+        Series("rounds", "rounds of the map", Mark.POINTS),
+        Series("approximate", "approximation", Mark.LINE, low="lower", high="upper"),
+        Series("theorem", "theorem's T", Mark.DASHED),
+    ),
+    xlabel="dimension d (start at cos²θ⁰ = 1/d)",
+    ylabel="rounds",
+    caption="Rounds grow with log d and stay inside the proved band (shaded, on this scale "
+    "hardly wider than the line), whose width depends on κ alone. The theorem's T is linear "
+    "in d because it charges every round with the cosine of the first angle, while in truth "
+    "the cosine grows by 1 + κ a round.",
+    group="kappa",
+    xlog=True,
+    ylog=True,
+)
+
+
+def _short(number: float) -> str:
+    """10^12 and 1e-6, in place of 1e+12 and 1e-06."""
+    power = re.fullmatch("1(0{3,})", str(number))
+    return f"10^{len(power[1])}" if power else f"{number:g}".replace("e-0", "e-")
+
+
+def _below_one(d: int, kappa: float, epsilon: float, stretch: float = 1.0) -> dict[str, Any]:
+    """Counted rounds beside the bounds of a step `stretch` times as long, κ in (0, 1)."""
+    start, target = random_start_tangent(d), target_tangent(epsilon)
+    stated = min(stretch * kappa, 0.99)
+    about = escape_bounds.approximate_rounds(start, target, stated)
+    return {
+        "kappa": kappa,
+        "d": d,
+        "rounds": rounds_needed(start, target, kappa),
+        "approximate": about,
+        "upper": about + escape_bounds.extra_rounds(stated),
+        "lower": about - escape_bounds.spared_rounds(stated),
+        "theorem": theorem_rounds(d, kappa, epsilon),
+    }
+
+
+def _above_one(d: int, kappa: float, epsilon: float) -> dict[str, Any]:
+    """Counted rounds beside the better of the two upper bounds, κ in [1, 2)."""
+    start, target = random_start_tangent(d), target_tangent(epsilon)
+    bound = uniform_rounds(start, target, kappa)
+    if kappa > 1.0:
+        about = escape_bounds.approximate_rounds(start, target, kappa)
+        bound = min(bound, about + float(escape_bounds.extra_rounds_above_one(kappa)))
+    return {"kappa": kappa, "d": d, "rounds": rounds_needed(start, target, kappa), "upper": bound}
+
+
+def _parts(evidence: Evidence, epsilon: float) -> None:
+    """What the counts rest on: start, target, T, the uniform rate, and rounds on vectors, at κ = 0.5."""
+    target = target_tangent(epsilon)
+    low, high = (_below_one(n, 0.5, epsilon) for n in (10**4, 10**12))
+    evidence.equal(
+        "rounds added per factor 10^8 in d, κ = 0.5",
+        escape_bounds.approximate_rounds(random_start_tangent(10**12), target, 0.5)
+        - escape_bounds.approximate_rounds(random_start_tangent(10**4), target, 0.5),
+        high["rounds"] - low["rounds"],
+        rounding=1.0,
+        why="rounds are whole",
+    )
+    evidence.equal(
+        "cos²θ of the start × d, d = 10^4",
+        1.0,
+        10**4 / (1.0 + random_start_tangent(10**4) ** 2),
+        rounding=1e-12,
+        why="rounding",
+    )
+    evidence.equal(
+        "sin θ of the target ÷ ε",
+        1.0,
+        math.sin(math.atan(target)) / epsilon,
+        rounding=1e-12,
+        why="rounding",
+    )
+    evidence.equal(
+        "the theorem's T at d = 10^4, κ = 0.5 against 4 d log(δ⁰/ε)/κ",
+        4e4 * (math.log(1 / epsilon) + 0.5 * math.log1p(-1e-4)) / 0.5,
+        low["theorem"],
+        rounding=1e-6,
+        why="rounding of a number of the size 10^6",
+    )
+    evidence.equal(
+        "start × (uniform rate)^(uniform bound − 1) ÷ target, κ = 1.5",
+        1.0,
+        random_start_tangent(10**6)
+        * float(plateau.uniform_rate(1.5))
+        ** (uniform_rounds(random_start_tangent(10**6), target, 1.5) - 1.0)
+        / target,
+        rounding=1e-9,
+        why="rounding of a power",
+    )
+    evidence.equal(
+        "rounds counted on literal vectors in R^10000, κ = 0.5",
+        low["rounds"],
+        _literal_rounds(10**4, 0.5, epsilon),
+    )
+
+
+def _literal_rounds(d: int, kappa: float, epsilon: float) -> int:
+    a_star = np.full(d, d**-0.5)  # cos²θ⁰ = 1/d against the first unit vector
+    a = np.zeros(d)
+    a[0] = 1.0
+    for rounds in range(1, 1000):
+        a = population_map.round_by_vectors(a, a_star, kappa)
+        if np.linalg.norm(a - a_star * (a_star @ a)) <= epsilon:
+            return rounds
+    return -1

@@ -13,20 +13,9 @@ from typing import Any
 import numpy as np
 import sympy as sp
 
-from verification.budget import Budget
-from verification.claim import PAPER
-from verification.claim import OldClaim as Claim
-from verification.finding import (
-    Comparison,
-    Finding,
-    Mark,
-    Plot,
-    ProofStep,
-    Relation,
-    Series,
-    Table,
-    conclude,
-)
+from verification.claim import PAPER, claim
+from verification.evidence import Evidence, at_least
+from verification.finding import Mark, Plot, ProofStep, Series
 from verification.proof.identities import identity, nonnegative_on_box
 from verification.verdict import Verdict
 
@@ -211,113 +200,110 @@ def _literal_round(
     }
 
 
-def check(budget: Budget) -> Finding:
-    """Derive the closed forms, then run literal rounds on drawn data."""
-    return _check(budget)
-
-
-def negative_control(budget: Budget) -> Finding:
-    """The same with the paper's bound 7 % smaller."""
-    return _check(budget, shrink=sp.Rational(93, 100))
-
-
-def _check(budget: Budget, shrink: Any = 1) -> Finding:
-    rng = budget.rng("recovery-norm")
-    rows = []
-    gaps = {"bstep": 0.0, "astep": 0.0, "recovery": 0.0}
-    for _ in range(budget.pick(400, 4000)):
-        sine = float(10.0 ** rng.uniform(-3.0, -0.01))
-        samples = int(rng.choice([1, 2, 3, 6, 20]))
-        found = _literal_round(
-            rng, clients=int(rng.integers(1, 4)), samples=samples, d=5, outputs=4, sine=sine
-        )
-        size = abs(found["rho"])
-        rows.append(
-            {
-                "rho": size,
-                "measured": found["norm"] / (sine * found["scale"]),
-                "exact": float(recovery_norm(1.0, size, 1.0)),
-                "bound": float(shrink * recovery_bound(1.0, size, 1.0)),
-            }
-        )
-        for name in gaps:
-            gaps[name] = max(gaps[name], found[name])
-    rows.sort(key=lambda row: row["rho"])
-    ratios = [row["measured"] / row["bound"] for row in rows]
-    shown = [row for row in rows if 1e-2 <= row["rho"] <= 1e2]
-    comparisons = (
-        Comparison(
-            f"largest ‖a b̄ᵀ − a* b*ᵀ‖ ÷ (1 + |ρ̄|) s ‖b*‖ over {len(rows)} literal rounds",
-            theory=1.0,
-            measured=max(ratios),
-            relation=Relation.LE,
-            tolerance=ROUNDING,
-            why="the bound adds the two errors at right angles, in a and in length, without Pythagoras",
-        ),
-        Comparison(
-            "smallest of these ratios",
-            theory=float(1 / sp.sqrt(2)),
-            measured=min(ratios),
-            relation=Relation.GE,
-            tolerance=ROUNDING,
-            why="the bound is loosest at |ρ̄| = 1, by √2",
-        ),
-        *(
-            Comparison(
-                f"largest relative gap of the {name} to literal rounds",
-                theory=0.0,
-                measured=gaps[key],
-                tolerance=ROUNDING,
-                why="rounding of small differences at sin θ ≥ 1e-3 and of ill-conditioned draws",
-            )
-            for key, name in (
-                ("recovery", "recovery norm"),
-                ("bstep", "b-step"),
-                ("astep", "averaged gradient"),
-            )
-        ),
-    )
-    return conclude(
-        Verdict.PROVED,
-        "SymPy from the loss with generic Gram matrices; literal least squares and gradients on "
-        "Gaussian data, 1 to 3 clients, 1 to 20 samples",
-        comparisons=comparisons,
-        proof=derive(shrink),
-        trials=len(rows),
-        seed=budget.seed,
-        notes=(
-            "The theorem's second conclusion, ≤ (1 + ε') ε ‖b*‖, can be sharpened to "
-            "sqrt(1 + ε'²) ε ‖b*‖, which is attained.",
-        ),
-        table=Table.from_rows(shown),
-        plot=Plot(
-            x="rho",
-            series=(
-                Series("measured", "literal rounds", Mark.POINTS),
-                Series("exact", "sqrt(1 + ρ̄²)", Mark.LINE),
-                Series("bound", "paper's bound 1 + |ρ̄|", Mark.DASHED),
-            ),
-            xlabel="|ρ̄|, the b-step's error in units of sin θ",
-            ylabel="‖a b̄ᵀ − a* b*ᵀ‖ ÷ (s ‖b*‖)",
-            caption="Literal rounds lie on the exact curve. The paper's bound touches it where the "
-            "b-step is exact and is loosest, by √2, at |ρ̄| = 1: the errors in direction and in "
-            "length are at right angles, and the bound adds them as if they were parallel.",
-            xlog=True,
-            ylog=True,
-        ),
-    )
-
-
-CLAIM = Claim(
-    id="recovery-norm",
-    title="Recovery of the product, exactly",
+@claim(
+    "recovery-norm",
+    "Recovery of the product, exactly",
     statement="‖a b̄ᵀ − a* b*ᵀ‖_F ≤ (1 + |ρ̄|) s ‖b*‖, where b̄ = (c + s ρ̄) b* is the averaged b-step.",
     latex=r"\|a\bar b^\top-a^*b^{*\top}\|_F=\|b^*\|\,s\sqrt{1+\bar\rho^2}\le(1+|\bar\rho|)\,s\,\|b^*\|",
     source=f"{PAPER}, theorem for homogeneous clients (5.4 in v2, 4.5 in v4), second conclusion",
+    section="recovery",
     assumptions=("rank 1", "homogeneous clients", "no label noise", "every X_i a is non-zero"),
     expected=Verdict.PROVED,
-    check=check,
-    negative_control=negative_control,
-    control="the bound 7 % smaller",
+    mutant={"shrink": sp.Rational(93, 100)},
+    says="the bound 7 % smaller",
     exact="‖b*‖ s sqrt(1 + ρ̄²), at most √2 below the bound",
+    order=60,
+)
+def check(
+    evidence: Evidence,
+    *,
+    d: int = 5,
+    outputs: int = 4,
+    clients: int = 3,
+    samples: tuple[int, ...] = (1, 2, 3, 6, 20),
+    shrink: sp.Rational = sp.S.One,
+) -> None:
+    """Derive the closed forms, then run literal rounds on drawn data.
+
+    Args:
+        evidence: gathers what is found.
+        d, outputs: lengths of a* and b*.
+        clients: at most so many, drawn for each round.
+        samples: numbers of samples a client may have, drawn for each round.
+        shrink: multiplies the paper's bound; 1 for the true statement.
+    """
+    at_least(2, d=d)
+    at_least(1, outputs=outputs, clients=clients, samples=min(samples, default=0))
+    rng = evidence.rng()
+    rows = []
+    for _ in range(evidence.pick(400, 4000)):
+        sine = float(10.0 ** rng.uniform(-3.0, -0.01))
+        size = int(rng.choice(samples))
+        several = int(rng.integers(1, clients + 1))
+        found = _literal_round(rng, clients=several, samples=size, d=d, outputs=outputs, sine=sine)
+        rho = abs(found["rho"])
+        theory = {
+            "exact": float(recovery_norm(1.0, rho, 1.0)),
+            "bound": float(shrink * recovery_bound(1.0, rho, 1.0)),
+        }
+        rows.append(
+            found | theory | {"rho": rho, "measured": found["norm"] / (sine * found["scale"])}
+        )
+    rows.sort(key=lambda row: row["rho"])
+    ratios = [row["measured"] / row["bound"] for row in rows]
+    evidence.at_most(
+        f"largest ‖a b̄ᵀ − a* b*ᵀ‖ ÷ (1 + |ρ̄|) s ‖b*‖ over {len(rows)} literal rounds",
+        1.0,
+        max(ratios),
+        rounding=ROUNDING,
+        why="the bound adds the two errors at right angles, in a and in length, without Pythagoras",
+    )
+    evidence.at_least(
+        "smallest of these ratios",
+        1 / sp.sqrt(2),
+        min(ratios),
+        rounding=ROUNDING,
+        why="the bound is loosest at |ρ̄| = 1, by √2",
+    )
+    for key, name in (
+        ("recovery", "recovery norm"),
+        ("bstep", "b-step"),
+        ("astep", "averaged gradient"),
+    ):
+        evidence.equal(
+            f"largest relative gap of the {name} to literal rounds",
+            0.0,
+            max(row[key] for row in rows),
+            rounding=ROUNDING,
+            why="rounding of small differences at sin θ ≥ 1e-3 and of ill-conditioned draws",
+        )
+    evidence.steps(*derive(shrink))
+    evidence.record(trials=len(rows))
+    evidence.method(
+        "SymPy from the loss with generic Gram matrices; literal least squares and gradients on "
+        f"Gaussian data, 1 to {clients} clients, {min(samples)} to {max(samples)} samples"
+    )
+    evidence.note(
+        "The theorem's second conclusion, ≤ (1 + ε') ε ‖b*‖, can be sharpened to "
+        "sqrt(1 + ε'²) ε ‖b*‖, which is attained."
+    )
+    columns = ("rho", "measured", "exact", "bound")
+    shown = [{key: row[key] for key in columns} for row in rows if 1e-2 <= row["rho"] <= 1e2]
+    evidence.table(shown, PLOT)
+
+
+PLOT = Plot(
+    x="rho",
+    series=(
+        Series("measured", "literal rounds", Mark.POINTS),
+        Series("exact", "sqrt(1 + ρ̄²)", Mark.LINE),
+        Series("bound", "paper's bound 1 + |ρ̄|", Mark.DASHED),
+    ),
+    xlabel="|ρ̄|, the b-step's error in units of sin θ",
+    ylabel="‖a b̄ᵀ − a* b*ᵀ‖ ÷ (s ‖b*‖)",
+    caption="Literal rounds lie on the exact curve. The paper's bound touches it where the "
+    "b-step is exact and is loosest, by √2, at |ρ̄| = 1: the errors in direction and in "
+    "length are at right angles, and the bound adds them as if they were parallel.",
+    xlog=True,
+    ylog=True,
 )

@@ -7,12 +7,6 @@ from verification.budget import Budget
 from verification.verdict import Verdict
 
 
-def test_claim_is_proved_and_its_control_refuted():
-    finding = escape_time.check(Budget())
-    assert finding.verdict is escape_time.CLAIM.expected is Verdict.PROVED
-    assert escape_time.negative_control(Budget()).verdict is Verdict.REFUTED
-
-
 def test_the_numbers_of_the_text():
     """κ = 0.5, ε = 1e-6, d = 10^4: 32 rounds against 1.1e6."""
     start, target = escape_time.random_start_tangent(10**4), escape_time.target_tangent(1e-6)
