@@ -27,9 +27,9 @@ def methods() -> tuple[LinearMethod, ...]:
         Algorithm2(kappa=0.4),
         FFALeastSquares(),
         FFALeastSquares(pooled=True),
-        LocalSteps("rolora", kappa=0.1, local_steps=3),
-        LocalSteps("fedavg", kappa=0.1, local_steps=3),
-        LocalSteps("ffa", kappa=0.1, local_steps=3),
+        LocalSteps("rolora", kappa=0.02, local_steps=3),
+        LocalSteps("fedavg", kappa=0.02, local_steps=3),
+        LocalSteps("ffa", kappa=0.02, local_steps=3),
     )
 
 
