@@ -14,7 +14,6 @@ from math import isfinite
 import torch
 from torch import Tensor
 
-from federation.policies import STATE_POLICIES
 from verification.names import one_of
 
 OPTIMISERS = ("sgd", "momentum", "adam", "adamw")
@@ -55,7 +54,7 @@ class Optimiser:
 
     def __post_init__(self) -> None:
         one_of("optimiser", self.name, OPTIMISERS)
-        one_of("optimiser_state", self.state, STATE_POLICIES)
+        one_of("optimiser_state", self.state, ("reset", "keep"))
         for field in ("momentum", "beta1", "beta2"):
             factor = getattr(self, field)
             if not isfinite(factor) or not 0.0 <= factor < 1.0:

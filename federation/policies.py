@@ -1,13 +1,8 @@
-"""The choices both torch laboratories offer under one name, and the sentence an old name gets."""
+"""The sentence that an option gets under the name it used to have."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-
-ENGINES = ("all-at-once", "one-by-one")
-HEADS = ("average", "local", "frozen")
-WEIGHTINGS = ("examples", "uniform")
-STATE_POLICIES = ("reset", "keep")
 
 _NAMES = {
     "alpha": "dirichlet_alpha",

@@ -3,141 +3,125 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
-from math import isfinite
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
-from federated_lora import method_named
-from federation.participants import how_many
-from federation.policies import WEIGHTINGS, refuse_old_names
-from nonlinear_model.data.dataset import check_dataset_name
-from nonlinear_model.data.splits import SplitRule
-from verification.names import one_of
+from pydantic import Field
+
+from federation.parts import LocalTraining, Server, Split
+from federation.policies import refuse_old_names
+from verification.settings import Count, Natural, Positive, Settings, settings
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Self
+
+    import numpy as np
+
     from federation.optimisers import Optimiser
+    from federation.partition import Partition
 
-DTYPES = ("float32", "float64")
+
+@settings
+class Images(Split):
+    """Data: images and how they are dealt."""
+
+    dataset: str = Field(
+        default="digits", description="mnist (IDX files), or digits (ships with scikit-learn)."
+    )
+    proportions: tuple[Positive, ...] | None = Field(
+        default=None, description="Relative client sizes of the iid split, as 1,2,3."
+    )
+    equal_sizes: bool = Field(
+        default=False, description="Cut all clients to the smallest one's number of images."
+    )
+
+    def __post_init__(self) -> None:
+        if self.proportions is not None and self.split != "iid":
+            raise ValueError(f"proportions go with the iid split only, got split {self.split!r}")
+
+    def deal(self, labels: np.ndarray, rng: np.random.Generator) -> Partition:
+        """As `Split.deal`, in the given proportions, cut to equal sizes if asked for."""
+        import numpy as np
+
+        from federation import partition
+
+        if self.proportions is not None:
+            parts = partition.iid(labels.size, self.clients, rng, proportions=self.proportions)
+        else:
+            parts = super().deal(labels, rng)
+        if self.equal_sizes:
+            smallest = min(part.size for part in parts)
+            parts = tuple(np.sort(rng.permutation(part)[:smallest]) for part in parts)
+        return parts
 
 
-@dataclass(frozen=True, slots=True)
-class Configuration:
+@settings
+class Network(Settings):
+    """Model and adapter: what the network is and how it starts."""
+
+    variant: Literal["plain", "base"] = Field(
+        default="plain",
+        description="plain, ReLU(x·sAB)W_out, or base, LoRA on a W0 pretrained on some labels.",
+    )
+    rank: Count = Field(default=16, description="LoRA rank r.")
+    hidden: Count = Field(default=200, description="Width of the hidden layer.")
+    scale: Positive = Field(default=1.0, description="Scale s of the adapter.")
+    b_start: Literal["gaussian", "zero"] = Field(
+        default="gaussian",
+        description="How B starts: gaussian, N(0, 1/r), or zero (with a base only).",
+    )
+    base_classes: Count = Field(
+        default=5, description="Labels the base was pretrained on, counted from 0."
+    )
+
+    def __post_init__(self) -> None:
+        if self.variant == "plain" and self.b_start == "zero":
+            raise ValueError(
+                "b_start must not be 'zero' without a base: x·A·0 = 0 and ReLU'(0) = 0 leave every"
+                " gradient zero for ever, so nothing could train"
+            )
+
+
+@settings
+class Machine(Settings):
+    """Where and in which precision."""
+
+    dtype: Literal["float32", "float64"] = Field(default="float32", description="Precision.")
+    device: str = Field(default="cpu", description="cpu, cuda, or one of several as cuda:1.")
+
+    def __post_init__(self) -> None:
+        if not re.fullmatch(r"cpu|cuda(:\d+)?", self.device):
+            raise ValueError(f"device must be cpu, cuda or cuda:0, cuda:1, …, got {self.device!r}")
+
+
+@settings
+class Configuration(Machine, LocalTraining, Network, Server, Images):
     """One federated run. Every policy is named here and recorded with the result.
-
-    Attributes:
-        dataset: `mnist` or `digits`.
-        method: a name for `federated_lora.method_named`.
-        clients, split, labels_per_client, dirichlet_alpha, proportions, equal_sizes: see
-            `splits.SplitRule`.
-        participation: share of the clients drawn in each round, in (0, 1].
-        weighting: clients count by their `examples`, or `uniform`.
-        rounds: server rounds.
-        local_steps: steps K a client takes in a round; ignored if `local_epochs` is given.
-        local_epochs: passes over its data a client makes instead, or None.
-        batch_size: images a step.
-        optimiser, momentum, optimiser_state: see `federation.optimisers.Optimiser`.
-        learning_rate: finite and positive.
-        variant, rank, hidden, scale, head, b_start, base_classes: see `network.NetworkSpec`.
-        dtype: `float32` or `float64`.
-        device: `cpu`, `cuda`, or one of several as `cuda:1`.
-        seed: root of every random stream: split, start, batches, participants.
-        repeats: independent repetitions run side by side, with seeds seed, seed + 1, …
-        evaluate_every: rounds between two rows of the record; the last round always has one.
-        probe: images per client on which gradient norms are measured; 0 to leave them out.
-        loss_bound: a batch loss above it counts as divergence.
 
     Raises:
         ValueError: naming the argument, its value and what is allowed.
     """
 
-    dataset: str = "digits"
-    method: str = "rolora"
-    clients: int = 5
-    split: str = "shards"
-    labels_per_client: int | None = None
-    dirichlet_alpha: float = 0.5
-    proportions: tuple[float, ...] | None = None
-    equal_sizes: bool = False
-    participation: float = 1.0
-    weighting: str = "examples"
-    rounds: int = 100
-    local_steps: int = 10
-    local_epochs: int | None = None
-    batch_size: int = 32
-    optimiser: str = "sgd"
-    momentum: float = 0.9
-    optimiser_state: str = "reset"
-    learning_rate: float = 0.1
-    variant: str = "plain"
-    rank: int = 16
-    hidden: int = 200
-    scale: float = 1.0
-    head: str = "frozen"
-    b_start: str = "gaussian"
-    base_classes: int = 5
-    dtype: str = "float32"
-    device: str = "cpu"
-    seed: int = 0
-    repeats: int = 1
-    evaluate_every: int = 1
-    probe: int = 32
-    loss_bound: float = 1e3
+    optimiser: Literal["sgd", "momentum", "adam", "adamw"] = "sgd"
+    momentum: float = Field(default=0.9, ge=0.0, lt=1.0)
+    head: Literal["average", "local", "frozen"] = "frozen"
+    local_epochs: Count | None = Field(
+        default=None, description="Passes over the client's data instead of local steps."
+    )
+    repeats: Count = Field(default=1, description="Repetitions with seeds seed, seed + 1, …")
+    probe: Natural = Field(
+        default=32, description="Images per client for gradient norms; 0 leaves them out."
+    )
+    loss_bound: Positive = Field(default=1e3, description="A batch loss above it is divergence.")
 
     def __post_init__(self) -> None:
-        refuse_old_names(self.as_dict())
+        from federated_lora import method_named
+        from nonlinear_model.data.dataset import check_dataset_name
+
+        for owner in (Machine, Network, Images):
+            owner.__post_init__(self)
         check_dataset_name(self.dataset)
-        for name, least in (
-            ("rounds", 1),
-            ("local_steps", 1),
-            ("batch_size", 1),
-            ("repeats", 1),
-            ("evaluate_every", 1),
-            ("probe", 0),
-            ("seed", 0),
-        ):
-            _check_count(name, getattr(self, name), least)
-        if self.local_epochs is not None:
-            _check_count("local_epochs", self.local_epochs, 1)
-        for name in ("learning_rate", "loss_bound"):
-            value = getattr(self, name)
-            if not isfinite(value) or value <= 0.0:
-                raise ValueError(f"{name} must be finite and positive, got {value}")
-        one_of("weighting", self.weighting, WEIGHTINGS)
-        one_of("dtype", self.dtype, DTYPES)
-        if not re.fullmatch(r"cpu|cuda(:\d+)?", self.device):
-            raise ValueError(f"device must be cpu, cuda or cuda:0, cuda:1, …, got {self.device!r}")
-        self.split_rule()
-        how_many(self.clients, self.participation)
         method_named(self.method, self.rounds)
-        # The network and the optimiser check their own fields; torch is imported only here.
-        self.network_spec()
-        self.optimiser_rule()
-
-    def split_rule(self) -> SplitRule:
-        """How images are dealt."""
-        return SplitRule(
-            self.split,
-            self.clients,
-            self.labels_per_client,
-            self.dirichlet_alpha,
-            None if self.proportions is None else tuple(self.proportions),
-            self.equal_sizes,
-        )
-
-    def network_spec(self) -> Any:
-        """The network, a `network.NetworkSpec`."""
-        from nonlinear_model.network import NetworkSpec
-
-        return NetworkSpec(
-            self.variant,
-            self.rank,
-            self.hidden,
-            self.scale,
-            self.head,
-            self.b_start,
-            self.base_classes,
-        )
 
     def optimiser_rule(self) -> Optimiser:
         """The update rule."""
@@ -145,32 +129,13 @@ class Configuration:
 
         return Optimiser(self.optimiser, self.momentum, state=self.optimiser_state)
 
+    @classmethod
+    def read(cls, values: Mapping[str, Any]) -> Self:
+        """As `Settings.read`; names of earlier versions get a sentence that says the new one."""
+        refuse_old_names({name.replace("-", "_"): value for name, value in values.items()})
+        return super().read(values)
+
     @property
     def seeds(self) -> tuple[int, ...]:
         """Seeds of the repetitions."""
         return tuple(range(self.seed, self.seed + self.repeats))
-
-    def as_dict(self) -> dict[str, Any]:
-        """Plain values, for a manifest."""
-        return asdict(self)
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> Configuration:
-        """The inverse of `as_dict`.
-
-        Raises:
-            ValueError: on an unknown field, with the nearest one suggested.
-        """
-        refuse_old_names(values)
-        known = [field.name for field in fields(cls)]
-        for name in values:
-            one_of("setting", name, known)
-        given = dict(values)
-        if given.get("proportions") is not None:
-            given["proportions"] = tuple(float(value) for value in given["proportions"])
-        return cls(**given)
-
-
-def _check_count(name: str, value: object, least: int) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or value < least:
-        raise ValueError(f"{name} must be a whole number of at least {least}, got {value!r}")

@@ -11,67 +11,15 @@ of a replica share; a four-dimensional one (R, N, ·, ·) is each client's own.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import isfinite
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from federation.policies import HEADS
+from nonlinear_model.configuration import Network
 from nonlinear_model.data.dataset import Dataset
-from verification.names import one_of
 from verification.streams import generator
-
-VARIANTS = ("plain", "base")
-B_STARTS = ("gaussian", "zero")
-
-
-@dataclass(frozen=True, slots=True)
-class NetworkSpec:
-    """What the network is and how it starts.
-
-    Attributes:
-        variant: `plain`, ReLU(x·sAB)W_out, or `base`, with a W0 pretrained on some of the classes.
-        rank: LoRA rank r ≥ 1.
-        hidden: width of the hidden layer.
-        scale: s, finite and positive.
-        head: W_out `frozen` at its start, or trained by the clients: `average`, or `local` to each.
-        b_start: `gaussian`, N(0, 1/r) entries, or `zero`. The same draw for all methods.
-        base_classes: for `base`: how many classes, counted from label 0, the base was pretrained on.
-
-    Raises:
-        ValueError: naming the argument; also for `plain` with B = 0, a start that cannot move because
-            x·A·0 = 0 and ReLU'(0) = 0 leave every gradient zero for ever.
-    """
-
-    variant: str = "plain"
-    rank: int = 16
-    hidden: int = 200
-    scale: float = 1.0
-    head: str = "frozen"
-    b_start: str = "gaussian"
-    base_classes: int = 5
-
-    def __post_init__(self) -> None:
-        for name, value, allowed in (
-            ("variant", self.variant, VARIANTS),
-            ("head", self.head, HEADS),
-            ("b_start", self.b_start, B_STARTS),
-        ):
-            one_of(name, value, allowed)
-        for name, number in (("rank", self.rank), ("hidden", self.hidden)):
-            if isinstance(number, bool) or not isinstance(number, int) or number < 1:
-                raise ValueError(f"{name} must be a whole number of at least 1, got {number!r}")
-        if not isfinite(self.scale) or self.scale <= 0.0:
-            raise ValueError(f"scale must be finite and positive, got {self.scale}")
-        if self.base_classes < 1:
-            raise ValueError(f"base_classes must be at least 1, got {self.base_classes}")
-        if self.variant == "plain" and self.b_start == "zero":
-            raise ValueError(
-                "b_start must not be 'zero' without a base: x·A·0 = 0 and ReLU'(0) = 0 leave every"
-                " gradient zero for ever, so nothing could train"
-            )
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,7 +36,7 @@ class Start:
     W0: np.ndarray | None = None
 
 
-def draw_start(spec: NetworkSpec, data: Dataset, seed: int) -> Start:
+def draw_start(spec: Network, data: Dataset, seed: int) -> Start:
     """The start all methods of one seed share: A ~ N(0, 1/d), B ~ N(0, 1/r), W_out ~ N(0, 1/hidden).
 
     With a base, W0 and W_out come from `pretrain` instead.
@@ -110,7 +58,7 @@ def draw_start(spec: NetworkSpec, data: Dataset, seed: int) -> Start:
 
 
 def pretrain(
-    spec: NetworkSpec, data: Dataset, *, steps: int = 300, batch: int = 128, rate: float = 2e-3
+    spec: Network, data: Dataset, *, steps: int = 300, batch: int = 128, rate: float = 2e-3
 ) -> tuple[np.ndarray, np.ndarray]:
     """W0 and W_out trained with Adam on the first `base_classes` labels only, in float64.
 

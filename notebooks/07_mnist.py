@@ -48,8 +48,8 @@ base = Configuration(
 
 # %%
 for kind in ("shards", "dirichlet"):
-    rule = replace(base, split=kind, equal_sizes=False).split_rule()
-    parts = rule.divide(digits.train_y, np.random.default_rng(0))
+    rule = replace(base, split=kind, equal_sizes=False)
+    parts = rule.deal(digits.train_y, np.random.default_rng(0))
     print(kind, splits.picture(splits.label_counts(parts, digits.train_y, 10)), sep="\n")
 
 # %% [markdown]
@@ -109,7 +109,7 @@ final = {name: result.curve()[-1].mean() for name, result in found.items()}
 # **Question 5.** And at equal traffic? *Predict* which curve shifts.
 
 # %%
-spec = base.network_spec()
+spec = base
 shape = Shape(digits.train_x.shape[1], spec.rank, spec.hidden)
 sent = {}
 for name, result in found.items():

@@ -8,7 +8,8 @@ from typing import Annotated
 
 import typer
 
-from rolora.commands import claims, compare, env, figures, linear, llm, new, nonlinear, verify
+from rolora.commands import claims, compare, env, figures, linear, new, verify
+from rolora.commands.options import Later
 from rolora.console import fail
 
 app = typer.Typer(
@@ -26,8 +27,11 @@ app.command("figures")(figures.figures)
 app.command("new")(new.new)
 app.command("env")(env.env)
 app.add_typer(linear.app, name="linear")
-app.add_typer(nonlinear.app, name="nonlinear")
-app.add_typer(llm.app, name="llm")
+for _name, _help in (
+    ("nonlinear", "The two-layer network study with label-split clients."),
+    ("llm", "Federated fine-tuning of language models."),
+):
+    app.add_typer(typer.Typer(cls=Later, help=_help, no_args_is_help=True), name=_name)
 
 
 def _version(asked: bool) -> None:

@@ -43,14 +43,6 @@ def fail(sentence: str) -> None:
     messages().print(Text(f"Error: {sentence}", style="bold red"), soft_wrap=True)
 
 
-def renamed(parameter: typer.CallbackParam, value: str | None) -> None:
-    """Option callback of an old name: refuse it with a sentence that says the new one."""
-    from federation.policies import refuse_old_names
-
-    if value is not None:
-        refuse_old_names({str(parameter.name): value})
-
-
 def finite(value: float | None) -> float | None:
     """Option callback: refuse NaN and infinities."""
     if value is not None and not math.isfinite(value):

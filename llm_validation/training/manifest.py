@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +24,7 @@ def manifest(config: Config, facts: Mapping[str, Any]) -> dict[str, Any]:
         config: the run.
         facts: of the result.
     """
-    values = asdict(config)
+    values = config.as_dict()
     local = Path(config.model).is_dir()
     # A machine's paths are no part of a result.
     values["model"] = base_name(config.model) if local else config.model

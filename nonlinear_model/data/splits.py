@@ -1,79 +1,10 @@
-"""Which client holds which training images: the study's splits, their sizes and weights."""
+"""Which client holds which training images: counted, and drawn."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from math import isfinite
-
 import numpy as np
 
-from federation.partition import Partition, dirichlet, iid, shards
-from verification.names import one_of
-
-SPLITS = ("shards", "iid", "dirichlet")
-
-
-@dataclass(frozen=True, slots=True)
-class SplitRule:
-    """How training images are dealt to clients.
-
-    Attributes:
-        kind: `shards` (by label: the paper's), `iid`, or `dirichlet`.
-        clients: number of clients N ≥ 1.
-        labels_per_client: for shards; None for labels ÷ clients, rounded up (at least 1).
-        dirichlet_alpha: for dirichlet, concentration α > 0.
-        proportions: for iid: relative client sizes; None for equal ones.
-        equal_sizes: cut every client's images (at random) to the smallest client's number.
-
-    Raises:
-        ValueError: naming the argument, its value and what is allowed.
-    """
-
-    kind: str = "shards"
-    clients: int = 5
-    labels_per_client: int | None = None
-    dirichlet_alpha: float = 0.5
-    proportions: tuple[float, ...] | None = None
-    equal_sizes: bool = False
-
-    def __post_init__(self) -> None:
-        one_of("split", self.kind, SPLITS)
-        if isinstance(self.clients, bool) or not isinstance(self.clients, int) or self.clients < 1:
-            raise ValueError(f"clients must be a whole number of at least 1, got {self.clients!r}")
-        if self.labels_per_client is not None and self.labels_per_client < 1:
-            raise ValueError(
-                f"labels_per_client must be at least 1, got {self.labels_per_client}: a client"
-                " without data cannot train"
-            )
-        if not isfinite(self.dirichlet_alpha) or self.dirichlet_alpha <= 0.0:
-            raise ValueError(
-                f"dirichlet_alpha must be positive and finite, got {self.dirichlet_alpha}"
-            )
-        if self.proportions is not None and self.kind != "iid":
-            raise ValueError(f"proportions go with the iid split only, got split {self.kind!r}")
-
-    def divide(self, labels: np.ndarray, rng: np.random.Generator) -> Partition:
-        """Index arrays into the training set, one per client, disjoint and non-empty.
-
-        Args:
-            labels: training labels, int64 array of shape (n,).
-            rng: source of the dealing.
-
-        Raises:
-            ValueError: if the rule cannot be carried out on these labels.
-        """
-        if self.kind == "iid":
-            parts = iid(labels.size, self.clients, rng, proportions=self.proportions)
-        elif self.kind == "dirichlet":
-            parts = dirichlet(labels, self.clients, self.dirichlet_alpha, rng)
-        else:
-            classes = np.unique(labels).size
-            each = self.labels_per_client or max(1, -(-classes // self.clients))
-            parts = shards(labels, self.clients, each, rng)
-        if self.equal_sizes:
-            smallest = min(part.size for part in parts)
-            parts = tuple(np.sort(rng.permutation(part)[:smallest]) for part in parts)
-        return parts
+from federation.partition import Partition
 
 
 def label_counts(parts: Partition, labels: np.ndarray, classes: int) -> np.ndarray:

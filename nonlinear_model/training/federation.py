@@ -74,8 +74,7 @@ class Federation:
             raise ValueError(
                 f"device {config.device!r} is not available on this machine; use 'cpu'"
             )
-        spec = config.network_spec()
-        starts = {r.seed: draw_start(spec, data, r.seed) for r in self.replicas}
+        starts = {r.seed: draw_start(config, data, r.seed) for r in self.replicas}
         first = starts[self.replicas[0].seed]
 
         def stack(name: str) -> Tensor:
@@ -86,9 +85,8 @@ class Federation:
         self._train = _examples(data.train_x, data.train_y, first.W0, dtype, device)
         test = _examples(data.test_x, data.test_y, first.W0, dtype, device)
         self._rates = torch.tensor([r.rate for r in self.replicas], dtype=dtype, device=device)
-        rule = config.split_rule()
         parts = {
-            r.seed: rule.divide(data.train_y, generator(r.seed, "nonlinear", "split"))
+            r.seed: config.deal(data.train_y, generator(r.seed, "nonlinear", "split"))
             for r in self.replicas
         }
         self.parts = [parts[r.seed] for r in self.replicas]

@@ -4,26 +4,25 @@ from __future__ import annotations
 
 import json
 import math
+import shlex
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from rolora.console import finite, messages, output
+from llm_validation.config import Config
+from rolora.commands.options import Given, configured
+from rolora.console import messages, output
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from rich.console import Console
 
-    from llm_validation.config import Config
-
 app = typer.Typer(
     help="Federated fine-tuning of language models.", no_args_is_help=True, add_completion=False
 )
-
-_TUPLES = ("target_modules", "learning_rate_grid", "text_columns")
 
 
 @app.callback()
@@ -31,86 +30,14 @@ def group() -> None:
     """Federated fine-tuning of language models."""
 
 
-def _option(text: str, **more: Any) -> Any:
-    return typer.Option(help=text, show_default=False, **more)
-
-
 @app.command("run")
+@configured(Config)
 def run(
-    model: Annotated[str | None, _option("Hugging Face id or local checkpoint folder.")] = None,
-    task: Annotated[str | None, _option("sst2, qnli, mnli, qqp, rte, boolq, …, or custom.")] = None,
-    config: Annotated[
-        Path | None, _option("TOML file of these options; options given here win.", metavar="FILE")
-    ] = None,
+    given: Given,
     preset: Annotated[
-        str | None, _option("A published cell; `rolora llm presets` lists them.")
+        str | None,
+        typer.Option(help="A published cell; `rolora llm presets` lists them."),
     ] = None,
-    data_dir: Annotated[
-        str | None, _option("Folder with a subfolder per task; the hub if not given.")
-    ] = None,
-    method: Annotated[str | None, _option("rolora (default), fedavg or ffa.")] = None,
-    clients: Annotated[int | None, _option("Number of clients (3).")] = None,
-    participation: Annotated[
-        float | None, _option("Share of the clients drawn every round (1).", callback=finite)
-    ] = None,
-    rounds: Annotated[int | None, _option("Server rounds (16).")] = None,
-    local_steps: Annotated[int | None, _option("Local gradient steps (10).")] = None,
-    batch_size: Annotated[int | None, _option("Examples per local step (16).")] = None,
-    split: Annotated[str | None, _option("iid (default), shards or dirichlet.")] = None,
-    labels_per_client: Annotated[
-        int | None, _option("Labels a client holds in shards (1).")
-    ] = None,
-    dirichlet_alpha: Annotated[
-        float | None, _option("Concentration of a Dirichlet split (0.5).", callback=finite)
-    ] = None,
-    seed: Annotated[int | None, _option("Root of all randomness (0).")] = None,
-    rank: Annotated[int | None, _option("LoRA rank (4).")] = None,
-    lora_alpha: Annotated[float | None, _option("LoRA alpha (32).", callback=finite)] = None,
-    lora_dropout: Annotated[
-        float | None, _option("Dropout on the adapters' input (0.1).", callback=finite)
-    ] = None,
-    rslora: Annotated[bool | None, _option("Rank-stabilised scale.")] = None,
-    target_modules: Annotated[
-        str | None, _option("Comma-separated name endings; query and value if not given.")
-    ] = None,
-    init: Annotated[str | None, _option("true (default), false, gaussian or orthogonal.")] = None,
-    optimiser: Annotated[str | None, _option("adamw (default) or sgd.")] = None,
-    momentum: Annotated[float | None, _option("Of sgd (0).", callback=finite)] = None,
-    optimiser_state: Annotated[str | None, _option("reset every round (default) or keep.")] = None,
-    learning_rate: Annotated[
-        float | None,
-        _option("Step size (0.002); in place of a preset's or file's grid.", callback=finite),
-    ] = None,
-    learning_rate_grid: Annotated[
-        str | None, _option("Comma-separated grid: run each, keep the best on held-out data.")
-    ] = None,
-    schedule: Annotated[str | None, _option("constant (default) or linear.")] = None,
-    weight_decay: Annotated[float | None, _option("Weight decay (0).", callback=finite)] = None,
-    clip: Annotated[
-        float | None, _option("Bound on a client's gradient norm; 0 for none.", callback=finite)
-    ] = None,
-    head: Annotated[str | None, _option("average (default), local or frozen.")] = None,
-    weighting: Annotated[str | None, _option("examples (default) or uniform.")] = None,
-    base_dropout: Annotated[str | None, _option("off (default) or model.")] = None,
-    dtype: Annotated[
-        str | None, _option("Of the frozen base: float32, bfloat16 or float64.")
-    ] = None,
-    quantisation: Annotated[str | None, _option("none (default) or 4bit.")] = None,
-    gradient_checkpointing: Annotated[bool | None, _option("Recompute activations.")] = None,
-    engine: Annotated[str | None, _option("all-at-once (default) or one-by-one.")] = None,
-    clients_at_once: Annotated[
-        int | None, _option("Clients per pass of the all-at-once engine; 0 to fit memory.")
-    ] = None,
-    device: Annotated[str | None, _option("auto (default), cpu or cuda.")] = None,
-    threads: Annotated[int | None, _option("CPU threads; 0 leaves torch's choice.")] = None,
-    max_length: Annotated[int | None, _option("Tokens an example is cut to (128).")] = None,
-    train_examples: Annotated[int | None, _option("At most so many; 0 for all.")] = None,
-    eval_examples: Annotated[int | None, _option("At most so many; 0 for all.")] = None,
-    text_columns: Annotated[str | None, _option("Text columns of a custom task.")] = None,
-    label_column: Annotated[str | None, _option("Label column of a custom task.")] = None,
-    scoring: Annotated[str | None, _option("Causal tasks: likelihood or generate.")] = None,
-    evaluate_every: Annotated[int | None, _option("Rounds between evaluations (1).")] = None,
-    checkpoint_every: Annotated[int | None, _option("Rounds between checkpoints (5).")] = None,
     out: Annotated[Path, typer.Option(metavar="DIR", help="Folder for the run.")] = Path(
         "results/llm"
     ),
@@ -126,31 +53,16 @@ def run(
     quiet: Annotated[bool, typer.Option(help="No progress and no table.")] = False,
 ) -> None:
     """Fine-tune federatedly; write run.csv, manifest.json, checkpoints and a PEFT adapter."""
-    given = {
-        name: value
-        for name, value in locals().items()
-        if name not in _NOT_CONFIG and value is not None
-    }
-    for name in _TUPLES:
-        if name in given:
-            given[name] = [part.strip() for part in given[name].split(",") if part.strip()]
-    settings = _settings(config, preset, given)
+    settings = _settings(*given, preset)
     _execute(settings, out, resume, tensorboard, as_json=as_json, quiet=quiet or as_json)
 
 
-_NOT_CONFIG = ("config", "preset", "out", "resume", "tensorboard", "as_json", "quiet")
-
-
-def _settings(file: Path | None, preset: str | None, given: dict[str, Any]) -> Config:
-    from llm_validation.config import from_mapping, read_toml
+def _settings(file: dict[str, Any], told: dict[str, Any], preset: str | None) -> Config:
     from llm_validation.paper.presets import preset_named
     from llm_validation.tasks.registry import check_name
 
-    values: dict[str, Any] = {}
-    if preset is not None:
-        values |= preset_named(preset).options
-    read = read_toml(file) if file is not None else {}
-    for layer in ({key.replace("-", "_"): value for key, value in read.items()}, given):
+    values = dict(preset_named(preset).options) if preset is not None else {}
+    for layer in (file, told):
         if "learning_rate" in layer:
             # One rate asked for takes the place of a grid asked for further away.
             values.pop("learning_rate_grid", None)
@@ -160,7 +72,7 @@ def _settings(file: Path | None, preset: str | None, given: dict[str, Any]) -> C
             raise ValueError(
                 f"--{name} must be given, on the command line, in --config or by --preset"
             )
-    settings = from_mapping(values)
+    settings = Config.read(values)
     check_name(settings.task)
     return settings
 
@@ -206,7 +118,11 @@ def _execute(
         if trials:
             described["learning_rate_trials"] = trials
         described["adapters"] = [str(path.relative_to(out)) for path in adapters]
-        full = complete(described, settings.command(), environment())
+        full = complete(
+            described,
+            _command(settings),
+            environment(),
+        )
         text = stage(folder, _columns(result.rows), full)
         folder.publish()
     if result.warning:
@@ -215,6 +131,10 @@ def _execute(
         typer.echo(text, nl=False)
     elif not quiet:
         _show(result.rows, str(full["name"]), out)
+
+
+def _command(settings: Config) -> str:
+    return shlex.join(["rolora", "llm", "run", *settings.words("model", "task")])
 
 
 def _columns(rows: list[dict[str, Any]]) -> dict[str, list[Any]]:

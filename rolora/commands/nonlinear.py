@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from rolora.console import fail, finite, messages, output, renamed
+from nonlinear_model.configuration import Configuration
+from rolora.commands.options import Given, configured
+from rolora.console import fail, messages, output
 
 if TYPE_CHECKING:
-    from nonlinear_model.configuration import Configuration
     from nonlinear_model.training.experiment import Result
 
 app = typer.Typer(
@@ -29,80 +30,13 @@ def group() -> None:
 
 
 @app.command("run")
+@configured(Configuration, old=("alpha", "participants"))
 def run(
-    dataset: Annotated[
-        str, typer.Option(help="mnist (IDX files), or digits (ships with scikit-learn).")
-    ] = "digits",
-    method: Annotated[
-        str,
-        typer.Option(
-            help="fedavg, ffa, rolora, a-heavy, b-heavy, rolora-then-ffa:20 or ffa-then-rolora:20"
-            " (the number is a percentage of the rounds)."
-        ),
-    ] = "rolora",
-    clients: Annotated[int, typer.Option(help="Number of clients N.")] = 5,
-    split: Annotated[str, typer.Option(help="shards (by label), iid or dirichlet.")] = "shards",
-    labels_per_client: Annotated[
-        int | None,
-        typer.Option(help="Labels a client holds (shards); labels ÷ clients if not given."),
-    ] = None,
-    dirichlet_alpha: Annotated[
-        float, typer.Option(help="Concentration α of the Dirichlet split.")
-    ] = 0.5,
-    alpha: Annotated[str | None, typer.Option(hidden=True, callback=renamed)] = None,
-    proportions: Annotated[
-        str | None, typer.Option(help="Relative client sizes of the iid split, as 1,2,3.")
-    ] = None,
-    equal_sizes: Annotated[
-        bool, typer.Option("--equal-sizes", help="Cut all clients to the smallest one's images.")
-    ] = False,
-    participation: Annotated[
-        float, typer.Option(help="Share of the clients drawn in each round.")
-    ] = 1.0,
-    participants: Annotated[str | None, typer.Option(hidden=True, callback=renamed)] = None,
-    weighting: Annotated[
-        str, typer.Option(help="Clients count by their examples, or uniform.")
-    ] = "examples",
-    rounds: Annotated[int, typer.Option(help="Server rounds.")] = 100,
-    local_steps: Annotated[int, typer.Option(help="Local steps K a round.")] = 10,
-    local_epochs: Annotated[
-        int | None, typer.Option(help="Passes over the client's data instead of local steps.")
-    ] = None,
-    batch_size: Annotated[int, typer.Option(help="Images a step.")] = 32,
-    optimiser: Annotated[str, typer.Option(help="sgd, momentum, adam or adamw.")] = "sgd",
-    momentum: Annotated[float, typer.Option(help="Heavy-ball factor of momentum.")] = 0.9,
-    optimiser_state: Annotated[
-        str, typer.Option(help="reset in every round, or keep with each client.")
-    ] = "reset",
-    learning_rate: Annotated[float, typer.Option(help="Learning rate of every client.")] = 0.1,
-    variant: Annotated[
-        str, typer.Option(help="plain network, or LoRA on a base pretrained on some labels.")
-    ] = "plain",
-    rank: Annotated[int, typer.Option(help="LoRA rank r.")] = 16,
-    hidden: Annotated[int, typer.Option(help="Width of the hidden layer.")] = 200,
-    scale: Annotated[float, typer.Option(help="Scale s of the adapter.", callback=finite)] = 1.0,
-    head: Annotated[
-        str, typer.Option(help="W_out frozen at its start, or trained: average or local.")
-    ] = "frozen",
-    b_start: Annotated[
-        str, typer.Option(help="How B starts: gaussian, or zero (with a base only).")
-    ] = "gaussian",
-    base_classes: Annotated[
-        int, typer.Option(help="Labels the base was pretrained on, counted from 0.")
-    ] = 5,
-    dtype: Annotated[str, typer.Option(help="float32 or float64.")] = "float32",
-    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
+    given: Given,
     threads: Annotated[
         int | None,
         typer.Option(help="CPU threads of each tensor operation; torch's choice.", min=1),
     ] = None,
-    seed: Annotated[int, typer.Option(help="Root of all randomness.")] = 0,
-    repeats: Annotated[int, typer.Option(help="Repetitions with seeds seed, seed + 1, …")] = 1,
-    evaluate_every: Annotated[int, typer.Option(help="Rounds between two rows of the record.")] = 1,
-    probe: Annotated[
-        int, typer.Option(help="Images per client for gradient norms; 0 leaves them out.")
-    ] = 32,
-    loss_bound: Annotated[float, typer.Option(help="A batch loss above it is divergence.")] = 1e3,
     checkpoint_every: Annotated[int, typer.Option(help="Rounds between checkpoints.")] = 10,
     resume: Annotated[
         bool,
@@ -124,13 +58,8 @@ def run(
     quiet: Annotated[bool, typer.Option(help="No progress and no table.")] = False,
 ) -> None:
     """Run one method; write run.csv, runs.csv, timings.csv, manifest.json, weights and pictures."""
-    from nonlinear_model.configuration import Configuration
-
-    given = locals()
-    names = Configuration.__dataclass_fields__
-    settings = {name: given[name] for name in names if name in given}
-    settings["proportions"] = _proportions(proportions)
-    config = Configuration.from_dict(settings)
+    file, told = given
+    config = Configuration.read({**file, **told})
     if checkpoint_every < 1:
         raise ValueError(f"checkpoint_every must be at least 1, got {checkpoint_every}")
     _run(config, out, checkpoint_every, resume, data_dir, download, threads, as_json, quiet)
@@ -219,7 +148,9 @@ def _run(
                 config, data, checkpoints=folder_of_checkpoints, every=every, progress=progress
             )
         manifest = complete(
-            experiment.manifest(config, result), _command(config, out), environment()
+            experiment.manifest(config, result),
+            _command(config, out),
+            environment(),
         )
         picture = splits.figure(
             result.federation.label_counts[0], f"{config.split} split, seed {config.seed}"
@@ -271,31 +202,8 @@ class _Progress:
         self._bar.close()
 
 
-def _proportions(text: str | None) -> tuple[float, ...] | None:
-    if text is None:
-        return None
-    try:
-        return tuple(float(part) for part in text.split(","))
-    except ValueError as error:
-        raise ValueError(f"--proportions must be numbers as in 1,2,3, got {text!r}") from error
-
-
 def _command(config: Configuration, out: Path) -> str:
-    from nonlinear_model.configuration import Configuration
-
-    words = ["rolora", "nonlinear", "run"]
-    defaults = Configuration().as_dict()
-    for name, value in config.as_dict().items():
-        if value == defaults[name] or value is None:
-            continue
-        option = "--" + name.replace("_", "-")
-        if value is True:
-            words.append(option)
-        elif isinstance(value, tuple):
-            words += [option, ",".join(map(str, value))]
-        else:
-            words += [option, str(value)]
-    return shlex.join([*words, "--out", out.name])
+    return shlex.join(["rolora", "nonlinear", "run", *config.words(), "--out", out.name])
 
 
 def _svg(picture: Any) -> str:

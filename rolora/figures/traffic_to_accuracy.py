@@ -32,8 +32,7 @@ def data(budget: Budget) -> Table:
     rows: list[dict[str, Any]] = []
     config = network.configuration(budget, CLIENTS, rounds=ROUNDS)
     width = load(config.dataset, budget.data_dir).train_x.shape[1]
-    spec = config.network_spec()
-    shape = Shape(int(width), spec.rank, spec.hidden)
+    shape = Shape(int(width), config.rank, config.hidden)
 
     def row(
         part: str, sent: int, accuracy: float, interval: tuple[float, float], n: int

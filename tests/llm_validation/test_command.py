@@ -131,7 +131,7 @@ def test_tensorboard_gets_every_round_and_nothing_of_a_refused_run(options, tmp_
         (["--method", "rolara"], "did you mean 'rolora'"),
         (["--task", "sst3"], "did you mean 'sst2'"),
         (["--clients", "1000"], "clients must not exceed the number of examples"),
-        (["--learning-rate", "nan"], "must be a finite number"),
+        (["--learning-rate", "nan"], "learning_rate must be above 0 and finite"),
         (["--preset", "glue-rte-50-rolara"], "did you mean 'glue-rte-50-rolora'"),
         (["--rank", "99"], "rank must not exceed the width"),
         (

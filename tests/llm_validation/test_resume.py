@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from dataclasses import asdict, replace
+from dataclasses import replace
 
 import pytest
 import torch
@@ -69,11 +69,11 @@ def test_resumed_equals_uninterrupted(tiny, tmp_path, policy, stop):
 KILLED = """
 import json, os, sys
 from pathlib import Path
-from llm_validation.config import from_mapping
+from llm_validation.config import Config
 from llm_validation.training.loop import run
 from llm_validation.training.export import export
 folder = Path(sys.argv[1])
-result = run(from_mapping(json.loads(sys.argv[2])), folder=folder, resume=True,
+result = run(Config.read(json.loads(sys.argv[2])), folder=folder, resume=True,
              on_round=lambda row: print(row["round"], flush=True))
 export(result.space, result.server, folder / "adapter")
 """
@@ -84,7 +84,7 @@ def test_killed_and_resumed_gives_the_same_adapter(tiny, tmp_path, after):
     config = tiny(
         rounds=12, checkpoint_every=2, optimiser_state="keep", lora_dropout=0.1, threads=1
     )
-    arguments = [json.dumps(asdict(config))]
+    arguments = [json.dumps(config.as_dict())]
     environment = os.environ | {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
 
     def start(folder):

@@ -10,9 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from nonlinear_model.configuration import Images
 from nonlinear_model.data import digits, mnist
 from nonlinear_model.data.dataset import load
-from nonlinear_model.data.splits import SplitRule, figure, label_counts, picture
+from nonlinear_model.data.splits import figure, label_counts, picture
 from nonlinear_model.training import rates, sampling
 
 REAL = next(
@@ -133,7 +134,7 @@ def test_digits_need_no_files_and_have_every_label_on_both_sides():
 def test_the_papers_splits_give_disjoint_labels():
     labels = digits.load().train_y
     for clients, each in ((5, 2), (10, 1)):
-        parts = SplitRule("shards", clients).divide(labels, np.random.default_rng(0))
+        parts = Images(split="shards", clients=clients).deal(labels, np.random.default_rng(0))
         counts = label_counts(parts, labels, 10)
         assert np.all((counts > 0).sum(axis=1) == each)
         assert np.all((counts > 0).sum(axis=0) == 1)
@@ -148,8 +149,8 @@ def test_the_papers_splits_give_disjoint_labels():
 )
 def test_equal_sizes_are_equal_and_disjoint(kind, clients, seed):
     labels = np.random.default_rng(1).integers(0, 10, 600)
-    rule = SplitRule(kind, clients, dirichlet_alpha=1.0, equal_sizes=True)
-    parts = rule.divide(labels, np.random.default_rng(seed))
+    rule = Images(split=kind, clients=clients, dirichlet_alpha=1.0, equal_sizes=True)
+    parts = rule.deal(labels, np.random.default_rng(seed))
     assert len({part.size for part in parts}) == 1
     joined = np.concatenate(parts)
     assert np.unique(joined).size == joined.size

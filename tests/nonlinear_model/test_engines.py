@@ -187,10 +187,8 @@ def test_a_start_that_cannot_move_is_refused(digits):
 def test_clients_order_does_not_matter(digits, monkeypatch):
     config = Configuration(method="fedavg", dtype="float64", rounds=2, local_steps=3, probe=0)
     plain = run(digits, config, all_at_once.train, 2)
-    rule = type(config.split_rule())
-    divide = rule.divide
-
-    monkeypatch.setattr(rule, "divide", lambda self, y, rng: divide(self, y, rng)[::-1])
+    deal = Configuration.deal
+    monkeypatch.setattr(Configuration, "deal", lambda self, y, rng: deal(self, y, rng)[::-1])
     from nonlinear_model.training import sampling
 
     draw = sampling.draw

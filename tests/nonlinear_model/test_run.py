@@ -275,11 +275,14 @@ def test_a_diverging_command_exits_1_and_keeps_its_csv(tmp_path, capsys):
         (["--dataset", "mnits"], "did you mean 'mnist'"),
         (["--method", "roLora"], "did you mean 'rolora'"),
         (["--method", "rolora-then-ffa:120"], "strictly between 0 and 100"),
-        (["--dirichlet-alpha", "0", "--split", "dirichlet"], "dirichlet_alpha must be positive"),
-        (["--learning-rate", "nan"], "learning_rate must be finite"),
-        (["--learning-rate", "inf"], "learning_rate must be finite"),
+        (
+            ["--dirichlet-alpha", "0", "--split", "dirichlet"],
+            "dirichlet_alpha must be above 0 and finite",
+        ),
+        (["--learning-rate", "nan"], "learning_rate must be above 0 and finite"),
+        (["--learning-rate", "inf"], "learning_rate must be above 0 and finite"),
         (["--labels-per-client", "11"], "labels_per_client must lie between"),
-        (["--labels-per-client", "0"], "without data"),
+        (["--labels-per-client", "0"], "labels_per_client must be a whole number of at least 1"),
         (["--clients", "0"], "clients must be"),
         (["--clients", "2000", "--split", "iid"], "must not exceed the number of examples"),
         (["--participation", "1.2"], "participation must be above 0 and at most 1"),
@@ -298,7 +301,7 @@ def test_a_diverging_command_exits_1_and_keeps_its_csv(tmp_path, capsys):
         (["--method", "rolora-then-ffa:20"], "at least one B–A pair of rounds"),
         (["--dataset", "mnist", "--data-dir", "/nowhere"], "put train-images-idx3-ubyte"),
         (["--checkpoint-every", "0"], "checkpoint_every must be"),
-        (["--proportions", "1,x", "--split", "iid"], "--proportions must be numbers"),
+        (["--proportions", "1,x", "--split", "iid"], "proportions must be a list, each above 0"),
     ],
 )
 def test_bad_input_is_refused_in_one_sentence_and_writes_nothing(

@@ -1,0 +1,93 @@
+"""The parts that both torch laboratories' configurations share: one name, one meaning, one range each."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+from pydantic import Field
+
+from verification.settings import Count, Natural, Positive, Settings, Share, settings
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from federation.partition import Partition
+
+SplitName = Literal["shards", "iid", "dirichlet"]
+
+
+@settings
+class Split(Settings):
+    """Data: how examples are dealt to clients."""
+
+    clients: Count = Field(default=5, description="Number of clients N.")
+    split: SplitName = Field(
+        default="shards", description="How examples are dealt: shards (by label), iid or dirichlet."
+    )
+    labels_per_client: Count | None = Field(
+        default=None, description="Labels a client holds in shards; labels ÷ clients if not given."
+    )
+    dirichlet_alpha: Positive = Field(
+        default=0.5, description="Concentration α of a Dirichlet split."
+    )
+
+    def deal(self, labels: np.ndarray, rng: np.random.Generator) -> Partition:
+        """Positions of each client's examples, disjoint, increasing and not empty.
+
+        Args:
+            labels: of all examples, integers of shape (n,).
+            rng: source of the dealing.
+
+        Raises:
+            ValueError: if the split cannot be made of these labels.
+        """
+        import numpy as np
+
+        from federation import partition
+
+        if self.split == "iid":
+            return partition.iid(labels.size, self.clients, rng)
+        if self.split == "dirichlet":
+            return partition.dirichlet(labels, self.clients, self.dirichlet_alpha, rng)
+        each = self.labels_per_client or max(1, -(-np.unique(labels).size // self.clients))
+        return partition.shards(labels, self.clients, each, rng)
+
+
+@settings
+class LocalTraining(Settings):
+    """What a client does between two averages."""
+
+    local_steps: Count = Field(default=10, description="Local gradient steps K of a round.")
+    batch_size: Count = Field(default=32, description="Examples of a local step.")
+    optimiser: str = Field(default="sgd", description="Rule of a local step.")
+    momentum: float = Field(
+        default=0.0, ge=0.0, lt=1.0, description="Heavy-ball factor of momentum."
+    )
+    optimiser_state: Literal["reset", "keep"] = Field(
+        default="reset", description="Optimiser state: reset in every round, or keep per client."
+    )
+    learning_rate: Positive = Field(default=0.1, description="Step size of every client.")
+
+
+@settings
+class Server(Settings):
+    """What the server does with what comes back."""
+
+    method: str = Field(
+        default="rolora",
+        description="fedavg, ffa, rolora, a-heavy, b-heavy, rolora-then-ffa:20, ffa-then-rolora:20"
+        " (a percentage of the rounds), or one's own as module:Class.",
+    )
+    participation: Share = Field(
+        default=1.0, description="Share of the clients drawn in every round."
+    )
+    weighting: Literal["examples", "uniform"] = Field(
+        default="examples", description="Clients count by their examples, or uniform."
+    )
+    head: Literal["average", "local", "frozen"] = Field(
+        default="average",
+        description="Head: trained and average, kept local, or frozen at its start.",
+    )
+    rounds: Count = Field(default=100, description="Server rounds T.")
+    evaluate_every: Count = Field(default=1, description="Rounds between two evaluations.")
+    seed: Natural = Field(default=0, description="Root of all randomness.")

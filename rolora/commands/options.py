@@ -1,0 +1,104 @@
+"""The options of a command from the fields of a configuration: names, help, ranges in words, completion."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterator
+from importlib import import_module
+from pathlib import Path
+from typing import Annotated, Any, Concatenate, ParamSpec
+
+import typer
+from typer.core import TyperGroup
+
+from verification.settings import Settings, choices, default, described, part, read_toml, schema
+
+P = ParamSpec("P")
+Given = tuple[dict[str, Any], dict[str, Any]]
+"""What a user gave by field name: in the file of `--config`, and on the command line."""
+KINDS = {"integer": int, "number": float, "boolean": bool, "string": str, "array": str}
+
+
+class Later(TyperGroup):
+    """A laboratory's commands, imported when one of them is asked for."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """Names of the commands."""
+        self._load()
+        return super().list_commands(ctx)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """The command of that name."""
+        self._load()
+        return super().get_command(ctx, cmd_name)
+
+    def _load(self) -> None:
+        if not self.commands:
+            group = typer.main.get_command(import_module(f"rolora.commands.{self.name}").app)
+            self.commands.update(group.commands)  # type: ignore[attr-defined]
+
+
+def configured(
+    configuration: type[Settings], *, old: tuple[str, ...] = ()
+) -> Callable[[Callable[Concatenate[Given, P], None]], Callable[..., None]]:
+    """Give a command the options of a configuration.
+
+    The command's first argument receives what the user gave.
+
+    Args:
+        configuration: its class.
+        old: names of options that had another one, so that they can be refused with the new one.
+    """
+
+    def decorate(command: Callable[..., None]) -> Callable[..., None]:
+        own = list(inspect.signature(command, eval_str=True).parameters.values())[1:]
+        options = list(_options(configuration, old))
+        names = {option.name for option in options}
+
+        def run(*, config: Path | None = None, **words: Any) -> None:
+            told = {n: v for n, v in words.items() if n in names and v is not None}
+            read = {} if config is None else read_toml(config)
+            file = {name.replace("-", "_"): value for name, value in read.items()}
+            command((file, told), **{n: v for n, v in words.items() if n not in names})
+
+        help = "TOML file of these options; options given here win."
+        file = Annotated[Path | None, typer.Option("--config", metavar="FILE", help=help)]
+        settings = inspect.Parameter(
+            "config", inspect.Parameter.KEYWORD_ONLY, default=None, annotation=file
+        )
+        keyword = [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in own]
+        run.__signature__ = inspect.Signature([*options, settings, *keyword])  # type: ignore[attr-defined]
+        run.__annotations__ = {}
+        run.__doc__ = command.__doc__
+        return run
+
+    return decorate
+
+
+def _options(configuration: type[Settings], old: tuple[str, ...]) -> Iterator[inspect.Parameter]:
+    for name, field in schema(configuration)["properties"].items():
+        of = next((one for one in field.get("anyOf", ()) if one.get("type") != "null"), field)
+        usual, values = default(configuration, name), choices(configuration, name)
+        shown = ",".join(map(str, usual)) if isinstance(usual, tuple) else usual
+        panel = (inspect.getdoc(part(configuration, name)) or "").split(".")[0].partition(":")[0]
+        option = typer.Option(
+            help=described(configuration, name)
+            + (f" ({shown} if not given)" if shown not in (None, "") else ""),
+            rich_help_panel=panel if part(configuration, name) is not configuration else None,
+            autocompletion=_completing(values) if values else None,
+        )
+        kind = KINDS[of.get("type", "string")]
+        yield _parameter(name, kind, option)
+    for name in old:
+        yield _parameter(name, str, typer.Option(hidden=True))
+
+
+def _completing(values: tuple[str, ...]) -> Callable[[], list[str]]:
+    return lambda: list(values)
+
+
+def _parameter(name: str, kind: type, option: Any) -> inspect.Parameter:
+    annotation = Annotated[kind | None, option]  # type: ignore[valid-type]
+    return inspect.Parameter(
+        name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation
+    )
