@@ -48,6 +48,11 @@ class Estimate:
         low, high = self.interval
         return {"measured": self.mean, "low": low, "high": high}
 
+    def errors(self, theory: float) -> dict[str, float]:
+        """Its further cells of a table: standard error, and how many of them it is off."""
+        error = self.standard_error
+        return {"standard error": error, "standard errors off": (self.mean - theory) / error}
+
     def interval_at(self, alpha: float) -> tuple[float, float]:
         """The interval at another error probability."""
         _check_alpha(alpha)

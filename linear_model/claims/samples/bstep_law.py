@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from math import sqrt
 from typing import Any
 
@@ -9,22 +10,16 @@ import numpy as np
 from scipy import integrate, stats
 
 from theory.samples import bstep
-from verification.budget import Budget
-from verification.claim import PAPER
-from verification.claim import OldClaim as Claim
-from verification.finding import Comparison, Finding, Mark, Plot, Relation, Series, Table, conclude
-from verification.statistics import (
-    ALPHA,
-    ks_critical_one_sample,
-    mean_estimate,
-    proportion_interval,
-)
+from verification.claim import PAPER, claim
+from verification.evidence import Evidence, between
+from verification.finding import Mark, Plot, Series
+from verification.statistics import proportion_interval
 from verification.verdict import Verdict
 
-ID = "bstep-law"
 BLOCK = 10_000
-STATISTICAL_COMPARISONS = 9
 ANGLE = 0.9
+SETTINGS = ((1, 20, 3, (0.2, 0.4)), (3, 8, 5, (0.2, 0.5)))
+"""(N, m, d, accuracies ε') beside the user's own one client."""
 
 
 def literal_rho(
@@ -50,128 +45,139 @@ def literal_rho(
     return rho, float(np.max(np.abs(distance - s * np.abs(rho.mean(axis=1)) * length)))
 
 
-def check(budget: Budget) -> Finding:
-    """Derive the law, then test literal data against it."""
-    return _check(budget)
+@claim(
+    "bstep-law",
+    "The b-step lemma is a Student-t tail",
+    statement="√m ρ_i is Student t with m degrees of freedom and ‖b̄ − cos θ b*‖ = sin θ |ρ̄| ‖b*‖, so the "
+    "lemma's ≤ ε' δ ‖b*‖ fails with probability P(|ρ̄| > ε'), Var ρ̄ = 1/(N(m − 2)).",
+    latex=r"\sqrt m\,\rho_i\sim t_m,\quad \|\bar b-\cos\theta\,b^*\|=\sin\theta\,|\bar\rho|\,\|b^*\|,"
+    r"\quad \operatorname{Var}\bar\rho=\frac{1}{N(m-2)}",
+    source=f"{PAPER}, b-step lemma of the linear model",
+    section="samples",
+    assumptions=(
+        "rank 1",
+        "X_i with i.i.d. N(0, 1) entries, independent of a",
+        "homogeneous clients",
+        "no label noise",
+        "m > 2 for the variance and the bounds",
+    ),
+    expected=Verdict.PROVED,
+    mutant={"student": False},
+    says="the normal law N(0, 1/m) in place of Student's, as if m were infinite",
+    exact="failure probability: P(|t_m| > ε'√m) for one client; for N clients at most 0.3315/(N(m − 2)ε'²), "
+    "and at most N P(χ²_m < m/2) + P(|Z| > ε'√(Nm/2))",
+    order=110,
+)
+def check(
+    evidence: Evidence,
+    *,
+    samples: int = 5,
+    epsilon: float = 0.5,
+    d: int = 4,
+    student: bool = True,
+) -> None:
+    """Derive the law, then test literal data against it.
 
-
-def negative_control(budget: Budget) -> Finding:
-    """The same with the normal law N(0, 1/m): the finite sample forgotten."""
-    return _check(budget, student=False)
-
-
-def _check(budget: Budget, student: bool = True) -> Finding:
-    trials = budget.pick(60_000, 600_000)
-    alpha = ALPHA / STATISTICAL_COMPARISONS
+    Args:
+        evidence: gathers what is found.
+        samples: m of one client.
+        epsilon: accuracy ε' of the b-step; twice it is tried too, and must fail once in a thousand runs.
+        d: width, which the law does not depend on.
+        student: whether the law is Student's; False for the normal law.
+    """
+    between(3, 200, samples=samples)
+    between(2, 50, d=d)
+    between(0.01, 10.0, epsilon=epsilon)
+    if bstep.tail(2.0 * epsilon, samples) < 1e-3:
+        raise ValueError(
+            f"epsilon must leave a tail of at least 0.001 beyond twice itself at m = {samples}, got {epsilon}"
+        )
+    trials = evidence.pick(60_000, 600_000)
+    evidence.share(9)
     rows: list[dict[str, Any]] = []
-    comparisons: list[Comparison] = []
-    worst_identity, detectable = 0.0, 0.0
-    for clients, samples, d, epsilons in (
-        (1, 5, 4, (0.5, 1.0)),
-        (1, 20, 3, (0.2, 0.4)),
-        (3, 8, 5, (0.2, 0.5)),
-    ):
-        rho, gap = _many(budget, trials, clients, samples, d)
-        worst_identity = max(worst_identity, gap)
-        mean = rho.mean(axis=1)
-        cell = f"N = {clients}, m = {samples}"
-        for epsilon in epsilons:
-            failures = int((np.abs(mean) > epsilon).sum())
-            interval = proportion_interval(failures, trials, alpha)
-            exact = _tail(epsilon, samples, student) if clients == 1 else float("nan")
-            bound = min(
-                float(bstep.quadratic_bound(epsilon, clients, samples)),
-                float(bstep.union_bound(epsilon, clients, samples)),
-            )
-            measured = failures / trials
-            if clients == 1:
-                comparisons.append(
-                    Comparison(
-                        f"probability that the lemma fails at ε' = {epsilon}, {cell}",
-                        exact,
-                        measured,
-                        interval=interval,
-                    )
-                )
-                detectable = max(detectable, (interval[1] - interval[0]) / measured)
-            comparisons.append(
-                Comparison(
-                    f"bound on the same probability, {cell}, ε' = {epsilon}",
-                    bound,
-                    measured,
-                    Relation.LE,
-                    interval=interval,
-                    certify=True,
-                    why="the bound covers every Gaussian mixture of the same variance",
-                )
-            )
-            rows.append(
-                {
-                    "cell": cell,
-                    "epsilon": epsilon,
-                    "measured": measured,
-                    "low": interval[0],
-                    "high": interval[1],
-                    "exact": exact,
-                    "bound": bound,
-                }
-            )
-        if clients == 1:
-            distance = stats.kstest(
-                np.sqrt(samples) * rho[:, 0], lambda x, m=samples: _cdf(x, m, student)
-            ).statistic
-            comparisons.append(
-                Comparison(
-                    f"Kolmogorov–Smirnov distance of √m ρ_i from its law, {cell}",
-                    ks_critical_one_sample(trials, alpha),
-                    float(distance),
-                    Relation.LE,
-                )
-            )
-        else:
-            estimate = mean_estimate(mean**2, alpha)
-            comparisons.append(
-                Comparison(
-                    f"Var ρ̄, {cell}",
-                    float(bstep.mean_variance(clients, samples)) if student else 1 / 24,
-                    estimate.mean,
-                    interval=estimate.interval,
-                )
-            )
-            detectable = max(detectable, estimate.detectable)
-    comparisons += _numerical_comparisons(worst_identity)
-    return conclude(
-        Verdict.PROVED,
+    gaps = []
+    for setting in ((1, samples, d, (epsilon, 2.0 * epsilon)), *SETTINGS):
+        gaps.append(_literal(evidence, setting, trials, student, rows))
+    _numerical(evidence, max(gaps))
+    if student:
+        evidence.steps(*bstep.derive())
+    evidence.method(
         "SymPy integrals for every m and ball arithmetic for the bound's constant; Kolmogorov–Smirnov, "
-        "Clopper–Pearson and Student intervals on literal least squares on literal data beside it",
-        comparisons=comparisons,
-        proof=bstep.derive() if student else (),
-        trials=trials,
-        alpha=ALPHA,
-        detectable=detectable,
-        seed=budget.seed,
-        table=Table.from_rows(_curve_rows()),
-        plot=Plot(
-            x="epsilon",
-            series=(
-                Series("exact", "exact Student-t tail (N = 1)", Mark.LINE),
-                Series("bound", "the better of our two bounds", Mark.DASHED),
-            ),
-            xlabel="accuracy ε' of the b-step",
-            ylabel="probability that the lemma fails",
-            caption="One client: how likely the averaged b is further than ε' sin θ ‖b*‖ from cos θ b*. "
-            "The exact tail needs no unknown constant. The bound, which also covers many clients, is "
-            "looser for large ε' and small m because it must cover all mixtures of one variance; its "
-            "kink is where the exponentially small union bound takes over, and it flattens where a client "
-            "may have ‖X_i a‖² < m/2.",
-            group="samples",
-            ylog=True,
-        ),
-        extra_tables={"literal data": Table.from_rows(rows)},
+        "Clopper–Pearson and Student intervals on literal least squares on literal data beside it"
+    )
+    evidence.table(_curve_rows(), PLOT)
+    evidence.extra_table("literal data", rows)
+
+
+PLOT = Plot(
+    x="epsilon",
+    series=(
+        Series("exact", "exact Student-t tail (N = 1)", Mark.LINE),
+        Series("bound", "the better of our two bounds", Mark.DASHED),
+    ),
+    xlabel="accuracy ε' of the b-step",
+    ylabel="probability that the lemma fails",
+    caption="One client: how likely the averaged b is further than ε' sin θ ‖b*‖ from cos θ b*. "
+    "The exact tail needs no unknown constant. The bound, which also covers many clients, is "
+    "looser for large ε' and small m because it must cover all mixtures of one variance; its "
+    "kink is where the exponentially small union bound takes over, and it flattens where a client "
+    "may have ‖X_i a‖² < m/2.",
+    group="samples",
+    ylog=True,
+)
+
+
+def _literal(
+    evidence: Evidence,
+    setting: tuple[int, int, int, tuple[float, ...]],
+    trials: int,
+    student: bool,
+    rows: list[dict[str, Any]],
+) -> float:
+    """One setting's literal data against tail, bound and law; returns the identity's largest gap."""
+    clients, samples, d, epsilons = setting
+    rho, gap = _many(evidence, trials, clients, samples, d)
+    mean = rho.mean(axis=1)
+    cell = f"N = {clients}, m = {samples}"
+    for epsilon in epsilons:
+        failures = int((np.abs(mean) > epsilon).sum())
+        asked = evidence.ask(
+            failures / trials, trials, partial(proportion_interval, failures, trials)
+        )
+        exact = _tail(epsilon, samples, student) if clients == 1 else float("nan")
+        if clients == 1:
+            words = f"probability that the lemma fails at ε' = {epsilon}, {cell}"
+            evidence.state(words, asked, exact)
+        bound = _bound(epsilon, clients, samples)
+        low, high = asked.interval
+        evidence.state(
+            f"bound on the same probability, {cell}, ε' = {epsilon}",
+            asked,
+            at_most=bound,
+            certify=not bound - exact <= high - low,  # a bound that is nearly attained cannot be
+            why="the bound covers every Gaussian mixture of the same variance",
+        )
+        seen = asked.columns()
+        rows.append({"cell": cell, "epsilon": epsilon, **seen, "exact": exact, "bound": bound})
+    if clients == 1:
+        distance = stats.kstest(np.sqrt(samples) * rho[:, 0], lambda x: _cdf(x, samples, student))
+        words = f"Kolmogorov–Smirnov distance of √m ρ_i from its law, {cell}"
+        evidence.distance(words, float(distance.statistic), trials)
+    else:
+        exact = bstep.mean_variance(clients, samples) if student else 1 / (clients * samples)
+        evidence.mean(f"Var ρ̄, {cell}", mean**2, equals=exact)
+    return gap
+
+
+def _bound(epsilon: float, clients: int, samples: int) -> float:
+    """The better of our two bounds on the lemma's failure."""
+    return min(
+        float(bstep.quadratic_bound(epsilon, clients, samples)),
+        float(bstep.union_bound(epsilon, clients, samples)),
     )
 
 
-def _numerical_comparisons(worst_identity: float) -> list[Comparison]:
+def _numerical(evidence: Evidence, worst_identity: float) -> None:
     gaps, union_gaps = [], []
     for samples in (1, 2, 5, 20, 400):
         for epsilon in (0.1, 0.5, 1.0):
@@ -182,41 +188,34 @@ def _numerical_comparisons(worst_identity: float) -> list[Comparison]:
         reach = epsilon * sqrt(clients * samples / 2.0)
         slow = clients * stats.chi2.cdf(samples / 2.0, samples) + 2.0 * stats.norm.sf(reach)
         union_gaps.append(abs(slow / float(bstep.union_bound(epsilon, clients, samples)) - 1.0))
-    return [
-        Comparison(
-            "largest gap between the tail and the integral of the density, 15 pairs (ε', m)",
-            0.0,
-            max(gaps),
-            tolerance=1e-10,
-            why="quadrature",
-        ),
-        Comparison(
-            "largest relative gap of the union bound from its two probabilities, 3 settings",
-            0.0,
-            max(union_gaps),
-            tolerance=1e-10,
-            why="rounding",
-        ),
-        Comparison(
-            "exact tail over our bound at m = 10⁶, ε' = 1.19 √v: the constant cannot be improved",
-            0.999,
-            bstep.tightness(),
-            Relation.GE,
-        ),
-        Comparison(
-            "exact tail over our bound stays at most 1 there",
-            1.0,
-            bstep.tightness(),
-            Relation.LE,
-        ),
-        Comparison(
-            "largest gap between ‖b̄ − c b*‖ and s |ρ̄| ‖b*‖ on literal data",
-            0.0,
-            worst_identity,
-            tolerance=1e-8,
-            why="rounding; nearly empty projections (small m) amplify it",
-        ),
-    ]
+    evidence.equal(
+        "largest gap between the tail and the integral of the density, 15 pairs (ε', m)",
+        0.0,
+        max(gaps),
+        rounding=1e-10,
+        why="quadrature",
+    )
+    evidence.equal(
+        "largest relative gap of the union bound from its two probabilities, 3 settings",
+        0.0,
+        max(union_gaps),
+        rounding=1e-10,
+        why="rounding",
+    )
+    tightness = bstep.tightness()
+    evidence.at_least(
+        "exact tail over our bound at m = 10⁶, ε' = 1.19 √v: the constant cannot be improved",
+        0.999,
+        tightness,
+    )
+    evidence.at_most("exact tail over our bound stays at most 1 there", 1.0, tightness)
+    evidence.equal(
+        "largest gap between ‖b̄ − c b*‖ and s |ρ̄| ‖b*‖ on literal data",
+        0.0,
+        worst_identity,
+        rounding=1e-8,
+        why="rounding; nearly empty projections (small m) amplify it",
+    )
 
 
 def _curve_rows() -> list[dict[str, Any]]:
@@ -226,11 +225,7 @@ def _curve_rows() -> list[dict[str, Any]]:
             exact = float(bstep.tail(epsilon, samples))
             if exact < 1e-12:
                 break
-            bound = min(
-                1.0,
-                float(bstep.quadratic_bound(epsilon, 1, samples)),
-                float(bstep.union_bound(epsilon, 1, samples)),
-            )
+            bound = min(1.0, _bound(epsilon, 1, samples))
             rows.append(
                 {"samples": samples, "epsilon": float(epsilon), "exact": exact, "bound": bound}
             )
@@ -238,12 +233,12 @@ def _curve_rows() -> list[dict[str, Any]]:
 
 
 def _many(
-    budget: Budget, trials: int, clients: int, samples: int, d: int
+    evidence: Evidence, trials: int, clients: int, samples: int, d: int
 ) -> tuple[np.ndarray, float]:
     """`literal_rho` in blocks of fixed size, each with its own stream."""
     blocks, gaps = [], []
     for block in range(trials // BLOCK):
-        rng = budget.rng(ID, clients, samples, d, block)
+        rng = evidence.rng(clients, samples, d, block)
         rho, gap = literal_rho(rng, BLOCK, clients, samples, d)
         blocks.append(rho)
         gaps.append(gap)
@@ -261,27 +256,3 @@ def _cdf(x: np.ndarray, samples: int, student: bool) -> np.ndarray:
         return np.asarray(stats.norm.cdf(x))
     half = bstep.tail(np.abs(x) / sqrt(samples), samples) / 2.0
     return np.asarray(np.where(x > 0.0, 1.0 - half, half))
-
-
-CLAIM = Claim(
-    id=ID,
-    title="The b-step lemma is a Student-t tail",
-    statement="√m ρ_i is Student t with m degrees of freedom and ‖b̄ − cos θ b*‖ = sin θ |ρ̄| ‖b*‖, so the "
-    "lemma's ≤ ε' δ ‖b*‖ fails with probability P(|ρ̄| > ε'), Var ρ̄ = 1/(N(m − 2)).",
-    latex=r"\sqrt m\,\rho_i\sim t_m,\quad \|\bar b-\cos\theta\,b^*\|=\sin\theta\,|\bar\rho|\,\|b^*\|,"
-    r"\quad \operatorname{Var}\bar\rho=\frac{1}{N(m-2)}",
-    source=f"{PAPER}, b-step lemma of the linear model",
-    assumptions=(
-        "rank 1",
-        "X_i with i.i.d. N(0, 1) entries, independent of a",
-        "homogeneous clients",
-        "no label noise",
-        "m > 2 for the variance and the bounds",
-    ),
-    expected=Verdict.PROVED,
-    check=check,
-    negative_control=negative_control,
-    control="the normal law N(0, 1/m) in place of Student's, as if m were infinite",
-    exact="failure probability: P(|t_m| > ε'√m) for one client; for N clients at most 0.3315/(N(m − 2)ε'²), "
-    "and at most N P(χ²_m < m/2) + P(|Z| > ε'√(Nm/2))",
-)

@@ -12,13 +12,11 @@ from linear_model.methods.base import State
 from linear_model.problem import Data, Problem
 from linear_model.simulation import simulate
 from theory.samples import fixed_data
-from verification.budget import Budget
-from verification.claim import OURS
-from verification.claim import OldClaim as Claim
-from verification.finding import Comparison, Finding, Mark, Plot, Series, Table, conclude
+from verification.claim import OURS, claim
+from verification.evidence import Evidence, between
+from verification.finding import Mark, Plot, Series
 from verification.verdict import Verdict
 
-ID = "fixed-data-rate"
 START = 1e-2
 END = 1e-11
 """Angles are good to 1e-16, so a ratio taken here is good to 1e-5 and its tenth root better."""
@@ -28,122 +26,165 @@ CONTAMINATION = 1e-6
 """Instances whose second eigenvalue would still show more than this are left out, by theory alone."""
 MOST_ROUNDS = 500
 AGREEMENT = 1e-4
-CELLS = (
-    Problem(d=5, clients=3, samples=20, B_star=np.array([1.0, -1.0]), data=Data.FIXED),
-    Problem(d=8, clients=5, samples=12, B_star=np.array([2.0]), data=Data.FIXED),
-    Problem(d=4, clients=1, samples=40, B_star=np.array([0.5, 0.2, 1.0]), data=Data.FIXED),
+SETTINGS = (
+    (Problem(d=8, clients=5, samples=12, B_star=np.array([2.0]), data=Data.FIXED), 1.2),
+    (Problem(d=4, clients=1, samples=40, B_star=np.array([0.5, 0.2, 1.0]), data=Data.FIXED), 0.8),
 )
-KAPPAS = (0.8, 1.2, 0.8)
+"""Problems and steps κ beside the user's own."""
+
+Rows = list[dict[str, Any]]
 
 
-def check(budget: Budget) -> Finding:
-    """Derive J, then compare it with the simulator's own Jacobian and with long runs."""
-    return _check(budget)
+@claim(
+    "fixed-data-rate",
+    "Fixed data: the rate is a spectral radius",
+    statement="On fixed data, small angles shrink by the spectral radius of "
+    "J = P(I − κḠ(I − a*gᵀ))P, g = mean_i G_i a*/(a*ᵀG_i a*), per round.",
+    latex=r"J=P\bigl(I-\kappa\bar G(I-a^{*}g^{\top})\bigr)P,\quad g=\frac1N\sum_i"
+    r"\frac{G_ia^*}{a^{*\top}G_ia^*},\quad \text{rate}=\rho(J)",
+    source=OURS,
+    section="samples",
+    assumptions=(
+        "rank 1",
+        "the same samples in every round and both half-steps",
+        "homogeneous clients",
+        "no label noise",
+        "small angles",
+    ),
+    expected=Verdict.PROVED,
+    mutant={"answered": False},
+    says="J without a*gᵀ, as if the b-step did not answer a change of the angle",
+    order=150,
+)
+def check(
+    evidence: Evidence,
+    *,
+    d: int = 5,
+    clients: int = 3,
+    samples: int = 20,
+    kappa: float = 0.8,
+    answered: bool = True,
+) -> None:
+    """Derive J, then compare it with the simulator's own Jacobian and with long runs.
 
-
-def negative_control(budget: Budget) -> Finding:
-    """The same without the b-step's answer a* gᵀ, as if b̄ did not depend on the angle."""
-    return _check(budget, answered=False)
-
-
-def _check(budget: Budget, answered: bool = True) -> Finding:
-    instances = budget.pick(24, 120)
-    comparisons: list[Comparison] = []
-    rows: list[dict[str, Any]] = []
-    curves: list[dict[str, Any]] = []
-    for cell, (problem, kappa) in enumerate(zip(CELLS, KAPPAS, strict=True)):
-        label = f"d = {problem.d}, N = {problem.clients}, m = {problem.samples}, κ = {kappa}"
-        rng = budget.rng(ID, cell)
-        X = rng.standard_normal((instances, problem.clients, problem.samples, problem.d))
-        grams = np.swapaxes(X, -1, -2) @ X / problem.samples
-        a_star = _truth(problem)
-        stated = np.array([_rate(g, a_star, kappa, answered) for g in grams])
-        gap = max(
-            float(np.max(np.abs(_jacobian(g, a_star, kappa, answered) - measured)))
-            for g, measured in zip(grams, simulated_jacobians(problem, X, kappa), strict=True)
-        )
-        rounds = np.array([_rounds(rate) for rate in stated])
-        usable = (
-            np.array([_contamination(g, a_star, kappa) for g in grams]) ** ((1 - WINDOW) * rounds)
-            < CONTAMINATION
-        )
-        usable &= (stated < 1.0) & (rounds <= MOST_ROUNDS)
-        if usable.any():
-            run = simulate(
-                problem,
-                Algorithm2(kappa=kappa),
-                simulator=GivenData(X[usable]),
-                rounds=int(rounds[usable].max()),
-                trials=int(usable.sum()),
-                seed=budget.seed,
-                start=START,
-                axes=(ID, cell),
-            )
-            measured = _measured_rates(run.angle, rounds[usable])
-            worst = int(np.argmax(np.abs(measured / stated[usable] - 1.0)))
-            comparisons.append(
-                Comparison(
-                    f"asymptotic rate, worst of {usable.sum()} data sets, {label}",
-                    theory=float(stated[usable][worst]),
-                    measured=float(measured[worst]),
-                    tolerance=AGREEMENT * float(stated[usable][worst]),
-                    why="the angle's rounding and what is left of the second eigenvalue",
-                )
-            )
-            rows += [
-                {"cell": label, "theory": float(t), "measured": float(m)}
-                for t, m in zip(stated[usable], measured, strict=True)
-            ]
-            first, steps = run.angle[0], int(rounds[usable][0])
-            anchor = first[steps] / stated[usable][0] ** steps
-            curves += [
-                {
-                    "cell": label,
-                    "round": t,
-                    "measured": float(first[t]),
-                    "theory": float(anchor * stated[usable][0] ** t),
-                }
-                for t in range(steps + 1)
-            ]
-        comparisons.append(
-            Comparison(
-                f"largest gap between J and the simulator's own Jacobian, {instances} data sets, "
-                f"{label}",
-                theory=0.0,
-                measured=gap,
-                tolerance=1e-7,
-                why="central differences with steps of 1e-5: h² times third derivatives",
-            )
-        )
-    return conclude(
-        Verdict.PROVED,
-        "SymPy: J is the derivative of the literal round; beside it the Jacobian of the simulator by "
-        f"differences and the asymptotic rate of {len(rows)} runs on the same data",
-        comparisons=comparisons,
-        proof=fixed_data.derive() if answered else (),
-        trials=len(rows),
-        seed=budget.seed,
-        notes=(
-            "Runs are measured where the predicted share of the second eigenvalue has fallen below "
-            f"{CONTAMINATION:g} before the measuring window; the Jacobian is compared on every data set.",
-        ),
-        table=Table.from_rows(curves),
-        plot=Plot(
-            x="round",
-            series=(
-                Series("measured", "RoLoRA on fixed data", Mark.POINTS),
-                Series("theory", "slope: spectral radius of J", Mark.LINE),
-            ),
-            xlabel="round",
-            ylabel="angle distance sin θ",
-            caption="One data set per setting, the same samples in every round. The line has the stated "
-            "slope and passes through the last point. Early points lie off it: the angle is not yet "
-            "small and the faster eigenvalues of J are still there.",
-            group="cell",
-            ylog=True,
-        ),
-        extra_tables={"rates": Table.from_rows(rows)},
+    Args:
+        evidence: gathers what is found.
+        d: width.
+        clients: N.
+        samples: m, at least 10.
+        kappa: step size.
+        answered: whether J has the b-step's answer a*gᵀ.
+    """
+    between(2, 50, d=d)
+    between(1, 100, clients=clients)
+    between(10, 1_000, samples=samples)
+    between(0.1, 2.0, kappa=kappa)
+    own = Problem(
+        d=d, clients=clients, samples=samples, B_star=np.array([1.0, -1.0]), data=Data.FIXED
     )
+    rows: Rows = []
+    curves: Rows = []
+    for place, (problem, step) in enumerate(((own, kappa), *SETTINGS)):
+        _compare(evidence, place, problem, step, answered, rows, curves)
+    if answered:
+        evidence.steps(*fixed_data.derive())
+    evidence.record(trials=len(rows))
+    evidence.method(
+        "SymPy: J is the derivative of the literal round; beside it the Jacobian of the simulator by "
+        f"differences and the asymptotic rate of {len(rows)} runs on the same data"
+    )
+    evidence.note(
+        "Runs are measured where the predicted share of the second eigenvalue has fallen below "
+        f"{CONTAMINATION:g} before the measuring window; the Jacobian is compared on every data set."
+    )
+    evidence.table(curves, PLOT)
+    evidence.extra_table("rates", rows)
+
+
+PLOT = Plot(
+    x="round",
+    series=(
+        Series("measured", "RoLoRA on fixed data", Mark.POINTS),
+        Series("theory", "slope: spectral radius of J", Mark.LINE),
+    ),
+    xlabel="round",
+    ylabel="angle distance sin θ",
+    caption="One data set per setting, the same samples in every round. The line has the stated "
+    "slope and passes through the last point. Early points lie off it: the angle is not yet "
+    "small and the faster eigenvalues of J are still there.",
+    group="cell",
+    ylog=True,
+)
+
+
+def _compare(
+    evidence: Evidence,
+    place: int,
+    problem: Problem,
+    kappa: float,
+    answered: bool,
+    rows: Rows,
+    curves: Rows,
+) -> None:
+    """One setting's data sets: the rate of long runs where they show it, and every Jacobian."""
+    instances = evidence.pick(24, 120)
+    label = f"d = {problem.d}, N = {problem.clients}, m = {problem.samples}, κ = {kappa}"
+    shape = (instances, problem.clients, problem.samples, problem.d)
+    X = evidence.rng(place).standard_normal(shape)
+    grams = np.swapaxes(X, -1, -2) @ X / problem.samples
+    a_star = _truth(problem)
+    stated = np.array([_rate(g, a_star, kappa, answered) for g in grams])
+    gap = max(
+        float(np.max(np.abs(_jacobian(g, a_star, kappa, answered) - measured)))
+        for g, measured in zip(grams, simulated_jacobians(problem, X, kappa), strict=True)
+    )
+    rounds = np.array([_rounds(rate) for rate in stated])
+    usable = (
+        np.array([_contamination(g, a_star, kappa) for g in grams]) ** ((1 - WINDOW) * rounds)
+        < CONTAMINATION
+    )
+    usable &= (stated < 1.0) & (rounds <= MOST_ROUNDS)
+    if usable.any():
+        run = simulate(
+            problem,
+            Algorithm2(kappa=kappa),
+            simulator=GivenData(X[usable]),
+            rounds=int(rounds[usable].max()),
+            trials=int(usable.sum()),
+            start=START,
+            **evidence.stream(place),
+        )
+        theory = stated[usable]
+        measured = _measured_rates(run.angle, rounds[usable])
+        worst = int(np.argmax(np.abs(measured / theory - 1.0)))
+        evidence.equal(
+            f"asymptotic rate, worst of {usable.sum()} data sets, {label}",
+            theory[worst],
+            measured[worst],
+            rounding=AGREEMENT * float(theory[worst]),
+            why="the angle's rounding and what is left of the second eigenvalue",
+        )
+        rows += [
+            {"cell": label, "theory": float(t), "measured": float(m)}
+            for t, m in zip(theory, measured, strict=True)
+        ]
+        curves += _trajectory(label, run.angle[0], int(rounds[usable][0]), float(theory[0]))
+    evidence.equal(
+        f"largest gap between J and the simulator's own Jacobian, {instances} data sets, {label}",
+        0.0,
+        gap,
+        rounding=1e-7,
+        why="central differences with steps of 1e-5: h² times third derivatives",
+    )
+
+
+def _trajectory(label: str, angle: np.ndarray, rounds: int, rate: float) -> Rows:
+    """A run beside the line of the stated slope through its last point."""
+    anchor = angle[rounds] / rate**rounds
+    return [
+        {"cell": label, "round": t, "measured": float(angle[t]), "theory": float(anchor * rate**t)}
+        for t in range(rounds + 1)
+    ]
 
 
 def simulated_jacobians(
@@ -214,25 +255,3 @@ def _measured_rates(angle: np.ndarray, rounds: np.ndarray) -> np.ndarray:
     trial = np.arange(angle.shape[0])
     window = np.maximum((WINDOW * rounds).astype(int), 1)
     return np.asarray((angle[trial, rounds] / angle[trial, rounds - window]) ** (1.0 / window))
-
-
-CLAIM = Claim(
-    id=ID,
-    title="Fixed data: the rate is a spectral radius",
-    statement="On fixed data, small angles shrink by the spectral radius of "
-    "J = P(I − κḠ(I − a*gᵀ))P, g = mean_i G_i a*/(a*ᵀG_i a*), per round.",
-    latex=r"J=P\bigl(I-\kappa\bar G(I-a^{*}g^{\top})\bigr)P,\quad g=\frac1N\sum_i"
-    r"\frac{G_ia^*}{a^{*\top}G_ia^*},\quad \text{rate}=\rho(J)",
-    source=OURS,
-    assumptions=(
-        "rank 1",
-        "the same samples in every round and both half-steps",
-        "homogeneous clients",
-        "no label noise",
-        "small angles",
-    ),
-    expected=Verdict.PROVED,
-    check=check,
-    negative_control=negative_control,
-    control="J without a*gᵀ, as if the b-step did not answer a change of the angle",
-)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -12,194 +11,49 @@ from linear_model.problem import Problem
 from linear_model.simulation import simulate
 from theory.samples import finite_sample
 from theory.samples import mean_square_rate as rate
-from verification.budget import Budget
-from verification.claim import OURS
-from verification.claim import OldClaim as Claim
-from verification.finding import Comparison, Finding, Mark, Plot, Relation, Series, Table, conclude
-from verification.statistics import ALPHA, mean_estimate
+from verification.claim import OURS, claim
+from verification.evidence import Asked, Evidence, between
+from verification.finding import Mark, Plot, Series
+from verification.statistics import mean_estimate
 from verification.verdict import Verdict
 
-ID = "mean-square-rate"
 START = 1e-6
 """Angle distance before the round: the formula's correction is of order START², below 1e-11."""
-LARGEST_ERROR = 0.005
-"""Largest standard error allowed, over the value."""
 SHAPES = ((5, 20, 50), (1, 12, 30), (40, 8, 400))
 """(N, m, d)."""
 
 
 def one_round_ratios(
-    budget: Budget,
-    clients: int,
-    samples: int,
-    d: int,
+    evidence: Evidence,
+    shape: tuple[int, int, int],
     kappa: float,
     trials: int,
-    *axes: str | int,
+    name: str,
     simulator: str = "chain",
 ) -> np.ndarray:
     """(s⁺/s)² of independent rounds from a small angle, shape (trials,)."""
+    clients, samples, d = shape
     run = simulate(
         Problem(d=d, clients=clients, samples=samples),
         Algorithm2(kappa=kappa),
         simulator=simulator,
         rounds=1,
         trials=trials,
-        seed=budget.seed,
         start=START,
-        axes=(*axes, clients, samples, d, round(1e6 * kappa)),
+        **evidence.stream(name, clients, samples, d, round(1e6 * kappa)),
     )
     return np.square(run.angle[:, 1] / START)
 
 
-def check(budget: Budget) -> Finding:
-    """Derive the rate; measure one round at small angle with the chain and Gram matrices."""
-    return _check(budget, SHAPES)
-
-
-def negative_control(budget: Budget) -> Finding:
-    """The same with a noise ratio q that is 7 % smaller."""
-    return _check(budget, SHAPES[:1], stretch=0.93)
-
-
-def _check(budget: Budget, shapes: Sequence[tuple[int, int, int]], stretch: float = 1.0) -> Finding:
-    trials = budget.pick(30_000, 600_000)
-    cells = []
-    for clients, samples, d in shapes:
-        q = float(rate.noise_ratio(d, clients, samples))
-        best = float(rate.optimal_kappa(q))
-        for kappa, name in ((0.5, "0.5"), (1.0, "1"), (1.5, "1.5"), (best, f"κ° = {best:.3f}")):
-            cells.append((clients, samples, d, kappa, name, "chain"))
-    if stretch == 1.0:
-        clients, samples, d = shapes[0]
-        cells.append((clients, samples, d, 1.0, "1", "gram"))
-    alpha = ALPHA / len(cells)
-    comparisons: list[Comparison] = []
-    rows: list[dict[str, Any]] = []
-    worst = detectable = 0.0
-    for clients, samples, d, kappa, name, simulator in cells:
-        q = stretch * float(rate.noise_ratio(d, clients, samples))
-        count = trials if simulator == "chain" else trials // 5
-        ratios = one_round_ratios(
-            budget, clients, samples, d, kappa, count, ID, simulator, simulator=simulator
-        )
-        estimate = mean_estimate(ratios, alpha)
-        theory = float(rate.rate_squared(kappa, q))
-        comparisons.append(
-            estimate.compare(
-                f"E[s⁺²]/s², N = {clients}, m = {samples}, d = {d}, κ = {name} ({simulator})",
-                theory,
-            )
-        )
-        if kappa == float(rate.optimal_kappa(q)) and stretch == 1.0:
-            comparisons.append(
-                estimate.compare(
-                    f"the same against the best rate q/(1+q), N = {clients}, m = {samples}, d = {d}",
-                    float(rate.best_rate_squared(q)),
-                )
-            )
-        worst = max(worst, estimate.relative_error)
-        detectable = max(detectable, estimate.detectable)
-        rows.append(
-            {
-                "clients": clients,
-                "samples": samples,
-                "d": d,
-                "cell": f"N={clients} m={samples} d={d}",
-                "kappa": kappa,
-                "simulator": simulator,
-                "theory": theory,
-                "measured": estimate.mean,
-                "low": estimate.interval[0],
-                "high": estimate.interval[1],
-                "standard error": estimate.standard_error,
-                "standard errors off": (estimate.mean - theory) / estimate.standard_error,
-            }
-        )
-    comparisons.append(
-        Comparison(
-            "largest standard error over its value",
-            theory=LARGEST_ERROR,
-            measured=worst,
-            relation=Relation.LE,
-            why="a design limit, so that agreement means something",
-        )
-    )
-    if stretch == 1.0:
-        rows += _curve(budget, shapes, trials // 10)
-    rows.sort(key=lambda row: (row["cell"], row["kappa"]))
-    return conclude(
-        Verdict.PROVED,
-        "SymPy derivation from the literal round, its small-angle limit and exact moments; beside it one "
-        f"round from s = {START:g}, {trials:,} trials a cell with the angle chain, and Gram matrices at one",
-        comparisons=comparisons,
-        proof=(*finite_sample.derive(), *rate.derive()) if stretch == 1.0 else (),
-        trials=trials,
-        alpha=ALPHA,
-        detectable=detectable,
-        seed=budget.seed,
-        notes=(
-            "For s → 0 under the expectation: s⁺²/s² is dominated by a polynomial in ρ̄, γ, τ with finite "
-            "mean where the step is short, and the step is long with probability o(s²), for m > 2.",
-            "Intervals rest on the central limit theorem for the mean of many i.i.d. rounds.",
-        ),
-        table=Table.from_rows(rows),
-        plot=Plot(
-            x="kappa",
-            series=(
-                Series("measured", "measured", Mark.POINTS, "low", "high"),
-                Series("theory", "(1 − κ)² + κ² q", Mark.LINE),
-            ),
-            xlabel="step size κ = 2η‖b*‖² (dimensionless)",
-            ylabel="E[s⁺²]/s² in one round",
-            caption="Mean-square contraction of the angle in one round on fresh samples: exact parabola "
-            f"and measurements (at least {trials // 10:,} rounds a point). The best step κ° = 1/(1 + q) lies "
-            "left of 1 because the step multiplies the sampling noise; the parabola crosses 1 at 2/(1 + q).",
-            group="cell",
-        ),
-    )
-
-
-def _curve(
-    budget: Budget, shapes: Sequence[tuple[int, int, int]], trials: int
-) -> list[dict[str, Any]]:
-    """More steps for the picture, with 99 % intervals; they decide nothing."""
-    rows = []
-    for clients, samples, d in shapes:
-        q = float(rate.noise_ratio(d, clients, samples))
-        for kappa in np.linspace(0.1, 1.9, 13):
-            ratios = one_round_ratios(
-                budget, clients, samples, d, float(kappa), trials, ID, "curve"
-            )
-            estimate = mean_estimate(ratios, 0.01)
-            theory = float(rate.rate_squared(kappa, q))
-            rows.append(
-                {
-                    "clients": clients,
-                    "samples": samples,
-                    "d": d,
-                    "cell": f"N={clients} m={samples} d={d}",
-                    "kappa": float(kappa),
-                    "simulator": "chain",
-                    "theory": theory,
-                    "measured": estimate.mean,
-                    "low": estimate.interval[0],
-                    "high": estimate.interval[1],
-                    "standard error": estimate.standard_error,
-                    "standard errors off": (estimate.mean - theory) / estimate.standard_error,
-                }
-            )
-    return rows
-
-
-CLAIM = Claim(
-    id=ID,
-    title="The exact mean-square rate on fresh samples",
+@claim(
+    "mean-square-rate",
+    "The exact mean-square rate on fresh samples",
     statement="As the angle goes to 0, E[s⁺²]/s² → (1−κ)² + κ²q with q = (d + (d−1)v)/(Nm), "
     "v = 1/(N(m−2)); it is least, q/(1+q), at κ° = 1/(1+q) and below 1 iff κ < 2/(1+q).",
     latex=r"\frac{\mathbb{E}[s_+^2]}{s^2}\to(1-\kappa)^2+\kappa^2q,\quad"
     r" q=\frac{d+(d-1)v}{Nm},\quad v=\frac{1}{N(m-2)}",
     source=OURS,
+    section="samples",
     assumptions=(
         "rank 1",
         "homogeneous clients",
@@ -209,7 +63,152 @@ CLAIM = Claim(
         "small angle; the limit passes under the expectation (by domination, not machine-checked)",
     ),
     expected=Verdict.PROVED,
-    check=check,
-    negative_control=negative_control,
-    control="a noise ratio q 7 % smaller",
+    mutant={"stretch": 0.93, "alone": True},
+    says="a noise ratio q 7 % smaller",
+    order=130,
 )
+def check(
+    evidence: Evidence,
+    *,
+    clients: int = 5,
+    samples: int = 20,
+    d: int = 50,
+    kappa: float = 0.5,
+    alone: bool = False,
+    stretch: float = 1.0,
+) -> None:
+    """Derive the rate; measure one round at small angle with the chain and Gram matrices.
+
+    Args:
+        evidence: gathers what is found.
+        clients: N.
+        samples: m, at least 8: with fewer the ratio's tails are too heavy for the intervals.
+        d: width.
+        kappa: step size, tried beside 1, 1.5 and the best one.
+        alone: whether to leave out the further shapes, the Gram matrices and the picture's steps.
+        stretch: multiplies q; 1 for the true statement.
+    """
+    between(8, 100_000, samples=samples)
+    between(0.01, 2.0, kappa=kappa)
+    trials = evidence.pick(30_000, 600_000)
+    own = (clients, samples, d)
+    shapes = (own,) if alone else tuple(dict.fromkeys((own, *SHAPES[1:])))
+    ours: list[Asked] = []
+    rows: list[tuple[dict[str, Any], Asked]] = []
+    for shape in shapes:
+        found = _steps(evidence, shape, kappa, trials, stretch)
+        rows += found
+        ours += [asked for _, asked in found if shape in SHAPES]
+    if not alone:
+        rows.append(_one(evidence, own, (1.0, "1"), trials // 5, stretch, "gram"))
+        ours += [rows[-1][1]] if own in SHAPES else []
+    if ours:
+        evidence.precise(ours)
+    if stretch == 1.0:
+        evidence.steps(*finite_sample.derive(), *rate.derive())
+    evidence.method(
+        "SymPy derivation from the literal round, its small-angle limit and exact moments; beside it one "
+        f"round from s = {START:g}, {trials:,} trials a cell with the angle chain, and Gram matrices at one"
+    )
+    evidence.argued(
+        "the limit s → 0 passes under the expectation",
+        because="since s⁺²/s² is dominated by a polynomial in ρ̄, γ, τ with finite mean where the step is "
+        "short, and the step is long with probability o(s²), for m > 2",
+    )
+    evidence.note("Intervals rest on the central limit theorem for the mean of many i.i.d. rounds.")
+    curve = [] if alone else _curve(evidence, shapes, trials // 10)
+    evidence.table(
+        lambda: sorted(
+            [row | asked.columns() | asked.errors(row["theory"]) for row, asked in rows] + curve,
+            key=lambda row: (row["cell"], row["kappa"]),
+        ),
+        _plot(trials // 10),
+    )
+
+
+def _steps(
+    evidence: Evidence, shape: tuple[int, int, int], kappa: float, trials: int, stretch: float
+) -> list[tuple[dict[str, Any], Asked]]:
+    """A shape at the given step, 1, 1.5 and the best one."""
+    q = _noise_ratio(shape)
+    best = float(rate.optimal_kappa(q))
+    steps = {step: f"{step:g}" for step in (kappa, 1.0, 1.5)} | {best: f"κ° = {best:.3f}"}
+    found = [_one(evidence, shape, step, trials, stretch) for step in steps.items()]
+    if stretch == 1.0:
+        clients, samples, d = shape
+        evidence.state(
+            f"the same against the best rate q/(1+q), N = {clients}, m = {samples}, d = {d}",
+            found[-1][1],
+            float(rate.best_rate_squared(q)),
+        )
+    return found
+
+
+def _one(
+    evidence: Evidence,
+    shape: tuple[int, int, int],
+    step: tuple[float, str],
+    trials: int,
+    stretch: float,
+    simulator: str = "chain",
+) -> tuple[dict[str, Any], Asked]:
+    """One round at one step against the rate: a row of the table, and what was asked."""
+    clients, samples, d = shape
+    kappa, name = step
+    row = _row(shape, kappa, simulator, stretch)
+    asked = evidence.mean(
+        f"E[s⁺²]/s², N = {clients}, m = {samples}, d = {d}, κ = {name} ({simulator})",
+        one_round_ratios(evidence, shape, kappa, trials, simulator, simulator),
+        equals=row["theory"],
+    )
+    return row, asked
+
+
+def _row(
+    shape: tuple[int, int, int], kappa: float, simulator: str = "chain", stretch: float = 1.0
+) -> dict[str, Any]:
+    clients, samples, d = shape
+    return {
+        "clients": clients,
+        "samples": samples,
+        "d": d,
+        "cell": f"N={clients} m={samples} d={d}",
+        "kappa": kappa,
+        "simulator": simulator,
+        "theory": float(rate.rate_squared(kappa, stretch * _noise_ratio(shape))),
+    }
+
+
+def _noise_ratio(shape: tuple[int, int, int]) -> float:
+    clients, samples, d = shape
+    return float(rate.noise_ratio(d, clients, samples))
+
+
+def _curve(
+    evidence: Evidence, shapes: tuple[tuple[int, int, int], ...], trials: int
+) -> list[dict[str, Any]]:
+    """More steps for the picture, with 99 % intervals; they decide nothing."""
+    rows = []
+    for shape in shapes:
+        for kappa in np.linspace(0.1, 1.9, 13):
+            ratios = one_round_ratios(evidence, shape, float(kappa), trials, "curve")
+            estimate = mean_estimate(ratios, 0.01)
+            row = _row(shape, float(kappa))
+            rows.append(row | estimate.columns() | estimate.errors(row["theory"]))
+    return rows
+
+
+def _plot(rounds: int) -> Plot:
+    return Plot(
+        x="kappa",
+        series=(
+            Series("measured", "measured", Mark.POINTS, "low", "high"),
+            Series("theory", "(1 − κ)² + κ² q", Mark.LINE),
+        ),
+        xlabel="step size κ = 2η‖b*‖² (dimensionless)",
+        ylabel="E[s⁺²]/s² in one round",
+        caption="Mean-square contraction of the angle in one round on fresh samples: exact parabola "
+        f"and measurements (at least {rounds:,} rounds a point). The best step κ° = 1/(1 + q) lies "
+        "left of 1 because the step multiplies the sampling noise; the parabola crosses 1 at 2/(1 + q).",
+        group="cell",
+    )

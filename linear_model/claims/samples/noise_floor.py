@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import ceil, log
 from typing import Any
 
 import numpy as np
@@ -12,40 +13,36 @@ from linear_model.problem import Problem
 from linear_model.simulation import simulate
 from theory.samples import mean_square_rate as rate
 from theory.samples import noise
-from verification.budget import Budget
-from verification.claim import OURS
-from verification.claim import OldClaim as Claim
-from verification.finding import Comparison, Finding, Mark, Plot, Series, Table, conclude
-from verification.statistics import ALPHA, Estimate, mean_estimate
+from verification.claim import OURS, claim
+from verification.evidence import Evidence, between
+from verification.finding import Mark, Plot, Series
+from verification.statistics import ALPHA, mean_estimate
 from verification.verdict import Verdict
 
-ID = "noise-floor"
+Setting = tuple[int, int, int, float]
+"""(d, N, m, κ)."""
+
 SMALL = 1e-4
 """σ/B at which corrections of relative order σ² are invisible."""
 BURN_IN = 15
-"""Rounds after which what is left of the start is below 1e-4 of the floor in every cell."""
+"""Rounds after which what is left of the start is below 1e-4 of the floor in every setting of ours."""
 AVERAGED = 30
 LENGTH = 2.0
 """B = ‖b*‖; not 1, so that its power in the formula is tested."""
-CELLS = ((4, 2, 8, 0.5), (10, 3, 12, 1.0))
-MORE_CELLS = ((4, 2, 8, 1.2), (20, 5, 20, 0.8))
-"""(d, N, m, κ); the second line in full runs only."""
+SETTINGS = ((10, 3, 12, 1.0), (4, 2, 8, 1.2), (20, 5, 20, 0.8))
+"""Beside the user's own; the last two in full runs only."""
 SCALES = (0.001, 0.03, 0.1, 0.2, 0.4)
 """σ/B of the picture."""
 
 
 def stationary_squares(
-    budget: Budget,
-    cell: tuple[int, int, int, float],
-    scale: float,
-    trials: int,
-    *axes: str | int,
+    evidence: Evidence, setting: Setting, scale: float, trials: int, *axes: str | int
 ) -> np.ndarray:
     """(s/σ)² averaged over the last rounds of each trial: one independent number per trial.
 
     Args:
-        budget: profile and seed.
-        cell: (d, N, m, κ).
+        evidence: names the stream.
+        setting: (d, N, m, κ).
         scale: σ/B.
         trials: number of independent runs.
         axes: further names of the stream.
@@ -53,7 +50,7 @@ def stationary_squares(
     Returns:
         Shape (trials,).
     """
-    d, clients, samples, kappa = cell
+    d, clients, samples, kappa = setting
     problem = Problem(
         d=d,
         clients=clients,
@@ -64,16 +61,23 @@ def stationary_squares(
     run = simulate(
         problem,
         Algorithm2(kappa=kappa),
-        rounds=BURN_IN + AVERAGED,
+        rounds=_burn_in(setting) + AVERAGED,
         trials=trials,
-        seed=budget.seed,
         start=min(scale, 0.5),
-        axes=(ID, d, clients, samples, round(1000 * kappa), round(1e6 * scale), *axes),
+        **evidence.stream(d, clients, samples, round(1000 * kappa), round(1e6 * scale), *axes),
     )
     return np.asarray(np.square(run.angle[:, -AVERAGED:] / problem.noise).mean(axis=1))
 
 
-def fitted_inflation(budget: Budget, trials: int) -> tuple[float, np.ndarray]:
+def _burn_in(setting: Setting) -> int:
+    """Rounds until what is left of a start at s² = σ²/B² is below 1e-4 of the floor, at least `BURN_IN`."""
+    d, clients, samples, kappa = setting
+    kept = float(rate.rate_squared(kappa, rate.noise_ratio(d, clients, samples)))
+    left = 1e-4 * LENGTH**2 * _floor(setting)
+    return max(BURN_IN, ceil(log(left) / log(kept)))
+
+
+def fitted_inflation(evidence: Evidence, trials: int) -> tuple[float, np.ndarray]:
     """Theory and samples of ‖b̄ − b*‖² for one b-step at (nearly) zero angle under noise."""
     clients, samples, outputs, sigma = 6, 12, 8, 0.5
     b_star = np.eye(1, outputs)[0]
@@ -83,129 +87,21 @@ def fitted_inflation(budget: Budget, trials: int) -> tuple[float, np.ndarray]:
         FFALeastSquares(pooled=False),
         rounds=1,
         trials=trials,
-        seed=budget.seed,
         start=1e-9,
-        axes=(ID, "inflation"),
+        **evidence.stream("inflation"),
     )
     return float(noise.fit_inflation(sigma, outputs, clients, samples)), run.excess[:, 1]
 
 
-def check(budget: Budget) -> Finding:
-    """Derive the floor, then measure it with independent runs."""
-    return _check(budget, spread=True)
-
-
-def negative_control(budget: Budget) -> Finding:
-    """The same without the factor 1 + v, as if the b-step had no noise along b*."""
-    return _check(budget, spread=False)
-
-
-def _check(budget: Budget, spread: bool) -> Finding:
-    trials = budget.pick(2_500, 10_000)
-    every = budget.pick(CELLS, CELLS + MORE_CELLS)
-    cells = every if spread else CELLS[:1]
-    alpha = ALPHA / (len(every) + 1)
-    comparisons: list[Comparison] = []
-    estimates: list[Estimate] = []
-    for cell in cells:
-        d, clients, samples, kappa = cell
-        runs = trials if d <= 10 else trials // 5  # wide problems cost more and scatter less
-        estimate = mean_estimate(stationary_squares(budget, cell, SMALL, runs), alpha)
-        estimates.append(estimate)
-        comparisons.append(
-            Comparison(
-                f"E s²/σ² in the long run, d = {d}, N = {clients}, m = {samples}, κ = {kappa}, "
-                f"B = {LENGTH:g}",
-                theory=_floor(cell, spread),
-                measured=estimate.mean,
-                interval=estimate.interval,
-            )
-        )
-    if spread:
-        theory, excess = fitted_inflation(budget, 6 * trials)
-        estimate = mean_estimate(excess, alpha)
-        estimates.append(estimate)
-        comparisons.append(
-            Comparison(
-                "E‖b̄ − b*‖² of one b-step at zero angle: p σ² v",
-                theory=theory,
-                measured=estimate.mean,
-                interval=estimate.interval,
-            )
-        )
-    return conclude(
-        Verdict.PROVED,
-        "SymPy: linearised round, its second moment, its fixed point; beside it Gram-matrix runs at "
-        f"σ/B = {SMALL:g}, one time average per independent run",
-        comparisons=comparisons,
-        proof=noise.derive() if spread else (),
-        trials=trials,
-        alpha=ALPHA,
-        detectable=max(estimate.detectable for estimate in estimates),
-        seed=budget.seed,
-        notes=(
-            "The factor 1 + v is the b-step's noise along b*; it is 8.3 % at N = 2, m = 8. Noise across "
-            "b* enters only through the inflation p σ² v/B² of ‖b̄‖², which is of second order.",
-        ),
-        table=Table.from_rows(_curve(budget, spread)),
-        plot=Plot(
-            x="noise",
-            series=(
-                Series("measured", "Gram-matrix runs", Mark.POINTS, low="low", high="high"),
-                Series("theory", "first order in σ²", Mark.LINE),
-                Series("inflated", "with ‖b̄‖² inflated by p σ² v", Mark.DASHED),
-            ),
-            xlabel="label noise σ/‖b*‖",
-            ylabel="stationary E s² · ‖b*‖²/σ²",
-            caption="The floor under label noise, divided by σ². At small σ it is the stated number. At "
-            "larger σ the measured value rises above it by terms of relative order σ², of which the "
-            "inflation of ‖b̄‖² by noise across b* (dashed) is only a part. Bars: intervals at 1e-6.",
-            xlog=True,
-        ),
-    )
-
-
-def _floor(cell: tuple[int, int, int, float], spread: bool = True) -> float:
-    """Theory of E s²/σ²."""
-    d, clients, samples, kappa = cell
-    value = float(noise.floor(kappa, 1.0, LENGTH, d, clients, samples))
-    if spread:
-        return value
-    return value / (1.0 + float(rate.coefficient_variance(clients, samples)))
-
-
-def _curve(budget: Budget, spread: bool) -> list[dict[str, Any]]:
-    if not spread:
-        return []
-    cell = CELLS[0]
-    _, clients, samples, _ = cell
-    rows = []
-    for scale in SCALES:
-        values = stationary_squares(budget, cell, scale, budget.pick(400, 2_000), "curve")
-        estimate = mean_estimate(values * LENGTH**2, ALPHA)
-        theory = LENGTH**2 * _floor(cell)
-        inflation = float(noise.fit_inflation(scale, 2, clients, samples))
-        rows.append(
-            {
-                "noise": scale,
-                "measured": estimate.mean,
-                "low": estimate.interval[0],
-                "high": estimate.interval[1],
-                "theory": theory,
-                "inflated": theory * (1.0 + inflation),
-            }
-        )
-    return rows
-
-
-CLAIM = Claim(
-    id=ID,
-    title="Label noise leaves a floor, exactly",
+@claim(
+    "noise-floor",
+    "Label noise leaves a floor, exactly",
     statement="With label noise σ and fresh data, E s²_∞ → (d − 1)κ²σ²(1 + v)/(‖b*‖²M) / "
     "(1 − (1 − κ)² − κ²q) as σ → 0, v = 1/(N(m − 2)), M = Nm.",
     latex=r"\mathbb E\,s_\infty^2\;\sim\;\frac{(d-1)\,\kappa^2\sigma^2(1+v)}{\|b^*\|^2M}\Big/"
     r"\bigl(1-(1-\kappa)^2-\kappa^2q\bigr),\quad v=\frac{1}{N(m-2)}",
     source=OURS,
+    section="samples",
     assumptions=(
         "rank 1",
         "X_i and label noise i.i.d. Gaussian",
@@ -216,9 +112,104 @@ CLAIM = Claim(
         "a stationary law exists, and t → ∞ may be exchanged with σ → 0 (assumed, not proved)",
     ),
     expected=Verdict.PROVED,
-    check=check,
-    negative_control=negative_control,
-    control="the floor without the factor 1 + v, as if the b-step had no noise along b*",
+    mutant={"spread": False, "alone": True},
+    says="the floor without the factor 1 + v, as if the b-step had no noise along b*",
     exact="corrections to the stated floor are of relative order σ²; the inflation p σ² v/‖b*‖² of ‖b̄‖² is "
     "one of them, not the whole",
+    order=190,
 )
+def check(
+    evidence: Evidence,
+    *,
+    d: int = 4,
+    clients: int = 2,
+    samples: int = 8,
+    kappa: float = 0.5,
+    alone: bool = False,
+    spread: bool = True,
+) -> None:
+    """Derive the floor, then measure it with independent runs.
+
+    Args:
+        evidence: gathers what is found.
+        d: width.
+        clients: N.
+        samples: m, at least 8: with fewer the tails are too heavy for the intervals.
+        kappa: step size, at most 80 % of the largest contracting one.
+        alone: whether to leave out the further settings, the b-step's inflation and the picture.
+        spread: whether the floor has its factor 1 + v.
+    """
+    between(2, 500, d=d)
+    between(1, 1_000, clients=clients)
+    between(8, 10_000, samples=samples)
+    largest = 0.8 * float(rate.threshold_kappa(rate.noise_ratio(d, clients, samples)))
+    between(0.05, largest, kappa=kappa)
+    trials = evidence.pick(2_500, 10_000)
+    further = evidence.pick(SETTINGS[:1], SETTINGS)
+    evidence.share(len(further) + 2)
+    own = (d, clients, samples, kappa)
+    for setting in (own,) if alone else (own, *further):
+        words = "d = {}, N = {}, m = {}, κ = {}".format(*setting)
+        # Wide problems cost more and scatter less.
+        squares = stationary_squares(
+            evidence, setting, SMALL, trials if setting[0] <= 10 else trials // 5
+        )
+        evidence.mean(
+            f"E s²/σ² in the long run, {words}, B = {LENGTH:g}",
+            squares,
+            equals=_floor(setting, spread),
+        )
+    if not alone:
+        theory, excess = fitted_inflation(evidence, 6 * trials)
+        evidence.mean("E‖b̄ − b*‖² of one b-step at zero angle: p σ² v", excess, equals=theory)
+    if spread:
+        evidence.steps(*noise.derive())
+    evidence.record(trials=trials)
+    evidence.method(
+        "SymPy: linearised round, its second moment, its fixed point; beside it Gram-matrix runs at "
+        f"σ/B = {SMALL:g}, one time average per independent run"
+    )
+    evidence.note(
+        "The factor 1 + v is the b-step's noise along b*; it is 8.3 % at N = 2, m = 8. Noise across "
+        "b* enters only through the inflation p σ² v/B² of ‖b̄‖², which is of second order."
+    )
+    evidence.table([] if alone else _curve(evidence, own), PLOT)
+
+
+PLOT = Plot(
+    x="noise",
+    series=(
+        Series("measured", "Gram-matrix runs", Mark.POINTS, low="low", high="high"),
+        Series("theory", "first order in σ²", Mark.LINE),
+        Series("inflated", "with ‖b̄‖² inflated by p σ² v", Mark.DASHED),
+    ),
+    xlabel="label noise σ/‖b*‖",
+    ylabel="stationary E s² · ‖b*‖²/σ²",
+    caption="The floor under label noise, divided by σ². At small σ it is the stated number. At "
+    "larger σ the measured value rises above it by terms of relative order σ², of which the "
+    "inflation of ‖b̄‖² by noise across b* (dashed) is only a part. Bars: intervals at 1e-6.",
+    xlog=True,
+)
+
+
+def _floor(setting: Setting, spread: bool = True) -> float:
+    """Theory of E s²/σ²."""
+    d, clients, samples, kappa = setting
+    value = float(noise.floor(kappa, 1.0, LENGTH, d, clients, samples))
+    if spread:
+        return value
+    return value / (1.0 + float(rate.coefficient_variance(clients, samples)))
+
+
+def _curve(evidence: Evidence, setting: Setting) -> list[dict[str, Any]]:
+    _, clients, samples, _ = setting
+    rows = []
+    for scale in SCALES:
+        values = stationary_squares(evidence, setting, scale, evidence.pick(400, 2_000), "curve")
+        theory = LENGTH**2 * _floor(setting)
+        inflation = float(noise.fit_inflation(scale, 2, clients, samples))
+        seen = mean_estimate(values * LENGTH**2, ALPHA).columns()
+        rows.append(
+            {"noise": scale, **seen, "theory": theory, "inflated": theory * (1.0 + inflation)}
+        )
+    return rows

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,26 +15,23 @@ from linear_model.problem import Problem
 from linear_model.simulation import simulate
 from theory.samples import bstep, pooled_samples
 from theory.samples import mean_square_rate as rate
-from verification.budget import Budget
-from verification.claim import OURS
-from verification.claim import OldClaim as Claim
-from verification.finding import Comparison, Finding, Mark, Plot, Relation, Series, Table, conclude
-from verification.statistics import ALPHA, Estimate, mean_estimate, proportion_comparison
+from verification.claim import OURS, claim
+from verification.evidence import Asked, Evidence, between
+from verification.finding import Mark, Plot, Series
+from verification.statistics import Estimate, mean_estimate
 from verification.verdict import Verdict
 
-ID = "pooled-samples"
-WIDTH = 200
-CLIENTS = 10
-SAMPLES = (10, 20, 40, 80, 160, 320)
-"""m of the phase picture: M/d from 1/2 to 16."""
 SAME_POOL = ((1, 400), (4, 100), (10, 40), (50, 8))
-"""(N, m) with the same M = 2 d."""
+"""(N, m) with the same M = 400."""
 FEW = 10
 FEW_SAMPLES = (12, 20, 40, 80, 160)
 """One client at width 10: few numbers a round, so that a round's fluctuations matter."""
 KAPPAS = tuple(round(0.1 + 0.2 * step, 1) for step in range(10))
 SUCCESS = 1e-6
 """Angle distance that counts as recovery in the runs from random starts."""
+
+Predicted = Callable[[int, int, int], float]
+"""The threshold step for N, m and d."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,211 +67,237 @@ class Rounds:
         return float(optimize.brentq(growth, 0.5 * edge, high))
 
 
-def one_round(budget: Budget, clients: int, samples: int, trials: int, d: int = WIDTH) -> Rounds:
+def one_round(evidence: Evidence, clients: int, samples: int, d: int, trials: int) -> Rounds:
     """Read x and y off one simulated round at κ = 1 and at κ = 2 with the same draws."""
-    at = {kappa: _simulated(budget, clients, samples, trials, kappa, d) for kappa in (1.0, 2.0)}
+    at = {
+        kappa: ratios_of_round(evidence, clients, samples, d, trials, kappa) for kappa in (1.0, 2.0)
+    }
     y = (at[2.0] - 2.0 * at[1.0] + 1.0) / 2.0
     return Rounds(x=(1.0 + y - at[1.0]) / 2.0, y=y)
 
 
-def _simulated(
-    budget: Budget, clients: int, samples: int, trials: int, kappa: float, d: int = WIDTH
+def ratios_of_round(
+    evidence: Evidence, clients: int, samples: int, d: int, trials: int, kappa: float
 ) -> np.ndarray:
+    """(s⁺/s)² of independent rounds; the draws are the same for every κ."""
     run = simulate(
         Problem(d=d, clients=clients, samples=samples),
         Algorithm2(kappa=kappa),
         simulator="chain",
         rounds=1,
         trials=trials,
-        seed=budget.seed,
         start=START,
-        axes=(ID, "round", clients, samples, d),
+        **evidence.stream("round", clients, samples, d),
     )
     return np.square(run.angle[:, 1] / START)
 
 
-def check(budget: Budget) -> Finding:
-    """Bound q by M alone; measure thresholds, equal pools and success far below d samples a client."""
-    return _check(budget)
+@claim(
+    "pooled-samples",
+    "Pooled samples against width decide",
+    statement="RoLoRA's convergence depends on the pooled N·m against d, not on m per client: near the "
+    "solution the mean square of the angle shrinks iff κ < 2/(1+q) with d/(Nm) ≤ q ≤ (1+v)d/(Nm), and "
+    "many clients with m ≪ d recover from random starts.",
+    latex=r"\kappa<\frac{2}{1+q},\qquad \frac{d}{Nm}\le q\le(1+v)\frac{d}{Nm},\quad"
+    r" v=\frac{1}{N(m-2)}",
+    source=OURS,
+    section="samples",
+    assumptions=(
+        "rank 1",
+        "homogeneous clients",
+        "no label noise",
+        "fresh samples in each half-step",
+        "m > 2",
+        "small angle for the threshold; recovery from random starts is measured",
+    ),
+    expected=Verdict.CONSISTENT,
+    mutant={"per_client": True, "alone": True},
+    says="thresholds predicted from one client's m instead of N·m",
+    exact="The condition m = Ω(d log(2/ε₀)/ε₂²) per client of the theorem is not needed.",
+    order=140,
+)
+def check(
+    evidence: Evidence,
+    *,
+    d: int = 200,
+    clients: int = 10,
+    samples: tuple[int, ...] = (10, 20, 40, 80, 160, 320),
+    alone: bool = False,
+    per_client: bool = False,
+) -> None:
+    """Bound q by M alone; measure thresholds, equal pools and success far below d samples a client.
 
+    Args:
+        evidence: gathers what is found.
+        d: width.
+        clients: N of the phase picture.
+        samples: its m, each at least 8: with fewer the ratio's tails are too heavy for the intervals.
+        alone: whether to leave out one client at width 10, and the runs from random starts.
+        per_client: predicts from the samples of one client instead of the pool.
+    """
+    between(10, 100_000, d=d)
+    for m in samples:
+        between(8, 100_000, samples=m)
 
-def negative_control(budget: Budget) -> Finding:
-    """The same thresholds predicted from the samples of one client instead of the pool."""
-    return _check(budget, per_client=True)
+    def predicted(clients: int, samples: int, d: int) -> float:
+        q = rate.noise_ratio(d, 1 if per_client else clients, samples)
+        return float(rate.threshold_kappa(q))
 
-
-def _check(budget: Budget, per_client: bool = False) -> Finding:
-    trials = budget.pick(20_000, 300_000)
-    pools = {m: one_round(budget, CLIENTS, m, trials) for m in SAMPLES}
-    few = () if per_client else FEW_SAMPLES
-    cells = [(CLIENTS, m, WIDTH, pools[m]) for m in SAMPLES]
-    cells += [(1, m, FEW, one_round(budget, 1, m, trials, FEW)) for m in few]
-    alpha = ALPHA / (len(cells) + len(SAMPLES) * len(KAPPAS) + len(SAME_POOL) + 3)
-
-    def predicted(clients: int, samples: int, d: int = WIDTH) -> float:
-        seen = 1 if per_client else clients
-        return float(rate.threshold_kappa(rate.noise_ratio(d, seen, samples)))
-
-    comparisons: list[Comparison] = []
-    rows: list[dict[str, Any]] = []
-    detectable = 0.0
-    for clients, m, d, rounds in cells:
-        estimate = rounds.threshold(alpha)
-        detectable = max(detectable, estimate.detectable)
-        comparisons.append(
-            estimate.compare(
-                f"step at which E[s⁺²] = s², M/d = {clients * m / d:g} (N = {clients}, m = {m}, d = {d})",
-                predicted(clients, m, d),
-            )
-        )
-        rows.append(
-            {
-                "setting": f"N = {clients}, d = {d}",
-                "M/d": clients * m / d,
-                "clients": clients,
-                "samples": m,
-                "d": d,
-                "predicted": predicted(clients, m, d),
-                "measured": estimate.mean,
-                "low": estimate.interval[0],
-                "high": estimate.interval[1],
-                "typical": rounds.typical_threshold(),
-            }
-        )
-    grid = _grid(pools, predicted, alpha)
-    comparisons += [_grid_comparison(grid), _quadratic(budget, pools)]
-    same, invariance = _same_pool(budget, trials, alpha, predicted)
-    comparisons += same
+    trials = evidence.pick(20_000, 300_000)
+    settings = [(clients, m, d) for m in samples]
+    settings += [] if alone else [(1, m, FEW) for m in FEW_SAMPLES]
+    evidence.share(len(settings) + len(samples) * len(KAPPAS) + len(SAME_POOL) + 3)
+    rounds = {setting: one_round(evidence, *setting, trials) for setting in settings}
+    thresholds = [_threshold(evidence, setting, rounds[setting], predicted) for setting in settings]
+    pools = {setting: rounds[setting] for setting in settings[: len(samples)]}
+    grid = _grid(evidence, pools, predicted)
+    _quadratic(evidence, settings[(len(samples) - 1) // 2], rounds)
+    evidence.extra_table("phase", grid)
+    evidence.extra_table("equal pools", _same_pool(evidence, d, trials, predicted))
+    if not alone:
+        _successes(evidence)
     if not per_client:
-        comparisons += _successes(budget, alpha)
-    return conclude(
-        Verdict.CONSISTENT,
+        evidence.steps(*pooled_samples.derive(), *rate.derive())
+    evidence.record(detectable=max(asked.detectable for _, asked in thresholds))
+    evidence.method(
         "q bounded by d/M and (1 + v) d/M symbolically; one round at small angle with the angle chain, "
-        f"{trials:,} trials a cell, for thresholds; whole runs from random starts for recovery",
-        comparisons=comparisons,
-        proof=(*pooled_samples.derive(), *rate.derive()) if not per_client else (),
-        trials=trials,
-        alpha=ALPHA,
-        detectable=detectable,
-        seed=budget.seed,
-        notes=(
-            "The threshold is that of the mean square, measured as one-round ratios from a small angle, "
-            "which have light tails. A long run's mean square near the threshold is carried by rare "
-            "trajectories and cannot be estimated by averaging runs; a typical trajectory shrinks up to "
-            "the larger step of the column 'typical', where E[log(s⁺/s)] = 0.",
-            "The paper's sample condition m = Ω(d …) per client is sufficient, not necessary: see the runs "
-            "with m = 5 and d = 500.",
-        ),
-        table=Table.from_rows(rows),
-        plot=_plot(trials),
-        extra_tables={"phase": Table.from_rows(grid), "equal pools": Table.from_rows(invariance)},
+        f"{trials:,} trials a cell, for thresholds; whole runs from random starts for recovery"
     )
+    evidence.note(
+        "The threshold is that of the mean square, measured as one-round ratios from a small angle, "
+        "which have light tails. A long run's mean square near the threshold is carried by rare "
+        "trajectories and cannot be estimated by averaging runs; a typical trajectory shrinks up to "
+        "the larger step of the column 'typical', where E[log(s⁺/s)] = 0.",
+        "The paper's sample condition m = Ω(d …) per client is sufficient, not necessary: see the runs "
+        "with m = 5 and d = 500.",
+    )
+    evidence.table([row for row, _ in thresholds], _plot(trials))
 
 
-def _grid(pools: dict[int, Rounds], predicted: Any, alpha: float) -> list[dict[str, Any]]:
+def _threshold(
+    evidence: Evidence, setting: tuple[int, int, int], rounds: Rounds, predicted: Predicted
+) -> tuple[dict[str, Any], Asked]:
+    """The step at which the mean square stays: a row of the table, and what was asked."""
+    clients, m, d = setting
+    pool = clients * m / d
+    asked = _stays(
+        evidence,
+        f"step at which E[s⁺²] = s², M/d = {pool:g} (N = {clients}, m = {m}, d = {d})",
+        rounds,
+        predicted(*setting),
+    )
+    row = {
+        "setting": f"N = {clients}, d = {d}",
+        "M/d": pool,
+        "clients": clients,
+        "samples": m,
+        "d": d,
+        "predicted": predicted(*setting),
+        **asked.columns(),
+        "typical": rounds.typical_threshold(),
+    }
+    return row, asked
+
+
+def _stays(evidence: Evidence, quantity: str, rounds: Rounds, theory: float) -> Asked:
+    found = rounds.threshold(evidence.alpha)
+    asked = evidence.ask(found.mean, found.n, found.interval_at, found.standard_error)
+    evidence.state(quantity, asked, theory)
+    return asked
+
+
+def _grid(
+    evidence: Evidence, pools: dict[tuple[int, int, int], Rounds], predicted: Predicted
+) -> list[dict[str, Any]]:
+    """Cells of the phase picture, whose intervals count although one comparison sums them up."""
     rows = []
-    for m, rounds in pools.items():
+    for setting, rounds in pools.items():
+        clients, m, d = setting
         for kappa in KAPPAS:
-            estimate = mean_estimate(rounds.ratios(kappa), alpha)
-            low, high = estimate.interval
+            ratios = rounds.ratios(kappa)
+            found = mean_estimate(ratios, evidence.alpha)
+            low, high = evidence.ask(found.mean, found.n, found.interval_at).interval
             rows.append(
                 {
-                    "M/d": CLIENTS * m / WIDTH,
+                    "M/d": clients * m / d,
                     "kappa": kappa,
-                    "mean square": estimate.mean,
+                    "mean square": found.mean,
                     "low": low,
                     "high": high,
                     "measured": "shrinks" if high < 1 else "grows" if low > 1 else "undecided",
-                    "predicted": "shrinks" if kappa < predicted(CLIENTS, m) else "grows",
-                    "typical log ratio": float(np.mean(np.log(rounds.ratios(kappa)))) / 2.0,
+                    "predicted": "shrinks" if kappa < predicted(*setting) else "grows",
+                    "typical log ratio": float(np.mean(np.log(ratios))) / 2.0,
                 }
             )
+    decided = [row for row in rows if row["measured"] != "undecided"]
+    evidence.equal(
+        f"cells of the phase picture on the wrong side, of {len(decided)} decided ({len(rows)} in all)",
+        0.0,
+        sum(row["measured"] != row["predicted"] for row in decided),
+    )
     return rows
 
 
-def _grid_comparison(grid: list[dict[str, Any]]) -> Comparison:
-    decided = [row for row in grid if row["measured"] != "undecided"]
-    wrong = sum(row["measured"] != row["predicted"] for row in decided)
-    return Comparison(
-        f"cells of the phase picture on the wrong side, of {len(decided)} decided ({len(grid)} in all)",
-        theory=0.0,
-        measured=float(wrong),
-    )
-
-
-def _quadratic(budget: Budget, pools: dict[int, Rounds]) -> Comparison:
-    m, kappa = SAMPLES[2], 0.5
-    rounds = pools[m]
-    direct = _simulated(budget, CLIENTS, m, rounds.x.size, kappa)
-    gap = float(np.max(np.abs(direct - rounds.ratios(kappa)) / rounds.y))
-    return Comparison(
+def _quadratic(
+    evidence: Evidence,
+    setting: tuple[int, int, int],
+    rounds: dict[tuple[int, int, int], Rounds],
+) -> None:
+    parabola, kappa = rounds[setting], 0.5
+    direct = ratios_of_round(evidence, *setting, parabola.x.size, kappa)
+    evidence.equal(
         "largest gap between a round simulated at κ = 0.5 and the parabola through κ = 1 and 2",
-        theory=0.0,
-        measured=gap,
-        tolerance=1e-4,
+        0.0,
+        np.max(np.abs(direct - parabola.ratios(kappa)) / parabola.y),
+        rounding=1e-4,
         why="terms of order s = 1e-6 times the tails of ρ̄ and τ",
     )
 
 
 def _same_pool(
-    budget: Budget, trials: int, alpha: float, predicted: Any
-) -> tuple[list[Comparison], list[dict[str, Any]]]:
-    comparisons, rows = [], []
+    evidence: Evidence, d: int, trials: int, predicted: Predicted
+) -> list[dict[str, Any]]:
+    rows = []
     for clients, samples in SAME_POOL:
-        estimate = one_round(budget, clients, samples, trials).threshold(alpha)
-        comparisons.append(
-            estimate.compare(
-                f"the same M = {clients * samples} as N = {clients} × m = {samples}: threshold step",
-                predicted(clients, samples),
-            )
+        theory = predicted(clients, samples, d)
+        asked = _stays(
+            evidence,
+            f"the same M = {clients * samples} as N = {clients} × m = {samples}: threshold step",
+            one_round(evidence, clients, samples, d, trials),
+            theory,
         )
-        rows.append(
-            {
-                "clients": clients,
-                "samples": samples,
-                "v": float(bstep.mean_variance(clients, samples)),
-                "predicted": predicted(clients, samples),
-                "measured": estimate.mean,
-                "low": estimate.interval[0],
-                "high": estimate.interval[1],
-            }
-        )
-    return comparisons, rows
+        v = float(bstep.mean_variance(clients, samples))
+        row = {"clients": clients, "samples": samples, "v": v, "predicted": theory}
+        rows.append(row | asked.columns())
+    return rows
 
 
-def _successes(budget: Budget, alpha: float) -> list[Comparison]:
+def _successes(evidence: Evidence) -> None:
     # Nearly every run recovers: the thresholds leave room for the rare start almost orthogonal to a*, so
     # that a true statement fails with probability far below alpha.
     d, rounds, kappa = 500, 80, 0.5
-    comparisons = []
-    for clients, samples, relation, share in (
-        (1000, 5, Relation.GE, 0.8),
-        (1, 5000, Relation.GE, 0.8),
-        (1, 5, Relation.LE, 0.2),
+    trials = evidence.pick(200, 400)
+    for clients, samples, share in (
+        (1000, 5, {"at_least": 0.8}),
+        (1, 5000, {"at_least": 0.8}),
+        (1, 5, {"at_most": 0.2}),
     ):
-        trials = budget.pick(200, 400)
         run = simulate(
             Problem(d=d, clients=clients, samples=samples),
             Algorithm2(kappa=kappa),
             simulator="chain",
             rounds=rounds,
             trials=trials,
-            seed=budget.seed,
-            axes=(ID, "recovery", clients, samples),
+            **evidence.stream("recovery", clients, samples),
         )
-        reached = int(np.count_nonzero(run.angle[:, -1] <= SUCCESS))
-        comparisons.append(
-            proportion_comparison(
-                f"random starts that reach angle {SUCCESS:g} in {rounds} rounds, d = {d}, κ = {kappa}, "
-                f"N = {clients}, m = {samples}",
-                share,
-                reached,
-                trials,
-                alpha,
-                relation,
-            )
+        evidence.proportion(
+            f"random starts that reach angle {SUCCESS:g} in {rounds} rounds, d = {d}, κ = {kappa}, "
+            f"N = {clients}, m = {samples}",
+            int(np.count_nonzero(run.angle[:, -1] <= SUCCESS)),
+            trials,
+            certify=True,
+            **share,  # type: ignore[arg-type]
         )
-    return comparisons
 
 
 def _plot(trials: int) -> Plot:
@@ -293,28 +317,3 @@ def _plot(trials: int) -> Plot:
         group="setting",
         xlog=True,
     )
-
-
-CLAIM = Claim(
-    id=ID,
-    title="Pooled samples against width decide",
-    statement="RoLoRA's convergence depends on the pooled N·m against d, not on m per client: near the "
-    "solution the mean square of the angle shrinks iff κ < 2/(1+q) with d/(Nm) ≤ q ≤ (1+v)d/(Nm), and "
-    "many clients with m ≪ d recover from random starts.",
-    latex=r"\kappa<\frac{2}{1+q},\qquad \frac{d}{Nm}\le q\le(1+v)\frac{d}{Nm},\quad"
-    r" v=\frac{1}{N(m-2)}",
-    source=OURS,
-    assumptions=(
-        "rank 1",
-        "homogeneous clients",
-        "no label noise",
-        "fresh samples in each half-step",
-        "m > 2",
-        "small angle for the threshold; recovery from random starts is measured",
-    ),
-    expected=Verdict.CONSISTENT,
-    check=check,
-    negative_control=negative_control,
-    control="thresholds predicted from one client's m instead of N·m",
-    exact="The condition m = Ω(d log(2/ε₀)/ε₂²) per client of the theorem is not needed.",
-)

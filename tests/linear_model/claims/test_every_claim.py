@@ -14,6 +14,19 @@ CLAIMS = {
 }
 
 OWN = {
+    "bstep-law": (
+        {"samples": 12, "epsilon": 0.3, "d": 6},
+        "ε' = 0.3, N = 1, m = 12",
+        {"epsilon": 4.0},
+    ),
+    "mean-square-rate": ({"d": 10, "kappa": 0.7, "alone": True}, "d = 10, κ = 0.7", {"kappa": 2.1}),
+    "pooled-samples": ({"d": 50, "samples": (9, 30), "alone": True}, "d = 50", {"samples": (7,)}),
+    "fixed-data-rate": (
+        {"d": 2, "samples": 15, "kappa": 1.1},
+        "d = 2, N = 3, m = 15",
+        {"kappa": 0.0},
+    ),
+    "noise-floor": ({"d": 3, "kappa": 0.2, "alone": True}, "d = 3, N = 2", {"kappa": 1.3}),
     "ffa-floor": (
         {"clients": 4, "samples": 11, "angle": 0.2, "alone": True},
         "N = 4, m = 11",

@@ -7,6 +7,7 @@ from linear_model.claims.frozen_factor import ffa_floor, ffa_random_init
 from linear_model.claims.recovery.recovery_theorem import Setting, hitting_rounds
 from linear_model.claims.samples import pooled_samples
 from verification.budget import Budget
+from verification.evidence import Evidence
 from verification.verdict import Verdict
 
 
@@ -31,8 +32,9 @@ def test_the_same_seed_gives_the_same_numbers() -> None:
 
 
 def test_a_round_is_a_parabola_in_the_step() -> None:
-    rounds = pooled_samples.one_round(Budget(), 3, 12, 500, d=15)
-    direct = pooled_samples._simulated(Budget(), 3, 12, 500, 1.3, 15)
+    evidence = Evidence("pooled-samples", Budget())
+    rounds = pooled_samples.one_round(evidence, 3, 12, 15, 500)
+    direct = pooled_samples.ratios_of_round(evidence, 3, 12, 15, 500, 1.3)
     np.testing.assert_allclose(rounds.ratios(1.3), direct, rtol=1e-3, atol=1e-4)
     assert np.mean(rounds.ratios(rounds.threshold(1e-6).mean)) == pytest.approx(1.0)
     typical = rounds.typical_threshold()
