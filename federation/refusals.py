@@ -1,14 +1,12 @@
-"""What is refused: a method that a laboratory cannot run, and replies that are no numbers."""
+"""What a laboratory refuses before any work: a method that asks for what the run cannot do."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from math import isfinite
+from typing import TYPE_CHECKING
 
-import torch
-from torch import Tensor
-
-from federated_lora import Method
+if TYPE_CHECKING:
+    from federated_lora import Method
 
 
 def require_able(method: Method, cannot: Mapping[str, str]) -> None:
@@ -28,11 +26,3 @@ def require_able(method: Method, cannot: Mapping[str, str]) -> None:
             raise ValueError(
                 f"method {method.name} {does[trait]}, which is not possible with {why}"
             )
-
-
-def sound(stack: Tensor, leading: int) -> Tensor:
-    """Which clients' parts of a stack are finite, bool over its first `leading` axes."""
-    # A finite sum has finite terms only, and costs one pass; an infinite one may have overflowed.
-    if isfinite(float(stack.sum())):
-        return torch.ones(stack.shape[:leading], dtype=torch.bool, device=stack.device)
-    return torch.isfinite(stack).flatten(leading).all(dim=leading)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from math import isfinite
 
 import numpy as np
 import torch
@@ -120,6 +121,14 @@ class Outcome:
     def counted(self, sent: Sent, round: int, people: np.ndarray) -> Sent:
         """The numbers sent, after this round with its participants, (R, n)."""
         return sent.after(round, people, self.traffic, self.changed, self.merged)
+
+
+def sound(stack: Tensor, leading: int) -> Tensor:
+    """Which clients' parts of a stack are finite, bool over its first `leading` axes."""
+    # A finite sum has finite terms only, and costs one pass; an infinite one may have overflowed.
+    if isfinite(float(stack.sum())):
+        return torch.ones(stack.shape[:leading], dtype=torch.bool, device=stack.device)
+    return torch.isfinite(stack).flatten(leading).all(dim=leading)
 
 
 def combined(

@@ -12,6 +12,7 @@ from pydantic import Field
 
 from federation.parts import LocalTraining, Server, Split, SplitName
 from federation.policies import refuse_old_names
+from federation.refusals import require_able
 from verification.settings import Count, Natural, NonNegative, Positive, Settings, settings
 
 if TYPE_CHECKING:
@@ -133,8 +134,8 @@ class Config(Machine, LocalTraining, Adapters, Server, Texts, Model):
     def __post_init__(self) -> None:
         from federated_lora import method_named
 
-        if method_named(self.method, self.rounds).personal:
-            raise ValueError(f"method {self.method} keeps personal factors, not supported here")
+        packed = {"merges": "quantisation = 4bit"} if self.quantisation == "4bit" else {}
+        require_able(method_named(self.method, self.rounds), packed)
         if self.engine == "all-at-once" and self.base_dropout == "model":
             raise ValueError(
                 "base_dropout = model draws one mask for all clients of a pass; use engine = one-by-one"

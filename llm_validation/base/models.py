@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from difflib import get_close_matches
@@ -54,6 +54,8 @@ class Workspace:
         head: name to parameter of the classification head; empty for a causal LM.
         causal: whether the model continues text.
         device: where it lives.
+        loaded: the frozen weights that were changed, as they were loaded, by layer.
+        merged: what they are changed by now.
         holder: where engines announce the pass under way to the dropout layers.
     """
 
@@ -64,6 +66,8 @@ class Workspace:
     causal: bool
     device: torch.device
     holder: PassHolder = field(default_factory=PassHolder)
+    loaded: dict[str, torch.Tensor] = field(default_factory=dict)
+    merged: Mapping[str, torch.Tensor] = field(default_factory=dict)
 
     @property
     def base(self) -> Any:

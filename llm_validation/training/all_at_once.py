@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from federated_lora import ClientFactors, Factor
+from federation.round import tensor_name
 from llm_validation.base.encoding import Encoded, collate
 from llm_validation.base.models import ADAPTER, Workspace
 from llm_validation.config import Config
@@ -15,7 +16,7 @@ from llm_validation.layers.dropout import Pass
 from llm_validation.layers.per_client import StackedLinear, StackedLoRA, installed
 from llm_validation.training.losses import client_losses
 from llm_validation.training.randomness import dropout_seed
-from llm_validation.training.server import OptimiserState, Returned, Server, Work, tensor_name
+from llm_validation.training.server import OptimiserState, Returned, Server, Work, write_base
 
 
 class AllAtOnce:
@@ -45,6 +46,7 @@ class AllAtOnce:
 
     def train(self, server: Server, work: Work) -> Returned:
         """Local training of every participant from the server's state."""
+        write_base(self.space, server.merged)
         parts = []
         for start in range(0, len(work.clients), self.at_once):
             parts.append(self._pass(server, work, slice(start, start + self.at_once)))
@@ -70,7 +72,8 @@ class AllAtOnce:
     ) -> tuple[dict[str, torch.Tensor], list[OptimiserState], torch.Tensor, int]:
         config, space = self.config, self.space
         clients, batches = work.clients[part], work.batches[part]
-        trained = self._start(server, clients, work.factors)
+        own = self._start(server, clients, work)
+        trained = {name: tensor for name, tensor in own.items() if tensor.requires_grad}
         optimiser = config.optimiser_rule()
         keep = optimiser.state == "keep"
         held = [server.states.get(client, {}) if keep else {} for client in clients]
@@ -81,7 +84,7 @@ class AllAtOnce:
         space.model.requires_grad_(False)
         space.model.train()
         losses, tokens = [], 0
-        with installed(space.base, self._modules(server, trained, len(clients))):
+        with installed(space.base, self._modules(server, own, len(clients))):
             for step in range(len(batches[0])):
                 batch = collate(self.data, [b[step] for b in batches], space.pad_id, space.device)
                 seeds = tuple(dropout_seed(config.seed, work.round, k, step) for k in clients)
@@ -92,7 +95,7 @@ class AllAtOnce:
                 losses.append(each.detach())
                 tokens += batch.tokens
         space.holder.now = None
-        sent = {name: tensor.detach() for name, tensor in trained.items()}
+        sent = {name: tensor.detach() for name, tensor in own.items()}
         kept: list[OptimiserState] = [
             {name: {slot: v[k].clone() for slot, v in own.items()} for name, own in states.items()}
             if keep
@@ -101,23 +104,21 @@ class AllAtOnce:
         ]
         return sent, kept, torch.stack(losses, dim=1).cpu(), tokens
 
-    def _start(
-        self, server: Server, clients: Sequence[int], factors: frozenset[Factor]
-    ) -> dict[str, torch.Tensor]:
-        """Every client's copy of what trains, stacked; leaf tensors that ask for a gradient."""
-        trained: dict[str, torch.Tensor] = {}
-        for layer, adapter in server.adapters.items():
-            for factor in sorted(factors):
-                value = adapter.factor(factor).to(self.space.device)
-                trained[tensor_name(layer, factor)] = value.expand(
-                    len(clients), *value.shape
-                ).clone(memory_format=torch.contiguous_format)
+    def _start(self, server: Server, clients: Sequence[int], work: Work) -> dict[str, torch.Tensor]:
+        """Every client's copy of what trains or is its own, stacked; what trains asks for a gradient."""
+        held = [server.adapters_of(client) for client in clients]
+        found: dict[str, torch.Tensor] = {}
+        for layer in server.adapters:
+            for factor in sorted(work.factors | work.personal):
+                stack = torch.stack([own[layer].factor(factor) for own in held])
+                found[tensor_name(layer, factor)] = stack.to(self.space.device).requires_grad_(
+                    factor in work.factors
+                )
+        heads = [server.head_of(client) for client in clients]
         for name in self.space.head if self.head_layers else ():
-            own = [server.head_of(client)[name].to(self.space.device) for client in clients]
-            trained[name] = torch.stack(own)
-        for tensor in trained.values():
-            tensor.requires_grad_(True)
-        return trained
+            stack = torch.stack([own[name] for own in heads])
+            found[name] = stack.to(self.space.device).requires_grad_()
+        return found
 
     def _modules(
         self, server: Server, trained: dict[str, torch.Tensor], clients: int

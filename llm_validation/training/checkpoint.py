@@ -15,8 +15,9 @@ import torch
 from federated_lora import Adapter
 from federation import checkpoint
 from federation.checkpoint import Checkpoint
+from federation.round import Shared
 from llm_validation.config import Config
-from llm_validation.training.server import Head, OptimiserState, Server, nothing_sent
+from llm_validation.training.server import Head, OptimiserState, Server
 
 
 def save(
@@ -79,7 +80,7 @@ def _server(found: Checkpoint) -> Server:
         for layer, scale in state["scales"].items()
     }
     head: Head = {}
-    heads: dict[int, Head] = {}
+    own: dict[int, dict[str, torch.Tensor]] = {}
     states: dict[int, OptimiserState] = {}
     for key, value in tensors.items():
         kind, _, rest = key.partition("/")
@@ -87,7 +88,7 @@ def _server(found: Checkpoint) -> Server:
             head[rest] = value
         elif kind == "local":
             client, _, name = rest.partition("/")
-            heads.setdefault(int(client), {})[name] = value
+            own.setdefault(int(client), {})[name] = value
         elif kind == "optimiser":
             client, name, slot = rest.split("/")
             states.setdefault(int(client), {}).setdefault(name, {})[slot] = value
@@ -95,8 +96,9 @@ def _server(found: Checkpoint) -> Server:
     counts = {key[5:]: v.numpy() for key, v in tensors.items() if key.startswith("sent/")}
     sent = None
     if counts:
-        sent = nothing_sent(adapters, head, counts["held"].shape[1]).restored(counts)
-    return Server(adapters, head, heads, states, visits, found.round, sent)
+        sent = Shared(adapters, head).nothing_sent(counts["held"].shape[1]).restored(counts)
+    merged = {key[7:]: value for key, value in tensors.items() if key.startswith("merged/")}
+    return Server(adapters, head, own, states, visits, found.round, sent, merged)
 
 
 def _flat(server: Server) -> dict[str, torch.Tensor]:
@@ -105,8 +107,9 @@ def _flat(server: Server) -> dict[str, torch.Tensor]:
         tensors[f"server/A/{layer}"] = adapter.A
         tensors[f"server/B/{layer}"] = adapter.B
     tensors.update({f"head/{name}": value for name, value in server.head.items()})
-    for client, head in server.heads.items():
-        tensors.update({f"local/{client}/{name}": value for name, value in head.items()})
+    tensors.update({f"merged/{layer}": value for layer, value in server.merged.items()})
+    for client, own in server.own.items():
+        tensors.update({f"local/{client}/{name}": value for name, value in own.items()})
     for client, state in server.states.items():
         for name, slots in state.items():
             tensors.update({f"optimiser/{client}/{name}/{s}": v for s, v in slots.items()})

@@ -20,7 +20,7 @@ from llm_validation.base.models import Workspace
 from llm_validation.config import Config
 from llm_validation.tasks.examples import Examples, Instructed
 from llm_validation.training.losses import at_least_single
-from llm_validation.training.server import Head, Server, write_server
+from llm_validation.training.server import Server, write_server
 
 ROWS = 64
 """Examples per evaluation batch."""
@@ -59,21 +59,21 @@ class Evaluator:
     def score(self, server: Server) -> Score:
         """Accuracy and loss of the server's model.
 
-        Under the head policy `local`, the mean over the clients that took part so far of the adapter with
-        each one's head.
+        Where something stays with the clients (a local head, personal factors), the mean over those that
+        took part so far of each one's own model.
         """
         # In the clients' order, whatever order they came in: the mean is the same to the bit.
-        heads = [head for _, head in sorted(server.heads.items())] or [server.head]
-        scores = [self._with_head(server, head) for head in heads]
+        clients: list[int | None] = [*sorted(server.own)] or [None]
+        scores = [self._of(server, client) for client in clients]
         return Score(
             float(np.mean([s.accuracy for s in scores])),
             float(np.mean([s.loss for s in scores])),
             scores[0].examples,
         )
 
-    def _with_head(self, server: Server, head: Head) -> Score:
+    def _of(self, server: Server, client: int | None) -> Score:
         space = self.space
-        write_server(space, server.adapters, head)
+        write_server(space, server, client)
         training = space.model.training
         space.model.eval()
         try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -12,20 +12,11 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 
-from federated_lora import (
-    Adapter,
-    Aggregate,
-    Factor,
-    Method,
-    Traffic,
-    aggregate_model,
-    client_weights,
-    method_named,
-    weighted_mean,
-)
+from federated_lora import Adapter, Factor, Method, method_named
 from federation import partition
 from federation.checkpoint import forget
 from federation.participants import participants
+from federation.round import Outcome, Trained, combined, sound, tensor_name
 from llm_validation.base.base_model import require_positions
 from llm_validation.base.encoding import Encoded, encode
 from llm_validation.base.models import Workspace, build
@@ -43,9 +34,7 @@ from llm_validation.training.server import (
     Returned,
     Server,
     Work,
-    nothing_sent,
     read_server,
-    tensor_name,
     with_round_done,
 )
 from verification.streams import generator
@@ -112,6 +101,41 @@ def run(
             checkpoint of another configuration; `DivergedError` when a client returns NaN or the model
             overflows.
     """
+    bench = _opened(config, folder / "checkpoints" if folder else None, resume, data)
+    if not bench.rows:
+        start = _start_row(bench.evaluator.score(bench.server) if evaluate_start else None)
+        _require_measured(start, [])
+        bench.rows.append(start)
+        if on_round:
+            on_round(start)
+    while bench.server.round < config.rounds:
+        row = _one_round(bench)
+        if on_round:
+            on_round(row)
+    return Result(bench.rows, bench.server, bench.space, bench.facts, bench.warning)
+
+
+@dataclass(eq=False)
+class _Bench:
+    """A run under way: what it works with, the server's state and the record so far."""
+
+    config: Config
+    method: Method
+    digest: str
+    places: Path | None
+    space: Workspace
+    split: partition.Partition
+    encoded: Encoded
+    evaluator: Evaluator
+    engine: Engine
+    server: Server
+    rows: list[Row]
+    facts: dict[str, Any]
+    warning: str
+
+
+def _opened(config: Config, places: Path | None, resume: bool, data: TaskData | None) -> _Bench:
+    """Everything a run needs, checked, at its start or at the checkpoint it goes on from."""
     require_extra()
     if config.threads:
         torch.set_num_threads(config.threads)
@@ -121,7 +145,6 @@ def run(
         _limited(data.evaluation, config.eval_examples, 0, "evaluation"),
     )
     split = split_clients(config, data.train.labels)
-    places = folder / "checkpoints" if folder else None
     found = checkpoint.load(places, config, data.digest) if places and resume else None
     names = data.train.names if isinstance(data.train, Classified) else ()
     space = build(config, causal=data.causal, names=names)
@@ -129,12 +152,10 @@ def run(
     evaluator = Evaluator(config, space, data.evaluation)
     longest = max(int(side.lengths.max()) for side in (encoded, evaluator.data))
     require_positions(config, space.base, longest)
-    if found is not None:
-        server, rows, facts, warning = found
-        server = _on_device(server, space)
-    else:
-        server, rows = read_server(space), []
-        facts, warning = _facts(config, space, encoded, split, data), ""
+    if found is None:
+        facts = _facts(config, space, encoded, split, data)
+        found = (read_server(space), [], facts, "")
+    server, rows, facts, warning = found
     if places and not resume:
         forget(places)
     engine: Engine = (
@@ -143,32 +164,32 @@ def run(
         else AllAtOnce(config, space, encoded, int(facts["clients_at_once"]))
     )
     method = method_named(config.method, config.rounds)
-    if not rows:
-        rows = [_start_row(evaluator.score(server) if evaluate_start else None)]
-        _require_measured(rows[0], [])
-        if on_round:
-            on_round(rows[-1])
-    sizes = [part.size for part in split]
-    while server.round < config.rounds:
-        started = time.perf_counter()
-        work = plan(config, method, server, split, encoded.lengths)
-        returned = engine.train(server, work)
-        _require_finite(returned, work, rows)
-        server, aggregates = step(config, method, server, work, returned, sizes)
-        trained = time.perf_counter() - started
-        row = _row(server, rows[-1], work, returned, aggregates, trained)
-        if server.round % config.evaluate_every == 0 or server.round == config.rounds:
-            score = evaluator.score(server)
-            row |= {"accuracy": score.accuracy, "loss": score.loss}
-        _require_measured(row, rows)
-        rows.append(row)
-        if places and (
-            server.round % config.checkpoint_every == 0 or server.round == config.rounds
-        ):
-            checkpoint.save(places, config, data.digest, server, rows, facts)
-        if on_round:
-            on_round(row)
-    return Result(rows, server, space, facts, warning)
+    return _Bench(
+        config, method, data.digest, places, space, split, encoded, evaluator, engine,
+        _on_device(server, space), rows, facts, warning,
+    )  # fmt: skip
+
+
+def _one_round(bench: _Bench) -> Row:
+    """Train, combine, measure, keep a checkpoint. Returns the round's row."""
+    config, rows, before = bench.config, bench.rows, bench.server
+    started = time.perf_counter()
+    work = plan(config, bench.method, before, bench.split, bench.encoded.lengths)
+    returned = bench.engine.train(before, work)
+    _require_finite(returned, work, rows)
+    sizes = [part.size for part in bench.split]
+    server, outcome = step(config, bench.method, before, work, returned, sizes)
+    row = _row((before, server), rows[-1], work, returned, outcome, time.perf_counter() - started)
+    last = server.round == config.rounds
+    if last or server.round % config.evaluate_every == 0:
+        score = bench.evaluator.score(server)
+        row |= {"accuracy": score.accuracy, "loss": score.loss}
+    _require_measured(row, rows)
+    rows.append(row)
+    bench.server = server
+    if bench.places and (last or server.round % config.checkpoint_every == 0):
+        checkpoint.save(bench.places, config, bench.digest, server, rows, bench.facts)
+    return row
 
 
 def split_clients(config: Config, labels: np.ndarray) -> partition.Partition:
@@ -212,7 +233,7 @@ def plan(
     rate = config.learning_rate
     if config.schedule == "linear":
         rate *= 1.0 - server.round / config.rounds
-    return Work(now, method.trainable(now), clients, batches, rate)
+    return Work(now, method.trainable(now), clients, batches, rate, method.personal)
 
 
 def step(
@@ -222,63 +243,48 @@ def step(
     work: Work,
     returned: Returned,
     sizes: list[int],
-) -> tuple[Server, dict[str, Aggregate]]:
-    """The server's state after a round, and each layer's aggregate.
+) -> tuple[Server, Outcome]:
+    """The server's state after a round, and what the round came to.
 
     Raises:
-        ValueError: if the method's rule refuses what came back, or asks for a change of the frozen base.
+        ValueError: if the method's rule refuses what came back.
     """
-    weights = [sizes[k] for k in work.clients] if config.weighting == "examples" else None
-    aggregates = aggregate_model(method, server.adapters, returned.factors, weights, work.round)
-    merging = [layer for layer, a in aggregates.items() if a.merged is not None]
-    if merging:
-        raise ValueError(
-            f"method {method.name} changes the frozen base, which is not supported here"
-        )
-    p = client_weights(weights, len(work.clients))
-    heads = dict(server.heads)
-    head = server.head
-    if config.head == "average":
-        head = {name: weighted_mean(stack, p) for name, stack in returned.heads.items()}
-    elif config.head == "local":
-        for i, k in enumerate(work.clients):
-            heads[k] = {name: stack[i].clone() for name, stack in returned.heads.items()}
-    states = dict(server.states)
-    if config.optimiser_state == "keep":
-        for k, state in zip(work.clients, returned.states, strict=True):
+    weights = np.array([sizes[k] for k in work.clients]) if config.weighting == "examples" else None
+    trained = Trained(returned.factors, returned.heads)
+    outcome = combined(method, server.shared(), trained, weights, work.round, head=config.head)
+    own, states = dict(server.own), dict(server.states)
+    for i, k in enumerate(work.clients):
+        if outcome.own:
+            kept = {name: stack[i].clone() for name, stack in outcome.own.items()}
+            own[k] = {**own.get(k, {}), **kept}
+        if config.optimiser_state == "keep":
             # The frozen factor's state waits for its turn.
-            states[k] = {**states.get(k, {}), **state}
-    trained = {tensor_name(layer, factor) for layer in aggregates for factor in work.factors}
-    shared = returned.heads if config.head == "average" else {}
-    size = sum(stack[0].numel() for stack in shared.values())
-    traffic = method.traffic([a.shape for a in server.adapters.values()], work.round)
-    sent = server.sent or nothing_sent(server.adapters, server.head, len(sizes))
-    visits = {**server.visits, **{k: server.visits.get(k, 0) + 1 for k in work.clients}}
+            states[k] = {**states.get(k, {}), **returned.states[i]}
+    sent = server.sent or server.shared().nothing_sent(len(sizes))
     new = with_round_done(
         server,
-        adapters={layer: a.adapter for layer, a in aggregates.items()},
-        head=head,
-        heads=heads,
+        adapters=outcome.shared.adapters,
+        head=outcome.shared.head,
+        merged=outcome.shared.merged,
+        own=own,
         states=states,
-        visits=visits,
-        sent=sent.after(
-            work.round, np.array([work.clients]), traffic + Traffic(size, size), {*trained, *shared}
-        ),
+        visits={**server.visits, **{k: server.visits.get(k, 0) + 1 for k in work.clients}},
+        sent=outcome.counted(sent, work.round, np.array([work.clients])),
     )
-    return new, aggregates
+    return new, outcome
 
 
 def _require_finite(returned: Returned, work: Work, rows: list[Row]) -> None:
-    stacks: dict[str, torch.Tensor] = {}
-    for layer, factors in returned.factors.items():
-        for factor in Factor:
-            sent = factors.factor(factor)
-            if sent is not None:
-                stacks[tensor_name(layer, factor)] = sent
+    stacks = {
+        tensor_name(layer, factor): stack
+        for layer, factors in returned.factors.items()
+        for factor in Factor
+        if (stack := factors.factor(factor)) is not None
+    }
     for name, stack in {**stacks, **returned.heads}.items():
-        sound = torch.isfinite(stack).reshape(stack.shape[0], -1).all(dim=1)
-        if not bool(sound.all()):
-            client = work.clients[int(torch.nonzero(~sound)[0])]
+        whole = sound(stack, 1)
+        if not bool(whole.all()):
+            client = work.clients[int(torch.nonzero(~whole)[0])]
             raise DivergedError(
                 f"round {work.round}: client {client} returned NaN or infinity in tensor {name};"
                 " lower the learning rate, or set a clip",
@@ -302,16 +308,16 @@ def _require_measured(row: Row, before: list[Row]) -> None:
 
 
 def _row(
-    server: Server,
+    servers: tuple[Server, Server],
     before: Row,
     work: Work,
     returned: Returned,
-    aggregates: Mapping[str, Aggregate],
+    outcome: Outcome,
     seconds: float,
 ) -> Row:
-    assert server.sent is not None  # a round is done
-    errors = [float(a.aggregation_error) for a in aggregates.values()]
-    moves = [_moved(a, factor) for a in aggregates.values() for factor in work.factors]
+    sent = servers[1].sent
+    assert sent is not None  # a round is done
+    errors = [float(error) for error in outcome.errors()]
     losses = returned.losses.double()
     return {
         "round": work.round,
@@ -323,9 +329,9 @@ def _row(
         "train_loss": _finite(float(losses.mean())),
         "train_loss_spread": _finite(float(losses.mean(dim=1).std(correction=0))),
         "aggregation_error": math.sqrt(sum(e * e for e in errors)),
-        "factor_change": math.sqrt(sum(moves)),
-        "numbers_up": int(server.sent.up[0]),
-        "numbers_down": int(server.sent.down[0]),
+        "factor_change": _moved(*servers),
+        "numbers_up": int(sent.up[0]),
+        "numbers_down": int(sent.down[0]),
         "tokens": before["tokens"] + returned.tokens,
         "tokens_per_second": returned.tokens / seconds,
         "seconds": seconds,
@@ -352,10 +358,14 @@ def _start_row(score: Score | None) -> Row:
     }
 
 
-def _moved(aggregate: Aggregate, factor: Factor) -> float:
-    """Squared Frobenius norm of the change of a factor."""
-    change = aggregate.adapter.factor(factor) - aggregate.server.factor(factor)
-    return float(change.double().square().sum())
+def _moved(before: Server, after: Server) -> float:
+    """Frobenius norm of the change of all factors that the server shares."""
+    changes = [
+        adapter.factor(factor) - before.adapters[layer].factor(factor)
+        for layer, adapter in after.adapters.items()
+        for factor in Factor
+    ]
+    return math.sqrt(sum(float(change.double().square().sum()) for change in changes))
 
 
 def _finite(value: float) -> float | None:
@@ -398,5 +408,6 @@ def _on_device(server: Server, space: Workspace) -> Server:
             k: Adapter(a.A.to(where), a.B.to(where), a.scale) for k, a in server.adapters.items()
         },
         head={k: v.to(where) for k, v in server.head.items()},
-        heads={c: {k: v.to(where) for k, v in h.items()} for c, h in server.heads.items()},
+        own={c: {k: v.to(where) for k, v in h.items()} for c, h in server.own.items()},
+        merged={k: v.to(where) for k, v in server.merged.items()},
     )

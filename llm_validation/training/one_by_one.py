@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from federated_lora import ClientFactors, Factor
+from federation.round import tensor_name
 from llm_validation.base.encoding import Encoded, collate
 from llm_validation.base.models import ADAPTER, Workspace, seeded
 from llm_validation.config import Config
@@ -23,7 +24,6 @@ from llm_validation.training.server import (
     Returned,
     Server,
     Work,
-    tensor_name,
     write_server,
 )
 
@@ -46,9 +46,12 @@ class OneByOne:
         """Local training of every participant from the server's state."""
         results = []
         for position, client in enumerate(work.clients):
-            write_server(self.space, server.adapters, server.head_of(client))
+            write_server(self.space, server, client)
             state = server.states.get(client, {}) if self.config.optimiser_state == "keep" else {}
             results.append(self._client(client, work.batches[position], state, work))
+            for layer, adapter in server.adapters_of(client).items():
+                for factor in work.personal - work.factors:
+                    results[-1][0][tensor_name(layer, factor)] = adapter.factor(factor)
         return self._stacked(results, work)
 
     def _client(
@@ -119,7 +122,7 @@ class OneByOne:
         for layer in self.space.layers:
             stacks = {
                 str(factor): torch.stack([s[tensor_name(layer, factor)] for s in sent])
-                for factor in work.factors
+                for factor in work.factors | work.personal
             }
             factors[layer] = ClientFactors(A=stacks.get("A"), B=stacks.get("B"))
         heads = {}

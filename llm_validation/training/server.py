@@ -7,7 +7,8 @@ from dataclasses import dataclass, field, replace
 
 import torch
 
-from federated_lora import Adapter, ClientFactors, Factor
+from federated_lora import NEITHER, Adapter, ClientFactors, Factor, Factors, added
+from federation.round import Shared, tensor_name
 from federation.sent import Sent
 from llm_validation.base.models import ADAPTER, Workspace
 
@@ -24,24 +25,42 @@ class Server:
     Attributes:
         adapters: layer name to adapter, A of shape (d_in, r) and B of shape (r, d_out), float32 or float64.
         head: the shared head; under the policy `local` the one every client started from.
-        heads: client to its own head, under the policy `local`.
+        own: client to what stays with it: its head under the policy `local`, a method's personal factors.
         states: client to its optimiser state, under the policy `keep`.
         visits: client to the number of rounds it took part in.
         round: rounds completed.
         sent: the numbers sent so far; None before the first round.
+        merged: layer name to what was added to its frozen weight since the start, (d_in, d_out).
     """
 
     adapters: dict[str, Adapter]
     head: Head
-    heads: dict[int, Head] = field(default_factory=dict)
+    own: dict[int, dict[str, torch.Tensor]] = field(default_factory=dict)
     states: dict[int, OptimiserState] = field(default_factory=dict)
     visits: dict[int, int] = field(default_factory=dict)
     round: int = 0
     sent: Sent | None = None
+    merged: Mapping[str, torch.Tensor] = field(default_factory=dict)
 
-    def head_of(self, client: int) -> Head:
-        """The head a client starts a round with."""
-        return self.heads.get(client, self.head)
+    def head_of(self, client: int | None) -> Head:
+        """The head a client starts a round with; None for the shared one."""
+        own = self.own.get(client, {}) if client is not None else {}
+        return {name: own.get(name, value) for name, value in self.head.items()}
+
+    def adapters_of(self, client: int | None) -> dict[str, Adapter]:
+        """The adapters a client starts a round with; None for the shared ones."""
+        own = self.own.get(client, {}) if client is not None else {}
+        found = dict(self.adapters)
+        for layer, adapter in self.adapters.items():
+            for factor in Factor:
+                if tensor_name(layer, factor) in own:
+                    adapter = adapter.with_factor(factor, own[tensor_name(layer, factor)])
+            found[layer] = adapter
+        return found
+
+    def shared(self) -> Shared:
+        """What every client is sent."""
+        return Shared(self.adapters, self.head, self.merged)
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,6 +73,7 @@ class Work:
         clients: participants.
         batches: per participant, the examples of each local step.
         learning_rate: step size of the round.
+        personal: factors of which every client has its own.
     """
 
     round: int
@@ -61,6 +81,7 @@ class Work:
     clients: tuple[int, ...]
     batches: list[list]
     learning_rate: float
+    personal: Factors = NEITHER
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,7 +89,7 @@ class Returned:
     """What the participants of one round sent back, in the order of `Work.clients`.
 
     Attributes:
-        factors: layer name to the stacked trained factors.
+        factors: layer name to the stacked trained factors, and in every round the personal ones.
         heads: name to stacked head tensors, shape (n, …); empty where the head did not train.
         states: per participant, its optimiser state after the round.
         losses: training loss of each participant at each step, shape (n, K), on the CPU.
@@ -80,11 +101,6 @@ class Returned:
     states: list[OptimiserState]
     losses: torch.Tensor
     tokens: int
-
-
-def tensor_name(layer: str, factor: Factor) -> str:
-    """Name of a factor of a layer, as used for optimiser state and checkpoints."""
-    return f"{layer}.lora_{factor}"
 
 
 def read_server(space: Workspace) -> Server:
@@ -100,25 +116,40 @@ def read_server(space: Workspace) -> Server:
     return Server(adapters, {name: _copied(value) for name, value in space.head.items()})
 
 
-def nothing_sent(adapters: Mapping[str, Adapter], head: Head, clients: int) -> Sent:
-    """The count of numbers sent, before the first round of a run with so many clients."""
-    sizes = {
-        tensor_name(layer, factor): adapter.shape.numbers(factor)
-        for layer, adapter in adapters.items()
-        for factor in Factor
-    }
-    dense = sum(adapter.shape.d_in * adapter.shape.d_out for adapter in adapters.values())
-    return Sent.nothing(sizes | {n: v.numel() for n, v in head.items()}, clients, dense=dense)
-
-
 @torch.no_grad()
-def write_server(space: Workspace, adapters: dict[str, Adapter], head: Head) -> None:
-    """Put both factors of every layer, and the head, into the workspace's model."""
+def write_server(space: Workspace, server: Server, client: int | None = None) -> None:
+    """Put the frozen weights, both factors of every layer and the head into the workspace's model.
+
+    Args:
+        space: the model.
+        server: the state.
+        client: whose own tensors take the shared ones' place, if it has any; None for nobody's.
+    """
+    write_base(space, server.merged)
+    adapters, head = server.adapters_of(client), server.head_of(client)
     for name, module in space.layers.items():
         module.lora_A[ADAPTER].weight.copy_(adapters[name].A.T)
         module.lora_B[ADAPTER].weight.copy_(adapters[name].B.T)
     for name, parameter in space.head.items():
         parameter.copy_(head[name])
+
+
+@torch.no_grad()
+def write_base(space: Workspace, merged: Mapping[str, torch.Tensor]) -> None:
+    """Put the frozen weights as loaded, with what was merged added, into the workspace's model."""
+    if merged is space.merged:
+        return
+    for layer in {*space.loaded, *merged}:
+        module = space.layers[layer].base_layer
+        loaded = space.loaded.setdefault(layer, module.weight.detach().clone())
+        if layer not in merged:
+            module.weight.copy_(loaded)
+            continue
+        change = merged[layer].to(loaded.device)
+        # Linear holds W0 transposed, GPT-2's Conv1D as it is.
+        change = change.T if isinstance(module, torch.nn.Linear) else change
+        module.weight.copy_(added(loaded, change))
+    space.merged = merged
 
 
 def with_round_done(server: Server, **changes: object) -> Server:

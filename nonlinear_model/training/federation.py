@@ -12,8 +12,7 @@ from torch import Tensor
 from federated_lora import Adapter, ClientFactors, method_named
 from federation.optimisers import State
 from federation.participants import participants, weights_of
-from federation.refusals import sound
-from federation.round import Outcome, Shared, Trained, combined
+from federation.round import Outcome, Shared, Trained, combined, sound
 from nonlinear_model.configuration import Configuration
 from nonlinear_model.data.dataset import Dataset
 from nonlinear_model.data.splits import label_counts

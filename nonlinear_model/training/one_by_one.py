@@ -47,14 +47,8 @@ def train(
                     steppers[name].load_state_dict(states[replica, client, name])
             steps = K if work.steps is None else int(work.steps[replica, client])
             losses = []
-            for k in range(steps):
-                rows = work.batches[replica, client, k]
-                pre = work.scale * (examples.x[rows] @ tensors["A"] @ tensors["B"])
-                if examples.base is not None:
-                    pre = pre + examples.base[rows]
-                if "merged" in tensors:
-                    pre = pre + examples.x[rows] @ tensors["merged"]
-                loss = functional.cross_entropy(torch.relu(pre) @ tensors["head"], examples.y[rows])
+            for rows in work.batches[replica, client, :steps]:
+                loss = _loss(tensors, examples, rows, work.scale)
                 for stepper in steppers.values():
                     stepper.zero_grad()
                 loss.backward()
@@ -70,3 +64,12 @@ def train(
         name: torch.stack(values).view(R, N, *values[0].shape) for name, values in results.items()
     }
     return Returned(stacks, last, worst)
+
+
+def _loss(tensors: dict[str, Tensor], examples: Examples, rows: Tensor, scale: float) -> Tensor:
+    pre = scale * (examples.x[rows] @ tensors["A"] @ tensors["B"])
+    if examples.base is not None:
+        pre = pre + examples.base[rows]
+    if "merged" in tensors:
+        pre = pre + examples.x[rows] @ tensors["merged"]
+    return functional.cross_entropy(torch.relu(pre) @ tensors["head"], examples.y[rows])

@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 
 import numpy as np
 import pytest
+import torch
+import transformers
+from peft import PeftModel
+from safetensors.torch import load_file
 
 from linear_model import Problem, method_named, simulate
+from llm_validation.training.export import export
+from llm_validation.training.loop import run as train
+from llm_validation.training.server import write_server
 from rolora.storage.run_folder import read
+from tests.llm_validation.conftest import data_dir, gpt2, llama, roberta, tiny  # noqa: F401
 from tests.support import rolora_helpers
+from tests.support.language_loop import by_hand, by_laboratory
 from tests.support.linear_samples import ROUNDS, SEED, TRIALS, Samples, of_A, of_B
 from tests.support.network_loop import Network
 
@@ -166,6 +176,46 @@ def test_a_method_runs_from_the_command_line(name, laboratory, folder, capsys):
     assert loss != where.command(capsys, "fedavg", folder / "plain")
     assert read(folder / "out").manifest["configuration"]["method"] == "mine:Mine"
     assert name in read(folder / "out").manifest["name"]
+
+
+@pytest.mark.parametrize("kind", ["classifier", "transposed weights"])
+@pytest.mark.parametrize("name", METHODS)
+def test_a_language_model_is_the_literal_loop_over_dense_models(name, kind, folder, tiny, gpt2):  # noqa: F811
+    (folder / "mine.py").write_text(METHODS[name], "utf-8")
+    changes = {"model": gpt2} if kind == "transposed weights" else {}
+    config = tiny(
+        "llama" if changes else "roberta", dtype="float64", optimiser="sgd", learning_rate=0.2,
+        split="dirichlet", participation=0.5, rounds=4, method="mine:Mine", **changes,
+    )  # fmt: skip
+    found = by_laboratory(config)
+    np.testing.assert_allclose(found, by_hand(config, name), rtol=1e-10, atol=1e-10)
+    plain = by_laboratory(config.changed(method="fedavg"))
+    assert abs(plain[0, -1] - found[0, -1]) > 1e-6
+
+
+@pytest.mark.parametrize("name", ["fedex", "fedsa"])
+def test_what_is_merged_or_kept_survives_a_stop_and_an_export(name, folder, tiny, gpt2):  # noqa: F811
+    (folder / "mine.py").write_text(METHODS[name], "utf-8")
+    config = tiny("llama", model=gpt2, method="mine:Mine", optimiser="sgd", learning_rate=0.2,
+                  checkpoint_every=1, rounds=4, participation=0.5)  # fmt: skip
+    whole = train(config, folder=folder / "run")
+    shutil.rmtree(folder / "run" / "checkpoints" / "round-000004")
+    again = train(config, folder=folder / "run", resume=True)
+    timeless = [{k: v for k, v in row.items() if "second" not in k} for row in whole.rows]
+    assert timeless == [{k: v for k, v in r.items() if "second" not in k} for r in again.rows]
+    assert bool(again.server.merged) == (name == "fedex")
+    assert bool(again.server.own) == (name == "fedsa")
+    ids = torch.tensor([[1, 5, 9, 30, 2]])
+    for place in export(again.space, again.server, folder / "adapter"):
+        base = transformers.AutoModelForCausalLM.from_pretrained(gpt2)
+        changed = place / "base_weights.safetensors"
+        if name == "fedex":
+            assert not base.load_state_dict(load_file(changed), strict=False).unexpected_keys
+        client = int(place.name[7:]) if name == "fedsa" else None
+        write_server(again.space, again.server, client)
+        loaded = PeftModel.from_pretrained(base, place).eval()(input_ids=ids).logits
+        torch.testing.assert_close(loaded, again.space.model.eval()(input_ids=ids).logits)
+        assert changed.exists() == (name == "fedex")
 
 
 WRONG = {

@@ -21,7 +21,7 @@ def tensors(result):
     return (
         {f"{layer}.{f}": a.factor(f) for layer, a in server.adapters.items() for f in Factor}
         | server.head
-        | {f"{k}.{name}": value for k, h in server.heads.items() for name, value in h.items()}
+        | {f"{k}.{name}": value for k, h in server.own.items() for name, value in h.items()}
     )
 
 

@@ -36,9 +36,9 @@ def same(one, two):
         assert torch.equal(adapter.B, two.adapters[layer].B)
     for name, value in one.head.items():
         assert torch.equal(value, two.head[name])
-    assert one.heads.keys() == two.heads.keys()
-    for client, head in one.heads.items():
-        assert all(torch.equal(value, two.heads[client][name]) for name, value in head.items())
+    assert one.own.keys() == two.own.keys()
+    for client, head in one.own.items():
+        assert all(torch.equal(value, two.own[client][name]) for name, value in head.items())
 
 
 @pytest.mark.parametrize("policy", POLICIES, ids=str)
@@ -141,11 +141,11 @@ def test_local_heads_are_measured_in_the_clients_order(tiny, monkeypatch):
     evaluator = Evaluator(config, result.space, registry.load(config).evaluation)
     seen = []
     monkeypatch.setattr(
-        evaluator, "_with_head", lambda server, head: seen.append(id(head)) or Score(0.0, 0.0, 1)
+        evaluator, "_of", lambda server, client: seen.append(client) or Score(0.0, 0.0, 1)
     )
-    heads = result.server.heads
-    evaluator.score(replace(result.server, heads={k: heads[k] for k in sorted(heads, key=str)}))
-    assert seen == [id(heads[k]) for k in range(12)]
+    own = result.server.own
+    evaluator.score(replace(result.server, own={k: own[k] for k in sorted(own, key=str)}))
+    assert seen == [*range(12)]
 
 
 def test_a_truncated_checkpoint_falls_back_to_the_one_before(tiny, tmp_path):

@@ -171,7 +171,7 @@ def test_head_policies(tiny):
         kept[head] = after
         assert torch.equal(after.head[name], server.head[name]) == (head != "average")
         assert bool(returned.heads) == (head != "frozen")
-    local = kept["local"].heads
+    local = kept["local"].own
     assert set(local) == {0, 1, 2, 3}
     assert not torch.equal(local[0][name], local[1][name])
 
