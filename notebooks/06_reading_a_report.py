@@ -31,10 +31,9 @@ from typer.testing import CliRunner
 from rolora.cli import app
 from theory.population import population_map
 from verification.budget import Budget
-from verification.claim import OURS
-from verification.claim import OldClaim as Claim
-from verification.finding import Comparison, Relation, conclude
-from verification.proof.identities import identity
+from verification.claim import OURS, claim
+from verification.evidence import Evidence
+from verification.finding import Comparison, Relation
 from verification.statistics import mean_estimate, proportion_interval
 from verification.verdict import Verdict
 
@@ -67,9 +66,9 @@ print(report["headline"])
 # **Question 3.** What does one claim's row rest on? *Predict:* does a proved claim carry measurements too?
 
 # %%
-for claim in report["claims"]:
-    finding = claim["finding"]
-    print(f"{claim['id']}: {finding['verdict']} with {len(finding['proof'])} proof steps")
+for row in report["claims"]:
+    finding = row["finding"]
+    print(f"{row['id']}: {finding['verdict']} with {len(finding['proof'])} proof steps")
     for c in finding["comparisons"][:2]:
         print(f"   {c['quantity'][:70]}")
         print(
@@ -84,8 +83,8 @@ for claim in report["claims"]:
 # verdict.
 
 # %%
-control = population_map.CLAIM.negative_control(Budget())
-print("the mutant says:", population_map.CLAIM.control)
+control = population_map.check.negative_control(Budget())
+print("the mutant says:", population_map.check.says)
 print(control.verdict, "-", control.counterexample[:100])
 
 # %% [markdown]
@@ -94,29 +93,26 @@ print(control.verdict, "-", control.counterexample[:100])
 
 
 # %%
-def cubic_check(budget, two=2):
-    t = sp.Symbol("t", positive=True)
-    step = identity("κ = 1", population_map.next_tangent(t, 1), t**3 / (1 + two * t**2))
-    measured = float(population_map.next_tangent(0.1, 1.0))
-    seen = Comparison(
-        "tan θ⁺ from tan θ = 0.1", 0.1**3 / (1 + two * 0.01), measured, tolerance=1e-15
-    )
-    return conclude(Verdict.PROVED, "SymPy identity", comparisons=[seen], proof=[step])
-
-
-cubic = Claim(
-    id="cubic-step", title="κ = 1 is cubic", statement="At κ = 1, tan θ⁺ = tan³θ/(1 + 2 tan²θ).",
-    latex=r"\tan\theta^+=\tan^3\theta/(1+2\tan^2\theta)", source=OURS, assumptions=("population limit",),
-    expected=Verdict.PROVED, check=cubic_check, control="1.9 in place of 2",
-    negative_control=lambda budget: cubic_check(budget, two=sp.Rational(19, 10)),
+@claim(
+    "cubic-step", "κ = 1 is cubic", statement="At κ = 1, tan θ⁺ = tan³θ/(1 + 2 tan²θ).",
+    latex=r"\tan\theta^+=\tan^3\theta/(1+2\tan^2\theta)", source=OURS, section="population",
+    assumptions=("population limit",), expected=Verdict.PROVED,
+    mutant={"two": sp.Rational(19, 10)}, says="1.9 in place of 2",
 )  # fmt: skip
+def cubic(evidence, *, two=2, at=0.1):
+    t = sp.Symbol("t", positive=True)
+    evidence.identity("κ = 1", population_map.next_tangent(t, 1), t**3 / (1 + two * t**2))
+    measured = population_map.next_tangent(at, 1.0)
+    evidence.equal(f"tan θ⁺ from {at}", at**3 / (1 + two * at**2), measured, rounding=1e-15)
+
+
 mine, mutant = cubic.check(Budget()), cubic.negative_control(Budget())
 print(f"check: {mine.verdict}; negative control: {mutant.verdict}")
 print("counterexample of the control:", mutant.counterexample[:90])
 
 # %% [markdown]
-# To make it a claim of the toolkit, put these lines into a module of `theory/` and its `CLAIM` into `theory/registry.py`;
-# then `rolora verify --only cubic-step` runs it, and `docs/how-to/add-a-claim.md` lists what a reviewer looks for.
+# To make it a claim of the toolkit, put these lines into `theory/population/cubic_step.py`: then `rolora verify cubic-step`
+# finds and runs it, and `docs/how-to/add-a-claim.md` lists what a reviewer looks for.
 #
 # **Question 6.** What if a claim can only be sampled? Then the error probability is part of the verdict. *Predict:* does a
 # comparison `≤ 1.05` with measured interval $[0.98, 1.10]$ hold?
@@ -160,8 +156,9 @@ my_check = ...  # your function
 
 
 def empty_check(two):
-    seen = Comparison("tan θ⁺", 0.1**3 / (1 + two * 0.01), 0.001 / 1.02, tolerance=1.0)
-    return conclude(Verdict.PROVED, "too much tolerance", comparisons=[seen])
+    evidence = Evidence("empty", Budget())
+    evidence.equal("tan θ⁺", 0.1**3 / (1 + two * 0.01), 0.001 / 1.02, rounding=1.0)
+    return evidence.conclude(Verdict.PROVED)
 
 
 for name, written in (("yours", my_check), ("the solution", empty_check)):

@@ -14,6 +14,7 @@ from docs import build
 from federated_lora import Shape
 from linear_model import Problem, method_named, method_names, simulate
 from llm_validation.tasks import custom, glue
+from rolora.commands.figures import draw_one
 from verification.budget import Budget
 from verification.verdict import Verdict
 
@@ -34,12 +35,24 @@ def test_the_claim_of_the_page_is_proved_and_its_control_refuted(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     module = _module("add-a-claim.md", monkeypatch)
-    claim = module.CLAIM
+    claim = module.check
+    assert claim(Budget(), at=0.3).verdict is Verdict.PROVED
     assert claim.check(Budget()).verdict is claim.expected is Verdict.PROVED
     assert claim.negative_control(Budget()).verdict is Verdict.REFUTED
     real = module.cubic_step
     monkeypatch.setattr(module, "cubic_step", lambda *values: 1.05 * real(*values))
     assert claim.check(Budget()).verdict is Verdict.REFUTED
+
+
+def test_the_figure_of_the_page_is_drawn_by_its_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "figure_of_the_page.py").write_text(_block("add-a-figure.md"), "utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    name, drawn, _ = draw_one("figure_of_the_page:long_run_angle", Budget())
+    assert name == "long-run-angle"
+    assert b"for 80 step sizes." in drawn["long-run-angle.caption.md"]
+    monkeypatch.delitem(sys.modules, "figure_of_the_page")
 
 
 def test_the_method_of_the_page_is_found_and_run_by_its_place(
