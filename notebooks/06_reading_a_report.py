@@ -111,8 +111,8 @@ print(f"check: {mine.verdict}; negative control: {mutant.verdict}")
 print("counterexample of the control:", mutant.counterexample[:90])
 
 # %% [markdown]
-# To make it a claim of the toolkit, put these lines into `theory/population/cubic_step.py`: then `rolora verify cubic-step`
-# finds and runs it, and `docs/how-to/add-a-claim.md` lists what a reviewer looks for.
+# In a file of your own, `my_claim.py`, these lines are run by `rolora verify --claims my_claim cubic-step --set at=0.3`; in
+# `theory/population/cubic_step.py` they are a claim of the toolkit. `docs/how-to/add-a-claim.md` says what a reviewer looks for.
 #
 # **Question 6.** What if a claim can only be sampled? Then the error probability is part of the verdict. *Predict:* does a
 # comparison `≤ 1.05` with measured interval $[0.98, 1.10]$ hold?

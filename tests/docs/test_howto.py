@@ -5,43 +5,43 @@ from __future__ import annotations
 import re
 import sys
 from pathlib import Path
-from types import ModuleType
 
 import pytest
+from typer.testing import CliRunner
 
 import federated_lora
+import rolora
 from docs import build
 from federated_lora import Shape
 from linear_model import Problem, method_named, method_names, simulate
 from llm_validation.tasks import custom, glue
+from rolora.cli import app
 from rolora.commands.figures import draw_one
 from verification.budget import Budget
 from verification.verdict import Verdict
 
 
-def _block(page: str, number: int = 0) -> str:
+def _block(page: str, number: int = 0, language: str = "python") -> str:
     text = (build.PAGES / "how-to" / page).read_text("utf-8")
-    return re.findall(r"```python\n(.*?)```", text, re.DOTALL)[number]
+    return re.findall(rf"```{language}\n(.*?)```", text, re.DOTALL)[number]
 
 
-def _module(page: str, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    module = ModuleType("written_by_the_page")
-    monkeypatch.setitem(sys.modules, module.__name__, module)  # dataclasses look it up
-    exec(compile(_block(page), page, "exec"), module.__dict__)
-    return module
-
-
-def test_the_claim_of_the_page_is_proved_and_its_control_refuted(
-    monkeypatch: pytest.MonkeyPatch,
+def test_the_claim_of_the_page_is_decided_at_the_users_parameter(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    module = _module("add-a-claim.md", monkeypatch)
-    claim = module.check
-    assert claim(Budget(), at=0.3).verdict is Verdict.PROVED
-    assert claim.check(Budget()).verdict is claim.expected is Verdict.PROVED
-    assert claim.negative_control(Budget()).verdict is Verdict.REFUTED
+    (tmp_path / "my_claim.py").write_text(_block("add-a-claim.md"), "utf-8")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    command = _block("add-a-claim.md", language="sh").split()[1:]
+    assert command[:4] == ["verify", "--claims", "my_claim", "cubic-step"]
+    assert CliRunner().invoke(app, [*command, "--quiet"]).exit_code == 0
+    found = rolora.check("cubic-step", at=0.3, claims=["my_claim"])
+    assert found.measured == pytest.approx(found.theory) == pytest.approx(0.027 / 1.18)
+    module = sys.modules["my_claim"]
     real = module.cubic_step
     monkeypatch.setattr(module, "cubic_step", lambda *values: 1.05 * real(*values))
-    assert claim.check(Budget()).verdict is Verdict.REFUTED
+    assert module.check(Budget()).verdict is Verdict.REFUTED
+    monkeypatch.delitem(sys.modules, "my_claim")
 
 
 def test_the_figure_of_the_page_is_drawn_by_its_place(
