@@ -34,6 +34,12 @@ OWN = {
     ),
     "rank-r-ffa-floor": ({"clients": 3, "rank": 1, "alone": True}, "r = 1", {"samples": 10}),
     "ffa-random-init": ({"d": (6,), "rank": (2,), "clients": 3}, "d = 6, r = 2", {"rank": (1, 2)}),
+    "heterogeneous-population": (
+        {"clients": 7, "d": 12, "angle": 0.5},
+        "start angle 0.5",
+        {"angle": 1},
+    ),
+    "fedavg-heterogeneity": ({"clients": 5, "angle": 0.3}, "after round 1", {"clients": 1}),
 }
 """A user's parameters, words of the headline at them, and a value that is refused."""
 

@@ -34,4 +34,4 @@ def test_a_formula_off_by_five_percent_is_noticed_by_measurement_alone(
 
     monkeypatch.setattr(fedavg_flow, name, off)
     monkeypatch.setattr(fedavg_flow, "derive", tuple)
-    assert fedavg_heterogeneity.CLAIM.check(Budget()).verdict is Verdict.REFUTED
+    assert fedavg_heterogeneity.check(Budget()).verdict is Verdict.REFUTED

@@ -23,4 +23,4 @@ def test_a_formula_off_by_five_percent_is_noticed_by_measurement_alone(
 
     monkeypatch.setattr(heterogeneity, name, off)
     monkeypatch.setattr(heterogeneity, "derive", tuple)
-    assert heterogeneous_population.CLAIM.check(Budget()).verdict is Verdict.REFUTED
+    assert heterogeneous_population.check(Budget()).verdict is Verdict.REFUTED
