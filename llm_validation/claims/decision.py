@@ -80,8 +80,9 @@ def on_large(
     lead: float,
     overstated: float,
     *,
-    method: str,
-    missing: str,
+    setting: str,
+    presets: str,
+    loop: str = "",
 ) -> None:
     """Decide from the finished runs on RoBERTa-Large, or from the published numbers.
 
@@ -91,7 +92,9 @@ def on_large(
         lead: points demanded of every lead.
         overstated: 0 for finished runs; else the published numbers are judged, and every lead is demanded
             to be larger by this multiple of its published size.
-        method, missing: as in `decide`.
+        setting: of the runs, in words.
+        presets: names of the presets that would make them, in shell variables; "" if there are none.
+        loop: over what else beside tasks, methods and seeds.
 
     Raises:
         ValueError: on a demand that is negative or not finite.
@@ -103,13 +106,9 @@ def on_large(
         quantity: lead + (overstated * _mean(found) if overstated else 0.0)
         for quantity, found in leads.items()
     }
-    decide(
-        evidence,
-        leads,
-        demands,
-        method=f"RoBERTa-Large, five GLUE tasks, {method}",
-        missing=missing,
-    )
+    missing = _missing(evidence.id, setting, presets, loop)
+    method = f"RoBERTa-Large, five GLUE tasks, {setting}"
+    decide(evidence, leads, demands, method=method, missing=missing)
     evidence.note(
         "The paper names neither optimiser nor head policy; every run records its own, and a comparison"
         " sweeps the same grid of learning rates for every method."
@@ -173,19 +172,9 @@ def require_setting(rank: int, *clients: int) -> None:
         )
 
 
-def missing(
-    claim_id: str, pattern: str, loop: str = "", *, published: bool = True, setting: str = ""
-) -> str:
-    """The commands that would make the results and check the claim.
-
-    Args:
-        claim_id: of the claim.
-        pattern: names of the presets, in shell variables.
-        loop: over what else beside tasks, methods and seeds.
-        published: whether there are presets of this setting.
-        setting: the setting in words, said where there are none.
-    """
-    if not published:
+def _missing(claim_id: str, setting: str, presets: str, loop: str) -> str:
+    """The commands that would make the results and check the claim."""
+    if not presets:
         return (
             f"finished runs on RoBERTa-Large at {setting}, of {', '.join(NAMES)} on {', '.join(GLUE)} with"
             " the same seeds, three at least: begin with a preset of `rolora llm presets`, and set"
@@ -197,7 +186,7 @@ def missing(
     tail = " done;" * len(loops)
     return (
         "finished runs on RoBERTa-Large (a GPU and the model are needed): "
-        f"{head} rolora llm run --preset {pattern} --seed $s --out results/llm/{pattern}-$s;{tail}"
+        f"{head} rolora llm run --preset {presets} --seed $s --out results/llm/{presets}-$s;{tail}"
         f" rolora verify --only {claim_id} --results-dir results/llm"
     )
 

@@ -55,14 +55,9 @@ def check(
         ),
         lead,
         overstated,
-        method=f"{clients} clients, ranks 4 and {rank}",
-        missing=decision.missing(
-            evidence.id,
-            "glue-${r}$t-50-$m",
-            "for r in '' rank8-",
-            published=(clients, rank) == (decision.MANY, 8),
-            setting=f"{clients} clients, ranks 4 and {rank}",
-        ),
+        setting=f"{clients} clients, ranks 4 and {rank}",
+        presets="glue-${r}$t-50-$m" if (clients, rank) == (decision.MANY, 8) else "",
+        loop="for r in '' rank8-",
     )
 
 

@@ -41,17 +41,11 @@ def check(
             theirs demanded.
     """
     decision.require_setting(rank, clients)
-    setting = f"{clients} clients, rank {rank}"
     decision.on_large(
         evidence,
         lambda records: decision.leads(records, clients, rank),
         lead,
         overstated,
-        method=setting,
-        missing=decision.missing(
-            evidence.id,
-            f"glue-$t-{clients}-$m",
-            published=rank == 4 and clients in decision.PUBLISHED,
-            setting=setting,
-        ),
+        setting=f"{clients} clients, rank {rank}",
+        presets=f"glue-$t-{clients}-$m" if rank == 4 and clients in decision.PUBLISHED else "",
     )

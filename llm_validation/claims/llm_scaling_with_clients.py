@@ -46,12 +46,7 @@ def check(
         lambda records: decision.changes(records, few, many, rank),
         lead,
         overstated,
-        method=f"{few} against {many} clients, rank {rank}, equal numbers of samples",
-        missing=decision.missing(
-            evidence.id,
-            "glue-$t-$n-$m",
-            f"for n in {few} {many}",
-            published=rank == 4 and {few, many} <= set(decision.PUBLISHED),
-            setting=f"{few} and {many} clients, rank {rank}, equal numbers of samples",
-        ),
+        setting=f"{few} against {many} clients, rank {rank}, equal numbers of samples",
+        presets="glue-$t-$n-$m" if rank == 4 and {few, many} <= set(decision.PUBLISHED) else "",
+        loop=f"for n in {few} {many}",
     )

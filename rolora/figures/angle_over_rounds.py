@@ -110,12 +110,9 @@ def caption(table: Table) -> str:
 
 
 @figure(
-    "angle-over-rounds",
-    "Angle distance over rounds, with the paper's bound",
-    data=data,
-    caption=caption,
-    order=10,
-)
+    "angle-over-rounds", "Angle distance over rounds, with the paper's bound",
+    data=data, caption=caption, order=10,
+)  # fmt: skip
 def draw(table: Table, drawing: Drawing) -> None:
     """Left: Algorithm 2 against the bound. Right: the practical methods."""
     left, right = drawing.subplots(1, 2, sharey=False)

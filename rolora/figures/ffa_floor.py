@@ -116,12 +116,9 @@ def caption(table: Table) -> str:
 
 
 @figure(
-    "ffa-floor",
-    "FFA-LoRA's floor against its initial angle, with the exact line",
-    data=data,
-    caption=caption,
-    order=20,
-)
+    "ffa-floor", "FFA-LoRA's floor against its initial angle, with the exact line",
+    data=data, caption=caption, order=20,
+)  # fmt: skip
 def draw(table: Table, drawing: Drawing) -> None:
     """Left: loss against the starting angle. Right: the constant c̃ against m."""
     left, right = drawing.subplots(1, 2)

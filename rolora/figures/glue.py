@@ -200,13 +200,9 @@ def caption(table: Table) -> str:
 
 
 @figure(
-    "glue",
-    "The published GLUE table with our runs beside it",
-    data=data,
-    caption=caption,
-    order=130,
-    height=4.2,
-)
+    "glue", "The published GLUE table with our runs beside it",
+    data=data, caption=caption, order=130, height=4.2,
+)  # fmt: skip
 def draw(table: Table, drawing: Drawing) -> None:
     """One panel per task, accuracy against clients."""
     panels = drawing.subplots(2, 3, sharex=True, sharey=True).ravel()

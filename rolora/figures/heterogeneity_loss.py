@@ -94,12 +94,8 @@ def caption(table: Table) -> str:
 
 
 @figure(
-    "heterogeneity-loss",
-    "Loss over rounds under heterogeneity",
-    data=data,
-    caption=caption,
-    order=30,
-)
+    "heterogeneity-loss", "Loss over rounds under heterogeneity", data=data, caption=caption, order=30,
+)  # fmt: skip
 def draw(table: Table, drawing: Drawing) -> None:
     """One panel per amount of heterogeneity."""
     panels = drawing.subplots(1, len(distinct(table, "spread")), sharey=True)

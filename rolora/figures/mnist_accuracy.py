@@ -80,12 +80,9 @@ def caption(table: Table) -> str:
 
 
 @figure(
-    "mnist-accuracy",
-    "Accuracy of the two-layer network at 5 and 10 clients",
-    data=data,
-    caption=caption,
-    order=80,
-)
+    "mnist-accuracy", "Accuracy of the two-layer network at 5 and 10 clients",
+    data=data, caption=caption, order=80,
+)  # fmt: skip
 def draw(table: Table, drawing: Drawing) -> None:
     """One panel per number of clients."""
     panels = drawing.subplots(1, 2, sharey=True)

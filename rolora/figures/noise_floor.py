@@ -84,12 +84,9 @@ def caption(table: Table) -> str:
 
 
 @figure(
-    "noise-floor",
-    "The floor that label noise sets, against σ and pooled samples",
-    data=data,
-    caption=caption,
-    order=70,
-)
+    "noise-floor", "The floor that label noise sets, against σ and pooled samples",
+    data=data, caption=caption, order=70,
+)  # fmt: skip
 def draw(table: Table, drawing: Drawing) -> None:
     """Left: against σ. Right: against the pooled samples."""
     left, right = drawing.subplots(1, 2, sharey=True)

@@ -94,13 +94,8 @@ def caption(table: Table) -> str:
 
 
 @figure(
-    "nonconvex-rate",
-    "Non-convex rate with the bound",
-    data=data,
-    caption=caption,
-    order=100,
-    height=3.0,
-)
+    "nonconvex-rate", "Non-convex rate with the bound", data=data, caption=caption, order=100, height=3.0,
+)  # fmt: skip
 def draw(table: Table, drawing: Drawing) -> None:
     """Bound and measurement over T, two noise levels, with the slope −1/2."""
     axes = drawing.subplots()

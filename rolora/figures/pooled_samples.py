@@ -100,13 +100,9 @@ def caption(table: Table) -> str:
 
 
 @figure(
-    "pooled-samples",
-    "Pooled samples against width: phase picture",
-    data=data,
-    caption=caption,
-    order=60,
-    height=3.0,
-)
+    "pooled-samples", "Pooled samples against width: phase picture",
+    data=data, caption=caption, order=60, height=3.0,
+)  # fmt: skip
 def draw(table: Table, drawing: Drawing) -> None:
     """Left: the phase picture. Right: one pool of samples, split among 1 to 32 clients."""
     left, right = drawing.subplots(1, 2, gridspec_kw={"width_ratios": (1.2, 1.0)})

@@ -85,13 +85,8 @@ def caption(table: Table) -> str:
 
 
 @figure(
-    "schedules",
-    "Which factor to train how often",
-    data=data,
-    caption=caption,
-    order=110,
-    height=3.2,
-)
+    "schedules", "Which factor to train how often", data=data, caption=caption, order=110, height=3.2,
+)  # fmt: skip
 def draw(table: Table, drawing: Drawing) -> None:
     """A row per schedule, a mark per time, the seeds as dots behind the last."""
     axes = drawing.subplots()

@@ -72,12 +72,9 @@ def caption(table: Table) -> str:
 
 
 @figure(
-    "step-size-phase",
-    "Step sizes: contraction, plateau and the lemma's range",
-    data=data,
-    caption=caption,
-    order=40,
-)
+    "step-size-phase", "Step sizes: contraction, plateau and the lemma's range",
+    data=data, caption=caption, order=40,
+)  # fmt: skip
 def draw(table: Table, drawing: Drawing) -> None:
     """Left: the bifurcation picture. Right: true factor per round against the lemma's."""
     left, right = drawing.subplots(1, 2, gridspec_kw={"width_ratios": (1.35, 1.0)})

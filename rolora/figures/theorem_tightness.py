@@ -78,13 +78,9 @@ def caption(table: Table) -> str:
 
 
 @figure(
-    "theorem-tightness",
-    "The theorem's T over the rounds needed, against width",
-    data=data,
-    caption=caption,
-    order=50,
-    height=2.9,
-)
+    "theorem-tightness", "The theorem's T over the rounds needed, against width",
+    data=data, caption=caption, order=50, height=2.9,
+)  # fmt: skip
 def draw(table: Table, drawing: Drawing) -> None:
     """Left: rounds asked for and needed. Right: their ratio."""
     left, right = drawing.subplots(1, 2)
