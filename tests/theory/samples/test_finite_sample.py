@@ -10,10 +10,6 @@ from hypothesis import strategies as st
 from theory.samples import finite_sample as chain
 
 
-def test_every_step_of_the_derivation_holds() -> None:
-    assert all(step.holds for step in chain.derive())
-
-
 @given(
     seed=st.integers(0, 2**32 - 1),
     exponent=st.floats(-14, -0.01),

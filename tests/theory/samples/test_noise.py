@@ -6,10 +6,6 @@ import pytest
 from theory.samples import noise
 
 
-def test_every_derivation_step_holds() -> None:
-    assert [step.statement for step in noise.derive() if not step.holds] == []
-
-
 def test_floor_is_the_mean_square_of_the_linear_recursion() -> None:
     # A literal vector simulation of the linearised round, apart from any simulator of the package.
     d, clients, samples, kappa, runs = 3, 2, 10, 0.7, 40_000
