@@ -7,5 +7,5 @@
 from federation.learning_rates import Sweep as Sweep
 from nonlinear_model.configuration import Configuration as Configuration
 from nonlinear_model.data.dataset import Dataset as Dataset
-from nonlinear_model.data.dataset import load as load
+from nonlinear_model.data.registry import load as load
 from nonlinear_model.training.sweep import sweep as sweep

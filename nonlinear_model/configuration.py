@@ -116,11 +116,11 @@ class Configuration(Machine, LocalTraining, Network, Server, Images):
 
     def __post_init__(self) -> None:
         from federated_lora import method_named
-        from nonlinear_model.data.dataset import check_dataset_name
+        from nonlinear_model.data.registry import IMAGES
 
         for owner in (Machine, Network, Images):
             owner.__post_init__(self)
-        check_dataset_name(self.dataset)
+        IMAGES.named(self.dataset)
         method_named(self.method, self.rounds)
 
     def optimiser_rule(self) -> Optimiser:

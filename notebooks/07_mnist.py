@@ -29,7 +29,7 @@ from teaching import compare, line_of, plot_style, slide
 from federated_lora import Shape, method_named
 from nonlinear_model.configuration import Configuration
 from nonlinear_model.data import splits
-from nonlinear_model.data.dataset import load
+from nonlinear_model.data.registry import load
 from nonlinear_model.training.experiment import run
 from nonlinear_model.training.sweep import sweep
 

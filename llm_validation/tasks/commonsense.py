@@ -8,24 +8,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from pathlib import Path
+from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
+from llm_validation.config import Config
 from llm_validation.tasks.examples import Instructed, TaskData
 from llm_validation.tasks.records import Record, read_split
-
-SETS = {
-    "boolq": "boolq",
-    "piqa": "piqa",
-    "siqa": "social_i_qa",
-    "hellaswag": "hellaswag",
-    "winogrande": "winogrande",
-    "arc-e": "ARC-Easy",
-    "arc-c": "ARC-Challenge",
-    "obqa": "openbookqa",
-}
-"""Short name to folder name."""
+from llm_validation.tasks.task import Task, folder_of
 
 PROMPT = (
     "Below is an instruction that describes a task. Write a response that appropriately completes the"
@@ -35,28 +26,40 @@ ANSWER = "the correct answer is {option}"
 _FORMAT = re.compile(r"Answer format:\s*(\S+)\s*$")
 
 
-def load(name: str, data_dir: Path | None) -> TaskData:
-    """Training and test examples of a commonsense set.
+@dataclass(frozen=True)
+class CommonsenseSet(Task):
+    """One commonsense set; the hub has no instruction form, so it is read from local files.
 
-    Args:
-        name: key of `SETS`.
-        data_dir: folder with a subfolder of the set (`boolq`, `ARC-Challenge`, …).
-
-    Raises:
-        ValueError: without a folder (the hub has no instruction form), on a missing split or a record
-            whose options cannot be read.
+    Attributes:
+        folder: name of its folder in the data folder.
     """
-    if data_dir is None:
-        raise ValueError(
-            f"task {name} is read from local files: give --data-dir with {SETS[name]}/"
+
+    folder: str
+    causal: ClassVar[bool] = True
+
+    def load(self, config: Config) -> TaskData:
+        """As `Task.load`: no folder is given, a split is missing, or a record's options cannot be read."""
+        place = folder_of(config)
+        if place is None:
+            raise ValueError(
+                f"task {self.name} is read from local files: give --data-dir with {self.folder}/"
+            )
+        train, _ = read_split(place / self.folder, ("train",))
+        test, _ = read_split(place / self.folder, ("test", "validation"))
+        return TaskData(
+            instructed(train, f"task {self.name}, split train"),
+            instructed(test, f"task {self.name}, split test"),
         )
-    folder = data_dir / SETS[name]
-    train, _ = read_split(folder, ("train",))
-    test, _ = read_split(folder, ("test", "validation"))
-    return TaskData(
-        instructed(train, f"task {name}, split train"),
-        instructed(test, f"task {name}, split test"),
-    )
+
+
+BOOLQ = CommonsenseSet("boolq", "boolq", order=110)
+PIQA = CommonsenseSet("piqa", "piqa", order=120)
+SIQA = CommonsenseSet("siqa", "social_i_qa", order=130)
+HELLASWAG = CommonsenseSet("hellaswag", "hellaswag", order=140)
+WINOGRANDE = CommonsenseSet("winogrande", "winogrande", order=150)
+ARC_E = CommonsenseSet("arc-e", "ARC-Easy", order=160)
+ARC_C = CommonsenseSet("arc-c", "ARC-Challenge", order=170)
+OBQA = CommonsenseSet("obqa", "openbookqa", order=180)
 
 
 def instructed(records: Sequence[Record], where: str) -> Instructed:

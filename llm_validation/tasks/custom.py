@@ -4,39 +4,45 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from pathlib import Path
 
+from llm_validation.config import Config
 from llm_validation.tasks.examples import TaskData
 from llm_validation.tasks.glue import classified
 from llm_validation.tasks.records import Record, read_split
+from llm_validation.tasks.task import Task, folder_of
 
 _WHOLE = re.compile(r"-?\d+")
 
 
-def load(data_dir: Path | None, columns: Sequence[str], label_column: str) -> TaskData:
+class Custom(Task):
     """Splits `train` and `validation` (or `test`) of a folder, with the named columns.
 
     Classes are the distinct labels of the training split. Whole numbers are taken as class ids and must
     be 0 to n − 1; other labels are names, in sorted order.
-
-    Raises:
-        ValueError: without a folder or columns, or for any reason of reading them.
     """
-    if data_dir is None or not columns:
-        raise ValueError(
-            "task custom needs --data-dir with train and validation files, and --text-columns"
+
+    def load(self, config: Config) -> TaskData:
+        """As `Task.load`: without a folder or columns too."""
+        folder, columns, label = folder_of(config), config.text_columns, config.label_column
+        if folder is None or not columns:
+            raise ValueError(
+                "task custom needs --data-dir with train and validation files, and --text-columns"
+            )
+        if len(columns) > 2:
+            raise ValueError(f"text_columns must name one or two columns, got {', '.join(columns)}")
+        found = {"train": read_split(folder, ("train",))[0]}
+        records, split = read_split(folder, ("validation", "test"))
+        found[split] = records
+        wheres = {name: f"task custom, split {name}" for name in found}
+        plain = {name: _with_plain_labels(found[name], label, wheres[name]) for name in found}
+        names = _class_names({record[label] for record in plain["train"]}, label)
+        train, evaluation = (
+            classified(plain[name], columns, label, names, wheres[name]) for name in plain
         )
-    if len(columns) > 2:
-        raise ValueError(f"text_columns must name one or two columns, got {', '.join(columns)}")
-    train, _ = read_split(data_dir, ("train",))
-    evaluation, split = read_split(data_dir, ("validation", "test"))
-    train = _with_plain_labels(train, label_column, "task custom, split train")
-    evaluation = _with_plain_labels(evaluation, label_column, f"task custom, split {split}")
-    names = _class_names({record[label_column] for record in train}, label_column)
-    return TaskData(
-        classified(train, columns, label_column, names, "task custom, split train"),
-        classified(evaluation, columns, label_column, names, f"task custom, split {split}"),
-    )
+        return TaskData(train, evaluation)
+
+
+CUSTOM = Custom("custom", order=900)
 
 
 def _with_plain_labels(records: Sequence[Record], column: str, where: str) -> list[Record]:

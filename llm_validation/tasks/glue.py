@@ -4,22 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from llm_validation.config import Config
 from llm_validation.tasks.examples import Classified, TaskData
 from llm_validation.tasks.records import Record, from_hub, read_split
+from llm_validation.tasks.task import Task, folder_of
 
 HUB = "nyu-mll/glue"
 EMPTY = 1e-3
 """Share of rows that may have an empty text: QQP's public files hold a handful. They are kept."""
 
 
-@dataclass(frozen=True, slots=True)
-class GlueTask:
-    """Columns, classes and splits of one GLUE task.
+@dataclass(frozen=True)
+class GlueTask(Task):
+    """One GLUE task, from a folder with a subfolder of its name, or from the hub.
 
     Attributes:
         columns: the one or two text columns.
@@ -32,43 +33,35 @@ class GlueTask:
     train: tuple[str, ...] = ("train", "train_subset")
     evaluation: tuple[str, ...] = ("validation",)
 
+    def load(self, config: Config) -> TaskData:
+        """As `Task.load`: a split is missing, a text is empty, or a label out of range."""
+        sides = []
+        for names in (self.train, self.evaluation):
+            folder = folder_of(config)
+            if folder is None:
+                records, split = from_hub(HUB, self.name, names[0]), names[0]
+            else:
+                records, split = read_split(folder / self.name, names)
+            where = f"task {self.name}, split {split}"
+            subset = f"{self.name}: `{split}` is a subset of the training data"
+            note = subset if "subset" in split else ""
+            sides.append(
+                classified(records, self.columns, "label", self.names, where, note, empty=EMPTY)
+            )
+        return TaskData(*sides)
 
-TASKS = {
-    "sst2": GlueTask(("sentence",), ("negative", "positive")),
-    "qnli": GlueTask(("question", "sentence"), ("entailment", "not_entailment")),
-    "mnli": GlueTask(
-        ("premise", "hypothesis"),
-        ("entailment", "neutral", "contradiction"),
-        evaluation=("validation_matched", "validation"),
-    ),
-    "qqp": GlueTask(("question1", "question2"), ("not_duplicate", "duplicate")),
-    "rte": GlueTask(("sentence1", "sentence2"), ("entailment", "not_entailment")),
-}
 
-
-def load(name: str, data_dir: Path | None) -> TaskData:
-    """Training and validation examples of a GLUE task.
-
-    Args:
-        name: key of `TASKS`.
-        data_dir: folder with a subfolder `name`, or None for the hub.
-
-    Raises:
-        ValueError: if a split is missing, a text is empty or a label out of range.
-    """
-    task = TASKS[name]
-    sides = []
-    for names in (task.train, task.evaluation):
-        if data_dir is None:
-            records, split = from_hub(HUB, name, names[0]), names[0]
-        else:
-            records, split = read_split(data_dir / name, names)
-        where = f"task {name}, split {split}"
-        note = f"{name}: `{split}` is a subset of the training data" if "subset" in split else ""
-        sides.append(
-            classified(records, task.columns, "label", task.names, where, note, empty=EMPTY)
-        )
-    return TaskData(*sides)
+SST2 = GlueTask("sst2", ("sentence",), ("negative", "positive"), order=10)
+QNLI = GlueTask("qnli", ("question", "sentence"), ("entailment", "not_entailment"), order=20)
+MNLI = GlueTask(
+    "mnli",
+    ("premise", "hypothesis"),
+    ("entailment", "neutral", "contradiction"),
+    evaluation=("validation_matched", "validation"),
+    order=30,
+)
+QQP = GlueTask("qqp", ("question1", "question2"), ("not_duplicate", "duplicate"), order=40)
+RTE = GlueTask("rte", ("sentence1", "sentence2"), ("entailment", "not_entailment"), order=50)
 
 
 def classified(

@@ -1,32 +1,29 @@
-"""Tasks by name."""
+"""Tasks by name: those in this folder, other packages', and `module:name`."""
 
 from __future__ import annotations
 
-from pathlib import Path
+from typing import Any, TypeGuard
 
 from llm_validation.config import Config
-from llm_validation.tasks import commonsense, custom, glue
 from llm_validation.tasks.examples import TaskData
-from verification.names import one_of
+from llm_validation.tasks.task import Task
+from verification.discovery import Catalogue
 
 
-def names() -> tuple[str, ...]:
-    """Every task that can be named."""
-    return (*glue.TASKS, *commonsense.SETS, "custom")
+def _is_task(value: Any) -> TypeGuard[Task]:
+    return isinstance(value, Task)
 
 
-def check_name(name: str) -> None:
-    """Refuse an unknown task.
+TASKS: Catalogue[Task] = Catalogue("task", ("llm_validation.tasks",), "rolora.tasks", _is_task)
+
+
+def task_named(name: str) -> Task:
+    """The task of that name.
 
     Raises:
-        ValueError: suggesting the nearest name.
+        ValueError: if there is none; the nearest name is suggested.
     """
-    one_of("task", name, names())
-
-
-def is_causal(name: str) -> bool:
-    """True for the tasks that need a causal LM."""
-    return name in commonsense.SETS
+    return TASKS.named(name).value
 
 
 def load(config: Config) -> TaskData:
@@ -35,18 +32,13 @@ def load(config: Config) -> TaskData:
     Raises:
         ValueError: on an unknown task, an option of another kind of task, missing files or bad records.
     """
-    check_name(config.task)
-    if config.text_columns and config.task != "custom":
+    task = task_named(config.task)
+    if config.text_columns and task.name != "custom":
         raise ValueError(
             f"text_columns belongs to task = custom, got {', '.join(config.text_columns)} with {config.task}"
         )
-    if config.scoring == "generate" and not is_causal(config.task):
+    if config.scoring == "generate" and not task.causal:
         raise ValueError(
             f"scoring = generate belongs to the tasks of causal language models, got it with {config.task}"
         )
-    folder = Path(config.data_dir) if config.data_dir is not None else None
-    if config.task in glue.TASKS:
-        return glue.load(config.task, folder)
-    if config.task in commonsense.SETS:
-        return commonsense.load(config.task, folder)
-    return custom.load(folder, config.text_columns, config.label_column)
+    return task.load(config)

@@ -14,7 +14,7 @@ from typing import Any
 from federation.learning_rates import Sweep, tuned_sweep
 from nonlinear_model.configuration import Configuration
 from nonlinear_model.data import mnist
-from nonlinear_model.data.dataset import load
+from nonlinear_model.data.registry import load
 from nonlinear_model.training import sweep
 from verification import paired_study
 from verification.budget import Budget

@@ -1,4 +1,4 @@
-"""A labelled image data set as plain arrays, and the data sets by name."""
+"""A labelled image data set as plain arrays."""
 
 from __future__ import annotations
 
@@ -8,10 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-
-from verification.names import one_of
-
-DATASETS = ("mnist", "digits")
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,32 +65,16 @@ class Dataset:
         return int(max(self.train_y.max(), self.test_y.max())) + 1
 
 
-def check_dataset_name(name: str) -> None:
-    """Refuse a data set that does not exist.
+@dataclass(frozen=True)
+class Images:
+    """A data set by name; an instance at the top of a module of `nonlinear_model.data` is found there.
 
-    Raises:
-        ValueError: the nearest name is suggested.
+    Attributes:
+        name: key in configurations and results.
+        read: its images, from a data folder (None for ROLORA_DATA_DIR), downloaded if that is allowed.
+        order: place in listings.
     """
-    one_of("dataset", name, DATASETS)
 
-
-def load(name: str, data_dir: Path | None = None, *, download: bool = False) -> Dataset:
-    """The named data set.
-
-    Args:
-        name: `mnist` (IDX files) or `digits` (ships with scikit-learn, no files).
-        data_dir: folder that holds the IDX files, or a folder `mnist` with them; None for the
-            environment variable ROLORA_DATA_DIR.
-        download: fetch missing MNIST files through the `datasets` library (needs a network).
-
-    Raises:
-        ValueError: on an unknown name, or files that are missing, truncated or not MNIST.
-    """
-    check_dataset_name(name)
-    from nonlinear_model.data import digits, mnist
-
-    loaders: dict[str, Callable[[], Dataset]] = {
-        "mnist": lambda: mnist.load(data_dir, download=download),
-        "digits": digits.load,
-    }
-    return loaders[name]()
+    name: str
+    read: Callable[[Path | None, bool], Dataset]
+    order: int = 1000

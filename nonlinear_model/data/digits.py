@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from nonlinear_model.data.dataset import Dataset
+from nonlinear_model.data.dataset import Dataset, Images
 
 TEST_EVERY = 3
 """Every third image of each label is a test image: a fixed split, with all labels on both sides."""
@@ -23,3 +23,6 @@ def load() -> Dataset:
         rank_in_label[members] = np.arange(members.size)
     test = rank_in_label % TEST_EVERY == TEST_EVERY - 1
     return Dataset("digits", x[~test], y[~test], x[test], y[test])
+
+
+DIGITS = Images("digits", lambda data_dir, download: load(), order=20)

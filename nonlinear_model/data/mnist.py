@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from nonlinear_model.data.dataset import Dataset
+from nonlinear_model.data.dataset import Dataset, Images
 
 DATA_DIR_VARIABLE = "ROLORA_DATA_DIR"
 IMAGES_MAGIC = 2051
@@ -152,3 +152,6 @@ def _download() -> Dataset:
         arrays[f"{part}_x"] = images
         arrays[f"{part}_y"] = np.asarray(splits[part]["label"], dtype=np.uint8)
     return _dataset(**arrays)
+
+
+MNIST = Images("mnist", lambda data_dir, download: load(data_dir, download=download), order=10)

@@ -16,6 +16,7 @@ from federation import checkpoint
 from federation.checkpoint import Checkpoint
 from nonlinear_model.configuration import Configuration
 from nonlinear_model.data.dataset import Dataset
+from nonlinear_model.data.registry import IMAGES
 from nonlinear_model.training import tracking
 from nonlinear_model.training.federation import DivergenceError, Federation
 from nonlinear_model.training.rates import MIN_POINTS, geometric, power_law
@@ -74,7 +75,7 @@ def run(
     """
     if isinstance(every, bool) or every < 1:
         raise ValueError(f"every must be a whole number of at least 1, got {every!r}")
-    if data.name != config.dataset:
+    if data.name != IMAGES.named(config.dataset).name:
         raise ValueError(f"data must be {config.dataset!r} as configured, got {data.name!r}")
     found = None if checkpoints is None else checkpoint.read(checkpoints, deciding(config, data))
     federation = Federation(config, data)

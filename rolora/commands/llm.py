@@ -59,7 +59,7 @@ def run(
 
 def _settings(file: dict[str, Any], told: dict[str, Any], preset: str | None) -> Config:
     from llm_validation.paper.presets import preset_named
-    from llm_validation.tasks.registry import check_name
+    from llm_validation.tasks.registry import task_named
 
     values = dict(preset_named(preset).options) if preset is not None else {}
     for layer in (file, told):
@@ -73,7 +73,7 @@ def _settings(file: dict[str, Any], told: dict[str, Any], preset: str | None) ->
                 f"--{name} must be given, on the command line, in --config or by --preset"
             )
     settings = Config.read(values)
-    check_name(settings.task)
+    task_named(settings.task)
     return settings
 
 

@@ -88,7 +88,7 @@ def regimes(
     import torch
 
     from nonlinear_model.claims import regime_map
-    from nonlinear_model.data import dataset as datasets
+    from nonlinear_model.data import registry as datasets
     from rolora.storage.environment import environment
     from verification.files import write
 
@@ -124,14 +124,14 @@ def _run(
     quiet: bool,
 ) -> None:
     from federation import checkpoint
-    from nonlinear_model.data import dataset, splits
+    from nonlinear_model.data import registry, splits
     from nonlinear_model.training import experiment
     from rolora.storage.environment import environment
     from rolora.storage.output_folder import OutputFolder
     from rolora.storage.run_folder import complete, stage
     from verification.codec import columns_of, csv_text
 
-    data = dataset.load(config.dataset, data_dir, download=download)
+    data = registry.load(config.dataset, data_dir, download=download)
     if threads is not None:
         import torch
 

@@ -27,7 +27,7 @@ GOALS = (0.6, 0.7, 0.8, 0.85, 0.9)
 def data(budget: Budget) -> Table:
     """Part `curve`: accuracy against numbers sent up. Part `goal`: numbers sent until a goal is met."""
     from federated_lora import method_named
-    from nonlinear_model.data.dataset import load
+    from nonlinear_model.data.registry import load
 
     rows: list[dict[str, Any]] = []
     config = network.configuration(budget, CLIENTS, rounds=ROUNDS)

@@ -14,7 +14,8 @@ import rolora
 from docs import build
 from federated_lora import Shape
 from linear_model import Problem, method_named, method_names, simulate
-from llm_validation.tasks import custom, glue
+from llm_validation.config import Config
+from llm_validation.tasks import registry
 from rolora.cli import app
 from rolora.commands.figures import draw_one
 from verification.budget import Budget
@@ -78,23 +79,21 @@ def test_the_method_of_the_page_is_found_and_run_by_its_place(
         monkeypatch.delitem(sys.modules, name)
 
 
-def test_the_line_of_the_page_adds_a_task(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    line = _block("add-a-task.md").strip()
-    space = {"GlueTask": glue.GlueTask}
-    exec(f"added = {{{line}}}", space)
-    added = space["added"]
-    (name,) = added
-    monkeypatch.setattr(glue, "TASKS", {**glue.TASKS, **added})
-    (tmp_path / name).mkdir()
+def test_the_file_of_the_page_adds_a_task(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(tmp_path))
+    (tmp_path / "task_of_the_page.py").write_text(_block("add-a-task.md"), "utf-8")
+    (tmp_path / "cola").mkdir()
+    rows = '{"sentence": "a b", "label": 1}\n{"sentence": "b a", "label": 0}\n'
     for split in ("train", "validation"):
-        rows = '{"sentence": "a b", "label": 1}\n{"sentence": "b a", "label": 0}\n'
-        (tmp_path / name / f"{split}.jsonl").write_text(rows, "utf-8")
-    found = glue.load(name, tmp_path)
+        (tmp_path / "cola" / f"{split}.jsonl").write_text(rows, "utf-8")
+    found = registry.load(Config("m", "task_of_the_page:COLA", data_dir=str(tmp_path)))
     assert found.train.labels.tolist() == [1, 0]
+    monkeypatch.delitem(sys.modules, "task_of_the_page")
     words = (build.PAGES / "how-to" / "add-a-task.md").read_text("utf-8")
     row = re.search(r"`(\{\"text\".*?\})`", words)
     assert row is not None
     for split in ("train", "validation"):
         other = row[1].replace("0}", "1}")
         (tmp_path / f"{split}.jsonl").write_text(f"{row[1]}\n{other}\n", "utf-8")
-    assert custom.load(tmp_path, ("text",), "label").train.labels.tolist() == [0, 1]
+    own = Config("m", "custom", data_dir=str(tmp_path), text_columns=("text",))
+    assert registry.load(own).train.labels.tolist() == [0, 1]

@@ -299,7 +299,7 @@ def test_every_preset_is_a_configuration():
     assert len(names) == len(set(names)) > 60
     for preset in presets():
         config = Config.read(preset.options)
-        registry.check_name(config.task)
+        registry.task_named(config.task)
         assert preset.petaflop > 0
     assert preset_named("glue-qnli-3-rolora").options["rounds"] == 500
     assert preset_named("glue-qnli-20-rolora").options["rounds"] == 75

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from nonlinear_model.configuration import Images
 from nonlinear_model.data import digits, mnist
-from nonlinear_model.data.dataset import load
+from nonlinear_model.data.registry import load
 from nonlinear_model.data.splits import figure, label_counts, picture
 from nonlinear_model.training import rates, sampling
 

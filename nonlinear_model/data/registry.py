@@ -1,0 +1,32 @@
+"""Data sets by name: those in this folder, other packages', and `module:name`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, TypeGuard
+
+from nonlinear_model.data.dataset import Dataset, Images
+from verification.discovery import Catalogue
+
+
+def _is_images(value: Any) -> TypeGuard[Images]:
+    return isinstance(value, Images)
+
+
+IMAGES: Catalogue[Images] = Catalogue(
+    "dataset", ("nonlinear_model.data",), "rolora.datasets", _is_images
+)
+
+
+def load(name: str, data_dir: Path | None = None, *, download: bool = False) -> Dataset:
+    """The named data set.
+
+    Args:
+        name: `mnist` (IDX files), `digits` (ships with scikit-learn, no files), or one's own.
+        data_dir: folder with its files; None for the environment variable ROLORA_DATA_DIR.
+        download: fetch missing files (needs a network).
+
+    Raises:
+        ValueError: on an unknown name, or files that are missing, truncated or no such data set.
+    """
+    return IMAGES.named(name).value.read(data_dir, download)
