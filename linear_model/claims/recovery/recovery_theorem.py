@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from math import ceil, exp, log, sqrt
 from typing import Any
 
@@ -15,19 +15,12 @@ from linear_model.problem import Problem
 from linear_model.run import Run
 from linear_model.simulation import simulate
 from theory.recovery import recovery_theorem as theorem
-from verification.budget import Budget
-from verification.claim import PAPER
-from verification.claim import OldClaim as Claim
-from verification.finding import Comparison, Finding, Mark, Plot, Relation, Series, Table, conclude
-from verification.statistics import (
-    ALPHA,
-    median_interval,
-    proportion_comparison,
-    proportion_interval,
-)
+from verification.claim import PAPER, claim
+from verification.evidence import Evidence, between
+from verification.finding import Mark, Plot, Series
+from verification.statistics import median_interval, proportion_interval
 from verification.verdict import Verdict
 
-ID = "recovery-theorem"
 EPSILON = 1e-6
 EPSILON_PRIME = 0.1
 """The theorem's ε' in its second conclusion."""
@@ -39,6 +32,7 @@ TABLE_ALPHA = 0.01
 WIDTHS = (10, 100, 1_000, 10_000, 100_000, 1_000_000)
 PICTURED_CLIENTS = 100
 LARGEST_SAMPLES = 10_000_000
+MOST_ROUNDS = 5_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,92 +63,122 @@ class Setting:
         )
 
 
-def check(budget: Budget) -> Finding:
-    """Certify the success probability at T, and tabulate T over the rounds actually needed."""
-    cells = (
-        Setting(1_000, 10, 20_000),
-        Setting(10, 1, 200),
-        Setting(10, 1, 200, delta0=sqrt(0.9)),  # the typical random start at d = 10
-        Setting(100, 10, 2_000, kappa=1.5),
-        Setting(1_000_000, 10, LARGEST_SAMPLES),
-    )
-    more = (Setting(10_000, 100, 200_000), Setting(30, 1, 600, delta0=sqrt(1.0 - 1.0 / 30.0)))
-    return _check(budget, budget.pick(cells, (*cells, *more)), loose=True)
+FURTHER = (
+    Setting(10, 1, 200),
+    Setting(10, 1, 200, delta0=sqrt(0.9)),  # the typical random start at d = 10
+    Setting(100, 10, 2_000, kappa=1.5),
+    Setting(1_000_000, 10, LARGEST_SAMPLES),
+)
+MORE = (Setting(10_000, 100, 200_000), Setting(30, 1, 600, delta0=sqrt(1.0 - 1.0 / 30.0)))
+"""In full runs only."""
 
 
-def negative_control(budget: Budget) -> Finding:
-    """The same without the sample condition: one client with m = d/10."""
-    return _check(budget, (Setting(1_000, 1, 100),), loose=False)
+@claim(
+    "recovery-theorem",
+    "Recovery after the theorem's number of rounds",
+    statement="With m = 20 d samples a client, T ≥ 2 log(δ⁰/ε)/(η(1−(δ⁰)²)‖b*‖²) rounds give angle ≤ ε, and "
+    "‖abᵀ − a*b*ᵀ‖ ≤ (1+ε')ε‖b*‖, with probability at least 0.99.",
+    latex=r"T\ge\frac{2\log(\delta^0/\varepsilon)}{\eta\,(1-(\delta^0)^2)\,\|b^*\|^2}"
+    r"\ \Rightarrow\ \sin\theta(a^T,a^*)\le\varepsilon",
+    source=f"{PAPER}, theorem 5.4 (v2), 4.5 (v4)",
+    section="recovery",
+    assumptions=(
+        "rank 1",
+        "homogeneous clients",
+        "no label noise",
+        "fresh samples in each half-step, m = 20 d a client (10 d at d = 10⁶)",
+        "step κ = 2η‖b*‖² ≤ 3/2",
+        "0 < ε < δ⁰ < 1",
+    ),
+    expected=Verdict.CONSISTENT,
+    mutant={"clients": 1, "samples": 100, "alone": True},
+    says="the sample condition dropped: one client with m = d/10",
+    exact="From a random start O(log d) rounds suffice where the theorem asks for O(d): its T is loose by "
+    "a factor that grows like d/log d; from a warm start at κ = 0.5 by about 5.5/(1−(δ⁰)²).",
+    order=120,
+)
+def check(
+    evidence: Evidence,
+    *,
+    d: int = 1_000,
+    clients: int = 10,
+    samples: int = 20_000,
+    delta0: float = 0.5,
+    kappa: float = 0.5,
+    alone: bool = False,
+) -> None:
+    """Certify the success probability at T, and tabulate T over the rounds actually needed.
 
-
-def _check(budget: Budget, cells: Sequence[Setting], *, loose: bool) -> Finding:
-    trials = budget.pick(2_500, 5_000)
-    alpha = ALPHA / (2 * len(cells) + 3)
-    comparisons: list[Comparison] = []
-    rows: list[dict[str, Any]] = []
-    for cell in cells:
-        # One round more, because the theorem's product pairs a^T with b^(T+1).
-        run = _run(budget, cell, trials, cell.rounds + 1, "success")
-        reached = int(np.count_nonzero(run.angle[:, cell.rounds] <= EPSILON))
-        comparisons.append(
-            proportion_comparison(
-                f"probability of angle ≤ {EPSILON:g} after the theorem's T = {cell.rounds}, {cell.label}",
-                SHARE,
-                reached,
-                trials,
-                alpha,
-            )
+    Args:
+        evidence: gathers what is found.
+        d: width.
+        clients: N.
+        samples: m; the statement asks for 20 d.
+        delta0: angle distance of the start.
+        kappa: step size.
+        alone: whether to leave out the proof, the further settings and how loose T is.
+    """
+    between(2, 1_000_000, d=d)
+    between(3, LARGEST_SAMPLES, samples=samples)
+    between(0.05, 1.5, kappa=kappa)
+    own = Setting(d, clients, samples, delta0, kappa)
+    if own.rounds > MOST_ROUNDS:
+        raise ValueError(
+            f"delta0 must be so small that the theorem asks for at most {MOST_ROUNDS} rounds at "
+            f"kappa = {kappa}, got {delta0}"
         )
-        promise = float(theorem.promised_recovery(EPSILON, EPSILON_PRIME))
-        held = int(np.count_nonzero(_products(run, cell.rounds) <= promise))
-        comparisons.append(
-            proportion_comparison(
-                f"probability that ‖abᵀ − a*b*ᵀ‖ ≤ {1 + EPSILON_PRIME:g} ε‖b*‖ at T and already in the first "
-                f"round with angle ≤ ε, {cell.label}",
-                SHARE,
-                held,
-                trials,
-                alpha,
-            )
-        )
-        rows.append({"setting": cell.label, "T": cell.rounds, "reached": reached, "trials": trials})
-    details: dict[str, Any] = {"extra_tables": {"success at T": Table.from_rows(rows)}}
-    if loose:
-        looseness, actual, early = _looseness(budget, alpha)
-        comparisons += [early, *_linear_in_d(looseness, actual, alpha)]
-        pictured = [row for row in looseness if row["N"] == PICTURED_CLIENTS]
-        details["table"] = Table.from_rows(pictured)
-        details["plot"] = _plot()
-        details["extra_tables"] |= {
-            "T over actual rounds": Table.from_rows(looseness),
-            "samples": Table.from_rows(_samples(budget)),
-        }
-    return conclude(
-        Verdict.CONSISTENT,
+    trials = evidence.pick(2_500, 5_000)
+    cells = (own,) if alone else (own, *FURTHER, *evidence.pick((), MORE))
+    evidence.share(2 * len(cells) + 3)
+    rows = [_success(evidence, cell, trials) for cell in cells]
+    evidence.extra_table("success at T", rows)
+    if not alone:
+        _looseness(evidence)
+        evidence.extra_table("samples", _samples(evidence))
+        evidence.steps(*theorem.derive())
+    evidence.record(detectable=1.0 - SHARE)
+    evidence.method(
         f"angle chain at small settings and at d = 10⁶: {trials:,} runs of all T rounds a cell from warm "
         "starts, Clopper–Pearson lower end above 0.99; rounds to the hitting time for the table; the step "
-        "from contraction to T proved",
-        comparisons=comparisons,
-        proof=theorem.derive() if loose else (),
-        trials=trials,
-        alpha=ALPHA,
-        detectable=1.0 - SHARE,
-        seed=budget.seed,
-        notes=(
-            "The theorem leaves its constants and its probability open. Checked here: probability at least "
-            "0.99 with m = 20 d samples a client (10⁷ at d = 10⁶).",
-            "Success at T is simulated through all T rounds for T up to about a thousand. For random starts "
-            "at large d, T reaches 10⁸ rounds: there runs go to twice the rounds the "
-            "population needs: the first round with angle ≤ ε is noted, and that the angle stays there.",
-            "Whatever the samples, T rounds are not enough for steps above κ = "
-            f"{_largest_step():.4f} (ε → 0 from a small angle), where (1 − κ)² = exp(−κ/2).",
-        ),
-        **details,
+        "from contraction to T proved"
     )
+    evidence.note(
+        "The theorem leaves its constants and its probability open. Checked here: probability at least "
+        "0.99 with m = 20 d samples a client (10⁷ at d = 10⁶).",
+        "Success at T is simulated through all T rounds for T up to about a thousand. For random starts "
+        "at large d, T reaches 10⁸ rounds: there runs go to twice the rounds the "
+        "population needs: the first round with angle ≤ ε is noted, and that the angle stays there.",
+        "Whatever the samples, T rounds are not enough for steps above κ = "
+        f"{_largest_step():.4f} (ε → 0 from a small angle), where (1 − κ)² = exp(−κ/2).",
+    )
+
+
+def _success(evidence: Evidence, cell: Setting, trials: int) -> dict[str, Any]:
+    """Both conclusions of the theorem at its T: a row of the table."""
+    # One round more, because the theorem's product pairs a^T with b^(T+1).
+    run = _run(evidence, cell, trials, cell.rounds + 1, "success")
+    reached = int(np.count_nonzero(run.angle[:, cell.rounds] <= EPSILON))
+    evidence.proportion(
+        f"probability of angle ≤ {EPSILON:g} after the theorem's T = {cell.rounds}, {cell.label}",
+        reached,
+        trials,
+        at_least=SHARE,
+        certify=True,
+    )
+    promise = float(theorem.promised_recovery(EPSILON, EPSILON_PRIME))
+    evidence.proportion(
+        f"probability that ‖abᵀ − a*b*ᵀ‖ ≤ {1 + EPSILON_PRIME:g} ε‖b*‖ at T and already in the first "
+        f"round with angle ≤ ε, {cell.label}",
+        int(np.count_nonzero(_products(run, cell.rounds) <= promise)),
+        trials,
+        at_least=SHARE,
+        certify=True,
+    )
+    return {"setting": cell.label, "T": cell.rounds, "reached": reached, "trials": trials}
 
 
 def _run(
-    budget: Budget, cell: Setting, trials: int, rounds: int, name: str, random: bool = False
+    evidence: Evidence, cell: Setting, trials: int, rounds: int, name: str, random: bool = False
 ) -> Run:
     return simulate(
         Problem(d=cell.d, clients=cell.clients, samples=cell.samples),
@@ -162,10 +186,8 @@ def _run(
         simulator="chain",
         rounds=rounds,
         trials=trials,
-        seed=budget.seed,
         start="random" if random else cell.delta0,
-        axes=(
-            ID,
+        **evidence.stream(
             name,
             "random" if random else round(cell.delta0 * 1e6),
             cell.d,
@@ -194,95 +216,87 @@ def hitting_rounds(angle: np.ndarray, epsilon: float) -> np.ndarray:
     return np.where(below.any(axis=1), below.argmax(axis=1).astype(np.float64), np.inf)
 
 
-def _looseness(
-    budget: Budget, alpha: float
-) -> tuple[list[dict[str, Any]], list[np.ndarray], Comparison]:
-    """Rows of the table, the rounds needed by the runs of each row, and the share in time."""
-    trials = (
-        60  # so that a few odd runs cannot move a median's interval at the level of an assertion
-    )
-    clients = budget.pick((1, PICTURED_CLIENTS), (1, 10, PICTURED_CLIENTS, 10_000))
+def _looseness(evidence: Evidence) -> None:
+    """Rounds needed against T, random and warm starts: rows of the picture, and the share in time."""
+    clients = evidence.pick((1, PICTURED_CLIENTS), (1, 10, PICTURED_CLIENTS, 10_000))
     settings = [(d, N) for N in clients for d in WIDTHS]
     if 10_000 not in clients:
         settings.append((WIDTHS[-1], 10_000))
-    rows, needed, in_time, tried = [], [], 0, 0
+    rows, needed, in_time = [], [], []
     for d, N in settings:
         for random in (True, False):
+            # So many that a few odd runs cannot move a median's interval at the level of an assertion.
+            trials = evidence.pick(10, 60) if N == 10_000 else 60
             cell = Setting(d, N, min(20 * d, LARGEST_SAMPLES))
-            # Twice the population's rounds, so that hardly a trial is cut short.
-            escape = log(sqrt(d)) / log(1 + cell.kappa) if random else 0.0
-            horizon = ceil(2 * (escape + log(1 / EPSILON) / log(2)))
-            count = budget.pick(10, trials) if N == 10_000 else trials
-            angle = _run(budget, cell, count, horizon, "looseness", random).angle
-            # A start may round to exactly 1; the theorem's T is finite just below.
-            start = np.minimum(angle[:, 0], np.nextafter(1.0, 0.0))
-            asked = np.asarray(
-                theorem.rounds_bound(start, EPSILON, cell.kappa, log=np.log), dtype=np.float64
-            )
-            actual = hitting_rounds(angle, EPSILON)
+            row, actual, stayed = _needed(evidence, cell, trials, random)
+            rows.append(row)
             needed.append(actual)
-            stayed = (actual <= np.ceil(asked)) & (angle[:, -1] <= EPSILON)
-            in_time += int(np.count_nonzero(stayed))
-            tried += count
-            low, high = median_interval(actual, TABLE_ALPHA)
-            rows.append(
-                {
-                    "d": d,
-                    "N": N,
-                    "m": cell.samples,
-                    "start": "random" if random else "warm",
-                    "trials": count,
-                    "delta0": float(np.median(start)),
-                    "1 - delta0^2": float(np.median((1.0 - start) * (1.0 + start))),
-                    "epsilon": EPSILON,
-                    "T_theorem": float(np.median(asked)),
-                    "T_actual": float(np.median(actual)),
-                    "low": low,
-                    "high": high,
-                    "ratio": float(np.median(asked / actual)),
-                }
-            )
-    early = proportion_comparison(
+            in_time.append(stayed)
+    every = np.concatenate(in_time)
+    evidence.proportion(
         f"share of runs that reach {EPSILON:g} no later than T and are there when the run ends, random and "
         "warm starts, d up to 10⁶",
-        0.9,
-        in_time,
-        tried,
-        alpha,
+        int(np.count_nonzero(every)),
+        every.size,
+        at_least=0.9,
+        certify=True,
     )
-    return rows, needed, early
+    for row, actual in zip(rows, needed, strict=True):
+        ends = row["d"] in (WIDTHS[0], WIDTHS[-1])
+        if ends and row["N"] == PICTURED_CLIENTS and row["start"] == "random":
+            evidence.state(
+                f"median rounds from a random start to {EPSILON:g} against the theorem's T, "
+                f"d = {row['d']}, N = {PICTURED_CLIENTS}",
+                evidence.ask(row["T_actual"], actual.size, partial(median_interval, actual)),
+                at_most=row["T_theorem"],
+                certify=True,
+                why="the theorem contracts every round by its worst, first factor, which is "
+                "1 − O(1/d) from a random start; the angle leaves that region in O(log d) rounds",
+            )
+    evidence.table([row for row in rows if row["N"] == PICTURED_CLIENTS], PLOT)
+    evidence.extra_table("T over actual rounds", rows)
 
 
-def _linear_in_d(
-    rows: Sequence[dict[str, Any]], needed: Sequence[np.ndarray], alpha: float
-) -> list[Comparison]:
-    comparisons = []
-    for d in (WIDTHS[0], WIDTHS[-1]):
-        for row, actual in zip(rows, needed, strict=True):
-            if row["d"] == d and row["N"] == PICTURED_CLIENTS and row["start"] == "random":
-                comparisons.append(
-                    Comparison(
-                        f"median rounds from a random start to {EPSILON:g} against the theorem's T, "
-                        f"d = {d}, N = {PICTURED_CLIENTS}",
-                        theory=row["T_theorem"],
-                        measured=row["T_actual"],
-                        relation=Relation.LE,
-                        interval=median_interval(actual, alpha),
-                        certify=True,
-                        why="the theorem contracts every round by its worst, first factor, which is "
-                        "1 − O(1/d) from a random start; the angle leaves that region in O(log d) rounds",
-                    )
-                )
-    return comparisons
+def _needed(
+    evidence: Evidence, cell: Setting, trials: int, random: bool
+) -> tuple[dict[str, Any], np.ndarray, np.ndarray]:
+    """A row of the table, the rounds needed by each run, and whether it was in time and stayed."""
+    # Twice the population's rounds, so that hardly a trial is cut short.
+    escape = log(sqrt(cell.d)) / log(1 + cell.kappa) if random else 0.0
+    horizon = ceil(2 * (escape + log(1 / EPSILON) / log(2)))
+    angle = _run(evidence, cell, trials, horizon, "looseness", random).angle
+    # A start may round to exactly 1; the theorem's T is finite just below.
+    start = np.minimum(angle[:, 0], np.nextafter(1.0, 0.0))
+    asked = np.asarray(
+        theorem.rounds_bound(start, EPSILON, cell.kappa, log=np.log), dtype=np.float64
+    )
+    actual = hitting_rounds(angle, EPSILON)
+    low, high = median_interval(actual, TABLE_ALPHA)
+    row = {
+        "d": cell.d,
+        "N": cell.clients,
+        "m": cell.samples,
+        "start": "random" if random else "warm",
+        "trials": trials,
+        "delta0": float(np.median(start)),
+        "1 - delta0^2": float(np.median((1.0 - start) * (1.0 + start))),
+        "epsilon": EPSILON,
+        "T_theorem": float(np.median(asked)),
+        "T_actual": float(np.median(actual)),
+        "low": low,
+        "high": high,
+        "ratio": float(np.median(asked / actual)),
+    }
+    return row, actual, (actual <= np.ceil(asked)) & (angle[:, -1] <= EPSILON)
 
 
-def _samples(budget: Budget) -> list[dict[str, Any]]:
+def _samples(evidence: Evidence) -> list[dict[str, Any]]:
     """Success probability at T against pooled samples over width: where the theorem stops holding."""
-    d, clients, trials = 200, 10, budget.pick(200, 2_000)
+    d, clients, trials = 200, 10, evidence.pick(200, 2_000)
     rows = []
     for samples in (4, 6, 8, 10, 14, 20, 40, 100):
         cell = Setting(d, clients, samples)
-        final = _run(budget, cell, trials, cell.rounds, "samples").angle[:, -1]
+        final = _run(evidence, cell, trials, cell.rounds, "samples").angle[:, -1]
         reached = int(np.count_nonzero(final <= EPSILON))
         low, high = proportion_interval(reached, trials, TABLE_ALPHA)
         rows.append(
@@ -305,45 +319,19 @@ def _largest_step() -> float:
     return float(optimize.brentq(lambda k: (1 - k) ** 2 - exp(-k / 2), 1.2, 2.0))
 
 
-def _plot() -> Plot:
-    return Plot(
-        x="d",
-        series=(
-            Series("T_theorem", "theorem's T (median over starts)", Mark.DASHED),
-            Series("T_actual", "rounds needed (median)", Mark.POINTS, "low", "high"),
-        ),
-        xlabel="width d",
-        ylabel=f"rounds to angle {EPSILON:g}",
-        caption="Rounds the theorem asks for and rounds needed, N = 100 clients, m = 20 d samples (at most "
-        "10⁷), κ = 0.5, medians with 99 % intervals. From a random start 1 − (δ⁰)² is about 1/d, so the "
-        "theorem's T grows linearly in d; the angle itself escapes in O(log d) rounds. From a warm start "
-        "T is loose by a constant factor only.",
-        group="start",
-        xlog=True,
-        ylog=True,
-    )
-
-
-CLAIM = Claim(
-    id=ID,
-    title="Recovery after the theorem's number of rounds",
-    statement="With m = 20 d samples a client, T ≥ 2 log(δ⁰/ε)/(η(1−(δ⁰)²)‖b*‖²) rounds give angle ≤ ε, and "
-    "‖abᵀ − a*b*ᵀ‖ ≤ (1+ε')ε‖b*‖, with probability at least 0.99.",
-    latex=r"T\ge\frac{2\log(\delta^0/\varepsilon)}{\eta\,(1-(\delta^0)^2)\,\|b^*\|^2}"
-    r"\ \Rightarrow\ \sin\theta(a^T,a^*)\le\varepsilon",
-    source=f"{PAPER}, theorem 5.4 (v2), 4.5 (v4)",
-    assumptions=(
-        "rank 1",
-        "homogeneous clients",
-        "no label noise",
-        "fresh samples in each half-step, m = 20 d a client (10 d at d = 10⁶)",
-        "step κ = 2η‖b*‖² ≤ 3/2",
-        "0 < ε < δ⁰ < 1",
+PLOT = Plot(
+    x="d",
+    series=(
+        Series("T_theorem", "theorem's T (median over starts)", Mark.DASHED),
+        Series("T_actual", "rounds needed (median)", Mark.POINTS, "low", "high"),
     ),
-    expected=Verdict.CONSISTENT,
-    check=check,
-    negative_control=negative_control,
-    control="the sample condition dropped: one client with m = d/10",
-    exact="From a random start O(log d) rounds suffice where the theorem asks for O(d): its T is loose by "
-    "a factor that grows like d/log d; from a warm start at κ = 0.5 by about 5.5/(1−(δ⁰)²).",
+    xlabel="width d",
+    ylabel=f"rounds to angle {EPSILON:g}",
+    caption="Rounds the theorem asks for and rounds needed, N = 100 clients, m = 20 d samples (at most "
+    "10⁷), κ = 0.5, medians with 99 % intervals. From a random start 1 − (δ⁰)² is about 1/d, so the "
+    "theorem's T grows linearly in d; the angle itself escapes in O(log d) rounds. From a warm start "
+    "T is loose by a constant factor only.",
+    group="start",
+    xlog=True,
+    ylog=True,
 )

@@ -40,6 +40,11 @@ OWN = {
         {"angle": 1},
     ),
     "fedavg-heterogeneity": ({"clients": 5, "angle": 0.3}, "after round 1", {"clients": 1}),
+    "recovery-theorem": (
+        {"d": 50, "samples": 1_000, "delta0": 0.3, "alone": True},
+        "T = 111",
+        {"kappa": 1.6},
+    ),
 }
 """A user's parameters, words of the headline at them, and a value that is refused."""
 
