@@ -11,8 +11,11 @@ from dataclasses import dataclass
 from functools import reduce
 from math import isfinite
 
-import torch
-from torch import Tensor
+from verification import extras
+
+with extras.named():
+    import torch
+    from torch import Tensor
 
 from verification.names import one_of
 

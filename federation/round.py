@@ -11,8 +11,12 @@ from dataclasses import dataclass, field, replace
 from math import isfinite
 
 import numpy as np
-import torch
-from torch import Tensor
+
+from verification import extras
+
+with extras.named():
+    import torch
+    from torch import Tensor
 
 from federated_lora import (
     Adapter,

@@ -11,6 +11,7 @@ import typer
 from rolora.commands import claims, compare, env, figures, linear, new, verify
 from rolora.commands.options import Later
 from rolora.console import fail
+from verification import extras
 
 app = typer.Typer(
     name="rolora",
@@ -64,7 +65,8 @@ def main(arguments: list[str] | None = None) -> None:
     given = sys.argv[1:] if arguments is None else list(arguments)
     debug = "--debug" in given
     try:
-        app([word for word in given if word != "--debug"], prog_name="rolora")
+        with extras.named():
+            app([word for word in given if word != "--debug"], prog_name="rolora")
     except (ValueError, OSError) as error:
         if debug:
             traceback.print_exc()

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
+from verification import extras
 from verification.budget import Budget
 from verification.discovery import LAST
 from verification.evidence import Evidence
@@ -86,7 +87,11 @@ class Claim:
         """
         self.require_known(parameters)
         evidence = Evidence(self.id, budget)
-        self.function(evidence, **parameters)
+        try:
+            with extras.named():
+                self.function(evidence, **parameters)
+        except extras.MissingExtraError as error:
+            evidence.open(f"{error}; then run `rolora verify --only {self.id}`", method="not run")
         return evidence.conclude(self.confirms)
 
     __call__ = check

@@ -21,7 +21,6 @@ from llm_validation.base.base_model import require_positions
 from llm_validation.base.encoding import Encoded, encode
 from llm_validation.base.models import Workspace, build
 from llm_validation.config import Config
-from llm_validation.extra import require_extra
 from llm_validation.tasks import registry
 from llm_validation.tasks.examples import Classified, Examples, TaskData
 from llm_validation.training import checkpoint
@@ -37,6 +36,7 @@ from llm_validation.training.server import (
     read_server,
     with_round_done,
 )
+from verification.extras import require
 from verification.streams import generator
 
 Row = dict[str, Any]
@@ -136,7 +136,7 @@ class _Bench:
 
 def _opened(config: Config, places: Path | None, resume: bool, data: TaskData | None) -> _Bench:
     """Everything a run needs, checked, at its start or at the checkpoint it goes on from."""
-    require_extra()
+    require("llm")
     if config.threads:
         torch.set_num_threads(config.threads)
     data = data if data is not None else registry.load(config)

@@ -80,9 +80,9 @@ def _settings(file: dict[str, Any], told: dict[str, Any], preset: str | None) ->
 def _execute(
     settings: Config, out: Path, resume: bool, tensorboard: bool, *, as_json: bool, quiet: bool
 ) -> None:
-    from llm_validation.extra import require_extra
+    from verification.extras import require
 
-    require_extra()
+    require("llm")
     from llm_validation.training.export import export
     from llm_validation.training.loop import DivergedError
     from llm_validation.training.loop import run as train
