@@ -2,20 +2,36 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from rolora.console import output
 
+SCHEMAS = {
+    "report": "",
+    "run": "",
+    "nonlinear": "nonlinear_model.configuration:Configuration",
+    "llm": "llm_validation.config:Config",
+}
+"""Schemas by name: shipped as a file, or that of a configuration."""
+
 
 def env(
+    schema: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Print a JSON schema: report, run, nonlinear or llm."),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON only.")] = False,
 ) -> None:
     """Print versions, platform and commit, as every report and run records them."""
     from rolora.storage.environment import environment
     from verification.codec import json_text
+    from verification.names import one_of
 
+    if schema is not None:
+        typer.echo(json_text(_schema(one_of("--schema", schema, SCHEMAS))), nl=False)
+        return
     facts = environment()
     if as_json:
         typer.echo(json_text(facts), nl=False)
@@ -24,3 +40,15 @@ def env(
     console = output()
     for name, value in {**facts, **packages}.items():
         console.print(f"{name:<20} {value}", markup=False)
+
+
+def _schema(name: str) -> Any:
+    import json
+    from importlib import import_module, resources
+
+    from verification import settings
+
+    module, _, attribute = SCHEMAS[name].partition(":")
+    if module:
+        return settings.schema(getattr(import_module(module), attribute))
+    return json.loads(resources.files("rolora.schemas").joinpath(f"{name}.json").read_text("utf-8"))
