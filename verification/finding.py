@@ -211,35 +211,3 @@ class Finding:
         """The comparison to show in a one-row summary: the first that fails, else the first."""
         failing = (c for c in self.comparisons if not c.holds)
         return next(failing, self.comparisons[0] if self.comparisons else None)
-
-
-def conclude(
-    if_all_hold: Verdict,
-    method: str,
-    *,
-    comparisons: Sequence[Comparison] = (),
-    proof: Sequence[ProofStep] = (),
-    **details: Any,
-) -> Finding:
-    """A finding whose verdict follows from its evidence.
-
-    Every proof step and comparison must hold for `if_all_hold`; otherwise the verdict is REFUTED and
-    the first failure is the counterexample. Remaining keywords are fields of `Finding`.
-
-    Raises:
-        ValueError: without any evidence at all.
-    """
-    if not comparisons and not proof:
-        raise ValueError("a verdict needs evidence: give comparisons or proof steps")
-    failures = [f"{s.statement}: {s.certificate}" for s in proof if not s.holds]
-    failures += [c.failure for c in comparisons if not c.holds]
-    if failures:
-        details["counterexample"] = details.get("counterexample") or failures[0]
-        details["added_assumption"] = ""
-    return Finding(
-        verdict=Verdict.REFUTED if failures else if_all_hold,
-        method=method,
-        comparisons=tuple(comparisons),
-        proof=tuple(proof),
-        **details,
-    )

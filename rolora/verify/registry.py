@@ -27,14 +27,14 @@ def entries(more: Sequence[str] = ()) -> tuple[Found[Claim], ...]:
     Raises:
         ValueError: if two claims have the same id, or a further module cannot be imported or has none.
     """
-    from verification.claim import Claim, OldClaim
+    from verification.claim import Claim
     from verification.discovery import Catalogue
 
     catalogue: Catalogue[Claim] = Catalogue(
         "claim",
         tuple(source for source in SOURCES if ":" not in source),
         "rolora.claims",
-        lambda value: isinstance(value, (Claim, OldClaim)),
+        lambda value: isinstance(value, Claim),
         name=attrgetter("id"),
     )
     return catalogue.entries([*(source for source in SOURCES if ":" in source), *more])

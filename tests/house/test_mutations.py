@@ -20,7 +20,8 @@ import theory
 from rolora.verify.registry import entries
 from verification.budget import Budget
 from verification.claim import Claim
-from verification.finding import ProofStep, conclude
+from verification.evidence import Evidence
+from verification.finding import ProofStep
 from verification.verdict import Verdict
 
 INFRASTRUCTURE = {"__init__", "angle", "registry"}
@@ -149,7 +150,8 @@ def test_a_formula_off_by_five_percent_is_noticed(module, function, monkeypatch)
 
 def test_a_failing_step_refutes_a_finding():
     """What the cheap way rests on."""
-    steps = (ProofStep("1 = 1", True, ""), ProofStep("1 = 0", False, "planted"))
-    finding = conclude(Verdict.PROVED, "planted", proof=steps)
+    evidence = Evidence("planted", Budget())
+    evidence.steps(ProofStep("1 = 1", True, ""), ProofStep("1 = 0", False, "planted"))
+    finding = evidence.conclude(Verdict.PROVED)
     assert finding.verdict is Verdict.REFUTED
     assert "planted" in finding.counterexample

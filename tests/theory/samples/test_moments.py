@@ -44,7 +44,3 @@ def test_expectation_refuses_what_is_not_a_power() -> None:
         moments.expectation(sp.exp(x), {x: moments.Law.chi_squared(6)})
     with pytest.raises(ValueError, match="order 4"):
         moments.expectation(x**4, {x: moments.Law.symmetric(sp.Rational(1, 3))})
-
-
-def test_every_step_of_the_derivation_holds() -> None:
-    assert all(step.holds for step in moments.derive())
