@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from linear_model import LocalSteps, Problem, simulate
 from rolora.figures.heterogeneity_loss import client_targets
 from rolora.plotting import look
-from rolora.plotting.figure import figure
-from rolora.plotting.tidy import distinct, select
+from rolora.plotting.figure import Drawing, figure
+from rolora.plotting.tidy import by_round, distinct, select
 from rolora.report.numbers import number
+from verification.budget import Budget
 from verification.finding import Table
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure as Drawing
-
-    from verification.budget import Budget
 
 D, CLIENTS, SAMPLES, SPREAD, KAPPA, START, ROUNDS = 20, 10, 200, 1.0, 0.2, 0.6, 60
 LOCAL_STEPS = (1, 20)
@@ -44,19 +40,8 @@ def data(budget: Budget) -> Table:
                 start=START,
                 axes=("figure aggregation-error", steps),
             )
-            low, middle, high = np.quantile(run.aggregation_error[:, 1:], (0.05, 0.5, 0.95), axis=0)
-            rows += [
-                {
-                    "local_steps": steps,
-                    "method": method,
-                    "trials": trials,
-                    "round": t + 1,
-                    "median": middle[t],
-                    "low": low[t],
-                    "high": high[t],
-                }
-                for t in range(ROUNDS)
-            ]
+            errors = run.aggregation_error[:, 1:]
+            rows += by_round(errors, first=1, local_steps=steps, method=method)
     return Table.from_rows(rows)
 
 
@@ -95,19 +80,13 @@ def draw(table: Table, drawing: Drawing) -> None:
         for method in METHODS:
             rows = select(table, local_steps=steps, method=method)
             style = look.of_method(method)
-            look.band(axes, rows["round"], rows["low"], rows["high"], style.colour)
-            axes.plot(
-                rows["round"],
-                rows["median"],
-                **style.line(),
-                marker=style.marker,
-                markevery=(3 * METHODS.index(method), 10),
-                markersize=4,
-            )
+            look.band(axes, rows, "round", style)
+            every = (3 * METHODS.index(method), 10)
+            marks: dict[str, Any] = {"marker": style.marker, "markevery": every, "markersize": 4}
+            axes.plot(rows["round"], rows["median"], **style.line(), **marks)
         axes.set_yscale("symlog", linthresh=LINEAR_BELOW)
-        axes.set_ylim(-0.2 * LINEAR_BELOW, 0.5)
-        axes.set_xlabel("round")
         n = int(table.columns["trials"][0])
-        axes.set_title(f"({letter}) {steps} local step{'s' if steps > 1 else ''}, n = {n} runs")
+        title = f"({letter}) {steps} local step{'s' if steps > 1 else ''}, n = {n} runs"
+        axes.set(ylim=(-0.2 * LINEAR_BELOW, 0.5), xlabel="round", title=title)
     panels[0].set_ylabel("aggregation error (Frobenius norm)")
     panels[1].legend(loc="center right", bbox_to_anchor=(1.0, 0.42))

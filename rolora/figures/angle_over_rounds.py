@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from linear_model import Algorithm2, LocalSteps, Problem, simulate
 from rolora.plotting import look
-from rolora.plotting.figure import figure
-from rolora.plotting.tidy import select
+from rolora.plotting.figure import Drawing, figure
+from rolora.plotting.tidy import by_round, select
 from rolora.report.numbers import number
 from theory.recovery import recovery_theorem
+from verification.budget import Budget
 from verification.finding import Table
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure as Drawing
-
-    from verification.budget import Budget
 
 D, CLIENTS, SAMPLES, KAPPA, START = 50, 10, 100, 0.5, 0.95
 ROUNDS, LOCAL_STEPS, LOCAL_ROUNDS = 40, 5, 60
@@ -67,22 +63,8 @@ def _client_targets() -> np.ndarray:
 
 
 def _rows(method: str, source: str, angle: np.ndarray) -> list[dict[str, Any]]:
-    low, middle, high = np.quantile(angle, (0.05, 0.5, 0.95), axis=0)
-    return [
-        {
-            "method": method,
-            "source": source,
-            "d": D,
-            "clients": CLIENTS,
-            "samples": SAMPLES,
-            "trials": angle.shape[0],
-            "round": t,
-            "median": middle[t],
-            "low": low[t],
-            "high": high[t],
-        }
-        for t in range(angle.shape[1])
-    ]
+    sizes = {"d": D, "clients": CLIENTS, "samples": SAMPLES}
+    return by_round(angle, method=method, source=source, **sizes)
 
 
 def caption(table: Table) -> str:
@@ -122,14 +104,12 @@ def draw(table: Table, drawing: Drawing) -> None:
     left.plot(limit["round"], limit["median"], color="black", label="population, m = ∞")
     literal = select(table, method="algorithm2", source="data")
     rolora = look.of_method("rolora")
-    look.band(left, literal["round"], literal["low"], literal["high"], rolora.colour)
-    left.plot(
-        literal["round"], literal["median"], color=rolora.colour, linestyle="--", label="data"
-    )
+    look.band(left, literal, "round", rolora)
+    simulated = {"color": rolora.colour, "linestyle": "--", "label": "data"}
+    left.plot(literal["round"], literal["median"], **simulated)
     chain = select(table, method="algorithm2", source="chain")
-    left.plot(
-        chain["round"][::4], chain["median"][::4], **{**rolora.points(), "label": "exact chain"}
-    )
+    points = {**rolora.points(), "label": "exact chain"}
+    left.plot(chain["round"][::4], chain["median"][::4], **points)
     left.set_title(f"(a) Algorithm 2, n = {int(literal['trials'][0])} runs")
     left.legend(loc="lower left")
     for method in ("ffa", "fedavg", "rolora"):
@@ -138,6 +118,5 @@ def draw(table: Table, drawing: Drawing) -> None:
     right.set_title("(b) local steps, unlike clients")
     right.legend(loc="lower left")
     for axes in (left, right):
-        axes.set_yscale("log")
-        axes.set_xlabel("round")
+        axes.set(yscale="log", xlabel="round")
     left.set_ylabel("angle distance sin θ")

@@ -2,28 +2,22 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from linear_model import Algorithm2, FFALeastSquares, Problem, simulate
 from rolora.plotting import look
-from rolora.plotting.figure import figure
-from rolora.plotting.tidy import select
+from rolora.plotting.figure import Drawing, figure
+from rolora.plotting.tidy import mean, select
 from rolora.report.numbers import number
 from theory.frozen_factor import ffa_floor
+from verification.budget import Budget
 from verification.finding import Table
-from verification.statistics import mean_estimate
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure as Drawing
-
-    from verification.budget import Budget
 
 D, CLIENTS, SAMPLES, ROUNDS, KAPPA = 30, 4, 20, 40, 0.7
 ANGLES = tuple(float(x) for x in np.geomspace(0.02, 0.98, 9))
 SIZES = (4, 6, 10, 20, 50, 100)
-ALPHA = 0.05
 
 
 def data(budget: Budget) -> Table:
@@ -32,18 +26,8 @@ def data(budget: Budget) -> Table:
 
 
 def _row(part: str, method: str, x: float, samples: np.ndarray, theory: float) -> dict[str, Any]:
-    found = mean_estimate(samples, ALPHA)
-    return {
-        "part": part,
-        "method": method,
-        "clients": CLIENTS,
-        "x": x,
-        "measured": found.mean,
-        "low": found.interval[0],
-        "high": found.interval[1],
-        "theory": theory,
-        "n": found.n,
-    }
+    place = {"part": part, "method": method, "clients": CLIENTS, "x": x}
+    return {**place, **mean(samples), "theory": theory, "n": len(samples)}
 
 
 def _by_angle(budget: Budget) -> list[dict[str, Any]]:
@@ -127,32 +111,25 @@ def draw(table: Table, drawing: Drawing) -> None:
     left.plot(frozen["x"], frozen["theory"], color="black", label="exact floor")
     for name, rows in (("ffa", frozen), ("rolora", ours)):
         left.plot(rows["x"], rows["measured"], **look.of_method(name).points())
-    left.set_xscale("log")
-    left.set_yscale("log")
-    left.set_xlabel(r"starting angle distance $\delta^0$")
-    left.set_ylabel("expected loss / ‖b*‖²")
-    left.set_title(f"(a) what a frozen A costs, n = {int(frozen['n'][0])}")
+    left.set(
+        xscale="log", yscale="log", title=f"(a) what a frozen A costs, n = {int(frozen['n'][0])}"
+    )
+    left.set(xlabel=r"starting angle distance $\delta^0$", ylabel="expected loss / ‖b*‖²")
     left.legend(loc="center left", bbox_to_anchor=(0.0, 0.6))
-    styles = {"fresh": ("-", "o", "new samples"), "training": ("--", "s", "training samples")}
-    for index, (name, (dash, marker, label)) in enumerate(styles.items()):
+    colours = [look.of_method(name).colour for name in ("ffa", "flexlora")]
+    for name, style in (
+        ("fresh", look.Look("new samples", colours[0], "-", "o")),
+        ("training", look.Look("training samples", colours[1], "--", "s")),
+    ):
         rows = select(table, part="size", method=name)
-        colour = look.of_method("ffa").colour if index == 0 else look.of_method("flexlora").colour
-        right.plot(rows["x"], rows["theory"], color=colour, linestyle=dash, label=f"exact, {label}")
-        right.errorbar(
-            rows["x"],
-            rows["measured"],
-            yerr=[rows["measured"] - rows["low"], rows["high"] - rows["measured"]],
-            fmt=marker,
-            color=colour,
-            markerfacecolor="white",
-            label=f"measured, {label}",
-        )
+        line = {**style.line(), "label": f"exact, {style.label}"}
+        right.plot(rows["x"], rows["theory"], **line)
+        look.measured(right, rows, "x", style, label=f"measured, {style.label}")
     right.axhline(0.0, color="black", linewidth=0.6)
     right.set_xscale("log")
     right.set_xticks(SIZES, [str(m) for m in SIZES])
     right.minorticks_off()
-    right.set_xlabel("samples per client m")
-    right.set_ylabel(r"constant $\tilde{c}$ in $(1+\tilde{c})\,(\delta^0)^2$")
     n = int(select(table, part="size", method="fresh")["n"][0])
-    right.set_title(f"(b) the constant, n = {n:,}")
+    right.set(xlabel="samples per client m", title=f"(b) the constant, n = {n:,}")
+    right.set_ylabel(r"constant $\tilde{c}$ in $(1+\tilde{c})\,(\delta^0)^2$")
     right.legend(loc="upper right")

@@ -3,30 +3,27 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from llm_validation.paper import published, records
 from rolora.plotting import look
-from rolora.plotting.figure import figure
-from rolora.plotting.tidy import select
+from rolora.plotting.figure import Drawing, figure
+from rolora.plotting.tidy import mean, select
 from rolora.report.numbers import number
+from verification.budget import Budget
 from verification.finding import Table
-from verification.statistics import mean_estimate
 
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure as Drawing
-
-    from verification.budget import Budget
-
+COLUMNS = (
+    "source", "model", "task", "clients", "method", "accuracy", "spread", "n", "confirmed",
+)  # fmt: skip
 TASKS = ("SST-2", "QNLI", "MNLI", "QQP", "RTE", "avg")
 CLIENTS = (3, 20, 50)
 METHODS = ("fedavg", "ffa", "flexlora", "rolora")
 NAMED = {"sst2": "SST-2", "qnli": "QNLI", "mnli": "MNLI", "qqp": "QQP", "rte": "RTE"}
 OURS, PAPER = "ours", "published"
 MODEL, RANK = "RoBERTa-Large", 4
-ALPHA = 0.05
 
 
 def data(budget: Budget) -> Table:
@@ -38,48 +35,16 @@ def data(budget: Budget) -> Table:
         ValueError: if the folder holds no such run, or runs of several models.
     """
     rows = [
-        _row(
-            PAPER,
-            MODEL,
-            c.task,
-            c.clients,
-            published.METHODS[c.method],
-            c.value,
-            c.std,
-            0,
-            c.confirmed,
-        )
+        (PAPER, MODEL, c.task, c.clients, published.METHODS[c.method],
+         float(c.value), float("nan" if c.std is None else c.std), 0, int(c.confirmed))
         for c in published.cells()
         if c.table == "glue"
-    ]
-    return Table.from_rows([*rows, *_ours(budget.results_dir)])
+    ]  # fmt: skip
+    columns = zip(*rows, *_ours(budget.results_dir), strict=True)
+    return Table(dict(zip(COLUMNS, map(list, columns), strict=True)))
 
 
-def _row(
-    source: str,
-    model: str,
-    task: str,
-    clients: int,
-    method: str,
-    accuracy: float,
-    spread: float | None,
-    n: int,
-    confirmed: bool,
-) -> dict[str, Any]:
-    return {
-        "source": source,
-        "model": model,
-        "task": task,
-        "clients": clients,
-        "method": method,
-        "accuracy": float(accuracy),
-        "spread": float("nan") if spread is None else float(spread),
-        "n": n,
-        "confirmed": int(confirmed),
-    }
-
-
-def _ours(folder: Path | None) -> list[dict[str, Any]]:
+def _ours(folder: Path | None) -> list[tuple[Any, ...]]:
     """Rows of our runs, if there are any."""
     found = records.from_study() if folder is None else records.from_folders(folder)
     runs = [r for r in found if r.task in NAMED and r.method in METHODS and r.rank == RANK]
@@ -94,11 +59,11 @@ def _ours(folder: Path | None) -> list[dict[str, Any]]:
         cells.setdefault((run.task, run.clients, run.method), []).append(run.accuracy)
     rows = []
     for (task, clients, method), values in cells.items():
-        mean, reach = float(np.mean(values)), None
+        middle, reach = float(np.mean(values)), float("nan")
         if len(values) > 1:
-            reach = mean_estimate(np.array(values), ALPHA).interval[1] - mean
-        name = Path(models[0]).name
-        rows.append(_row(OURS, name, NAMED[task], clients, method, mean, reach, len(values), True))
+            reach = mean(np.array(values))["high"] - middle
+        cell = (OURS, Path(models[0]).name, NAMED[task], clients, method)
+        rows.append((*cell, middle, reach, len(values), 1))
     return rows
 
 
@@ -109,16 +74,10 @@ def _draw_ours(axes: Any, table: Table, task: str, method: str) -> None:
         return
     style = look.of_method(method)
     shift = {"fedavg": 0.8, "ffa": 1.0, "rolora": 1.25}.get(method, 1.0)
-    axes.errorbar(
-        rows["clients"] * shift,
-        rows["accuracy"],
-        yerr=np.nan_to_num(rows["spread"]),
-        fmt=style.marker,
-        color="0.35",
-        markerfacecolor=style.colour,
-        markersize=5,
-        elinewidth=0.8,
-    )
+    reach = np.nan_to_num(rows["spread"])
+    form: dict[str, Any] = {"color": "0.35", "markerfacecolor": style.colour, "markersize": 5}
+    place = rows["clients"] * shift
+    axes.errorbar(place, rows["accuracy"], reach, fmt=style.marker, **form, elinewidth=0.8)
 
 
 def _our_model(table: Table) -> str:
@@ -131,43 +90,13 @@ def _our_model(table: Table) -> str:
 def _legend(drawing: Any, model: str) -> None:
     from matplotlib.lines import Line2D
 
-    handles = []
-    for method in METHODS:
-        style = look.of_method(method)
-        handles.append(
-            Line2D(
-                [],
-                [],
-                color=style.colour,
-                linestyle=style.dash,
-                marker=style.marker,
-                label=style.label,
-            )
-        )
-    handles.append(
-        Line2D(
-            [],
-            [],
-            color="0.4",
-            linestyle="none",
-            marker="o",
-            markerfacecolor="white",
-            label="unconfirmed",
-        )
-    )
+    styles = [look.of_method(method) for method in METHODS]
+    handles = [Line2D([], [], **style.line(), marker=style.marker) for style in styles]
+    other: dict[str, Any] = {"linestyle": "none", "marker": "o"}
+    handles.append(Line2D([], [], color="0.4", mfc="white", label="unconfirmed", **other))
     if model:
-        handles.append(
-            Line2D(
-                [],
-                [],
-                color="0.35",
-                linestyle="none",
-                marker="o",
-                markersize=5,
-                markerfacecolor="0.85",
-                label=f"grey rim: ours, {model}",
-            )
-        )
+        label = f"grey rim: ours, {model}"
+        handles.append(Line2D([], [], color="0.35", ms=5, mfc="0.85", label=label, **other))
     drawing.legend(handles=handles, loc="outside lower center", ncols=3)
 
 
@@ -215,18 +144,12 @@ def draw(table: Table, drawing: Drawing) -> None:
             except ValueError:
                 continue
             order = np.argsort(rows["clients"])
-            axes.plot(
-                rows["clients"][order],
-                rows["accuracy"][order],
-                **{**style.line(), "label": None},
-            )
+            line = {**style.line(), "label": None}
+            axes.plot(rows["clients"][order], rows["accuracy"][order], **line)
             for confirmed, fill in ((1, style.colour), (0, "white")):
                 chosen = rows["confirmed"] == confirmed
-                axes.plot(
-                    rows["clients"][chosen],
-                    rows["accuracy"][chosen],
-                    **{**style.points(), "markerfacecolor": fill, "label": None},
-                )
+                form = {**style.points(), "markerfacecolor": fill, "label": None}
+                axes.plot(rows["clients"][chosen], rows["accuracy"][chosen], **form)
             if OURS in present:
                 _draw_ours(axes, table, task, method)
         axes.set_title("average" if task == "avg" else task)

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from linear_model import LocalSteps, Problem, simulate
 from rolora.plotting import look
-from rolora.plotting.figure import figure
+from rolora.plotting.figure import Drawing, figure
 from rolora.plotting.tidy import distinct, select
 from rolora.report.numbers import number
+from verification.budget import Budget
 from verification.finding import Table
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure as Drawing
-
-    from verification.budget import Budget
 
 D, CLIENTS, LOCAL_STEPS, KAPPA, START, ROUNDS = 20, 10, 20, 0.4, 0.6, 2000
 SPREADS = (0.5, 2.0)
@@ -55,16 +51,10 @@ def data(budget: Budget) -> Table:
                 start=START,
                 axes=("figure heterogeneity-loss",),
             )
-            rows += [
-                {
-                    "spread": spread,
-                    "method": method,
-                    "round": t,
-                    "excess": run.excess[0, t],
-                    "aggregation_error": run.aggregation_error[0, t],
-                }
-                for t in SHOWN
-            ]
+            found = {"excess": run.excess[0], "aggregation_error": run.aggregation_error[0]}
+            for t in SHOWN:
+                values = {name: curve[t] for name, curve in found.items()}
+                rows.append({"spread": spread, "method": method, "round": t, **values})
     return Table.from_rows(rows)
 
 
@@ -102,13 +92,10 @@ def draw(table: Table, drawing: Drawing) -> None:
     for axes, spread, letter in zip(panels, distinct(table, "spread"), "ab", strict=True):
         for method in METHODS:
             rows = select(table, spread=spread, method=method)
-            axes.plot(
-                rows["round"], np.maximum(rows["excess"], LEAST), **look.of_method(method).line()
-            )
+            seen = np.maximum(rows["excess"], LEAST)
+            axes.plot(rows["round"], seen, **look.of_method(method).line())
         axes.axhline(START**2, color="black", linewidth=0.8, linestyle=":", label="exact FFA floor")
-        axes.set_xscale("log")
-        axes.set_yscale("log")
-        axes.set_xlabel("round")
-        axes.set_title(f"({letter}) clients differ by {spread:g} ‖b̄*‖")
+        title = f"({letter}) clients differ by {spread:g} ‖b̄*‖"
+        axes.set(xscale="log", yscale="log", xlabel="round", title=title)
     panels[0].set_ylabel("excess risk / ‖b̄*‖²")
     panels[1].legend(loc="lower left")

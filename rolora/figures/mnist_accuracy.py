@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from rolora.plotting import look, network
-from rolora.plotting.figure import figure
-from rolora.plotting.tidy import select
+from rolora.plotting.figure import Drawing, figure
+from rolora.plotting.tidy import mean, select
 from rolora.report.numbers import number
+from verification.budget import Budget
 from verification.finding import Table
-from verification.statistics import mean_estimate
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure as Drawing
-
-    from verification.budget import Budget
 
 CLIENTS = (5, 10)
 METHODS = ("ffa", "fedavg", "rolora")
@@ -26,21 +21,10 @@ def data(budget: Budget) -> Table:
     for clients in CLIENTS:
         config = network.configuration(budget, clients)
         for method, found in network.sweeps(budget, config, METHODS).items():
-            for place, accuracy in zip(found.rounds, found.curve(), strict=True):
-                middle = mean_estimate(accuracy, network.ALPHA)
-                rows.append(
-                    {
-                        "dataset": config.dataset,
-                        "clients": clients,
-                        "method": method,
-                        "learning_rate": found.rates[found.best()],
-                        "round": place,
-                        "accuracy": middle.mean,
-                        "low": middle.interval[0],
-                        "high": middle.interval[1],
-                        "n": middle.n,
-                    }
-                )
+            cell = {"dataset": config.dataset, "clients": clients, "method": method}
+            cell["learning_rate"] = found.rates[found.best()]
+            for place, seen in zip(found.rounds, found.curve(), strict=True):
+                rows.append({**cell, "round": place, **mean(seen, "accuracy"), "n": len(seen)})
     return Table.from_rows(rows)
 
 
@@ -90,12 +74,10 @@ def draw(table: Table, drawing: Drawing) -> None:
         for method in METHODS:
             rows = select(table, clients=clients, method=method)
             style = look.of_method(method)
-            look.band(axes, rows["round"], rows["low"], rows["high"], style.colour)
+            look.band(axes, rows, "round", style)
             axes.plot(rows["round"], rows["accuracy"], **style.line())
-        axes.set_xlabel("round")
-        axes.set_title(
-            f"({letter}) {clients} clients, {10 // clients} label{'s' * (clients < 10)} each"
-        )
-    panels[0].set_ylabel(f"test accuracy (n = {int(table.columns['n'][0])} seeds)")
-    panels[0].set_ylim(0.0, 1.0)
+        labels = f"{10 // clients} label{'s' * (clients < 10)} each"
+        axes.set(xlabel="round", title=f"({letter}) {clients} clients, {labels}")
+    n = int(table.columns["n"][0])
+    panels[0].set(ylabel=f"test accuracy (n = {n} seeds)", ylim=(0.0, 1.0))
     panels[0].legend(loc="lower right")

@@ -2,29 +2,23 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from linear_model import Algorithm2, Problem, simulate
 from rolora.plotting import look
-from rolora.plotting.figure import figure
-from rolora.plotting.tidy import select
+from rolora.plotting.figure import Drawing, figure
+from rolora.plotting.tidy import mean, select
 from rolora.report.numbers import number
 from theory.samples import noise as noise_theory
+from verification.budget import Budget
 from verification.finding import Table
-from verification.statistics import mean_estimate
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure as Drawing
-
-    from verification.budget import Budget
 
 D, CLIENTS, KAPPA, ROUNDS, OUTPUTS = 20, 5, 0.5, 40, 3
 NOISES = tuple(float(x) for x in np.geomspace(0.01, 1.0, 7))
 SIZES = (20, 40, 80, 160, 320)
 SAMPLES, NOISE = 40, 0.2
-ALPHA = 0.05
 
 
 def data(budget: Budget) -> Table:
@@ -47,21 +41,11 @@ def data(budget: Budget) -> Table:
             start=0.3,
             axes=("figure noise-floor", part, samples, round(1e6 * noise)),
         )
-        found = mean_estimate(np.square(run.angle[:, -1]), ALPHA)
-        theory = noise_theory.floor(KAPPA, noise, 1.0, D, CLIENTS, samples)
-        rows.append(
-            {
-                "part": part,
-                "samples": samples,
-                "pooled": CLIENTS * samples,
-                "noise": noise,
-                "trials": trials,
-                "measured": np.sqrt(found.mean),
-                "low": np.sqrt(max(found.interval[0], 0.0)),
-                "high": np.sqrt(found.interval[1]),
-                "theory": np.sqrt(float(theory)),
-            }
-        )
+        cell = {"part": part, "samples": samples, "pooled": CLIENTS * samples, "noise": noise}
+        squares = mean(np.square(run.angle[:, -1]))
+        squares["theory"] = float(noise_theory.floor(KAPPA, noise, 1.0, D, CLIENTS, samples))
+        roots = {name: np.sqrt(max(value, 0.0)) for name, value in squares.items()}
+        rows.append({**cell, "trials": trials, **roots})
     return Table.from_rows(rows)
 
 
@@ -97,18 +81,8 @@ def draw(table: Table, drawing: Drawing) -> None:
     ):
         rows = select(table, part=part)
         axes.plot(rows[x], rows["theory"], color="black", label="first-order formula")
-        axes.errorbar(
-            rows[x],
-            rows["measured"],
-            yerr=[rows["measured"] - rows["low"], rows["high"] - rows["measured"]],
-            fmt=style.marker,
-            color=style.colour,
-            markerfacecolor="white",
-            label="measured",
-        )
-        axes.set_xscale("log")
-        axes.set_yscale("log")
-        axes.set_xlabel(label)
+        look.measured(axes, rows, x, style, label="measured")
+        axes.set(xscale="log", yscale="log", xlabel=label)
     left.set_ylabel("root mean square angle distance")
     n = int(table.columns["trials"][0])
     left.set_title(f"(a) Nm = {CLIENTS * SAMPLES}, n = {n} runs")

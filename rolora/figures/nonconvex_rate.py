@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from rolora.plotting import look
-from rolora.plotting.figure import figure
-from rolora.plotting.tidy import select
+from rolora.plotting.figure import Drawing, figure
+from rolora.plotting.tidy import mean, select
 from rolora.report.numbers import number
 from theory.nonconvex import nonconvex_bound
 from theory.nonconvex.smooth_problem import SmoothProblem, alternate
+from verification.budget import Budget
 from verification.finding import Table
-from verification.statistics import mean_estimate
 
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure as Drawing
-
-    from verification.budget import Budget
-
-ALPHA = 0.05
 NOISES = (2.0, 8.0)
 
 
@@ -52,24 +46,11 @@ def data(budget: Budget) -> Table:
                 rng=budget.rng("figure nonconvex-rate", "noise", str(sigma), T),
             )
             averages = found.squared_norms.mean(axis=1)
-            middle = mean_estimate(averages, ALPHA)
             bound = nonconvex_bound.gradient_bound(
                 gap, eta, steps, T, L, clients, found.dissimilarity, sigma**2
             )
-            rows.append(
-                {
-                    "sigma": sigma,
-                    "T": T,
-                    "clients": clients,
-                    "local_steps": steps,
-                    "step": eta,
-                    "measured": middle.mean,
-                    "low": middle.interval[0],
-                    "high": middle.interval[1],
-                    "bound": float(bound),
-                    "n": middle.n,
-                }
-            )
+            cell = {"sigma": sigma, "T": T, "clients": clients, "local_steps": steps, "step": eta}
+            rows.append({**cell, **mean(averages), "bound": float(bound), "n": trials})
     return Table.from_rows(rows)
 
 
@@ -103,31 +84,13 @@ def draw(table: Table, drawing: Drawing) -> None:
     handles: list[Any] = []  # in pairs, so that each noise level is one column of the legend
     for sigma, style in zip(NOISES, styles, strict=True):
         rows = select(table, sigma=sigma)
-        handles += axes.plot(
-            rows["T"],
-            rows["bound"],
-            color=style.colour,
-            linestyle="--",
-            label=f"bound, σ = {sigma:g}",
-        )
-        points = axes.errorbar(
-            rows["T"],
-            rows["measured"],
-            yerr=[rows["measured"] - rows["low"], rows["high"] - rows["measured"]],
-            fmt=style.marker,
-            linestyle="-",
-            color=style.colour,
-            markerfacecolor="white",
-            label=f"measured, σ = {sigma:g}",
-        )
-        handles.append(points)
+        label = f"bound, σ = {sigma:g}"
+        handles += axes.plot(rows["T"], rows["bound"], "--", color=style.colour, label=label)
+        label = f"measured, σ = {sigma:g}"
+        handles.append(look.measured(axes, rows, "T", style, linestyle="-", label=label))
     rows = select(table, sigma=NOISES[-1])
     guide = rows["bound"][-1] * np.sqrt(rows["T"][-1] / rows["T"]) * 0.3
-    handles += axes.plot(
-        rows["T"], guide, color="black", linewidth=0.8, linestyle=":", label="slope −1/2"
-    )
-    axes.set_xscale("log")
-    axes.set_yscale("log")
-    axes.set_xlabel("rounds T")
+    handles += axes.plot(rows["T"], guide, ":", color="black", linewidth=0.8, label="slope −1/2")
+    axes.set(xscale="log", yscale="log", xlabel="rounds T")
     axes.set_ylabel(f"mean squared gradient norm (n = {int(rows['n'][0])})")
     drawing.legend(handles=handles, loc="outside lower center", ncols=3)

@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from linear_model import Algorithm2, Problem, simulate
 from rolora.plotting import look, style
-from rolora.plotting.figure import figure
+from rolora.plotting.figure import Drawing, figure
 from rolora.plotting.tidy import select
 from rolora.report.numbers import number
 from theory.samples import mean_square_rate
+from verification.budget import Budget
 from verification.finding import Table
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure as Drawing
-
-    from verification.budget import Budget
 
 D, SAMPLES, SMALL_ANGLE = 64, 8, 1e-6
 CLIENTS = (4, 6, 8, 12, 16, 24, 32, 64, 128, 256)
@@ -112,55 +108,26 @@ def draw(table: Table, drawing: Drawing) -> None:
     rows = np.searchsorted(pools, phase["pooled_per_width"])
     columns = np.searchsorted(steps, phase["kappa"])
     values[rows, columns] = np.log10(phase["rate"])
-    mesh = left.pcolormesh(
-        _edges(steps),
-        np.exp(_edges(np.log(pools))),
-        values,
-        cmap=f"{style.SEQUENCE}_r",
-        vmin=-1.5,
-        vmax=1.0,
-        linewidth=0,
-    )
+    shades: dict[str, Any] = {"cmap": f"{style.SEQUENCE}_r", "vmin": -1.5, "vmax": 1.0}
+    edges = _edges(steps), np.exp(_edges(np.log(pools)))
+    mesh = left.pcolormesh(*edges, values, **shades, linewidth=0)
     bar = drawing.colorbar(mesh, ax=left, pad=0.02)
     bar.set_label(r"$\log_{10}\,\mathrm{E}[s_+^2]/s^2$ in one round")
     one = select(table, part="phase", kappa=steps[0])
     left.plot(one["threshold"], one["pooled_per_width"], color="black", label="exact: rate 1")
-    left.plot(
-        one["best"],
-        one["pooled_per_width"],
-        color="black",
-        linestyle="--",
-        label="exact: best step",
-    )
-    left.set_yscale("log")
-    left.set_ylim(pools[0], pools[-1])
-    left.set_xlim(steps[0], steps[-1])
+    left.plot(one["best"], one["pooled_per_width"], "--", color="black", label="exact: best step")
+    left.set(yscale="log", ylim=(pools[0], pools[-1]), xlim=(steps[0], steps[-1]))
     left.grid(False)
-    left.set_xlabel("step size κ")
-    left.set_ylabel("pooled samples per width, Nm/d")
+    left.set(xlabel="step size κ", ylabel="pooled samples per width, Nm/d")
     left.set_title(f"(a) n = {int(phase['trials'][0])} a cell")
     split = list(dict.fromkeys(select(table, part="split")["clients"].tolist()))
     styles = [look.of_method(m) for m in ("rolora", "fedavg", "ffa", "flexlora")]
     for own, clients in zip(styles, split, strict=True):
         rows_of = select(table, part="split", clients=clients)
         right.plot(rows_of["kappa"], rows_of["theory"], color=own.colour, linestyle=own.dash)
-        right.errorbar(
-            rows_of["kappa"],
-            rows_of["rate"],
-            yerr=2 * rows_of["error"],
-            fmt=own.marker,
-            color=own.colour,
-            markerfacecolor="white",
-            label=f"N = {clients}, m = {int(rows_of['samples'][0])}",
-        )
-    right.set_xlabel("step size κ")
-    right.set_ylabel(r"$\mathrm{E}[s_+^2]/s^2$ in one round")
+        label, error = f"N = {clients}, m = {int(rows_of['samples'][0])}", 2 * rows_of["error"]
+        look.bars(right, rows_of["kappa"], rows_of["rate"], own, yerr=error, label=label)
+    right.set(xlabel="step size κ", ylabel=r"$\mathrm{E}[s_+^2]/s^2$ in one round")
     n = int(select(table, part="split")["trials"][0])
     right.set_title(f"(b) one pool split, n = {n}")
-    parts = [axes.get_legend_handles_labels() for axes in (left, right)]
-    drawing.legend(
-        [handle for handles, _ in parts for handle in handles],
-        [label for _, labels in parts for label in labels],
-        loc="outside lower center",
-        ncols=3,
-    )
+    look.below(drawing, (left, right), 3)

@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from rolora.plotting import look, network
-from rolora.plotting.figure import figure
-from rolora.plotting.tidy import distinct, select
+from rolora.plotting.figure import Drawing, figure
+from rolora.plotting.tidy import distinct, mean, select
 from rolora.report.numbers import number
+from verification.budget import Budget
 from verification.finding import Table
-from verification.statistics import mean_estimate
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure as Drawing
-
-    from verification.budget import Budget
 
 CLIENTS = 10
 SCHEDULES = {
@@ -35,14 +30,9 @@ def data(budget: Budget) -> Table:
     config = network.configuration(budget, CLIENTS, every=20)
     for schedule, found in network.sweeps(budget, config, tuple(SCHEDULES)).items():
         for place, accuracies in zip(found.rounds, found.curve(), strict=True):
+            cell = {"dataset": config.dataset, "schedule": schedule, "round": place}
             rows += [
-                {
-                    "dataset": config.dataset,
-                    "schedule": schedule,
-                    "round": place,
-                    "seed": seed,
-                    "accuracy": float(accuracy),
-                }
+                {**cell, "seed": seed, "accuracy": float(accuracy)}
                 for seed, accuracy in zip(found.seeds, accuracies, strict=True)
                 if place
             ]
@@ -95,22 +85,14 @@ def draw(table: Table, drawing: Drawing) -> None:
     for line, schedule in enumerate(SCHEDULES):
         for offset, place, style in zip((0.22, 0.0, -0.22), rounds, styles, strict=True):
             found = select(table, schedule=schedule, round=place)["accuracy"]
-            middle = mean_estimate(found, network.ALPHA)
+            middle, low, high = mean(found).values()
             y = -line + offset
-            axes.plot(
-                found, np.full(found.size, y), ".", color=style.colour, alpha=0.35, markersize=3
-            )
-            axes.errorbar(
-                middle.mean,
-                y,
-                xerr=[[middle.mean - middle.interval[0]], [middle.interval[1] - middle.mean]],
-                fmt=style.marker,
-                color=style.colour,
-                markerfacecolor="white",
-                label=f"after {place} rounds" if line == 0 else None,
-            )
+            dots: dict[str, Any] = {"color": style.colour, "alpha": 0.35, "markersize": 3}
+            axes.plot(found, np.full(found.size, y), ".", **dots)
+            label = f"after {place} rounds" if line == 0 else None
+            look.bars(axes, middle, y, style, xerr=[[middle - low], [high - middle]], label=label)
     axes.set_yticks(-np.arange(len(SCHEDULES)), SCHEDULES.values())
     axes.grid(axis="y", visible=False)
     n = len(distinct(table, "seed"))
     axes.set_xlabel(f"test accuracy (n = {n} seeds)")
-    look.below(drawing, axes, 3)
+    look.below(drawing, [axes], 3)

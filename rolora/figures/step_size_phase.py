@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from rolora.plotting import look
-from rolora.plotting.figure import figure
+from rolora.plotting.figure import Drawing, figure
 from rolora.plotting.tidy import select
 from rolora.report.numbers import number
 from theory.population import plateau, population_map
 from theory.recovery import recovery_theorem
+from verification.budget import Budget
 from verification.finding import Table
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure as Drawing
-
-    from verification.budget import Budget
 
 LARGEST, BURN_IN, SHOWN = 6.0, 4000, 8
 
@@ -80,21 +76,14 @@ def draw(table: Table, drawing: Drawing) -> None:
     left, right = drawing.subplots(1, 2, gridspec_kw={"width_ratios": (1.35, 1.0)})
     limit = select(table, part="limit")
     colour = look.of_method("rolora").colour
-    left.plot(
-        limit["kappa"],
-        limit["value"],
-        ".",
-        color=colour,
-        markersize=3,
-        label=f"last {SHOWN} rounds",
-    )
+    dots: dict[str, Any] = {"color": colour, "markersize": 3, "label": f"last {SHOWN} rounds"}
+    left.plot(limit["kappa"], limit["value"], ".", **dots)
     formula = select(table, part="plateau")
     left.plot(formula["kappa"], formula["value"], "--", color="black", label="exact plateau")
     for kappa, text in ((1.5, "3/2"), (2.0, "2"), (np.sqrt(8.0), r"$2\sqrt{2}$")):
         left.axvline(kappa, ymax=0.8, color="0.55", linewidth=0.6, linestyle=":")
         left.text(kappa + 0.05, 0.03, text, fontsize=7, color="0.25")
-    left.set_xlabel("step size κ = 2η‖b*‖²")
-    left.set_ylabel("limiting angle distance sin θ")
+    left.set(xlabel="step size κ = 2η‖b*‖²", ylabel="limiting angle distance sin θ")
     left.set_title("(a) where the angle goes")
     left.legend(loc="upper left")
     true, lemma = select(table, part="rate"), select(table, part="lemma")
@@ -104,8 +93,6 @@ def draw(table: Table, drawing: Drawing) -> None:
     right.axvline(crossing, color="0.55", linewidth=0.6, linestyle=":")
     right.axvspan(crossing, 2.0, color="0.9", zorder=0)
     right.text(1.53, 0.04, "lemma\nfalse", ha="left", va="bottom", fontsize=7, color="0.25")
-    right.set_xlabel("step size κ")
-    right.set_ylabel("factor on sin θ per round, θ → 0")
-    right.set_title("(b) the contraction lemma")
+    right.set(xlabel="step size κ", ylabel="factor on sin θ per round, θ → 0")
+    right.set(title="(b) the contraction lemma", ylim=(-0.02, 1.35))
     right.legend(loc="upper left")
-    right.set_ylim(-0.02, 1.35)

@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from linear_model import Algorithm2, Problem, simulate
 from rolora.plotting import look
-from rolora.plotting.figure import figure
+from rolora.plotting.figure import Drawing, figure
 from rolora.plotting.tidy import select
 from rolora.report.numbers import number
 from theory.recovery import recovery_theorem
+from verification.budget import Budget
 from verification.finding import Table
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure as Drawing
-
-    from verification.budget import Budget
 
 WIDTHS = (10, 30, 100, 300, 1000, 10_000, 100_000, 1_000_000)
 CLIENTS, POOLED_PER_WIDTH, KAPPA, EPSILON, MOST_ROUNDS = 10, 100, 0.5, 1e-6, 150
@@ -48,11 +44,8 @@ def data(budget: Budget) -> Table:
             needed = hit.argmax(axis=1)
             asked = recovery_theorem.rounds_bound(run.angle[:, 0], EPSILON, KAPPA, log=np.log)
             row: dict[str, Any] = {"start": name, "d": d, "samples": samples, "trials": trials}
-            for quantity, values in (
-                ("needed", needed),
-                ("asked", asked),
-                ("ratio", asked / needed),
-            ):
+            found = {"needed": needed, "asked": asked, "ratio": asked / needed}
+            for quantity, values in found.items():
                 low, middle, high = np.quantile(values, (0.05, 0.5, 0.95))
                 row |= {quantity: middle, f"{quantity}_low": low, f"{quantity}_high": high}
             rows.append(row)
@@ -91,32 +84,15 @@ def draw(table: Table, drawing: Drawing) -> None:
         ("warm", warm, "warm start", 1.25),
     ):
         rows = select(table, start=name)
-        left.plot(
-            rows["d"],
-            rows["asked"],
-            color=style.colour,
-            linestyle=style.dash,
-            label=f"theorem, {label}",
-        )
-        look.band(left, rows["d"], rows["asked_low"], rows["asked_high"], style.colour)
-        left.plot(
-            aside * rows["d"], rows["needed"], **{**style.points(), "label": f"needed, {label}"}
-        )
-        right.plot(
-            rows["d"],
-            rows["ratio"],
-            color=style.colour,
-            linestyle=style.dash,
-            marker=style.marker,
-            markerfacecolor="white",
-        )
-        look.band(right, rows["d"], rows["ratio_low"], rows["ratio_high"], style.colour)
+        left.plot(rows["d"], rows["asked"], **{**style.line(), "label": f"theorem, {label}"})
+        look.band(left, rows, "d", style, "asked")
+        needed = {**style.points(), "label": f"needed, {label}"}
+        left.plot(aside * rows["d"], rows["needed"], **needed)
+        right.plot(rows["d"], rows["ratio"], linestyle=style.dash, **style.marked())
+        look.band(right, rows, "d", style, "ratio")
     for axes in (left, right):
-        axes.set_xscale("log")
-        axes.set_yscale("log")
-        axes.set_xlabel("input width d")
-    left.set_ylabel(r"rounds to $\sin\theta \leq 10^{-6}$")
+        axes.set(xscale="log", yscale="log", xlabel="input width d")
     left.set_title(f"(a) rounds, n = {int(table.columns['trials'][0])} runs a point")
-    right.set_ylabel("theorem's T ÷ rounds needed")
-    right.set_title("(b) how loose the bound is")
-    look.below(drawing, left, 2)
+    left.set_ylabel(r"rounds to $\sin\theta \leq 10^{-6}$")
+    right.set(title="(b) how loose the bound is", ylabel="theorem's T ÷ rounds needed")
+    look.below(drawing, [left], 2)

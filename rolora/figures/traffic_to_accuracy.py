@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from federated_lora import Shape
 from rolora.plotting import look, network
-from rolora.plotting.figure import figure
-from rolora.plotting.tidy import select
+from rolora.plotting.figure import Drawing, figure
+from rolora.plotting.tidy import mean, select
 from rolora.report.numbers import number
+from verification.budget import Budget
 from verification.finding import Table
-from verification.statistics import mean_estimate
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure as Drawing
-
-    from verification.budget import Budget
 
 CLIENTS, ROUNDS = 10, 90
 METHODS = ("ffa", "fedavg", "rolora")
@@ -34,32 +29,21 @@ def data(budget: Budget) -> Table:
     width = load(config.dataset, budget.data_dir).train_x.shape[1]
     shape = Shape(int(width), config.rank, config.hidden)
 
-    def row(
-        part: str, sent: int, accuracy: float, interval: tuple[float, float], n: int
-    ) -> dict[str, Any]:
-        return {
-            "part": part,
-            "dataset": config.dataset,
-            "method": method,
-            "sent": int(sent),
-            "accuracy": accuracy,
-            "low": interval[0],
-            "high": interval[1],
-            "n": n,
-        }
+    def row(part: str, sent: int, accuracy: dict[str, float]) -> dict[str, Any]:
+        place = {"part": part, "dataset": config.dataset, "method": method}
+        return {**place, "sent": int(sent), **accuracy, "n": curve.shape[1]}
 
     for method, sweep in network.sweeps(budget, config, METHODS).items():
         rule = method_named(method, ROUNDS)
         spent = np.cumsum([0] + [rule.traffic([shape], t).up for t in range(1, ROUNDS + 1)])
         curve, rounds = sweep.curve(), np.array(sweep.rounds)
         for place, accuracy in zip(rounds, curve, strict=True):
-            middle = mean_estimate(accuracy, network.ALPHA)
-            rows.append(row("curve", spent[place], middle.mean, middle.interval, middle.n))
+            rows.append(row("curve", spent[place], mean(accuracy, "accuracy")))
         for goal in GOALS:
             reached = curve.mean(axis=1) >= goal
             if reached.any():
                 sent = spent[rounds[reached.argmax()]]
-                rows.append(row("goal", sent, goal, (goal, goal), curve.shape[1]))
+                rows.append(row("goal", sent, dict.fromkeys(("accuracy", "low", "high"), goal)))
     return Table.from_rows(rows)
 
 
@@ -114,25 +98,17 @@ def draw(table: Table, drawing: Drawing) -> None:
     for method in METHODS:
         style = look.of_method(method)
         rows = select(table, part="curve", method=method)
-        look.band(left, rows["sent"] / 1e3, rows["low"], rows["high"], style.colour)
-        left.plot(rows["sent"] / 1e3, rows["accuracy"], **style.line())
+        rows["sent"] = rows["sent"] / 1e3
+        look.band(left, rows, "sent", style)
+        left.plot(rows["sent"], rows["accuracy"], **style.line())
         try:
             goals = select(table, part="goal", method=method)
         except ValueError:  # this method met none
             continue
-        right.plot(
-            goals["accuracy"],
-            goals["sent"] / 1e3,
-            color=style.colour,
-            linestyle=style.dash,
-            marker=style.marker,
-            markerfacecolor="white",
-        )
-    left.set_xlabel("thousand numbers sent by a client")
-    left.set_ylabel(f"test accuracy (n = {int(table.columns['n'][0])} seeds)")
-    left.set_title("(a) accuracy for traffic")
+        costs = goals["sent"] / 1e3
+        right.plot(goals["accuracy"], costs, linestyle=style.dash, **style.marked())
+    sent, n = "thousand numbers sent by a client", int(table.columns["n"][0])
+    left.set(xlabel=sent, ylabel=f"test accuracy (n = {n} seeds)", title="(a) accuracy for traffic")
     left.legend(loc="lower right")
-    right.set_xlabel("accuracy wanted")
-    right.set_ylabel("thousand numbers sent by a client")
+    right.set(xlabel="accuracy wanted", ylabel=sent, title="(b) what a goal costs")
     right.set_ylim(bottom=0.0)
-    right.set_title("(b) what a goal costs")

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import matplotlib.figure
+
+from verification.budget import Budget
 from verification.discovery import LAST
+from verification.finding import Table
 
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure as Drawing
-
-    from verification.budget import Budget
-    from verification.finding import Table
-
-    Data = Callable[[Budget], Table]
-    Draw = Callable[[Table, Drawing], None]
+Drawing = matplotlib.figure.Figure
+Data = Callable[[Budget], Table]
+Draw = Callable[[Table, Drawing], None]
+Caption = Callable[[Table], str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,7 @@ class Figure:
     title: str
     data: Data
     draw: Draw
-    caption: Callable[[Table], str]
+    caption: Caption
     height: float = 2.6
     order: int = LAST
 
@@ -46,7 +46,7 @@ def figure(
     title: str,
     *,
     data: Data,
-    caption: Callable[[Table], str],
+    caption: Caption,
     height: float = 2.6,
     order: int = LAST,
 ) -> Callable[[Draw], Figure]:

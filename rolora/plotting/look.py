@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -26,16 +26,14 @@ class Look:
         """Keywords of `Axes.plot` for a line without markers."""
         return {"color": self.colour, "linestyle": self.dash, "label": self.label}
 
+    def marked(self) -> dict[str, Any]:
+        """Keywords of `Axes.plot` for open markers, on a line where a linestyle is given."""
+        return {"color": self.colour, "marker": self.marker, "markerfacecolor": "white"}
+
     def points(self) -> dict[str, Any]:
         """Keywords of `Axes.plot` for open markers without a line."""
-        return {
-            "color": self.colour,
-            "linestyle": "none",
-            "marker": self.marker,
-            "markerfacecolor": "white",
-            "markeredgewidth": 1.0,
-            "label": self.label,
-        }
+        form = {"linestyle": "none", "markeredgewidth": 1.0, "label": self.label}
+        return {**self.marked(), **form}
 
 
 def of_method(name: str) -> Look:
@@ -79,12 +77,25 @@ def page(name: str) -> Iterator[None]:
         yield
 
 
-def below(drawing: Any, axes: Any, columns: int) -> None:
-    """One legend for the whole figure under its panels, from the first panel's labelled artists."""
-    handles, labels = axes.get_legend_handles_labels()
-    drawing.legend(handles, labels, loc="outside lower center", ncols=columns)
+def below(drawing: Any, axes: Sequence[Any], columns: int) -> None:
+    """One legend for the whole figure under its panels, from the labelled artists of some of them."""
+    handles = [handle for each in axes for handle in each.get_legend_handles_labels()[0]]
+    drawing.legend(handles=handles, loc="outside lower center", ncols=columns)
 
 
-def band(axes: Any, x: Any, low: Any, high: Any, colour: str) -> None:
-    """A shaded interval around a line."""
-    axes.fill_between(x, low, high, color=colour, alpha=0.2, linewidth=0, zorder=1.5)
+def band(axes: Any, rows: Mapping[str, Any], x: str, style: Look, y: str = "") -> None:
+    """A shaded interval around a line: the columns `low` and `high`, or those of a quantity y."""
+    low, high = (rows[f"{y}_{end}" if y else end] for end in ("low", "high"))
+    axes.fill_between(rows[x], low, high, color=style.colour, alpha=0.2, linewidth=0, zorder=1.5)
+
+
+def bars(axes: Any, x: Any, y: Any, style: Look, **more: Any) -> Any:
+    """Open markers with error bars; `xerr` or `yerr`, and what else `Axes.errorbar` takes."""
+    form = {"color": style.colour, "markerfacecolor": "white"}
+    return axes.errorbar(x, y, fmt=style.marker, **form, **more)
+
+
+def measured(axes: Any, rows: Mapping[str, Any], x: str, style: Look, **more: Any) -> Any:
+    """The column `measured` with bars from `low` to `high`."""
+    y = rows["measured"]
+    return bars(axes, rows[x], y, style, yerr=[y - rows["low"], rows["high"] - y], **more)

@@ -11,8 +11,6 @@ if TYPE_CHECKING:
     from verification.budget import Budget
 
 LOCAL_STEPS = 10
-ALPHA = 0.05
-"""Of the bands over seeds."""
 
 
 def dataset_name(budget: Budget) -> str:

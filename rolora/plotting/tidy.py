@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import csv
 import io
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from verification.codec import csv_text
+from verification.finding import Table
+from verification.statistics import mean_estimate
 
-if TYPE_CHECKING:
-    from verification.finding import Table
+ALPHA = 0.05
+"""Of the intervals that figures show."""
 
 
 def to_csv(table: Table) -> str:
@@ -25,8 +27,6 @@ def from_csv(text: str) -> Table:
     Raises:
         ValueError: without a header and a row, or if a row is of another length.
     """
-    from verification.finding import Table
-
     rows = list(csv.reader(io.StringIO(text)))
     if len(rows) < 2:
         raise ValueError("a figure's CSV must have a header and at least one row")
@@ -64,6 +64,21 @@ def select(table: Table, **equal: Any) -> dict[str, np.ndarray]:
     if not keep.any():
         raise ValueError(f"no row of the table has {equal}")
     return {name: values[keep] for name, values in columns.items()}
+
+
+def by_round(values: np.ndarray, first: int = 0, **fixed: Any) -> list[dict[str, Any]]:
+    """A row per round with the median and the 5–95 % band of runs, values (runs, rounds)."""
+    bands = np.quantile(values, (0.5, 0.05, 0.95), axis=0).T
+    return [
+        {**fixed, "trials": len(values), "round": t, "median": middle, "low": low, "high": high}
+        for t, (middle, low, high) in enumerate(bands, first)
+    ]
+
+
+def mean(samples: np.ndarray, name: str = "measured") -> dict[str, float]:
+    """The mean of samples under a name, with its 95 % interval as `low` and `high`."""
+    found = mean_estimate(samples, ALPHA)
+    return {name: found.mean, "low": found.interval[0], "high": found.interval[1]}
 
 
 def distinct(table: Table, column: str) -> list[Any]:
