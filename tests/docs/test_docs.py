@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import socket
+import tomllib
 from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -224,3 +225,10 @@ def test_the_newcomers_path_is_as_written() -> None:
     for link in re.findall(r"\]\((?!https?:)([^)#]+)", words):
         assert (root / link).exists(), link
     assert "notebooks" in words
+
+
+def test_the_citation_names_the_version_of_the_project() -> None:
+    project = tomllib.loads((build.ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    cited = (build.ROOT / "CITATION.cff").read_text("utf-8")
+    for field in ("version", "license"):
+        assert re.findall(rf"^{field}: (.+)$", cited, re.MULTILINE) == [project[field]]
