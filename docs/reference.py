@@ -6,8 +6,10 @@ from pathlib import Path
 from typing import Any
 
 PACKAGES = {
+    "verification": "What a claim is: evidence, verdicts, proof steps, statistics, random streams, files.",
     "federated_lora": "The federated LoRA methods as pure functions of the factors.",
-    "theory": "Claims, closed forms, machine-checked proofs, statistics of evidence.",
+    "federation": "One server round of a federation, whatever the model.",
+    "theory": "The mathematics in chapters: closed forms, derivations, claims.",
     "linear_model": "The linear model and its four simulators.",
     "nonlinear_model": "The paper's two-layer network, all clients in one tensor operation.",
     "llm_validation": "A thin harness on transformers and PEFT.",
@@ -32,6 +34,8 @@ def command_line() -> str:
 
 
 def _command(command: Any, name: str, lines: list[str]) -> None:
+    if hasattr(command, "list_commands"):
+        command.list_commands(None)  # imports a laboratory's commands
     children = getattr(command, "commands", {})
     if name != "rolora":
         lines += [f"## {name}", ""]
