@@ -26,81 +26,39 @@ def save_tokenizer(folder):
         pair="<s> $A </s> $B </s>",
         special_tokens=[("<s>", 1), ("</s>", 2)],
     )
-    fast = transformers.PreTrainedTokenizerFast(
-        tokenizer_object=raw,
-        pad_token="<pad>",
-        bos_token="<s>",
-        eos_token="</s>",
-        unk_token="<unk>",
-    )
-    fast.save_pretrained(folder)
+    names = dict(zip(("pad_token", "bos_token", "eos_token", "unk_token"), SPECIAL, strict=True))
+    transformers.PreTrainedTokenizerFast(tokenizer_object=raw, **names).save_pretrained(folder)
 
 
-@pytest.fixture(scope="session")
-def roberta(tmp_path_factory):
-    """Tiny random RoBERTa, a local checkpoint folder."""
-    folder = tmp_path_factory.mktemp("tiny-roberta")
-    torch.manual_seed(0)
-    config = transformers.RobertaConfig(
-        vocab_size=100,
-        hidden_size=24,
-        num_hidden_layers=2,
-        num_attention_heads=3,
-        intermediate_size=40,
-        max_position_embeddings=64,
-        type_vocab_size=1,
-        pad_token_id=0,
-        bos_token_id=1,
-        eos_token_id=2,
-        initializer_range=0.2,
-    )
-    transformers.RobertaModel(config).save_pretrained(folder)
-    save_tokenizer(folder)
-    return str(folder)
+SIZES = {
+    "vocab_size": 100, "hidden_size": 24, "num_hidden_layers": 2, "num_attention_heads": 3,
+    "pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2, "initializer_range": 0.2,
+}  # fmt: skip
+MODELS = {
+    "roberta": ("RobertaModel", {"intermediate_size": 40, "type_vocab_size": 1}, 64),
+    "llama": ("LlamaForCausalLM", {"intermediate_size": 40, "num_key_value_heads": 3}, 128),
+    "gpt2": ("GPT2LMHeadModel", {}, 128),  # its layers keep their weights transposed (Conv1D)
+}
 
 
-@pytest.fixture(scope="session")
-def llama(tmp_path_factory):
-    """Tiny random Llama, a local checkpoint folder."""
-    folder = tmp_path_factory.mktemp("tiny-llama")
-    torch.manual_seed(1)
-    config = transformers.LlamaConfig(
-        vocab_size=100,
-        hidden_size=24,
-        num_hidden_layers=2,
-        num_attention_heads=3,
-        num_key_value_heads=3,
-        intermediate_size=40,
-        max_position_embeddings=128,
-        pad_token_id=0,
-        bos_token_id=1,
-        eos_token_id=2,
-        initializer_range=0.2,
-    )
-    transformers.LlamaForCausalLM(config).save_pretrained(folder)
-    save_tokenizer(folder)
-    return str(folder)
+def tiny_model(kind):
+    """A fixture: the folder of a tiny random model with a tokenizer."""
+
+    @pytest.fixture(scope="session", name=kind)
+    def folder(tmp_path_factory):
+        name, more, positions = MODELS[kind]
+        path = tmp_path_factory.mktemp(f"tiny-{kind}")
+        torch.manual_seed(list(MODELS).index(kind))
+        model = getattr(transformers, name)
+        config = model.config_class(**SIZES, **more, max_position_embeddings=positions)
+        model(config).save_pretrained(path)
+        save_tokenizer(path)
+        return str(path)
+
+    return folder
 
 
-@pytest.fixture(scope="session")
-def gpt2(tmp_path_factory):
-    """Tiny random GPT-2, whose layers keep their weights transposed (Conv1D), as a folder."""
-    folder = tmp_path_factory.mktemp("tiny-gpt2")
-    torch.manual_seed(2)
-    config = transformers.GPT2Config(
-        vocab_size=100,
-        n_embd=24,
-        n_layer=2,
-        n_head=3,
-        n_positions=128,
-        pad_token_id=0,
-        bos_token_id=1,
-        eos_token_id=2,
-        initializer_range=0.2,
-    )
-    transformers.GPT2LMHeadModel(config).save_pretrained(folder)
-    save_tokenizer(folder)
-    return str(folder)
+roberta, llama, gpt2 = map(tiny_model, MODELS)
 
 
 @pytest.fixture(autouse=True)
@@ -128,24 +86,19 @@ def data_dir(tmp_path_factory):
         low = sum(int(word[1:]) < 45 for word in text.split())
         return {"sentence": text, "label": int(2 * low > len(text.split()))}
 
-    for name, count in (("train", 150), ("validation", 60)):
-        path = folder / "sst2" / f"{name}.jsonl"
-        path.parent.mkdir(exist_ok=True)
-        path.write_text("".join(json.dumps(row()) + "\n" for _ in range(count)))
-
     def question():
         answer = str(rng.choice(["true", "false"]))
         text = f"{sentence(rng)} \n\nAnswer format: true/false"
-        return {
-            "instruction": text,
-            "input": "",
-            "output": f"the correct answer is {answer}",
-            "answer": answer,
-        }
+        output = f"the correct answer is {answer}"
+        return {"instruction": text, "input": "", "output": output, "answer": answer}
 
+    (folder / "sst2").mkdir()
+    for name, count in (("train", 150), ("validation", 60)):
+        path = folder / "sst2" / f"{name}.jsonl"
+        path.write_text("".join(json.dumps(row()) + "\n" for _ in range(count)))
+    (folder / "boolq").mkdir()
     for name, count in (("train", 80), ("test", 20)):
         path = folder / "boolq" / f"{name}.json"
-        path.parent.mkdir(exist_ok=True)
         path.write_text(json.dumps([question() for _ in range(count)]))
     return str(folder)
 
@@ -155,21 +108,12 @@ def tiny(roberta, llama, data_dir):
     """A configuration of the tiny model of a kind, with overrides."""
 
     def make(kind="roberta", **changes):
+        model, task = (roberta, "sst2") if kind == "roberta" else (llama, "boolq")
         values = dict(
-            model=roberta if kind == "roberta" else llama,
-            task="sst2" if kind == "roberta" else "boolq",
-            data_dir=data_dir,
-            clients=4,
-            rounds=3,
-            local_steps=2,
-            batch_size=4,
-            rank=2,
-            lora_alpha=4.0,
-            lora_dropout=0.0,
-            learning_rate=5e-3,
-            max_length=48,
+            model=model, task=task, data_dir=data_dir, clients=4, rounds=3, local_steps=2,
+            batch_size=4, rank=2, lora_alpha=4.0, lora_dropout=0.0, learning_rate=5e-3, max_length=48,
             device="cpu",
-        )
+        )  # fmt: skip
         return Config(**(values | changes))
 
     return make

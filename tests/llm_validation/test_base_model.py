@@ -1,7 +1,12 @@
 """A base model that cannot serve is refused before it trains."""
 
 import json
+import os
 import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -25,53 +30,88 @@ def test_an_encoder_is_refused_where_text_is_continued(tiny, roberta):
         run(tiny("llama", model=roberta))
 
 
-def test_a_head_of_another_size_and_a_foreign_config_are_refused(tiny, copied):
-    transformers.AutoModelForSequenceClassification.from_pretrained(
-        copied, num_labels=3
-    ).save_pretrained(copied)
-    with pytest.raises(ValueError, match=r"other shapes than .* and a head of 2 classes"):
+def cut(path, by):
+    path.write_bytes(path.read_bytes()[:-by])
+
+
+def without_a_layer(folder):
+    weights = load_file(folder / WEIGHTS)
+    del weights["encoder.layer.1.output.dense.weight"]
+    save_file(weights, folder / WEIGHTS, metadata={"format": "pt"})
+
+
+def truncated_archive(folder):
+    torch.save(load_file(folder / WEIGHTS), folder / "pytorch_model.bin")
+    (folder / WEIGHTS).unlink()
+    cut(folder / "pytorch_model.bin", 1000)
+
+
+def with_a_head_of_three(folder):
+    kind = transformers.AutoModelForSequenceClassification
+    kind.from_pretrained(folder, num_labels=3).save_pretrained(folder)
+
+
+def wider(folder):
+    settings = json.loads((folder / "config.json").read_text()) | {"intermediate_size": 44}
+    (folder / "config.json").write_text(json.dumps(settings))
+
+
+def without_a_tokenizer(folder):
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        (folder / name).unlink()
+
+
+WEIGHTS = "model.safetensors"
+DAMAGE = [
+    (with_a_head_of_three, "other shapes than .* and a head of 2 classes"),
+    (wider, "cannot be loaded: its weights have other shapes"),
+    (
+        without_a_layer,
+        r"1 tensors are missing .* roberta\.encoder\.layer\.1\.output\.dense\.weight",
+    ),
+    (lambda folder: (folder / "config.json").unlink(), r"no checkpoint: it has no config\.json"),
+    (lambda folder: cut(folder / WEIGHTS, 50), r"model\.safetensors is truncated or corrupt"),
+    (lambda folder: (folder / WEIGHTS).unlink(), "it has no weight file"),
+    (truncated_archive, r"pytorch_model\.bin is truncated or corrupt"),
+    (without_a_tokenizer, "has no tokenizer: its vocabulary is empty"),
+]
+
+
+@pytest.mark.parametrize(("harm", "message"), DAMAGE, ids=[message for _, message in DAMAGE])
+def test_a_folder_that_cannot_serve_is_refused(tiny, copied, harm, message):
+    harm(copied)
+    with pytest.raises(ValueError, match=message):
         run(tiny(model=str(copied)))
-    settings = json.loads((copied / "config.json").read_text())
-    (copied / "config.json").write_text(json.dumps(settings | {"intermediate_size": 44}))
-    with pytest.raises(ValueError, match=r"cannot be loaded: its weights have other shapes"):
-        run(tiny(model=str(copied)))
 
 
-def test_weights_that_lack_a_layer_are_refused_and_not_left_random(tiny, copied):
-    weights = load_file(copied / "model.safetensors")
-    name = next(name for name in weights if "layer.1" in name)
-    del weights[name]
-    save_file(weights, copied / "model.safetensors", metadata={"format": "pt"})
-    with pytest.raises(ValueError, match=rf"1 tensors are missing .* roberta\.{name}"):
-        run(tiny(model=str(copied)))
-
-
-def test_a_truncated_torch_archive_is_named(tiny, copied):
-    weights = load_file(copied / "model.safetensors")
-    (copied / "model.safetensors").unlink()
-    path = copied / "pytorch_model.bin"
-    torch.save(weights, path)
-    build(tiny(model=str(copied)), causal=False, names=("a", "b"))
-    path.write_bytes(path.read_bytes()[:-1000])
-    with pytest.raises(ValueError, match=r"pytorch_model\.bin is truncated or corrupt"):
-        run(tiny(model=str(copied)))
-
-
-def test_a_folder_without_a_tokenizer_is_refused(tiny, copied):
-    (copied / "tokenizer.json").unlink()
-    (copied / "tokenizer_config.json").unlink()
-    with pytest.raises(ValueError, match="has no tokenizer: its vocabulary is empty"):
-        run(tiny(model=str(copied)))
-
-
-def test_a_name_that_can_be_no_id_is_refused(tiny):
-    with pytest.raises(ValueError, match=r"'my model!' is neither a local folder nor a hub id"):
-        run(tiny(model="my model!"))
-
-
-def test_a_layer_of_the_head_is_no_target(tiny):
-    with pytest.raises(ValueError, match=r"target module 'out_proj' is no linear layer"):
-        run(tiny(target_modules=("out_proj",)))
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        (
+            "HF_ENDPOINT",
+            "http://127.0.0.1:9",
+            "cannot be reached: give --model with a local folder",
+        ),
+        ("HF_HUB_OFFLINE", "1", "HF_HUB_OFFLINE forbids the hub: give --model with a local folder"),
+    ],
+)
+def test_an_unreachable_hub_fails_in_seconds(data_dir, name, value, message, tmp_path):
+    code = (
+        "from llm_validation.config import Config; from llm_validation.base.models import build\n"
+        f"build(Config('nobody/nothing', 'sst2', data_dir={data_dir!r}), causal=False, names=('a','b'))"
+    )
+    clean = {
+        k: v for k, v in os.environ.items() if not k.startswith("HF_") and "proxy" not in k.lower()
+    }
+    started = time.perf_counter()
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=clean | {"HF_HOME": str(tmp_path), name: value},
+        cwd=Path(__file__).parents[2], capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert message in done.stderr
+    # The import of torch and transformers is most of it.
+    assert time.perf_counter() - started < 60
 
 
 def test_examples_beyond_the_models_positions_are_refused(tiny, tmp_path):

@@ -3,12 +3,9 @@ import shutil
 import numpy as np
 import pytest
 import torch
-import transformers
-from peft import PeftModel
 from safetensors.torch import load_file, save_file
 
 from federated_lora import Factor
-from llm_validation.training.export import export
 from llm_validation.training.loop import run
 
 
@@ -109,26 +106,10 @@ def test_float32_costs_either_engine_its_rounding_and_no_more(tiny, llama, tmp_p
     assert gap(wrong, exact) > bound
 
 
-def test_engines_agree_with_dropout_on_causal_text(tiny):
+def test_engines_agree_on_other_models(tiny, gpt2):
+    """With dropout on causal text, and where layers keep their weights transposed (Conv1D)."""
     assert gap(*both(tiny, "llama", lora_dropout=0.3)) <= EQUAL
-
-
-def test_layers_that_keep_their_weights_transposed(tiny, gpt2, tmp_path):
-    """GPT-2's fused projection: Conv1D, 24 × 72; a transposed update would not even fit."""
-    runs = both(tiny, "llama", model=gpt2, method="fedavg", split="dirichlet")
-    assert gap(*runs) <= EQUAL
-    result = run(tiny("llama", model=gpt2, method="fedavg", split="dirichlet"))
-    adapter = next(iter(result.server.adapters.values()))
-    assert (adapter.A.shape, adapter.B.shape) == ((24, 2), (2, 72))
-    (folder,) = export(result.space, result.server, tmp_path / "adapter")
-    base = transformers.AutoModelForCausalLM.from_pretrained(gpt2)
-    ids = torch.tensor([[1, 5, 9, 30, 2]])
-    with torch.no_grad():
-        plain = base(input_ids=ids).logits
-        loaded = PeftModel.from_pretrained(base, folder).eval()(input_ids=ids).logits
-    result.space.model.eval()
-    torch.testing.assert_close(loaded, result.space.base(input_ids=ids).logits)
-    assert float((loaded - plain).abs().max()) > 1e-4
+    assert gap(*both(tiny, "llama", model=gpt2, method="fedavg", split="dirichlet")) <= EQUAL
 
 
 def test_dropout_changes_the_result(tiny):
@@ -143,11 +124,3 @@ def test_training_learns_something(tiny, engine):
     losses = [row["train_loss"] for row in result.rows[1:]]
     assert np.isfinite(losses).all()
     assert losses[-1] < losses[0] - 0.02
-
-
-def test_runs_repeat_bit_for_bit(tiny):
-    one, two = run(tiny()), run(tiny())
-    for layer, adapter in one.server.adapters.items():
-        assert torch.equal(adapter.A, two.server.adapters[layer].A)
-        assert torch.equal(adapter.B, two.server.adapters[layer].B)
-    assert [r["accuracy"] for r in one.rows] == [r["accuracy"] for r in two.rows]

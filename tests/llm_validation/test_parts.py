@@ -1,8 +1,5 @@
 """The parts by themselves: sampling, optimisers, batches, evaluation, export, memory."""
 
-import subprocess
-import sys
-
 import numpy as np
 import pytest
 import torch
@@ -11,17 +8,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from peft import PeftModel
 
-from federated_lora import method_named
-from llm_validation.base.encoding import IGNORED, collate, cut_prompt, encode
-from llm_validation.base.models import build
-from llm_validation.tasks import registry
+from llm_validation.base.encoding import IGNORED, collate, cut_prompt
 from llm_validation.training import estimate
 from llm_validation.training.all_at_once import AllAtOnce
-from llm_validation.training.evaluation import Evaluator
 from llm_validation.training.export import export
-from llm_validation.training.loop import plan, run, split_clients
+from llm_validation.training.loop import run
 from llm_validation.training.randomness import dropout_seed, local_batches
-from llm_validation.training.server import Work, read_server
+from llm_validation.training.server import Work
+from tests.support.llm_bench import opened, work_of
 
 
 @pytest.mark.parametrize(
@@ -80,42 +74,34 @@ def test_dropout_seeds_differ_by_round_client_and_step():
     assert len(seeds) == 60
 
 
-def test_batches_pad_classification_right_and_causal_text_left(tiny):
-    for kind, left in (("roberta", False), ("llama", True)):
-        config = tiny(kind)
-        data = registry.load(config)
-        space = build(config, causal=data.causal, names=getattr(data.train, "names", ()))
-        encoded = encode(data.train, space.tokenizer, 48, segments=space.segments)
-        order = np.argsort(encoded.lengths)
-        batch = collate(encoded, [order[:2], order[-3:]], space.pad_id)
-        assert batch.clients == 2
-        assert batch.inputs["input_ids"].shape == (6, encoded.lengths.max())
-        mask = batch.inputs["attention_mask"].numpy()
-        assert mask[0].sum() == encoded.lengths[order[0]]
-        assert bool(mask[0, -1]) == left
-        assert mask[2].sum() == 1  # the padding row of the smaller client
-        labels = batch.labels.numpy().reshape(6, -1)
-        assert (labels[2] == IGNORED).all()
-        assert batch.tokens == encoded.lengths[order[:2]].sum() + encoded.lengths[order[-3:]].sum()
-        if left:
-            assert encoded.prompt is not None
-            tail = encoded.lengths[order[0]] - encoded.prompt[order[0]]
-            assert (labels[0] != IGNORED).sum() == tail
-            assert batch.inputs["position_ids"][0, -1] == encoded.lengths[order[0]] - 1
+@pytest.mark.parametrize(("kind", "left"), [("roberta", False), ("llama", True)])
+def test_batches_pad_classification_right_and_causal_text_left(tiny, kind, left):
+    bench = opened(tiny(kind))
+    encoded, order = bench.encoded, np.argsort(bench.encoded.lengths)
+    batch = collate(encoded, [order[:2], order[-3:]], bench.space.pad_id)
+    assert batch.clients == 2
+    assert batch.inputs["input_ids"].shape == (6, encoded.lengths.max())
+    mask = batch.inputs["attention_mask"].numpy()
+    assert mask[0].sum() == encoded.lengths[order[0]]
+    assert bool(mask[0, -1]) == left
+    assert mask[2].sum() == 1  # the padding row of the smaller client
+    labels = batch.labels.numpy().reshape(6, -1)
+    assert (labels[2] == IGNORED).all()
+    assert batch.tokens == encoded.lengths[order[[0, 1, -3, -2, -1]]].sum()
+    if left:
+        tail = encoded.lengths[order[0]] - encoded.prompt[order[0]]
+        assert (labels[0] != IGNORED).sum() == tail
+        assert batch.inputs["position_ids"][0, -1] == encoded.lengths[order[0]] - 1
 
 
 @pytest.mark.parametrize("room", [128, 16])  # every prompt fits, or every one is cut
 def test_option_likelihood_equals_the_literal_one(tiny, room):
-    config = tiny("llama", init="false", dtype="float64", max_length=room)
-    data = registry.load(config)
-    space = build(config, causal=True)
-    evaluator = Evaluator(config, space, data.evaluation)
-    score = evaluator.score(read_server(space))
+    bench = opened(tiny("llama", init="false", dtype="float64", max_length=room))
+    space, texts = bench.space, bench.evaluator.examples
+    score = bench.evaluator.score(bench.server)
     space.model.eval()
     hits, loss, cut = 0, 0.0, 0
-    for prompt, options, right in zip(
-        data.evaluation.prompts, data.evaluation.options, data.evaluation.labels, strict=True
-    ):
+    for prompt, options, right in zip(texts.prompts, texts.options, texts.labels, strict=True):
         totals, lengths = [], []
         for option in options:
             opening, *head = space.tokenizer(prompt)["input_ids"]
@@ -130,59 +116,50 @@ def test_option_likelihood_equals_the_literal_one(tiny, room):
             lengths.append(len(tail))
         hits += int(np.argmax(totals) == right)
         loss -= totals[right] / lengths[right]
-    assert cut == (2 * len(data.evaluation) if room == 16 else 0)
-    assert score.accuracy == hits / len(data.evaluation)
-    assert score.loss == pytest.approx(loss / len(data.evaluation), rel=1e-12)
+    assert cut == (2 * len(texts) if room == 16 else 0)
+    assert score.accuracy == hits / len(texts)
+    assert score.loss == pytest.approx(loss / len(texts), rel=1e-12)
 
 
 def test_generation_is_scored_by_exact_match(tiny, monkeypatch):
-    config = tiny("llama", scoring="generate")
-    data = registry.load(config)
-    space = build(config, causal=True)
-    evaluator = Evaluator(config, space, data.evaluation)
-    assert evaluator.score(read_server(space)).accuracy == 0.0
+    bench = opened(tiny("llama", scoring="generate"))
+    texts = bench.evaluator.examples
+    assert bench.evaluator.score(bench.server).accuracy == 0.0
     answers = iter(
         options[int(right)] if i % 2 else "nonsense"
-        for i, (options, right) in enumerate(
-            zip(data.evaluation.options, data.evaluation.labels, strict=True)
-        )
+        for i, (options, right) in enumerate(zip(texts.options, texts.labels, strict=True))
     )
-    monkeypatch.setattr(type(space.tokenizer), "decode", lambda *a, **k: f" {next(answers)} ")
-    assert evaluator.score(read_server(space)).accuracy == 0.5
+    monkeypatch.setattr(type(bench.space.tokenizer), "decode", lambda *a, **k: f" {next(answers)} ")
+    assert bench.evaluator.score(bench.server).accuracy == 0.5
 
 
-def test_an_exported_classifier_predicts_the_same(tiny, tmp_path):
-    config = tiny(rounds=2)
-    result = run(config)
+@pytest.mark.parametrize(
+    ("kind", "changes"),
+    [("roberta", {}), ("llama", {"rslora": True}), ("gpt2", {"method": "fedavg"})],
+)
+def test_an_exported_adapter_predicts_the_same(tiny, request, tmp_path, kind, changes):
+    """GPT-2's fused projection is Conv1D, 24 × 72: a transposed update would not even fit."""
+    model = request.getfixturevalue(kind)
+    classes = {"num_labels": 2} if kind == "roberta" else {}
+    result = run(tiny("roberta" if classes else "llama", model=model, rounds=2, **changes))
     (folder,) = export(result.space, result.server, tmp_path / "adapter")
-    base = transformers.AutoModelForSequenceClassification.from_pretrained(
-        config.model, num_labels=2
-    )
-    loaded = PeftModel.from_pretrained(base, folder).eval()
+    if kind == "gpt2":
+        adapter = next(iter(result.server.adapters.values()))
+        assert (adapter.A.shape, adapter.B.shape) == ((24, 2), (2, 72))
+    place = transformers.AutoModelForCausalLM
+    if classes:
+        place = transformers.AutoModelForSequenceClassification
+    base = place.from_pretrained(model, **classes)
     tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
     inputs = tokenizer(["w1 w2 w80", "w3"], padding=True, return_tensors="pt")
     result.space.model.eval()
     with torch.no_grad():
-        torch.testing.assert_close(
-            loaded(**inputs).logits, result.space.base(**inputs).logits, rtol=1e-6, atol=1e-6
-        )
+        plain = base(**inputs).logits
+        loaded = PeftModel.from_pretrained(base, folder).eval()(**inputs).logits
+        trained = result.space.base(**inputs).logits
+    torch.testing.assert_close(loaded, trained, rtol=1e-6, atol=1e-6)
+    assert float((loaded - plain).abs().max()) > 1e-4
     assert "/" not in (folder / "adapter_config.json").read_text().replace("\\/", "")
-
-
-def test_an_exported_causal_adapter_predicts_the_same(tiny, tmp_path):
-    config = tiny("llama", rounds=2, rslora=True)
-    result = run(config)
-    (folder,) = export(result.space, result.server, tmp_path / "adapter")
-    base = transformers.AutoModelForCausalLM.from_pretrained(config.model)
-    ids = torch.tensor([[1, 5, 9, 30, 2]])
-    with torch.no_grad():
-        plain = base(input_ids=ids).logits
-        loaded = PeftModel.from_pretrained(base, folder).eval()
-        result.space.model.eval()
-        torch.testing.assert_close(
-            loaded(input_ids=ids).logits, result.space.base(input_ids=ids).logits
-        )
-        assert float((loaded(input_ids=ids).logits - plain).abs().max()) > 1e-4
 
 
 def test_local_heads_are_exported_client_by_client(tiny, tmp_path):
@@ -197,9 +174,9 @@ def test_local_heads_are_exported_client_by_client(tiny, tmp_path):
     assert not (tmp_path / "adapter" / "adapter_model.safetensors").exists()
 
 
-def saved_bytes(engine, space, server, work):
+def saved_bytes(bench, clients, work):
     """Bytes autograd keeps in one training pass, the frozen model's parameters not counted."""
-    own = {p.untyped_storage().data_ptr() for p in space.base.parameters()}
+    own = {p.untyped_storage().data_ptr() for p in bench.space.base.parameters()}
     seen = {}
 
     def pack(tensor):
@@ -208,77 +185,63 @@ def saved_bytes(engine, space, server, work):
             seen[storage.data_ptr()] = storage.nbytes()
         return tensor
 
+    engine = AllAtOnce(bench.config, bench.space, bench.encoded, clients)
     with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
-        engine.train(server, work)
+        engine.train(bench.server, work)
     return sum(seen.values())
 
 
 @pytest.mark.parametrize("method", ["fedavg", "rolora"])
 def test_a_further_client_costs_its_own_activations_and_no_more(tiny, method):
-    config = tiny(clients=8, local_steps=1, method=method, head="frozen", batch_size=8)
-    data = registry.load(config)
-    space = build(config, causal=False, names=data.train.names)
-    encoded = encode(data.train, space.tokenizer, 48, segments=False)
-    server = read_server(space)
-    split = split_clients(config, data.train.labels)
-    work = plan(config, method_named(method), server, split, encoded.lengths)
-    same = work.batches[0]
-    sizes = {}
-    for n in (2, 4, 8):
-        part = Work(1, work.factors, work.clients[:n], [same] * n, 1e-3)
-        sizes[n] = saved_bytes(AllAtOnce(config, space, encoded, n), space, server, part)
-    growth = (sizes[8] - sizes[4]) / 4
-    assert growth == pytest.approx((sizes[4] - sizes[2]) / 2, rel=0.02)
-    predicted = estimate.client_memory(config, space, encoded)
+    bench = opened(tiny(clients=8, local_steps=1, method=method, head="frozen", batch_size=8))
+    work = work_of(bench)
+
+    def held(clients, batch):
+        part = Work(1, work.factors, work.clients[:clients], [batch] * clients, 1e-3)
+        return saved_bytes(bench, clients, part)
+
+    two, four, eight = (held(n, work.batches[0]) for n in (2, 4, 8))
+    growth = (eight - four) / 4
+    assert growth == pytest.approx((four - two) / 2, rel=0.02)
+    predicted = estimate.client_memory(bench.config, bench.space, bench.encoded)
     # The prediction is for the longest examples there are, and both factors in training.
     assert growth <= predicted.total
-    longest = np.full(8, int(np.argmax(encoded.lengths)))
-    alike = [
-        saved_bytes(
-            AllAtOnce(config, space, encoded, n),
-            space,
-            server,
-            Work(1, work.factors, work.clients[:n], [[longest]] * n, 1e-3),
-        )
-        for n in (4, 8)
-    ]
-    share = (alike[1] - alike[0]) / 4 / predicted.activations
+    longest = [np.full(8, int(np.argmax(bench.encoded.lengths)))]
+    share = (held(8, longest) - held(4, longest)) / 4 / predicted.activations
     assert 0.5 < share < 1.05 if method == "fedavg" else share < 1.0
 
 
-@pytest.mark.parametrize("engine", ["one-by-one", "all-at-once"])
-def test_a_run_that_does_not_fit_says_so_first(tiny, monkeypatch, engine):
-    monkeypatch.setattr(estimate, "free_bytes", lambda device: 100_000)
-    with pytest.raises(
-        ValueError, match=r"one client needs .* are free: lower batch_size or max_length"
-    ):
-        run(tiny(engine=engine))
-    monkeypatch.setattr(estimate, "free_bytes", lambda device: 10_000)
-    with pytest.raises(ValueError, match=r"base model needs .* use dtype = bfloat16"):
-        run(tiny(engine=engine))
-    monkeypatch.setattr(estimate, "free_bytes", lambda device: 700_000)
-    with pytest.raises(ValueError, match=r"clients_at_once = 4 needs .* 0 chooses by itself"):
-        run(tiny(clients_at_once=4))
+@pytest.mark.parametrize(
+    ("free", "changes", "message"),
+    [
+        (100_000, {}, "one client needs .* are free: lower batch_size or max_length"),
+        (100_000, {"engine": "one-by-one"}, "one client needs .* are free: lower batch_size or"),
+        (10_000, {}, "base model needs .* use dtype = bfloat16"),
+        (700_000, {"clients_at_once": 4}, "clients_at_once = 4 needs .* 0 chooses by itself"),
+    ],
+)
+def test_a_run_that_does_not_fit_says_so_first(tiny, monkeypatch, free, changes, message):
+    monkeypatch.setattr(estimate, "free_bytes", lambda device: free)
+    with pytest.raises(ValueError, match=message):
+        run(tiny(**changes))
+
+
+VERSION_1 = ("memory.limit_in_bytes", "memory.usage_in_bytes", "memory.stat")
+VERSION_2 = ("memory.max", "memory.current", "memory.stat")
 
 
 @pytest.mark.parametrize(
-    ("files", "left"),
+    ("names", "held", "left"),
     [
-        ({"memory.max": "1000", "memory.current": "700", "memory.stat": "anon 5\ninactive_file 50"}, 350),
-        ({"memory.max": "max", "memory.current": "700", "memory.stat": "inactive_file 50"}, None),
-        (
-            {
-                "memory/memory.limit_in_bytes": "900",
-                "memory/memory.usage_in_bytes": "1000",
-                "memory/memory.stat": "inactive_file 7\ntotal_inactive_file 40",
-            },
-            0,
-        ),
-        ({}, None),
+        (VERSION_2, ("1000", "700", "anon 5\ninactive_file 50"), 350),
+        (VERSION_2, ("max", "700", "inactive_file 50"), None),
+        ([f"memory/{name}" for name in VERSION_1],
+         ("900", "1000", "inactive_file 7\ntotal_inactive_file 40"), 0),
+        ((), (), None),
     ],
 )  # fmt: skip
-def test_a_containers_limit_counts_as_the_free_memory(tmp_path, monkeypatch, files, left):
-    for name, text in files.items():
+def test_a_containers_limit_counts_as_the_free_memory(tmp_path, monkeypatch, names, held, left):
+    for name, text in zip(names, held, strict=True):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(text + "\n")
     monkeypatch.setattr(estimate, "CONTROL_GROUP", tmp_path)
@@ -287,23 +250,9 @@ def test_a_containers_limit_counts_as_the_free_memory(tmp_path, monkeypatch, fil
 
 
 def test_clients_per_pass_follow_the_free_memory(tiny, monkeypatch):
-    config = tiny(clients=8)
-    data = registry.load(config)
-    space = build(config, causal=False, names=data.train.names)
-    encoded = encode(data.train, space.tokenizer, 48, segments=False)
-    one = estimate.client_memory(config, space, encoded).total
-    monkeypatch.setattr(estimate, "free_bytes", lambda device: int(3.5 * one / estimate.MARGIN))
-    assert estimate.clients_that_fit(config, space, encoded) == 3
-    monkeypatch.setattr(estimate, "free_bytes", lambda device: 1 << 50)
-    assert estimate.clients_that_fit(config, space, encoded) == 8
-
-
-def test_configuration_presets_and_claims_need_no_torch():
-    code = (
-        "import sys, llm_validation.config, llm_validation.paper.presets, "
-        "rolora.verify.registry as r; r.entries();"
-        "bad = {'torch', 'transformers', 'peft', 'datasets'} & set(sys.modules);"
-        "sys.exit(f'imported {bad}' if bad else 0)"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
+    bench = opened(tiny(clients=8))
+    given = bench.config, bench.space, bench.encoded
+    one = estimate.client_memory(*given).total
+    for free, clients in ((int(3.5 * one / estimate.MARGIN), 3), (1 << 50, 8)):
+        monkeypatch.setattr(estimate, "free_bytes", lambda device, free=free: free)
+        assert estimate.clients_that_fit(*given) == clients

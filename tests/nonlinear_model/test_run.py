@@ -1,4 +1,4 @@
-"""Whole runs: the record, checkpoints, divergence, the command."""
+"""Whole runs: the record, divergence, the command."""
 
 import csv
 import json
@@ -9,16 +9,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from typer.testing import CliRunner
 
-from federation import checkpoint
 from federation.participants import participants
 from nonlinear_model.configuration import Configuration
 from nonlinear_model.data.digits import load
 from nonlinear_model.training import all_at_once, experiment, tracking
 from nonlinear_model.training.federation import DivergenceError, Federation
 from nonlinear_model.training.record import Replica
-from rolora.cli import app, main
+from rolora.storage.run_folder import read
+from tests.support import rolora_helpers
 from verification.streams import generator
 
 SMALL = Configuration(rounds=8, local_steps=2, batch_size=8, hidden=20, rank=4, probe=4)
@@ -104,15 +103,6 @@ def test_rates_set_the_average_squared_gradient_beside_theory(digits):
     assert experiment.AVERAGE not in {fit["quantity"] for fit in experiment.rates(unprobed)}
 
 
-def test_traffic_is_the_methods_and_half_for_rolora(digits):
-    sent = {}
-    for method in ("fedavg", "rolora", "ffa"):
-        rows = experiment.run(replace(SMALL, method=method), digits).rows
-        sent[method] = rows[-1]["numbers_up"]
-    assert sent["rolora"] * 2 == sent["fedavg"]
-    assert sent["ffa"] == 8 * 5 * 4 * 20
-
-
 def test_a_client_that_sat_out_is_sent_what_it_missed(digits):
     config = replace(SMALL, method="rolora", participation=0.4, rounds=6, split="iid")
     federation = Federation(config, digits)
@@ -129,51 +119,27 @@ def test_a_client_that_sat_out_is_sent_what_it_missed(digits):
     assert federation.rows[-1]["numbers_up"] == 2 * 3 * (256 + 80)
 
 
-def test_a_checkpoint_of_other_settings_or_data_is_refused(digits, tmp_path):
-    experiment.run(SMALL, digits, checkpoints=tmp_path)
-    with pytest.raises(ValueError, match=r"its learning_rate is 0\.1, this run's is 0\.2"):
-        experiment.run(replace(SMALL, learning_rate=0.2), digits, checkpoints=tmp_path)
-    other = replace(digits, train_y=digits.train_y[::-1].copy())
-    with pytest.raises(ValueError, match="belongs to another run: its data is"):
-        experiment.run(SMALL, other, checkpoints=tmp_path)
-
-
-def test_a_damaged_checkpoint_falls_back_to_the_previous_one(digits, tmp_path):
-    whole = experiment.run(SMALL, digits)
-    experiment.run(SMALL, digits, checkpoints=tmp_path, every=3)  # rounds 3, 6, 8
-    path = tmp_path / "round-000008" / checkpoint.TENSORS
-    path.write_bytes(path.read_bytes()[:-50])
-    resumed = experiment.run(SMALL, digits, checkpoints=tmp_path, every=100)
-    assert "corrupt" in resumed.warning
-    assert resumed.seconds[0][0] == 7
-    assert resumed.rows == whole.rows
-
-
 def test_divergence_names_round_method_client_and_keeps_the_record(digits):
     config = replace(SMALL, method="fedavg", learning_rate=1e4, loss_bound=50.0)
     result = experiment.run(config, digits)
-    assert result.diverged is not None
-    text = str(result.diverged)
-    assert "method fedavg, client" in text
-    assert "lower the learning rate (10000)" in text
-    assert result.rows[0]["round"] == 0
-    assert len(result.rows) == result.federation.round + 1
+    assert "method fedavg, client" in str(result.diverged)
+    assert "lower the learning rate (10000)" in str(result.diverged)
+    assert [row["round"] for row in result.rows] == list(range(result.federation.round + 1))
 
 
 def test_a_diverged_replica_does_not_touch_the_others(digits):
     config = replace(SMALL, method="fedavg", equal_sizes=True, loss_bound=50.0, dtype="float64")
     replicas = [Replica(0, 0.1), Replica(0, 1e4)]
     both = Federation(config, digits, replicas, give_up=True)
-    alone = Federation(config, digits, replicas[:1])
+    alone, wild = (Federation(config, digits, [replica]) for replica in replicas)
     for _ in range(8):
         both.step()
         alone.step()
     assert both.diverged.tolist() == [False, True]
     assert torch.allclose(both.server.A[0], alone.server.A[0], rtol=0, atol=1e-13)
     assert bool(torch.isfinite(both.server.A).all())
-    one = Federation(config, digits, replicas[1:])
     with pytest.raises(DivergenceError):
-        list(map(lambda _: one.step(), range(8)))
+        list(map(lambda _: wild.step(), range(8)))
 
 
 def test_a_replica_once_given_up_never_moves_again(digits):
@@ -217,55 +183,34 @@ def test_a_divergence_says_which_repetition_and_what_overflowed(digits):
     )
 
 
-def test_command_writes_a_run_that_compare_can_read(tmp_path):
-    from rolora.storage import run_folder
-
-    out = tmp_path / "run"
-    result = CliRunner().invoke(
-        app,
-        ["nonlinear", "run", "--rounds", "18", "--local-steps", "2", "--repeats", "2", "--json",
-         "--out", str(out)],
-    )  # fmt: skip
-    assert result.exit_code == 0, result.output
-    manifest = json.loads(result.output)
+def test_command_writes_a_run_that_compare_can_read_and_shows_rates_beside_theory(tmp_path, capsys):
+    words = ["nonlinear", "run", "--rounds", 18, "--local-steps", 2]
+    code, told, _ = rolora_helpers.run(
+        capsys, *words, "--repeats", 2, "--json", "--out", tmp_path / "run"
+    )
+    assert code == 0
+    manifest = json.loads(told)
     assert manifest["configuration"]["method"] == "rolora"
-    assert manifest["kind"] == "nonlinear"
-    assert manifest["rates"]
-    stored = run_folder.read(out)
-    assert stored.columns["round"] == list(range(19))
-    rows = list(csv.DictReader((out / "runs.csv").open()))
+    assert (manifest["kind"], bool(manifest["rates"])) == ("nonlinear", True)
+    assert read(tmp_path / "run").columns["round"] == list(range(19))
+    rows = list(csv.DictReader((tmp_path / "run" / "runs.csv").open()))
     assert len(rows) == 38
     assert set(rows[0]) == set(tracking.COLUMNS)
-    assert "<svg" in (out / "split.svg").read_text()
-
-
-def test_command_shows_rates_beside_theory(tmp_path):
-    result = CliRunner().invoke(
-        app,
-        [
-            "nonlinear",
-            "run",
-            "--rounds",
-            "18",
-            "--local-steps",
-            "2",
-            "--out",
-            str(tmp_path / "run"),
-        ],
+    assert "<svg" in (tmp_path / "run" / "split.svg").read_text()
+    said = " ".join(
+        "".join(rolora_helpers.run(capsys, *words, "--out", tmp_path / "two")[1:]).split()
     )
-    said = " ".join(result.output.split())
     assert "over rounds 9 to 18; theory's bound as T^-0.50 with the step balanced" in said
     assert "Test loss × 0." in said
 
 
 def test_a_diverging_command_exits_1_and_keeps_its_csv(tmp_path, capsys):
-    with pytest.raises(SystemExit) as stop:
-        main(
-            ["nonlinear", "run", "--learning-rate", "1e5", "--loss-bound", "50", "--method", "fedavg",
-             "--rounds", "9", "--quiet", "--out", str(tmp_path / "run")]
-        )  # fmt: skip
-    assert stop.value.code == 1
-    assert "diverged" in capsys.readouterr().err
+    code, _, error = rolora_helpers.run(
+        capsys, "nonlinear", "run", "--learning-rate", "1e5", "--loss-bound", 50, "--method", "fedavg",
+        "--rounds", 9, "--quiet", "--out", tmp_path / "run",
+    )  # fmt: skip
+    assert code == 1
+    assert "diverged" in error
     assert (tmp_path / "run" / "run.csv").exists()
 
 
@@ -275,29 +220,14 @@ def test_a_diverging_command_exits_1_and_keeps_its_csv(tmp_path, capsys):
         (["--dataset", "mnits"], "did you mean 'mnist'"),
         (["--method", "roLora"], "did you mean 'rolora'"),
         (["--method", "rolora-then-ffa:120"], "strictly between 0 and 100"),
-        (
-            ["--dirichlet-alpha", "0", "--split", "dirichlet"],
-            "dirichlet_alpha must be above 0 and finite",
-        ),
         (["--learning-rate", "nan"], "learning_rate must be above 0 and finite"),
-        (["--learning-rate", "inf"], "learning_rate must be above 0 and finite"),
         (["--labels-per-client", "11"], "labels_per_client must lie between"),
-        (["--labels-per-client", "0"], "labels_per_client must be a whole number of at least 1"),
-        (["--clients", "0"], "clients must be"),
         (["--clients", "2000", "--split", "iid"], "must not exceed the number of examples"),
-        (["--participation", "1.2"], "participation must be above 0 and at most 1"),
         (["--participants", "3"], "participants is now called participation"),
-        (["--alpha", "1"], "alpha is now called dirichlet_alpha"),
-        (["--weighting", "size"], "is now called weighting = examples"),
-        (["--head", "trained"], "is now called head = average"),
-        (["--optimiser-state", "kept"], "is now called optimiser_state = keep"),
         (["--b-start", "zero"], "every gradient zero"),
-        (["--split", "shard"], "did you mean 'shards'"),
         (["--rank", "65"], "rank must be at most"),
-        (["--rounds", "0"], "rounds must be"),
         (["--device", "cuda:99"], "device 'cuda:99' is not available"),
         (["--device", "cudda"], "device must be cpu, cuda or cuda:0"),
-        (["--device", "meta"], "device must be cpu, cuda or cuda:0"),
         (["--method", "rolora-then-ffa:20"], "at least one B–A pair of rounds"),
         (["--dataset", "mnist", "--data-dir", "/nowhere"], "put train-images-idx3-ubyte"),
         (["--checkpoint-every", "0"], "checkpoint_every must be"),
@@ -307,11 +237,9 @@ def test_a_diverging_command_exits_1_and_keeps_its_csv(tmp_path, capsys):
 def test_bad_input_is_refused_in_one_sentence_and_writes_nothing(
     tmp_path, capsys, options, message
 ):
-    out = tmp_path / "run"
-    with pytest.raises(SystemExit) as stop:
-        main(["nonlinear", "run", "--quiet", "--rounds", "2", *options, "--out", str(out)])
-    error = capsys.readouterr().err
-    assert stop.value.code == 2
+    words = ["nonlinear", "run", "--quiet", "--rounds", 2, *options, "--out", tmp_path / "run"]
+    code, _, error = rolora_helpers.run(capsys, *words)
+    assert code == 2
     assert message in " ".join(error.split())
     assert "Traceback" not in error
-    assert not out.exists()
+    assert not (tmp_path / "run").exists()
