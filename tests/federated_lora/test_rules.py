@@ -148,17 +148,6 @@ def test_aggregation_error_is_the_literal_distance(method, clients, shape):
         assert error > 1e-3 or error < 1e-12
 
 
-def test_known_average_of_three_clients_with_unequal_weights():
-    server = Adapter(np.zeros((2, 1)), np.ones((1, 1)))
-    A = np.array([[[1.0], [0.0]], [[0.0], [1.0]], [[4.0], [2.0]]])
-    B = np.array([[[1.0]], [[2.0]], [[3.0]]])
-    result = after(FedAvgLoRA(), 1, server, A, B, [1, 2, 1])
-    assert result.adapter.A.tolist() == [[1.25], [1.0]]
-    assert result.adapter.B.tolist() == [[2.0]]
-    # mean(A_k B_k) = (1·1·1 + 2·0·2 + 1·4·3)/4 = 13/4 and (0 + 2·1·2 + 1·2·3)/4 = 10/4
-    assert float(result.aggregation_error) == pytest.approx(np.hypot(2.5 - 3.25, 2.0 - 2.5))
-
-
 @pytest.mark.parametrize("scale", [1.0, 0.25, -8.0])
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
 def test_what_is_merged_makes_the_average_exact_for_every_scale(scale, dtype):
@@ -260,36 +249,6 @@ def test_first_round_moves_the_product_from_the_usual_start(method):
     assert np.linalg.norm(result.adapter.delta()) > 1e-3
 
 
-@given(order=st.permutations(range(5)), seed=st.integers(0, 10_000), round=st.integers(1, 4))
-@anything
-def test_order_of_clients_does_not_matter(order, seed, round):
-    server, A, B = setup(seed, clients=5)
-    sizes = np.random.default_rng(seed).uniform(0.1, 9.0, 5)
-    order = list(order)
-    for rule in METHODS:
-        one = after(rule, round, server, A, B, sizes)
-        two = after(rule, round, server, A[order], B[order], sizes[order])
-        for of_one, of_two in (
-            (one.adapter.A, two.adapter.A),
-            (one.adapter.B, two.adapter.B),
-            (one.aggregation_error, two.aggregation_error),
-        ):
-            np.testing.assert_allclose(of_one, of_two, rtol=1e-9, atol=1e-12)
-
-
-@given(seed=st.integers(0, 10_000), share=st.floats(0.0, 1.0), round=st.integers(1, 4))
-@anything
-def test_aggregation_is_linear_in_the_weights(seed, share, round):
-    p, q = (client_weights(w, 4) for w in np.random.default_rng(seed).uniform(0.01, 1.0, (2, 4)))
-    given = setup(seed, clients=4)
-    for rule in METHODS:
-        weights = (share * p + (1 - share) * q, p, q)
-        mixed, one, two = (after(rule, round, *given, w).adapter for w in weights)
-        for factor in rule.trainable(round):
-            line = share * one.factor(factor) + (1 - share) * two.factor(factor)
-            np.testing.assert_allclose(mixed.factor(factor), line, rtol=1e-12, atol=1e-13)
-
-
 @given(seed=st.integers(0, 10_000), factor=st.floats(1e-300, 1e300))
 @anything
 def test_only_the_ratio_of_sizes_counts(seed, factor):
@@ -333,22 +292,18 @@ def test_leading_axes_are_independent_trials(method):
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 def test_half_precision_is_summed_in_float32(dtype):
     """1000 clients at 1.0 and one at 0: a bfloat16 running sum would stall far below the mean."""
-    clients = 1001
-    B = torch.ones((clients, 2, 3), dtype=dtype)
+    B = torch.ones((1001, 2, 3), dtype=dtype)
     B[0] = 0
     server = Adapter(torch.ones((4, 2), dtype=dtype), torch.zeros((2, 3), dtype=dtype))
     result = aggregate(RoLoRA(), server, ClientFactors(B=B), None, 1)
     assert result.adapter.B.dtype == dtype
-    exact = B.double().mean(0)
-    spacing = torch.finfo(dtype).eps / 2
+    exact, spacing = B.double().mean(0), torch.finfo(dtype).eps / 2
     assert float((result.adapter.B.double() - exact).abs().max()) <= spacing
-    running = torch.zeros((2, 3), dtype=dtype)
-    for k in range(clients):
-        running = running + B[k] / clients
+    running = sum(one / 1001 for one in B)
     assert float((running.double() - exact).abs().max()) > 10 * spacing
     # The error reported is the rounding of the float32 mean to the 16-bit type.
     assert result.aggregation_error.dtype == torch.float32
-    single = sum(B[k].float() * (1 / clients) for k in range(clients))
+    single = sum(one.float() * (1 / 1001) for one in B)
     literal = torch.linalg.matrix_norm(server.A.float() @ (result.adapter.B.float() - single))
     assert float(result.aggregation_error) == pytest.approx(float(literal), abs=1e-6)
 

@@ -18,9 +18,9 @@ from llm_validation.training.loop import run as train
 from llm_validation.training.server import write_server
 from rolora.storage.run_folder import read
 from tests.llm_validation.conftest import data_dir, gpt2, llama, roberta, tiny  # noqa: F401
-from tests.support import rolora_helpers
+from tests.support import linear_loop, rolora_helpers
 from tests.support.language_loop import by_hand, by_laboratory
-from tests.support.linear_samples import ROUNDS, SEED, TRIALS, Samples, of_A, of_B
+from tests.support.linear_loop import ETA, ROUNDS, SEED, TRIALS, K
 from tests.support.network_loop import Network
 
 METHODS = {
@@ -75,8 +75,6 @@ def folder(tmp_path, monkeypatch):
 class Linear:
     """The linear model, on the simulator that draws every sample."""
 
-    K, eta = 3, 0.03
-
     def __init__(self, **regime):
         rng = np.random.default_rng(8)
         rank = regime.get("rank", 1)
@@ -86,7 +84,7 @@ class Linear:
 
     def run(self, place):
         """Loss and aggregation error after every round, (rounds, trials), by the laboratory."""
-        method = method_named(place, ROUNDS, eta=self.eta, local_steps=self.K)
+        method = method_named(place, ROUNDS, eta=ETA, local_steps=K)
         runs = [
             simulate(self.problem, method, simulator=simulator, rounds=ROUNDS, trials=TRIALS,
                      seed=SEED, start=self.start)
@@ -97,39 +95,13 @@ class Linear:
 
     def literal(self, name):
         """The same by a plain loop over clients, each with its own dense W + A B."""
-        problem, samples, losses, errors = self.problem, Samples(self.problem), [], []
-        N, shape = problem.clients, (6, problem.outputs)
-        A = [[a] * N for a in self.start]
-        B = [[np.zeros((problem.rank, problem.outputs))] * N for _ in range(TRIALS)]
-        W = [np.zeros(shape) for _ in range(TRIALS)]
-        for number in range(1, ROUNDS + 1):
-            samples.begin()
-            for t, pairs in enumerate(samples.half_step()):
-                who, sent = samples.who[t], []
-                for k, (x, y) in zip(who, pairs, strict=True):
-                    a, b = A[t][k], B[t][k]
-                    for _ in range(self.K):
-                        of_a, of_b = of_A(x, y - x @ W[t], a, b), of_B(x, y - x @ W[t], a, b)
-                        a = a if name == "two-to-one" and number % 3 else a - self.eta * of_a
-                        b = b if name == "two-to-one" and number % 3 == 0 else b - self.eta * of_b
-                    sent.append((a, b))
-                exact = np.mean([a @ b for a, b in sent], axis=0)
-                A[t] = [np.mean([a for a, _ in sent], axis=0)] * N
-                if name == "fedsa":
-                    B[t] = list(B[t])
-                    for k, (_, b) in zip(who, sent, strict=True):
-                        B[t][k] = b
-                else:
-                    B[t] = [np.mean([b for _, b in sent], axis=0)] * N
-                if name == "fedex":
-                    W[t] = W[t] + exact - A[t][0] @ B[t][0]
-                now = np.mean([A[t][k] @ B[t][k] for k in who], axis=0)
-                errors.append(0.0 if name == "fedex" else np.linalg.norm(now - exact))
-                truth = [problem.A_star @ b for b in problem.B_star]
-                apart = [W[t] + A[t][k] @ B[t][k] - truth[k] for k in range(N)]
-                noise = problem.noise**2 * problem.outputs
-                losses.append(np.mean([np.sum(gap**2) for gap in apart]) + noise)
-        return np.reshape(losses, (ROUNDS, TRIALS)), np.reshape(errors, (ROUNDS, TRIALS))
+        losses, errors = [], []
+        for A, B, W, wrong in linear_loop.rounds(self.problem, self.start, name):
+            losses.append(
+                [linear_loop.loss(self.problem, *one) for one in zip(A, B, W, strict=True)]
+            )
+            errors.append(wrong)
+        return np.array(losses), np.array(errors)
 
     @staticmethod
     def command(capsys, place, out):

@@ -22,7 +22,7 @@ def test_a_difference_between_kernels_is_told_by_the_exit_status(
         rounding, "tests", lambda *_: "3 passed" if passed else "status 1: 1 failed"
     )
     left = iter(verdicts)
-    monkeypatch.setattr(rounding, "verdicts", lambda *_: ({"c": (next(left), "")}, "1 verdict"))
+    monkeypatch.setattr(rounding, "verdicts", lambda *_: ({"c": (next(left), True)}, "1 verdict"))
     assert rounding.main() == status
     out = capsys.readouterr().out
     assert "this CPU has no NONE" in out

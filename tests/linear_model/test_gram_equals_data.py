@@ -47,14 +47,7 @@ def problems() -> dict[str, Problem]:
         "shared batches": Problem(d=6, clients=3, samples=12, batches="shared", noise=0.1),
         "participants": Problem(d=7, clients=4, samples=12, rank=2, B_star=many, participants=2),
         "all of it": Problem(
-            d=9,
-            clients=4,
-            samples=7,
-            rank=2,
-            B_star=many,
-            noise=0.2,
-            data="fixed",
-            participants=3,
+            d=9, clients=4, samples=7, rank=2, B_star=many, noise=0.2, data="fixed", participants=3
         ),
     }
 
@@ -83,20 +76,13 @@ def test_a_root_answers_like_the_gram_matrix_it_is_the_root_of(samples: int) -> 
     A, B = rng.standard_normal((T, d, r)), rng.standard_normal((T, r, p))
     for B_star in (rng.standard_normal((1, 1, r, p)), rng.standard_normal((1, n, r, p))):
         light = RootClients(A_star, B_star, cross, root)
-        formed = light.formed()
-        for left, right in (
-            (light.normal(A), formed.normal(A)),
-            (
-                (light.fit(A), light.mean_gradient(A, B)),
-                (formed.fit(A), formed.mean_gradient(A, B)),
-            ),
-            (
-                light.gradients(A[:, None], B[:, None], of_B=True),
-                formed.gradients(A[:, None], B[:, None], of_B=True),
-            ),
-        ):
-            for x, y in zip(left, right, strict=True):
-                np.testing.assert_allclose(x, y, rtol=0, atol=1e-10 * max(1.0, np.abs(y).max()))
+        left, right = (
+            [*one.normal(A), one.fit(A), one.mean_gradient(A, B),
+             *one.gradients(A[:, None], B[:, None], of_B=True)]
+            for one in (light, light.formed())
+        )  # fmt: skip
+        for x, y in zip(left, right, strict=True):
+            np.testing.assert_allclose(x, y, rtol=0, atol=1e-10 * max(1.0, np.abs(y).max()))
 
 
 def test_statistics_of_samples_keep_every_answer() -> None:

@@ -60,13 +60,8 @@ def test_the_literal_baseline_runs_the_same_experiment(linear: ModuleType) -> No
     truth, a = np.eye(d)[0], np.array([0.8, 0.6, 0.0, 0.0, 0.0])
     moved = np.array([linear.literal_round(rng, a, truth, clients, samples) for _ in range(n)])
     literal = np.linalg.norm(moved - np.outer(moved @ truth, truth), axis=1)
-    run = simulate(
-        Problem(d=d, clients=clients, samples=samples),
-        Algorithm2(kappa=linear.KAPPA),
-        rounds=1,
-        trials=n,
-        start=0.6,
-    )
+    problem = Problem(d=d, clients=clients, samples=samples)
+    run = simulate(problem, Algorithm2(kappa=linear.KAPPA), rounds=1, trials=n, start=0.6)
     gap = literal.mean() - run.angle[:, 1].mean()
     error = np.sqrt((literal.var() + run.angle[:, 1].var()) / n)
     assert abs(gap) < 5.0 * error

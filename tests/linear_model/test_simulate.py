@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tracemalloc
+from functools import partial
 
 import numpy as np
 import pytest
@@ -28,53 +29,62 @@ def problem(**changes) -> Problem:
     return Problem(**{"d": 6, "clients": 3, "samples": 9, **changes})
 
 
+OF_A_PROBLEM = [
+    ({"d": 1}, "d must be an integer between 2 and 100,000,000, got 1"),
+    ({"rank": 7}, "rank must be at most d = 6, got 7"),
+    ({"samples": 1, "rank": 2}, "samples must be at least the rank 2"),
+    ({"clients": 0}, "clients must be an integer between 1 and 100,000,000"),
+    ({"A_star": np.ones(6)}, "A_star must have orthonormal columns"),
+    ({"A_star": "x"}, "A_star must be an array of real numbers"),
+    ({"B_star": np.array([np.nan])}, "B_star must be finite"),
+    ({"B_star": np.ones((2, 1, 1))}, "B_star must have shape"),
+    ({"B_star": np.ones((1, 0))}, "B_star must have shape"),
+    ({"B_star": np.ones(2) * 1j}, "B_star must be an array of real numbers"),
+    ({"participants": 4}, "participants must lie between 1 and clients = 3"),
+    ({"participants": 2.5}, "participants must lie between 1 and clients = 3"),
+    ({"participants": True}, "participants must lie between 1 and clients = 3"),
+    ({"noise": -1.0}, "noise must be finite and non-negative"),
+    ({"noise": "x"}, "noise must be finite and non-negative, got 'x'"),
+    ({"data": "frsh"}, "data must be one of fresh, fixed.*mean 'fresh'"),
+    ({"batches": "shard"}, "batches must be one of .*mean 'shared'"),
+]
+OF_A_RUN = [
+    ({"method": Algorithm2(eta=0.0)}, "eta must be finite and pos"),
+    ({"method": Algorithm2(eta=np.nan)}, "eta must be finite"),
+    ({"method": Algorithm2()}, "exactly one of eta and kappa"),
+    ({"method": Algorithm2(1.0, 1.0)}, "exactly one of eta and"),
+    ({"method": LocalSteps(eta=1.0, B=np.ones((2, 2)))}, "B must have shape"),
+    ({"method": "algoritm2"}, "did you mean 'algorithm2'"),
+    ({"rounds": 0}, "rounds must be an integer of at least 1"),
+    ({"trials": 0}, "trials must be an integer"),
+    ({"seed": -1}, "seed must be a non-negative"),
+    ({"start": 1.0}, r"must lie in \(0, 1\)"),
+    ({"start": 0.5, "rank": 2}, "needs rank 1"),
+    ({"start": "rnd"}, "start must be 'random'"),
+    ({"start": np.ones(6)}, "orthonormal columns"),
+    ({"start": np.eye(5, 1)}, "start must have sh"),
+    ({"start": np.full((6, 1), np.nan)}, "finite"),
+    ({"simulator": "garm"}, "did you mean 'gram'"),
+    ({"memory_bytes": 0}, "memory_bytes must be"),
+    ({"B_star": np.zeros(2)}, "kappa = .* needs a mean of B_star that is not zero"),
+]
+OF_A_METHOD = [
+    (("ffa-ls", {"eta": 1.0}), "has no option 'eta'"),
+    (("rolorra", {}), "did you mean 'rolora'"),
+    (("rolora", {"local_steps": 0}), "local_steps must be an integer"),
+]
+
+
+def one_round(rank=1, B_star=None, method=METHOD, **options):
+    return simulate(problem(rank=rank, B_star=B_star), method, **{"rounds": 1, **options})
+
+
 @pytest.mark.parametrize(
     ("call", "sentence"),
     [
-        (lambda: problem(d=1), "d must be an integer between 2 and 100,000,000, got 1"),
-        (lambda: problem(rank=7), "rank must be at most d = 6, got 7"),
-        (lambda: problem(samples=1, rank=2), "samples must be at least the rank 2"),
-        (lambda: problem(clients=0), "clients must be an integer between 1 and 100,000,000"),
-        (lambda: problem(A_star=np.ones(6)), "A_star must have orthonormal columns"),
-        (lambda: problem(B_star=np.array([np.nan])), "B_star must be finite"),
-        (lambda: problem(B_star=np.ones((2, 1, 1))), "B_star must have shape"),
-        (lambda: problem(participants=4), "participants must lie between 1 and clients = 3"),
-        (lambda: problem(noise=-1.0), "noise must be finite and non-negative"),
-        (lambda: simulate(problem(), Algorithm2(eta=0.0), rounds=1), "eta must be finite and pos"),
-        (lambda: simulate(problem(), Algorithm2(eta=np.nan), rounds=1), "eta must be finite"),
-        (lambda: simulate(problem(), Algorithm2(), rounds=1), "exactly one of eta and kappa"),
-        (lambda: simulate(problem(), Algorithm2(1.0, 1.0), rounds=1), "exactly one of eta and"),
-        (lambda: simulate(problem(), METHOD, rounds=0), "rounds must be an integer of at least 1"),
-        (lambda: simulate(problem(), METHOD, rounds=1, trials=0), "trials must be an integer"),
-        (lambda: simulate(problem(), METHOD, rounds=1, seed=-1), "seed must be a non-negative"),
-        (lambda: simulate(problem(), METHOD, rounds=1, start=1.0), "must lie in \\(0, 1\\)"),
-        (lambda: simulate(problem(rank=2), METHOD, rounds=1, start=0.5), "needs rank 1"),
-        (lambda: simulate(problem(), METHOD, rounds=1, start="rnd"), "start must be 'random'"),
-        (lambda: simulate(problem(), METHOD, rounds=1, start=np.ones(6)), "orthonormal columns"),
-        (lambda: simulate(problem(), METHOD, rounds=1, start=np.eye(5, 1)), "start must have sh"),
-        (lambda: simulate(problem(), METHOD, rounds=1, start=np.full((6, 1), np.nan)), "finite"),
-        (lambda: simulate(problem(), METHOD, rounds=1, simulator="garm"), "did you mean 'gram'"),
-        (lambda: simulate(problem(), "algoritm2", rounds=1), "did you mean 'algorithm2'"),
-        (lambda: method_named("ffa-ls", eta=1.0), "has no option 'eta'"),
-        (lambda: LocalSteps("rolorra"), "did you mean 'rolora'"),
-        (lambda: LocalSteps("rolora", local_steps=0), "local_steps must be an integer"),
-        (
-            lambda: simulate(problem(), LocalSteps(eta=1.0, B=np.ones((2, 2))), rounds=1),
-            "B must have shape",
-        ),
-        (lambda: simulate(problem(), METHOD, rounds=1, memory_bytes=0), "memory_bytes must be"),
-        (lambda: problem(data="frsh"), "data must be one of fresh, fixed.*mean 'fresh'"),
-        (lambda: problem(batches="shard"), "batches must be one of .*mean 'shared'"),
-        (lambda: problem(noise="x"), "noise must be finite and non-negative, got 'x'"),
-        (lambda: problem(participants=2.5), "participants must lie between 1 and clients = 3"),
-        (lambda: problem(participants=True), "participants must lie between 1 and clients = 3"),
-        (lambda: problem(B_star=np.ones((1, 0))), "B_star must have shape"),
-        (lambda: problem(B_star=np.ones(2) * 1j), "B_star must be an array of real numbers"),
-        (lambda: problem(A_star="x"), "A_star must be an array of real numbers"),
-        (
-            lambda: simulate(problem(B_star=np.zeros(2)), METHOD, rounds=1),
-            "kappa = .* needs a mean of B_star that is not zero",
-        ),
+        *((partial(problem, **wrong), said) for wrong, said in OF_A_PROBLEM),
+        *((partial(one_round, **wrong), said) for wrong, said in OF_A_RUN),
+        *((partial(method_named, name, **wrong), said) for (name, wrong), said in OF_A_METHOD),
     ],
 )
 def test_bad_input_is_named_in_one_sentence(call, sentence: str) -> None:
@@ -117,17 +127,9 @@ def test_chain_names_the_simulator_that_can(changes: dict, method) -> None:
 
 @pytest.mark.parametrize("simulator", SIMULATORS)
 def test_too_little_memory_is_said_before_any_work(simulator: str) -> None:
-    ticks = []
+    options = {"rounds": 3, "memory_bytes": 100, "progress": lambda *done: pytest.fail("began")}
     with pytest.raises(ValueError, match=r"memory needed is \d+ bytes but 100 bytes are available"):
-        simulate(
-            problem(),
-            METHOD,
-            simulator=simulator,
-            rounds=3,
-            memory_bytes=100,
-            progress=lambda *done: ticks.append(done),
-        )
-    assert not ticks
+        simulate(problem(), METHOD, simulator=simulator, **options)
 
 
 def test_a_request_beyond_any_machine_is_refused_at_once() -> None:
@@ -235,9 +237,8 @@ def test_a_small_angle_keeps_its_digits_in_every_simulator() -> None:
 
 def test_the_limit_is_the_one_line_map_down_to_any_angle() -> None:
     for kappa in (0.5, 1.0, 2.5):
-        run = simulate(
-            problem(), Algorithm2(kappa=kappa), simulator="population", rounds=30, start=0.9
-        )
+        options = {"simulator": "population", "rounds": 30, "start": 0.9}
+        run = simulate(problem(), Algorithm2(kappa=kappa), **options)
         tangent = 0.9 / np.sqrt(1 - 0.9**2)
         for number in range(1, 31):
             tangent = population_map.next_tangent(tangent, kappa)
@@ -250,10 +251,9 @@ def test_chain_in_the_limit_of_many_samples_is_the_map() -> None:
     huge = Problem(d=3, clients=2, samples=10**15)
     run = simulate(huge, METHOD, simulator="chain", rounds=20, start=0.9)
     limit = simulate(huge, METHOD, simulator="population", rounds=20, start=0.9)
-    for field in ("angle", "excess", "recovery"):
-        np.testing.assert_allclose(
-            getattr(run, field)[:, 1:], getattr(limit, field)[:, 1:], rtol=1e-5
-        )
+    for field in FIELDS[:3]:
+        one, other = (getattr(result, field)[:, 1:] for result in (run, limit))
+        np.testing.assert_allclose(one, other, rtol=1e-5)
 
 
 @pytest.mark.parametrize("rank", [1, 2, 3])

@@ -11,7 +11,7 @@ from nonlinear_model.training import all_at_once, one_by_one, sampling
 from nonlinear_model.training.federation import Federation
 from rolora.storage.run_folder import read
 from tests.support import rolora_helpers
-from tests.support.linear_samples import ROUNDS
+from tests.support.linear_loop import ROUNDS
 from verification.streams import generator
 
 

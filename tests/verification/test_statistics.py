@@ -77,33 +77,16 @@ def test_one_sample_ks_value_is_exact() -> None:
 
 @pytest.mark.parametrize(("n", "m"), [(40, 40), (30, 90), (500, 500)])
 def test_two_sample_ks_keeps_its_level(n: int, m: int) -> None:
-    # Exact null distribution at the critical value, by SciPy's lattice-path count.
-    critical = statistics.ks_critical_two_sample(n, m, 0.01)
+    # Two samples at the smallest distance beyond the critical one, i/n − j/m; SciPy counts lattice paths.
     lcm = int(np.lcm(n, m))
-    h = int(np.floor(critical * lcm)) + 1
-    assert h <= lcm
-    tail = _exact_two_sample_tail(n, m, h / lcm)
-    assert tail <= 0.01
-
-
-def _exact_two_sample_tail(n: int, m: int, distance: float) -> float:
-    """P(D ≥ distance) by counting lattice paths that leave the band, one step at a time."""
-    inside = np.zeros(m + 1)
-    inside[0] = 1.0
-    for i in range(n + 1):
-        row = np.zeros(m + 1)
-        for j in range(m + 1):
-            if i == 0 and j == 0:
-                value = 1.0
-            else:
-                value = 0.0
-                if i:
-                    value += inside[j] * i / (i + j)
-                if j:
-                    value += row[j - 1] * j / (i + j)
-            row[j] = value if abs(i / n - j / m) < distance - 1e-12 else 0.0
-        inside = row
-    return 1.0 - float(inside[m])
+    h = int(np.floor(statistics.ks_critical_two_sample(n, m, 0.01) * lcm)) + 1
+    i = -(-h * n // lcm)
+    j = (i * (lcm // n) - h) // (lcm // m)
+    x, y = (np.arange(1, k + 1) / k for k in (n, m))
+    x[:i], y[:j] = -1.0, -2.0
+    found = stats.ks_2samp(x, y, method="exact")
+    assert found.statistic == pytest.approx(h / lcm, rel=1e-12)
+    assert found.pvalue <= 0.01
 
 
 def test_estimates_become_comparisons() -> None:

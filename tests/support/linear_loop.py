@@ -1,0 +1,127 @@
+"""The linear model as a plain loop over trials and clients, each with its own dense W + A B."""
+
+import numpy as np
+
+from linear_model import Batches, Data
+from linear_model.simulators.data import draw_samples
+from verification.streams import generator
+
+SEED, ROUNDS, TRIALS = 4, 5, 3
+K, ETA = 3, 0.03
+
+
+class Samples:
+    """The literal samples of each half-step, one list entry a client."""
+
+    def __init__(self, problem):
+        self.problem = problem
+        self.rng = generator(SEED, "data samples", 0)
+        self.who_rng = generator(SEED, "participants", 0)
+        self.fixed = self.draw(problem.clients) if problem.data is Data.FIXED else None
+
+    def draw(self, clients):
+        return draw_samples(self.problem, self.rng, TRIALS, clients)
+
+    def begin(self):
+        problem = self.problem
+        self.who = [list(range(problem.clients))] * TRIALS
+        if problem.active < problem.clients:
+            keys = self.who_rng.random((TRIALS, problem.clients))
+            self.who = [sorted(np.argsort(row)[: problem.active].tolist()) for row in keys]
+        self.now = None
+
+    def half_step(self):
+        problem = self.problem
+        if self.now is not None and problem.batches is Batches.SHARED:
+            return self.now
+        X, E = self.fixed or self.draw(problem.active)
+        self.now = [[] for _ in range(TRIALS)]
+        for trial, pairs in enumerate(self.now):
+            for place, client in enumerate(self.who[trial]):
+                row = client if self.fixed else place
+                x = X[trial, row]
+                y = x @ problem.A_star @ problem.B_star[client]
+                pairs.append((x, y if E is None else y + E[trial, row]))
+        return self.now
+
+
+def of_A(x, y, A, B):
+    return 2 / len(x) * x.T @ (x @ A @ B - y) @ B.T
+
+
+def of_B(x, y, A, B):
+    return 2 / len(x) * (x @ A).T @ (x @ A @ B - y)
+
+
+def least_squares(x, y, A):
+    return np.linalg.lstsq(x @ A, y, rcond=None)[0]
+
+
+TRAINED = {
+    "ffa": lambda t: "B",
+    "rolora": lambda t: "B" if t % 2 else "A",
+    "two-to-one": lambda t: "B" if t % 3 else "A",
+}
+"""What is trained in a round by the methods that do not always train both."""
+
+
+def local_steps(name, number, model, pairs):
+    """What each client sends: A and B after `K` steps from its own."""
+    trained = TRAINED.get(name, lambda t: "AB")(number)
+    sent = []
+    for a, b, (x, y) in zip(*model, pairs, strict=True):
+        for _ in range(K):
+            by_a, by_b = of_A(x, y, a, b), of_B(x, y, a, b)
+            a, b = a - ETA * by_a * ("A" in trained), b - ETA * by_b * ("B" in trained)
+        sent.append((a, b))
+    return sent
+
+
+def solved(name, a, first, second):
+    """A and B after a round of a method that solves for B."""
+    if name == "ffa-pooled":
+        return a, least_squares(*(np.concatenate(parts) for parts in zip(*first, strict=True)), a)
+    b = np.mean([least_squares(x, y, a) for x, y in first], axis=0)
+    if name == "ffa-ls":
+        return a, b
+    moved = a - ETA * np.mean([of_A(x, y, a, b) for x, y in second], axis=0)
+    q = np.linalg.qr(moved).Q
+    # Signs of a QR are free; take those that keep each column's direction.
+    return q * np.sign(np.sum(q * moved, axis=0)), b
+
+
+def rounds(problem, start, name):
+    """Of every round and trial: each client's A and B, W, and the aggregation error."""
+    samples, N = Samples(problem), problem.clients
+    A = [[a] * N for a in start]
+    B = [[np.zeros((problem.rank, problem.outputs))] * N for _ in start]
+    W = [np.zeros((problem.d, problem.outputs)) for _ in start]
+    errors = [0.0] * TRIALS
+    for number in range(1, ROUNDS + 1):
+        samples.begin()
+        first = samples.half_step()
+        second = samples.half_step() if name == "algorithm2" else first
+        for t, who in enumerate(samples.who):
+            if name in ("algorithm2", "ffa-ls", "ffa-pooled"):
+                a, b = solved(name, A[t][0], first[t], second[t])
+                A[t], B[t] = [a] * N, [b] * N
+                continue
+            model = [[held[k] for k in who] for held in (A[t], B[t])]
+            sent = local_steps(name, number, model, [(x, y - x @ W[t]) for x, y in first[t]])
+            exact = np.mean([a @ b for a, b in sent], axis=0)
+            mean_a, mean_b = (np.mean(factors, axis=0) for factors in zip(*sent, strict=True))
+            own = dict(zip(who, sent, strict=True)) if name == "fedsa" else {}
+            A[t] = [mean_a] * N
+            B[t] = [own[k][1] if k in own else B[t][k] if own else mean_b for k in range(N)]
+            if name == "fedex":
+                W[t] = W[t] + exact - mean_a @ mean_b
+            now = np.mean([A[t][k] @ B[t][k] for k in who], axis=0)
+            errors[t] = 0.0 if name == "fedex" else np.linalg.norm(now - exact)
+        yield [[list(x) for x in A], [list(x) for x in B], list(W), list(errors)]
+
+
+def loss(problem, A, B, W):
+    """Mean over clients of the squared distance to their own truth, noise included, of one trial."""
+    truth = [problem.A_star @ b for b in problem.B_star]
+    apart = [W + a @ b - own for a, b, own in zip(A, B, truth, strict=True)]
+    return np.mean([np.sum(gap**2) for gap in apart]) + problem.noise**2 * problem.outputs
