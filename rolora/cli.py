@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from rolora.commands import claims, compare, env, figures, linear, new, verify
+from rolora.commands import claims, compare, env, figures, new, verify
 from rolora.commands.options import Later
 from rolora.console import fail
 from verification import extras
@@ -27,8 +27,8 @@ app.command("compare")(compare.compare)
 app.command("figures")(figures.figures)
 app.command("new")(new.new)
 app.command("env")(env.env)
-app.add_typer(linear.app, name="linear")
 for _name, _help in (
+    ("linear", "Experiments on the linear model."),
     ("nonlinear", "The two-layer network study with label-split clients."),
     ("llm", "Federated fine-tuning of language models."),
 ):

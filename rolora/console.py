@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import math
-from typing import TYPE_CHECKING
-
-import typer
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.table import Table
 
 VERDICT_STYLES = {
     "PROVED": "bold green",
@@ -43,8 +44,36 @@ def fail(sentence: str) -> None:
     messages().print(Text(f"Error: {sentence}", style="bold red"), soft_wrap=True)
 
 
-def finite(value: float | None) -> float | None:
-    """Option callback: refuse NaN and infinities."""
-    if value is not None and not math.isfinite(value):
-        raise typer.BadParameter(f"must be a finite number, got {value}")
-    return value
+def table(*headings: str, title: Any = None, **column: Any) -> Table:
+    """An empty table in the one form of all commands; `column` as in rich's `add_column`."""
+    from rich import box
+    from rich.table import Table
+
+    form: dict[str, Any] = {"box": box.SIMPLE_HEAD, "pad_edge": False, "padding": (0, 1, 0, 0)}
+    made = Table(title=title, title_justify="left", **form)
+    for heading in headings:
+        made.add_column(heading, **column)
+    return made
+
+
+@contextmanager
+def bar(
+    label: str, total: int | None = None, done: int = 0, *, quiet: bool = False
+) -> Iterator[Callable[..., None]]:
+    """A bar on standard error where that is a terminal.
+
+    Yields:
+        What is told of progress: `completed` or `advance`, `total`, `description`.
+    """
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    console = messages(quiet)
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+    )
+    hidden = quiet or not console.is_terminal
+    with Progress(*columns, console=console, transient=True, disable=hidden) as progress:
+        yield partial(progress.update, progress.add_task(label, total=total, completed=done))

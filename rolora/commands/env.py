@@ -11,6 +11,7 @@ from rolora.console import output
 SCHEMAS = {
     "report": "",
     "run": "",
+    "linear": "linear_model.experiment:Experiment",
     "nonlinear": "nonlinear_model.configuration:Configuration",
     "llm": "llm_validation.config:Config",
 }
@@ -20,7 +21,9 @@ SCHEMAS = {
 def env(
     schema: Annotated[
         str | None,
-        typer.Option(metavar="NAME", help="Print a JSON schema: report, run, nonlinear or llm."),
+        typer.Option(
+            metavar="NAME", help="Print a JSON schema: report, run, linear, nonlinear or llm."
+        ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON only.")] = False,
 ) -> None:

@@ -12,22 +12,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from llm_validation.config import Config
-from rolora.commands.options import Given, configured
-from rolora.console import messages, output
+from rolora.commands.options import Given, Json, Quiet, configured
+from rolora.console import messages, output, table
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from rich.console import Console
 
-app = typer.Typer(
-    help="Federated fine-tuning of language models.", no_args_is_help=True, add_completion=False
-)
-
-
-@app.callback()
-def group() -> None:
-    """Federated fine-tuning of language models."""
+app = typer.Typer()
 
 
 @app.command("run")
@@ -47,10 +40,8 @@ def run(
     tensorboard: Annotated[
         bool, typer.Option("--tensorboard", help="Also log to DIR/tensorboard.")
     ] = False,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print the manifest, and nothing else.")
-    ] = False,
-    quiet: Annotated[bool, typer.Option(help="No progress and no table.")] = False,
+    as_json: Json = False,
+    quiet: Quiet = False,
 ) -> None:
     """Fine-tune federatedly; write run.csv, manifest.json, checkpoints and a PEFT adapter."""
     settings = _settings(*given, preset)
@@ -88,7 +79,6 @@ def _execute(
     from llm_validation.training.loop import run as train
     from llm_validation.training.manifest import manifest
     from llm_validation.training.sweep import best_rate
-    from rolora.storage.environment import environment
     from rolora.storage.output_folder import OutputFolder
     from rolora.storage.run_folder import complete, stage
     from verification.files import require_writable
@@ -118,11 +108,7 @@ def _execute(
         if trials:
             described["learning_rate_trials"] = trials
         described["adapters"] = [str(path.relative_to(out)) for path in adapters]
-        full = complete(
-            described,
-            _command(settings),
-            environment(),
-        )
+        full = complete(described, _command(settings))
         text = stage(folder, _columns(result.rows), full)
         folder.publish()
     if result.warning:
@@ -165,13 +151,12 @@ class _Progress:
                 if isinstance(value, (int, float)):
                     self.board.add_scalar(name, value, row["round"])
         parts = [f"round {row['round']}/{self.rounds}"]
-        if row["trained"]:
-            parts.append(f"trained {row['trained']}")
-        for name, form in (("train_loss", "{:.4f}"), ("accuracy", "{:.4f}")):
-            if row[name] is not None:
-                parts.append(f"{name.replace('_', ' ')} {form.format(row[name])}")
-        if row["tokens_per_second"]:
-            parts.append(f"{row['tokens_per_second']:.0f} tokens/s")
+        for name, form in (
+            ("trained", "trained {}"), ("train_loss", "train loss {:.4f}"),
+            ("accuracy", "accuracy {:.4f}"), ("tokens_per_second", "{:.0f} tokens/s"),
+        ):  # fmt: skip
+            if row[name] not in (None, ""):
+                parts.append(form.format(row[name]))
         done = row["round"] - self.first
         if done > 0:
             left = (time.perf_counter() - self.started) / done * (self.rounds - row["round"])
@@ -201,16 +186,11 @@ def _board(out: Path) -> Callable[[int], Any]:
 
 
 def _show(rows: list[dict[str, Any]], name: str, out: Path) -> None:
-    from rich import box
-    from rich.table import Table
-
-    table = Table(box=box.SIMPLE_HEAD, title=name, title_justify="left")
-    for heading in ("round", "trained", "accuracy", "loss", "train loss", "numbers up"):
-        table.add_column(heading, justify="right")
+    headings = ("round", "trained", "accuracy", "loss", "train loss", "numbers up")
+    shown = table(*headings, title=name, justify="right")
     measured = [row for row in rows if row["accuracy"] is not None]
-    shown = measured[: -1 : max(1, len(measured) // 12)] + measured[-1:]
-    for row in shown:
-        table.add_row(
+    for row in measured[: -1 : max(1, len(measured) // 12)] + measured[-1:]:
+        shown.add_row(
             str(row["round"]),
             row["trained"],
             f"{row['accuracy']:.4f}",
@@ -218,7 +198,7 @@ def _show(rows: list[dict[str, Any]], name: str, out: Path) -> None:
             "–" if row["train_loss"] is None else f"{row['train_loss']:.4f}",
             f"{row['numbers_up']:,}",
         )
-    output().print(table)
+    output().print(shown)
     messages().print(f"Run, checkpoints and PEFT adapter: {out}", soft_wrap=True)
 
 
@@ -238,22 +218,12 @@ def presets(
     if as_json:
         typer.echo(json.dumps([preset.record() for preset in every()], indent=2))
         return
-    from rich import box
-    from rich.table import Table
-
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
-    for heading, justify in (
-        ("preset", "left"),
-        ("paper %", "right"),
-        ("rounds", "right"),
-        ("examples", "right"),
-        ("PFLOP", "right"),
-        ("GPU h", "right"),
-    ):
-        table.add_column(heading, justify=justify, no_wrap=True)  # type: ignore[arg-type]
+    listed = table("preset", no_wrap=True)
+    for heading in ("paper %", "rounds", "examples", "PFLOP", "GPU h"):
+        listed.add_column(heading, justify="right", no_wrap=True)
     for preset in every():
         doubt = "" if preset.cell.confirmed else "?"
-        table.add_row(
+        listed.add_row(
             preset.name,
             f"{preset.cell.value:.2f}{doubt}",
             str(preset.options["rounds"]),
@@ -262,7 +232,7 @@ def presets(
             f"{preset.hours:.1f}",
         )
     console = output()
-    console.print(table)
+    console.print(listed)
     console.print(
         f"Cost of one run (one seed, one learning rate) at most, at {TERAFLOPS:g} TFLOP/s; multiply by the"
         " grid and the seeds. A question mark stands beside numbers that only a second-hand source gives."

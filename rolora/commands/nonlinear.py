@@ -9,24 +9,19 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from nonlinear_model.configuration import Configuration
-from rolora.commands.options import Given, configured
-from rolora.console import fail, messages, output
+from rolora.commands.options import Given, Json, Quiet, configured
+from rolora.console import bar, fail, messages, output, table
 
 if TYPE_CHECKING:
     from nonlinear_model.training.experiment import Result
 
-app = typer.Typer(
-    help="The two-layer network study with label-split clients.",
-    no_args_is_help=True,
-    add_completion=False,
-)
+app = typer.Typer()
+DataDir = Annotated[
+    Path | None,
+    typer.Option(help="Folder with MNIST's IDX files; else the variable ROLORA_DATA_DIR."),
+]
 
 CHECKPOINTS = "checkpoint"
-
-
-@app.callback()
-def group() -> None:
-    """The two-layer network study with label-split clients."""
 
 
 @app.command("run")
@@ -42,20 +37,15 @@ def run(
         bool,
         typer.Option("--resume", help="Go on from the checkpoint in the output folder."),
     ] = False,
-    data_dir: Annotated[
-        Path | None,
-        typer.Option(help="Folder with MNIST's IDX files; else the variable ROLORA_DATA_DIR."),
-    ] = None,
+    data_dir: DataDir = None,
     download: Annotated[
         bool, typer.Option("--download", help="Fetch missing MNIST files (needs a network).")
     ] = False,
     out: Annotated[Path, typer.Option(metavar="DIR", help="Folder for the run.")] = Path(
         "results/nonlinear"
     ),
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print the manifest, and nothing else.")
-    ] = False,
-    quiet: Annotated[bool, typer.Option(help="No progress and no table.")] = False,
+    as_json: Json = False,
+    quiet: Quiet = False,
 ) -> None:
     """Run one method; write run.csv, runs.csv, timings.csv, manifest.json, weights and pictures."""
     file, told = given
@@ -68,10 +58,7 @@ def run(
 @app.command("map")
 def regimes(
     dataset: Annotated[str, typer.Option(help="mnist or digits.")] = "mnist",
-    data_dir: Annotated[
-        Path | None,
-        typer.Option(help="Folder with MNIST's IDX files; else the variable ROLORA_DATA_DIR."),
-    ] = None,
+    data_dir: DataDir = None,
     seeds: Annotated[
         int, typer.Option(help="Seeds that judge every cell; others choose its rates.", min=2)
     ] = 12,
@@ -126,7 +113,6 @@ def _run(
     from federation import checkpoint
     from nonlinear_model.data import registry, splits
     from nonlinear_model.training import experiment
-    from rolora.storage.environment import environment
     from rolora.storage.output_folder import OutputFolder
     from rolora.storage.run_folder import complete, stage
     from verification.codec import columns_of, csv_text
@@ -143,27 +129,26 @@ def _run(
     with OutputFolder(out) as folder:
         if not resume:
             checkpoint.forget(folder_of_checkpoints)
-        with _Progress(config.rounds, quiet or as_json) as progress:
+        with bar("rounds", config.rounds, quiet=quiet or as_json) as tell:
+
+            def progress(number: int, rows: list[dict[str, Any]]) -> None:
+                tell(completed=number)
+                if rows:
+                    mean = sum(row["test_accuracy"] for row in rows) / len(rows)
+                    tell(description=f"test accuracy {mean:.3f}")
+
             result = experiment.run(
                 config, data, checkpoints=folder_of_checkpoints, every=every, progress=progress
             )
-        manifest = complete(
-            experiment.manifest(config, result),
-            _command(config, out),
-            environment(),
-        )
+        manifest = complete(experiment.manifest(config, result), _command(config, out))
         picture = splits.figure(
             result.federation.label_counts[0], f"{config.split} split, seed {config.seed}"
         )
         columns = experiment.summarise(result.rows)
+        rounds, seconds = ([pair[k] for pair in result.seconds] for k in (0, 1))
         more: dict[str, str | bytes] = {
             "runs.csv": csv_text(columns_of(result.rows)),
-            "timings.csv": csv_text(
-                {
-                    "round": [number for number, _ in result.seconds],
-                    "seconds": [seconds for _, seconds in result.seconds],
-                }
-            ),
+            "timings.csv": csv_text({"round": rounds, "seconds": seconds}),
             "split.svg": _svg(picture),
             "weights.safetensors": experiment.weights_bytes(result),
         }
@@ -178,28 +163,6 @@ def _run(
     if result.diverged is not None:
         fail(f"{result.diverged}; the record up to there is in {out}/run.csv")
         raise typer.Exit(1)
-
-
-class _Progress:
-    """A bar on standard error: round, accuracy, rounds per second."""
-
-    def __init__(self, rounds: int, quiet: bool) -> None:
-        from tqdm import tqdm
-
-        self._bar = tqdm(total=rounds, unit="round", disable=True if quiet else None)
-
-    def __call__(self, number: int, rows: list[dict[str, Any]]) -> None:
-        """One round is done."""
-        self._bar.update(number - self._bar.n)
-        if rows:
-            mean = sum(row["test_accuracy"] for row in rows) / len(rows)
-            self._bar.set_postfix_str(f"test accuracy {mean:.3f}", refresh=False)
-
-    def __enter__(self) -> _Progress:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._bar.close()
 
 
 def _command(config: Configuration, out: Path) -> str:
@@ -218,29 +181,27 @@ def _svg(picture: Any) -> str:
 
 
 def _show(config: Configuration, result: Result, out: Path) -> None:
-    from rich.table import Table
-
     from nonlinear_model.data import splits
     from nonlinear_model.training import experiment
 
     console = output()
     console.print(splits.picture(result.federation.label_counts[0]))
-    table = Table(title=f"{config.method}: {config.clients} clients, {config.dataset}")
-    for heading in ("round", "test accuracy", "test loss", "clients' accuracy", "numbers sent"):
-        table.add_column(heading, justify="right")
+    headings = ("round", "test accuracy", "test loss", "clients' accuracy", "numbers sent")
+    title = f"{config.method}: {config.clients} clients, {config.dataset}"
+    shown = table(*headings, title=title, justify="right")
     last = max(row["round"] for row in result.rows)
     wanted = {round(last * share / 5) for share in range(6)}
     own = [row for row in result.rows if row["seed"] == config.seed]
     for row in own:
         if row["round"] in wanted:
-            table.add_row(
+            shown.add_row(
                 str(row["round"]),
                 f"{row['test_accuracy']:.4f}",
                 f"{row['test_loss']:.4f}",
                 f"{row['client_accuracy_min']:.2f}–{row['client_accuracy_max']:.2f}",
                 f"{row['numbers_up'] + row['numbers_down']:,}",
             )
-    console.print(table)
+    console.print(shown)
     for line in _rate_lines(experiment.rates(result.rows)):
         console.print(line)
     console.print(f"Written to {out}: run.csv, manifest.json, weights.safetensors, split.svg")

@@ -16,6 +16,8 @@ from verification.settings import Settings, choices, default, described, part, r
 P = ParamSpec("P")
 Given = tuple[dict[str, Any], dict[str, Any]]
 """What a user gave by field name: in the file of `--config`, and on the command line."""
+Json = Annotated[bool, typer.Option("--json", help="Print the manifest, and nothing else.")]
+Quiet = Annotated[bool, typer.Option(help="No progress and no table.")]
 KINDS = {"integer": int, "number": float, "boolean": bool, "string": str, "array": str}
 
 

@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from rolora.storage.environment import environment
 from rolora.storage.output_folder import OutputFolder
 from verification.codec import csv_text, json_text
 
@@ -52,10 +53,8 @@ class StoredRun:
         return str(self.manifest["x"]["column"])
 
 
-def complete(
-    manifest: Mapping[str, Any], command: str, environment: Mapping[str, Any]
-) -> dict[str, Any]:
-    """The laboratory's manifest with what the front desk adds.
+def complete(manifest: Mapping[str, Any], command: str) -> dict[str, Any]:
+    """The laboratory's manifest with what the front desk adds: command, versions, environment.
 
     Raises:
         ValueError: if a required entry is missing.
@@ -65,12 +64,8 @@ def complete(
         raise ValueError(
             f"a manifest must have {', '.join(REQUIRED)}, missing: {', '.join(missing)}"
         )
-    return {
-        "schema_version": SCHEMA_VERSION,
-        **manifest,
-        "command": command,
-        "environment": dict(environment),
-    }
+    made = {"command": command, "environment": environment()}
+    return {"schema_version": SCHEMA_VERSION, **manifest, **made}
 
 
 def stage(

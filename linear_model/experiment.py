@@ -1,0 +1,131 @@
+"""One run of a method on the linear model as plain values: what a user sets and a manifest records."""
+
+from __future__ import annotations
+
+from typing import Literal, Self
+
+import numpy as np
+from pydantic import Field
+
+from linear_model.methods.base import LinearMethod
+from linear_model.methods.registry import method_named, options_of
+from linear_model.problem import Problem
+from linear_model.run import Run
+from linear_model.simulation import Progress, simulate
+from linear_model.start import Start
+from verification.settings import Count, Natural, NonNegative, Positive, Settings, settings
+from verification.streams import generator
+
+AXIS = "linear run"
+"""Name of the random streams."""
+
+
+@settings
+class Experiment(Settings):
+    """Problem, method and sizes; clients differ by their B_i* alone.
+
+    Raises:
+        ValueError: naming the argument, its value and what is allowed.
+    """
+
+    d: int = Field(default=50, ge=2, description="Input width.")
+    clients: Count = Field(default=5, description="Number of clients N.")
+    samples: Count = Field(default=100, description="Samples per client and half-step, m.")
+    rank: Count = Field(default=1, description="LoRA rank r.")
+    outputs: Count | None = Field(
+        default=None, description="Number of outputs p; the rank if not given."
+    )
+    method: str = Field(
+        default="algorithm2",
+        description="algorithm2, ffa-ls, ffa-pooled, rolora, fedavg, ffa, a schedule, or module:Class.",
+    )
+    simulator: Literal["data", "gram", "chain", "population"] = Field(
+        default="gram", description="data, gram, chain or population."
+    )
+    rounds: Count = Field(default=50, description="Number of rounds.")
+    trials: Count = Field(default=100, description="Independent repetitions.")
+    seed: Natural = Field(default=0, description="Root of all randomness.")
+    kappa: Positive | None = Field(
+        default=None, description="Step size 2η‖B̄*‖²; 0.5 if neither is given."
+    )
+    eta: Positive | None = Field(
+        default=None, description="Step size η on the gradient, instead of kappa."
+    )
+    local_steps: Count | None = Field(
+        default=None, description="Local steps K of rolora, fedavg and ffa; 1 if not given."
+    )
+    noise: NonNegative = Field(default=0.0, description="Label noise σ.")
+    heterogeneity: NonNegative = Field(
+        default=0.0,
+        description="Root mean square distance of the clients' B* from their mean.",
+    )
+    data: Literal["fresh", "fixed"] = Field(
+        default="fresh", description="fresh samples in every round, or fixed ones."
+    )
+    batches: Literal["separate", "shared"] = Field(
+        default="separate", description="separate or shared samples in the two half-steps."
+    )
+    participants: Count | None = Field(
+        default=None, description="Clients drawn in each round; all if not given."
+    )
+    start: str = Field(
+        default="random", description="random, or the angle distance δ⁰ between 0 and 1 (rank 1)."
+    )
+
+    def __post_init__(self) -> None:
+        if self.outputs is not None and self.outputs < self.rank:
+            raise ValueError(f"outputs must be at least the rank {self.rank}, got {self.outputs}")
+        if self.heterogeneity > 0.0 and self.clients < 2:
+            raise ValueError(f"heterogeneity needs at least 2 clients, got {self.clients}")
+        self._start()
+
+    def completed(self) -> Self:
+        """With the values that follow from others filled in."""
+        stepless = self.kappa is None and self.eta is None
+        kappa = 0.5 if stepless and "kappa" in options_of(self.method) else self.kappa
+        return self.changed(outputs=self.outputs or self.rank, kappa=kappa)
+
+    def rule(self) -> LinearMethod:
+        """The method with its own options."""
+        own = {"kappa": self.kappa, "eta": self.eta, "local_steps": self.local_steps}
+        given = {name: value for name, value in own.items() if value is not None}
+        return method_named(self.method, self.rounds, argument="--method", **given)
+
+    def problem(self) -> Problem:
+        """The distribution: B̄* is the identity, the B_i* lie around it at the distance asked for."""
+        outputs = self.outputs or self.rank
+        B_star = np.broadcast_to(np.eye(self.rank, outputs), (self.clients, self.rank, outputs))
+        if self.heterogeneity > 0.0:
+            apart = generator(self.seed, AXIS, "heterogeneity").standard_normal(B_star.shape)
+            apart -= apart.mean(axis=0)
+            apart /= np.sqrt(np.mean(np.sum(apart**2, axis=(1, 2))))
+            B_star = B_star + self.heterogeneity * apart
+        shared = ("d", "clients", "samples", "rank", "noise", "data", "batches", "participants")
+        return Problem(**{name: getattr(self, name) for name in shared}, B_star=B_star)
+
+    def run(self, progress: Progress | None = None) -> Run:
+        """Simulate it. See `simulate`."""
+        return simulate(
+            self.problem(),
+            self.rule(),
+            simulator=self.simulator,
+            rounds=self.rounds,
+            trials=self.trials,
+            seed=self.seed,
+            start=self._start(),
+            axes=(AXIS,),
+            progress=progress,
+        )
+
+    def _start(self) -> Start:
+        if self.start == "random":
+            return self.start
+        try:
+            value = float(self.start)
+        except ValueError:
+            value = 0.0
+        if not 0.0 < value < 1.0:  # NaN fails this too
+            raise ValueError(
+                f"start must be random or a number between 0 and 1, got {self.start!r}"
+            )
+        return value
