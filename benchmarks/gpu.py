@@ -29,10 +29,11 @@ from benchmarks.ratios import environment
 from federated_lora import method_named
 from llm_validation.base.base_model import check_checkpoint, require_positions
 from llm_validation.base.encoding import Encoded
+from llm_validation.base.memory import free_bytes
 from llm_validation.base.models import Workspace, attach, build
 from llm_validation.config import Config
 from llm_validation.training.all_at_once import AllAtOnce
-from llm_validation.training.estimate import MARGIN, client_memory, free_bytes
+from llm_validation.training.estimate import MARGIN, client_memory
 from llm_validation.training.one_by_one import OneByOne
 from llm_validation.training.server import Server, Work, read_server
 from verification import files

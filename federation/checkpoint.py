@@ -16,9 +16,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from verification import extras
+from verification.discovery import extras_named
 
-with extras.named():
+with extras_named():
     import torch
     from safetensors import SafetensorError
     from safetensors.torch import load_file, save_file

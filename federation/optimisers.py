@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from functools import reduce
 from math import isfinite
 
-from verification import extras
+from verification.discovery import extras_named
 
-with extras.named():
+with extras_named():
     import torch
     from torch import Tensor
 

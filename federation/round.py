@@ -12,9 +12,9 @@ from math import isfinite
 
 import numpy as np
 
-from verification import extras
+from verification.discovery import extras_named
 
-with extras.named():
+with extras_named():
     import torch
     from torch import Tensor
 

@@ -11,7 +11,7 @@ import typer
 from rolora.commands import claims, compare, env, figures, new, verify
 from rolora.commands.options import Later
 from rolora.console import fail
-from verification import extras
+from verification.discovery import extras_named
 
 app = typer.Typer(
     name="rolora",
@@ -65,7 +65,7 @@ def main(arguments: list[str] | None = None) -> None:
     given = sys.argv[1:] if arguments is None else list(arguments)
     debug = "--debug" in given
     try:
-        with extras.named():
+        with extras_named():
             app([word for word in given if word != "--debug"], prog_name="rolora")
     except (ValueError, OSError) as error:
         if debug:

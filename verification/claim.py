@@ -9,9 +9,8 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
-from verification import extras
 from verification.budget import Budget
-from verification.discovery import LAST
+from verification.discovery import LAST, MissingExtraError, extras_named
 from verification.evidence import Evidence
 from verification.finding import Finding
 from verification.verdict import Verdict
@@ -88,9 +87,9 @@ class Claim:
         self.require_known(parameters)
         evidence = Evidence(self.id, budget)
         try:
-            with extras.named():
+            with extras_named():
                 self.function(evidence, **parameters)
-        except extras.MissingExtraError as error:
+        except MissingExtraError as error:
             evidence.open(f"{error}; then run `rolora verify --only {self.id}`", method="not run")
         return evidence.conclude(self.confirms)
 

@@ -4,6 +4,8 @@ A `Catalogue` says what counts as a method, claim, figure or task, and where the
 Beside these it finds what installed packages offer by an entry point (`rolora.methods`,
 `rolora.claims`, `rolora.figures`, `rolora.tasks`; its value a module, or `module:name` in it), and
 what a user names as `module:name`, where a module in the current folder counts.
+
+What is not there because an extra is not installed is named with the extra.
 """
 
 from __future__ import annotations
@@ -13,9 +15,11 @@ import pkgutil
 import sys
 import traceback
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import entry_points
+from importlib.util import find_spec
 from operator import attrgetter
 from pathlib import Path
 from types import ModuleType
@@ -26,6 +30,11 @@ from verification.names import one_of
 T = TypeVar("T")
 LAST = 1000
 """Order of a member that names none: after the house's own."""
+EXTRAS = {
+    "nonlinear": ("torch", "safetensors", "sklearn", "tqdm"),
+    "llm": ("torch", "safetensors", "transformers", "peft", "datasets", "accelerate"),
+}
+"""Extras of rolora-verify and the modules each brings, the lighter extra first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,3 +195,39 @@ def _broken(module: str, error: Exception) -> str:
     frame = traceback.extract_tb(error.__traceback__)[-1]
     where = "" if isinstance(error, SyntaxError) else f" ({frame.filename}, line {frame.lineno})"
     return f"module {module} cannot be imported: {type(error).__name__}: {error}{where}"
+
+
+class MissingExtraError(ValueError, ImportError):
+    """A package that only an extra brings is not installed."""
+
+
+def require_extra(extra: str) -> None:
+    """Check that everything an extra brings can be imported, without importing it.
+
+    Raises:
+        MissingExtraError: naming what is missing and the command that installs it.
+    """
+    missing = [name for name in EXTRAS[extra] if find_spec(name) is None]
+    if missing:
+        raise MissingExtraError(_sentence(", ".join(missing), extra))
+
+
+@contextmanager
+def extras_named() -> Iterator[None]:
+    """Name the extra wherever an import inside fails for want of it.
+
+    Raises:
+        MissingExtraError: in place of ModuleNotFoundError, if an extra brings the module.
+    """
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        name = (error.name or "").partition(".")[0]
+        extra = next((extra for extra, brought in EXTRAS.items() if name in brought), None)
+        if extra is None:
+            raise
+        raise MissingExtraError(_sentence(name, extra)) from error
+
+
+def _sentence(missing: str, extra: str) -> str:
+    return f"this needs {missing}: pip install 'rolora-verify[{extra}]'"

@@ -24,10 +24,10 @@ from llm_validation.base.base_model import (
     require_vocabulary,
 )
 from llm_validation.base.encoding import Batch
+from llm_validation.base.memory import require_base_fits
 from llm_validation.config import Config
 from llm_validation.hub import offline
 from llm_validation.layers.dropout import ClientDropout, PassHolder
-from llm_validation.training.estimate import require_base_fits
 from llm_validation.training.losses import answer_tail
 from llm_validation.training.randomness import torch_seed
 

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-import psutil
 import torch
 
 from federation.participants import how_many
+from llm_validation.base import memory
 from llm_validation.base.encoding import Batch, Encoded, collate
+from llm_validation.base.memory import BYTES, gib
 from llm_validation.config import Config
 from llm_validation.training.losses import client_losses
 
@@ -24,7 +23,6 @@ MARGIN = 0.65
 1.43 times the estimate where we measured it (MiniLM, 8 to 24 clients)."""
 PASSING = 4
 """Passing tensors, in units of the largest kept one: a gradient coming in, one going out, two on the way."""
-_BYTES = {"float64": 8, "float32": 4, "bfloat16": 2}
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,58 +47,6 @@ class ClientMemory:
         return self.adapter + self.optimiser + self.activations + self.passing
 
 
-CONTROL_GROUP = Path("/sys/fs/cgroup")
-_CONTROL_FILES = (
-    ("memory.max", "memory.current", "memory.stat", "inactive_file"),
-    (
-        "memory/memory.limit_in_bytes",
-        "memory/memory.usage_in_bytes",
-        "memory/memory.stat",
-        "total_inactive_file",
-    ),
-)
-"""Limit, use, and the part of it that gives way (cached files), in version 2 and 1 of Linux's groups."""
-
-
-def free_bytes(device: torch.device) -> int:
-    """Free memory of the device, in bytes; in a container, what its limit leaves if that is less."""
-    if device.type == "cuda":
-        return int(torch.cuda.mem_get_info(device)[0])
-    return int(min([psutil.virtual_memory().available, *_left_by_control_group()]))
-
-
-def _left_by_control_group() -> Iterator[int]:
-    for limit, used, stat, cached in _CONTROL_FILES:
-        try:
-            most = int((CONTROL_GROUP / limit).read_text())
-            lines = (CONTROL_GROUP / stat).read_text().splitlines()
-            held = int((CONTROL_GROUP / used).read_text())
-        except (OSError, ValueError):
-            continue  # no such group, or no limit ("max")
-        gives_way = sum(int(line.split()[1]) for line in lines if line.split()[:1] == [cached])
-        yield max(0, most - held + gives_way)
-
-
-def require_base_fits(config: Config, device: torch.device, numbers: int) -> None:
-    """Check that the frozen base fits the free memory.
-
-    Args:
-        config: the run.
-        device: where the base will be.
-        numbers: parameters of the base.
-
-    Raises:
-        ValueError: naming the options that help.
-    """
-    each = 0.6 if config.quantisation == "4bit" else _BYTES[config.dtype]
-    need, free = int(numbers * each), free_bytes(device)
-    if need > free:
-        raise ValueError(
-            f"the base model needs {gib(need)} in {config.dtype}, {gib(free)} are free: use dtype = bfloat16,"
-            " quantisation = 4bit, or a smaller model"
-        )
-
-
 def client_memory(config: Config, space: Workspace, data: Encoded) -> ClientMemory:
     """Measure one client's share of a pass: a forward pass on its longest possible minibatch.
 
@@ -121,7 +67,7 @@ def client_memory(config: Config, space: Workspace, data: Encoded) -> ClientMemo
     )
     if config.head != "frozen":
         numbers += sum(parameter.numel() for parameter in space.head.values())
-    each = max(4, _BYTES[config.dtype])
+    each = max(4, BYTES[config.dtype])
     moments = 2 if config.optimiser == "adamw" else 1 if config.momentum else 0
     kept = kept_tensors(space, batch)
     return ClientMemory(
@@ -169,7 +115,7 @@ def clients_that_fit(config: Config, space: Workspace, data: Encoded) -> int:
             that helps.
     """
     need = client_memory(config, space, data)
-    free = free_bytes(space.device)
+    free = memory.free_bytes(space.device)
     count = int(free * MARGIN // need.total)
     if count < 1:
         raise ValueError(
@@ -185,8 +131,3 @@ def clients_that_fit(config: Config, space: Workspace, data: Encoded) -> int:
             f" {count} fit; 0 chooses by itself"
         )
     return asked or min(count, how_many(config.clients, config.participation))
-
-
-def gib(count: float) -> str:
-    """Bytes as text."""
-    return f"{count / 2**30:.2f} GiB"

@@ -36,7 +36,7 @@ from llm_validation.training.server import (
     read_server,
     with_round_done,
 )
-from verification.extras import require
+from verification.discovery import require_extra
 from verification.streams import generator
 
 Row = dict[str, Any]
@@ -136,7 +136,7 @@ class _Bench:
 
 def _opened(config: Config, places: Path | None, resume: bool, data: TaskData | None) -> _Bench:
     """Everything a run needs, checked, at its start or at the checkpoint it goes on from."""
-    require("llm")
+    require_extra("llm")
     if config.threads:
         torch.set_num_threads(config.threads)
     data = data if data is not None else registry.load(config)

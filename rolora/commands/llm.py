@@ -71,9 +71,9 @@ def _settings(file: dict[str, Any], told: dict[str, Any], preset: str | None) ->
 def _execute(
     settings: Config, out: Path, resume: bool, tensorboard: bool, *, as_json: bool, quiet: bool
 ) -> None:
-    from verification.extras import require
+    from verification.discovery import require_extra
 
-    require("llm")
+    require_extra("llm")
     from llm_validation.training.export import export
     from llm_validation.training.loop import DivergedError
     from llm_validation.training.loop import run as train

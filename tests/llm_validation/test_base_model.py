@@ -14,8 +14,8 @@ import torch
 import transformers
 from safetensors.torch import load_file, save_file
 
+from llm_validation.base import memory
 from llm_validation.base.models import build, quantisation_options
-from llm_validation.training import estimate
 from llm_validation.training.loop import DivergedError, run
 
 
@@ -136,7 +136,7 @@ def test_the_base_is_weighed_before_it_is_read(tiny, copied, monkeypatch):
         "transformers.AutoModelForSequenceClassification.from_pretrained",
         lambda *a, **k: pytest.fail("read"),
     )
-    monkeypatch.setattr(estimate, "free_bytes", lambda device: need - 1)
+    monkeypatch.setattr(memory, "free_bytes", lambda device: need - 1)
     with pytest.raises(ValueError, match=r"base model needs .* use dtype = bfloat16"):
         build(settings, causal=False, names=("a", "b"))
 

@@ -168,7 +168,7 @@ def test_presets_are_listed_and_written_as_toml(capsys):
 
 
 def test_the_extra_is_named_where_it_is_missing(options, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr("verification.extras.find_spec", lambda name: None)
+    monkeypatch.setattr("verification.discovery.find_spec", lambda name: None)
     assert outcome([*options, "--out", str(tmp_path / "run")]) == 2
     error = " ".join(capsys.readouterr().err.split())
     assert "pip install 'rolora-verify[llm]'" in error

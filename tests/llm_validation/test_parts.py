@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from peft import PeftModel
 
+from llm_validation.base import memory
 from llm_validation.base.encoding import IGNORED, collate, cut_prompt
 from llm_validation.training import estimate
 from llm_validation.training.all_at_once import AllAtOnce
@@ -221,7 +222,7 @@ def test_a_further_client_costs_its_own_activations_and_no_more(tiny, method):
     ],
 )
 def test_a_run_that_does_not_fit_says_so_first(tiny, monkeypatch, free, changes, message):
-    monkeypatch.setattr(estimate, "free_bytes", lambda device: free)
+    monkeypatch.setattr(memory, "free_bytes", lambda device: free)
     with pytest.raises(ValueError, match=message):
         run(tiny(**changes))
 
@@ -244,8 +245,8 @@ def test_a_containers_limit_counts_as_the_free_memory(tmp_path, monkeypatch, nam
     for name, text in zip(names, held, strict=True):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(text + "\n")
-    monkeypatch.setattr(estimate, "CONTROL_GROUP", tmp_path)
-    free = estimate.free_bytes(torch.device("cpu"))
+    monkeypatch.setattr(memory, "CONTROL_GROUP", tmp_path)
+    free = memory.free_bytes(torch.device("cpu"))
     assert free == left if left is not None else free > 1_000_000
 
 
@@ -254,5 +255,5 @@ def test_clients_per_pass_follow_the_free_memory(tiny, monkeypatch):
     given = bench.config, bench.space, bench.encoded
     one = estimate.client_memory(*given).total
     for free, clients in ((int(3.5 * one / estimate.MARGIN), 3), (1 << 50, 8)):
-        monkeypatch.setattr(estimate, "free_bytes", lambda device, free=free: free)
+        monkeypatch.setattr(memory, "free_bytes", lambda device, free=free: free)
         assert estimate.clients_that_fit(*given) == clients

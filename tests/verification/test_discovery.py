@@ -7,7 +7,7 @@ from importlib.metadata import EntryPoint
 import pytest
 
 from verification import discovery
-from verification.discovery import Catalogue
+from verification.discovery import Catalogue, MissingExtraError, extras_named
 
 
 @dataclass(frozen=True)
@@ -99,3 +99,13 @@ def test_a_broken_file_in_a_folder_is_named(catalogue, tmp_path):
     (tmp_path / "house" / "d.py").write_text("1 / 0\n", "utf-8")
     with pytest.raises(ValueError, match=r"module house.d cannot be imported: ZeroDivisionError"):
         catalogue.entries()
+
+
+@pytest.mark.parametrize(
+    ("module", "raised"),
+    [("torch.nn", MissingExtraError), ("sklearn", ValueError), ("elsewhere", ImportError)],
+)
+def test_only_an_extras_package_is_named(module, raised):
+    with pytest.raises(raised) as told, extras_named():
+        raise ModuleNotFoundError(f"No module named {module!r}", name=module)
+    assert ("pip install 'rolora-verify[nonlinear]'" in str(told.value)) == (module != "elsewhere")

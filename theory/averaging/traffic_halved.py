@@ -230,22 +230,7 @@ def check(
         0.0,
         _disagreements(),
     )
-    rows = [
-        {
-            "participation": float(p),
-            "downlink": float(enumerated_downlink(wide, p, evidence.pick(WINDOW, 2 * WINDOW))),
-            "downlink theory": float(downlink_share(p)),
-            "uplink": half,
-        }
-        for p in (Fraction(tenths, 10) for tenths in range(1, 11))
-    ]
-    evidence.equal(
-        "partial participation: largest gap of the downlink share to exact enumeration, 10 values of p",
-        0.0,
-        max(abs(row["downlink theory"] - row["downlink"]) for row in rows),
-        rounding=1e-15,
-        why="one rounding of rationals to float64",
-    )
+    _enumerate_participation(evidence, wide)
     evidence.steps(*derive())
     evidence.record(
         seed=None,
@@ -261,8 +246,28 @@ def check(
         "downlink is 1 − p/2 of FedAvg-LoRA's, so up and down together are 3/4 − p/4.",
         "FFA-LoRA's share is d_out/(d_in + d_out) in every round, up and down.",
     )
-    evidence.table(rows, PLOT)
     evidence.extra_table("numbers per round", _numbers())
+
+
+def _enumerate_participation(evidence: Evidence, shape: Shape) -> None:
+    """The downlink's share at ten participations, by formula and by enumeration."""
+    rows = [
+        {
+            "participation": float(p),
+            "downlink": float(enumerated_downlink(shape, p, evidence.pick(WINDOW, 2 * WINDOW))),
+            "downlink theory": float(downlink_share(p)),
+            "uplink": float(two_round_share()),
+        }
+        for p in (Fraction(tenths, 10) for tenths in range(1, 11))
+    ]
+    evidence.equal(
+        "partial participation: largest gap of the downlink share to exact enumeration, 10 values of p",
+        0.0,
+        max(abs(row["downlink theory"] - row["downlink"]) for row in rows),
+        rounding=1e-15,
+        why="one rounding of rationals to float64",
+    )
+    evidence.table(rows, PLOT)
 
 
 PLOT = Plot(

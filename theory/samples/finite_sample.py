@@ -103,7 +103,12 @@ def derive() -> tuple[ProofStep, ...]:
 
     Two clients show the averaging; one direction w out of the plane stands for all d − 2 by rotation.
     """
-    s, kappa, B = sp.symbols("s kappa B", positive=True)
+    return (*_pulls(), *_moves())
+
+
+def _pulls() -> list[ProofStep]:
+    """The clients' fits, the averaged gradient, and what pulls on the direction."""
+    s, B = sp.symbols("s B", positive=True)
     c = sp.Symbol("c", real=True)
     grams = [
         sp.Matrix(3, 3, lambda i, j, k=k: sp.Symbol(f"G{k}_{min(i, j)}{max(i, j)}", real=True))
@@ -164,7 +169,14 @@ def derive() -> tuple[ProofStep, ...]:
             length * (gamma * unit + along * beside + sp.Matrix([0, 0, across])),
         )
     )
+    return steps
 
+
+def _moves() -> list[ProofStep]:
+    """The direction after the step, and the losses before and after it."""
+    s, kappa = sp.symbols("s kappa", positive=True)
+    c, rho = sp.symbols("c rho", real=True)
+    a, truth = sp.Matrix([1, 0, 0]), sp.Matrix([c, s, 0])
     pull = sp.symbols("p q o", real=True)
     moved = a - kappa * b_scale(c, s, rho) * s * sp.Matrix(pull)
     forward = (truth.T * moved)[0, 0]
@@ -174,7 +186,7 @@ def derive() -> tuple[ProofStep, ...]:
     c_after, s_after = sp.symbols("c_after s_after", real=True)
     beta = b_scale(c, s, rho)
     circle = ((c, s), (c_after, s_after))
-    steps += [
+    return [
         _vanishes("component along a* of a − κ β s Ḡ(ρ̄ a − u)", cosine - forward, circle),
         _vanishes(
             "squared length of its component orthogonal to a*",
@@ -204,7 +216,6 @@ def derive() -> tuple[ProofStep, ...]:
             circle,
         ),
     ]
-    return tuple(steps)
 
 
 def _vanishes(statement: str, expression: Any, circles: tuple[tuple[Any, Any], ...]) -> ProofStep:
