@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from rolora.console import VERDICT_STYLES, output
+from rolora.console import VERDICT_STYLES, output, table
 
 if TYPE_CHECKING:
     from verification.claim import Claim
@@ -51,19 +51,16 @@ def _describe(claim: Claim) -> dict[str, Any]:
 
 
 def _list(chosen: list[Claim]) -> None:
-    from rich import box
-    from rich.table import Table
     from rich.text import Text
 
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    table.add_column("claim", no_wrap=True)
-    table.add_column("what it says")
-    table.add_column("expected", no_wrap=True)
+    shown = table("claim", no_wrap=True)
+    shown.add_column("what it says")
+    shown.add_column("expected", no_wrap=True)
     for claim in chosen:
         expected = str(claim.expected)
-        table.add_row(claim.id, Text(claim.title), Text(expected, style=VERDICT_STYLES[expected]))
+        shown.add_row(claim.id, Text(claim.title), Text(expected, style=VERDICT_STYLES[expected]))
     console = output()
-    console.print(table)
+    console.print(shown)
     console.print(
         f"{len(chosen)} claims. `rolora claims ID` explains one, `rolora verify` checks them all.",
         soft_wrap=True,

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from rolora.console import messages, output
+from rolora.commands.options import Json
+from rolora.console import messages, output, table
 from verification.names import one_of
 
 if TYPE_CHECKING:
@@ -38,11 +40,10 @@ def compare(
     out: Annotated[Path, typer.Option(metavar="DIR", help="Folder for figure and tables.")] = Path(
         "results/compare"
     ),
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print the final numbers as JSON, and nothing else.")
-    ] = False,
+    as_json: Json = False,
 ) -> None:
     """Show the final numbers of runs side by side and draw their curves into one figure."""
+    from llm_validation.paper.published import cells
     from rolora.storage.output_folder import OutputFolder
     from rolora.storage.run_folder import read
     from verification.codec import columns_of, csv_text, json_text
@@ -61,9 +62,8 @@ def compare(
             folder.write("final.csv", csv_text(columns_of(final, math.nan)))
             folder.publish()
     if as_json:
-        typer.echo(
-            json_text({"runs": final, "published": _published_json() if paper else []}), nl=False
-        )
+        published = [asdict(cell) for cell in cells()] if paper else []
+        typer.echo(json_text({"runs": final, "published": published}), nl=False)
         return
     if runs:
         _show(final, runs)
@@ -160,31 +160,20 @@ def _figure(runs: list[StoredRun], curves: dict[str, list[Any]], column: str) ->
     return claim_plot.standalone(claim_plot.svg("compare", Table(curves), plot))
 
 
-def _published_json() -> list[dict[str, Any]]:
-    from dataclasses import asdict
-
-    from llm_validation.paper.published import cells
-
-    return [asdict(cell) for cell in cells()]
-
-
 def _show(final: list[dict[str, Any]], runs: list[StoredRun]) -> None:
-    from rich import box
-    from rich.table import Table
     from rich.text import Text
 
     from rolora.report.numbers import number
 
     labels = {q["column"]: q for run in runs for q in run.manifest["y"]}
     shown = list(labels)[:MOST_QUANTITIES]
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
-    table.add_column("run", overflow="fold")
-    table.add_column(" / ".join(dict.fromkeys(run.x for run in runs)), justify="right")
+    listed = table("run", overflow="fold")
+    listed.add_column(" / ".join(dict.fromkeys(run.x for run in runs)), justify="right")
     for column in shown:
-        table.add_column(str(labels[column]["label"]))
+        listed.add_column(str(labels[column]["label"]))
     published = "published" in final[0]
     if published:
-        table.add_column("published (%)")
+        listed.add_column("published (%)")
     for row, run in zip(final, runs, strict=True):
         cells: list[Text | str] = [Text(row["run"]), number(row[run.x])]
         for column in shown:
@@ -197,14 +186,11 @@ def _show(final: list[dict[str, Any]], runs: list[StoredRun]) -> None:
                 doubt = "" if row["published_confirmed"] else ", unconfirmed"
                 clients = int(row["published_clients"])
                 cells.append(f"{row['published']:.2f} ({clients} clients{doubt})")
-        table.add_row(*cells)
-    output().print(table)
+        listed.add_row(*cells)
+    output().print(listed)
 
 
 def _show_published() -> None:
-    from rich import box
-    from rich.table import Table
-
     from llm_validation.paper.published import tables
 
     console = output()
@@ -214,25 +200,15 @@ def _show_published() -> None:
             rows.setdefault((cell.clients, cell.setting, cell.method), {})[cell.task] = cell
         tasks = list(dict.fromkeys(cell.task for cell in cells))
         counts = {str(cell.clients) for cell in cells}
-        settings = any(cell.setting for cell in cells)
         title = TITLES[name] + (f", {counts.copy().pop()} clients" if len(counts) == 1 else "")
         console.print(title, style="bold", soft_wrap=True)
-        table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
-        for heading in (
-            *(["clients"] if len(counts) > 1 else []),
-            *(["setting"] if settings else []),
-            "method",
-            *tasks,
-        ):
-            table.add_column(heading, no_wrap=True)
+        several, varied = len(counts) > 1, any(cell.setting for cell in cells)
+        before = ["clients"] * several + ["setting"] * varied
+        shown = table(*before, "method", *tasks, no_wrap=True)
         for (clients, setting, method), found in rows.items():
-            table.add_row(
-                *([str(clients)] if len(counts) > 1 else []),
-                *([setting] if settings else []),
-                method,
-                *(_cell_text(found.get(task)) for task in tasks),
-            )
-        console.print(table)
+            of = [str(clients)] * several + [setting] * varied
+            shown.add_row(*of, method, *(_cell_text(found.get(task)) for task in tasks))
+        console.print(shown)
         notes = [f"{c.method}, {c.clients} clients: {c.note}" for c in cells if c.note]
         notes += [
             f"{c.method}, {c.clients} clients, {c.task}: standard deviation {c.std:g}"

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from rolora.commands.options import DataDir, Jobs, Profile, ResultsDir, Seed, budget_of
 from rolora.console import messages, output
-from verification.names import one_of
 
 if TYPE_CHECKING:
     from rolora.plotting.figure import Figure
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from verification.discovery import Found
 
 DEFAULT_OUT = Path("results/figures")
-PROFILES = ("quick", "full")
 
 
 def figures(
@@ -34,25 +33,11 @@ def figures(
     reuse_data: Annotated[
         bool, typer.Option("--reuse-data", help="Redraw from the CSV files in the folder.")
     ] = False,
-    profile: Annotated[
-        str, typer.Option(help="quick: minutes; full: the sizes for a publication.")
-    ] = "quick",
-    seed: Annotated[int, typer.Option(help="Root of all randomness.", min=0)] = 0,
-    jobs: Annotated[
-        int, typer.Option(help="Worker processes; any number gives the same files.", min=1)
-    ] = 1,
-    data_dir: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="DIR", help="Folder with the real data sets.", envvar="ROLORA_DATA_DIR"
-        ),
-    ] = None,
-    results_dir: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="DIR", help="Folder with finished language-model runs, for the GLUE figure."
-        ),
-    ] = None,
+    profile: Profile = "quick",
+    seed: Seed = 0,
+    jobs: Jobs = 1,
+    data_dir: DataDir = None,
+    results_dir: ResultsDir = None,
     show: Annotated[bool, typer.Option("--list", help="List the figures and stop.")] = False,
     quiet: Annotated[bool, typer.Option(help="No progress.")] = False,
 ) -> None:
@@ -64,15 +49,10 @@ def figures(
         for entry in selected:
             output().print(f"{entry.name:22} {entry.value.title}", soft_wrap=True)
         return
-    one_of("--profile", profile, PROFILES)
-    for option, folder in (("--data-dir", data_dir), ("--results-dir", results_dir)):
-        if folder is not None and not folder.is_dir():
-            raise ValueError(f"{option} must be an existing folder, got {folder}")
     from rolora.storage.output_folder import OutputFolder
-    from verification.budget import Budget, Profile
 
+    budget = budget_of(profile, seed, data_dir, results_dir)
     tables = _stored(out, [entry.name for entry in selected]) if reuse_data else {}
-    budget = Budget(Profile(profile), seed, data_dir, results_dir)
     with OutputFolder(out) as destination:
         for name, content in _draw(selected, budget, tables, jobs, quiet=quiet):
             destination.write(name, content)

@@ -6,19 +6,48 @@ import inspect
 from collections.abc import Callable, Iterator
 from importlib import import_module
 from pathlib import Path
-from typing import Annotated, Any, Concatenate, ParamSpec
+from typing import TYPE_CHECKING, Annotated, Any, Concatenate, ParamSpec
 
 import typer
 from typer.core import TyperGroup
 
+from verification.names import one_of
 from verification.settings import Settings, choices, default, described, part, read_toml, schema
+
+if TYPE_CHECKING:
+    from verification.budget import Budget
 
 P = ParamSpec("P")
 Given = tuple[dict[str, Any], dict[str, Any]]
 """What a user gave by field name: in the file of `--config`, and on the command line."""
+Profile = Annotated[str, typer.Option(help="quick: minutes; full: the sizes for a publication.")]
+Seed = Annotated[int, typer.Option(help="Root of all randomness.", min=0)]
+Jobs = Annotated[
+    int, typer.Option(help="Worker processes; any number gives the same results.", min=1)
+]
+_DATA = "Folder with the real data sets."
+DataDir = Annotated[Path | None, typer.Option(metavar="DIR", help=_DATA, envvar="ROLORA_DATA_DIR")]
+ResultsDir = Annotated[
+    Path | None, typer.Option(metavar="DIR", help="Folder with finished language-model runs.")
+]
 Json = Annotated[bool, typer.Option("--json", help="Print the manifest, and nothing else.")]
 Quiet = Annotated[bool, typer.Option(help="No progress and no table.")]
 KINDS = {"integer": int, "number": float, "boolean": bool, "string": str, "array": str}
+
+
+def budget_of(profile: str, seed: int, data_dir: Path | None, results_dir: Path | None) -> Budget:
+    """The budget that options ask for.
+
+    Raises:
+        ValueError: on an unknown profile or a folder that is not there.
+    """
+    from verification.budget import Budget, Profile
+
+    one_of("--profile", profile, [str(each) for each in Profile])
+    for name, folder in (("--data-dir", data_dir), ("--results-dir", results_dir)):
+        if folder is not None and not folder.is_dir():
+            raise ValueError(f"{name} must be an existing folder, got {folder}")
+    return Budget(Profile(profile), seed, data_dir, results_dir)
 
 
 class Later(TyperGroup):
