@@ -121,49 +121,32 @@ def f():
     import_module("torch.nn")
     importlib.import_module(f"rolora.{name}")
 """
-    names = imported(source, "package.deep.module")
-    assert {
-        "linear_model.run",
-        "theory.angle",
-        "package.deep.sibling",
-        "package.up.x",
-        "torch.nn",
-        "rolora",
-    } <= names
+    found = "linear_model.run theory.angle package.deep.sibling package.up.x torch.nn rolora"
+    assert set(found.split()) <= imported(source, "package.deep.module")
 
 
 def fresh(code):
-    """Run code in an interpreter that has imported nothing of ours, in the project's root."""
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    return subprocess.run(
-        [sys.executable, "-c", code],
-        cwd=ROOT,
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
+    """What code prints in an interpreter that has imported nothing of ours, in the project's root."""
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, env={**os.environ, "OMP_NUM_THREADS": "1"},
+        capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
 
 
 @pytest.mark.parametrize(("package", "parts"), TORCH_FREE.items())
 def test_importing_does_not_load_torch(package, parts):
     names = ", ".join([package, *(f"{package}.{part}" for part in parts.split())])
-    done = fresh(f"import sys, {names}\nprint([m for m in {HEAVY} if m in sys.modules])")
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.strip() == "[]"
+    assert fresh(f"import sys, {names}\nprint([m for m in {HEAVY} if m in sys.modules])") == "[]"
 
 
 @pytest.mark.parametrize("package", [p for p in MAY_IMPORT if p != "rolora"])
 def test_a_lower_package_loads_alone(package):
     """Without importing anything it may not: seen in the interpreter, not only in the text."""
-    done = fresh(
-        f"import sys, {package}\n"
-        f"print(sorted({{m.split('.')[0] for m in sys.modules}} & set({sorted(MAY_IMPORT)!r})))"
-    )
-    assert done.returncode == 0, done.stderr
-    loaded = set(ast.literal_eval(done.stdout.strip()))
-    assert loaded <= MAY_IMPORT[package] | {package}
+    tops = "{m.split('.')[0] for m in sys.modules}"
+    loaded = fresh(f"import sys, {package}\nprint(sorted({tops} & set({sorted(MAY_IMPORT)!r})))")
+    assert set(ast.literal_eval(loaded)) <= MAY_IMPORT[package] | {package}
 
 
 def test_the_front_desk_imports_in_a_blink():
@@ -175,9 +158,7 @@ def test_the_front_desk_imports_in_a_blink():
     )
     seconds = []
     for _ in range(3):
-        done = fresh(code)
-        assert done.returncode == 0, done.stderr
-        took, heavy = done.stdout.strip().splitlines()
+        took, heavy = fresh(code).splitlines()
         assert heavy == "[]"
         seconds.append(float(took))
         if seconds[-1] < 0.3:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import ast
 import importlib
 import inspect
+import re
 import sys
 from functools import cache
 from pathlib import Path
@@ -101,19 +102,7 @@ def _derivation_is_a_claims(module: str) -> bool:
         return False
     for claim in _claims_about(module):
         home = sys.modules[claim.module]
-        called = {
-            node.func.value.id if isinstance(node.func, ast.Attribute) else ""
-            for node in ast.walk(ast.parse(inspect.getsource(home)))
-            if isinstance(node, ast.Call)
-            and (
-                (isinstance(node.func, ast.Name) and node.func.id == "derive")
-                or (
-                    isinstance(node.func, ast.Attribute)
-                    and node.func.attr == "derive"
-                    and isinstance(node.func.value, ast.Name)
-                )
-            )
-        }
+        called = re.findall(r"(?<!def )\b(?:(\w+)\.)?derive\(", inspect.getsource(home))
         if any((vars(home)[name] if name else home) is target for name in called):
             return True
     return False

@@ -44,20 +44,24 @@ def test_without_runs_nothing_is_decided_and_the_command_is_given(claim):
     assert "rolora llm run --preset glue-" in finding.missing
 
 
-@pytest.mark.parametrize("claim", ON_LARGE, ids=lambda c: c.id)
-def test_the_published_numbers_bear_the_claims_out(claim, monkeypatch):
-    finding = judge(monkeypatch, claim, records.from_paper())
-    assert finding.verdict is Verdict.SUPPORTED
-    assert all(comparison.holds for comparison in finding.comparisons)
+SWAP = {"rolora": "fedavg", "fedavg": "rolora"}
+PAPER = records.from_paper()
+MUTANT = [replace(r, method=SWAP.get(r.method, r.method)) for r in PAPER]
 
 
+@pytest.mark.parametrize(
+    ("runs", "verdict"), [(PAPER, Verdict.SUPPORTED), (MUTANT, Verdict.REFUTED)]
+)
 @pytest.mark.parametrize("claim", ON_LARGE, ids=lambda c: c.id)
-def test_with_rolora_and_fedavg_exchanged_they_do_not(claim, monkeypatch):
-    swap = {"rolora": "fedavg", "fedavg": "rolora"}
-    mutant = [replace(r, method=swap.get(r.method, r.method)) for r in records.from_paper()]
-    finding = judge(monkeypatch, claim, mutant)
-    assert finding.verdict is Verdict.REFUTED
-    assert any(not comparison.holds for comparison in finding.comparisons)
+def test_the_published_numbers_bear_the_claims_out_and_exchanged_ones_do_not(
+    claim, runs, verdict, monkeypatch
+):
+    finding = judge(monkeypatch, claim, runs)
+    assert finding.verdict is verdict
+    assert all(one.holds for one in finding.comparisons) == (verdict is Verdict.SUPPORTED)
+
+
+LEARNED = {"rolora": (90, 88), "fedavg": (91, 80), "ffa": (90, 75)}
 
 
 def made_up_runs(clients, rank):
@@ -91,9 +95,8 @@ def made_up_runs(clients, rank):
 )  # fmt: skip
 def test_claims_at_the_users_own_parameters(name, parameters, verdict, first, refused, monkeypatch):
     claim = BY_ID[name]
-    levels = {"rolora": (90, 88), "fedavg": (91, 80), "ffa": (90, 75)}
     on_large = claim in ON_LARGE
-    runs = made_up_runs((2, 7), (2, 4)) if on_large else made_up_study(levels)
+    runs = made_up_runs((2, 7), (2, 4)) if on_large else made_up_study(LEARNED)
     finding = judge(monkeypatch, claim, runs, **parameters)
     assert finding.verdict is verdict
     assert finding.comparisons[0].measured == pytest.approx(first)
@@ -105,12 +108,15 @@ def test_claims_at_the_users_own_parameters(name, parameters, verdict, first, re
         assert "--clients, --rank and --rounds" in missing
 
 
-def test_wide_intervals_decide_nothing(monkeypatch):
+def test_too_few_seeds_and_wide_intervals_decide_nothing(monkeypatch):
+    ranking = BY_ID["llm-ranking"]
+    finding = judge(monkeypatch, ranking, records.from_paper((1, 2)))
+    assert finding.verdict is Verdict.NOT_CHECKED
     noisy = [
-        replace(r, accuracy=r.accuracy + (40.0 if (r.seed, r.method) == (1, "fedavg") else 0.0))
-        for r in records.from_paper()
+        replace(r, accuracy=r.accuracy + 40.0 * ((r.seed, r.method) == (1, "fedavg")))
+        for r in PAPER
     ]
-    finding = judge(monkeypatch, BY_ID["llm-ranking"], noisy)
+    finding = judge(monkeypatch, ranking, noisy)
     assert finding.verdict is Verdict.NOT_CHECKED
     assert finding.missing.startswith("more seeds: the interval still holds 0 (RoLoRA minus")
 
@@ -129,7 +135,7 @@ def made_up_study(levels):
 @pytest.mark.parametrize(
     ("levels", "verdict"),
     [
-        ({"rolora": (90, 88), "fedavg": (91, 80), "ffa": (90, 75)}, Verdict.SUPPORTED),
+        (LEARNED, Verdict.SUPPORTED),
         ({"rolora": (90, 80), "fedavg": (91, 88), "ffa": (90, 75)}, Verdict.REFUTED),
         ({"rolora": (95, 88), "fedavg": (80, 80), "ffa": (90, 75)}, Verdict.REFUTED),
     ],
@@ -141,7 +147,7 @@ def test_the_small_study_is_judged_by_fall_and_by_lead(levels, verdict, monkeypa
 
 
 def test_a_task_that_nobody_learned_is_called_so(monkeypatch):
-    study = made_up_study({"rolora": (90, 88), "fedavg": (91, 80), "ffa": (90, 75)})
+    study = made_up_study(LEARNED)
     sst2, rte, _ = judge(monkeypatch, minilm, study).notes
     assert "Nothing is learned" not in sst2
     assert "Nothing is learned here: the larger class alone makes 52.7 %" in rte
@@ -185,11 +191,6 @@ def test_a_cell_of_the_study_runs_on_held_out_data_where_it_tunes(roberta, data_
     assert (hot.diverged, hot.scores, hot.facts) == (True, (None,), {"learning_rate": 1e30})
 
 
-def test_two_seeds_are_too_few(monkeypatch):
-    finding = judge(monkeypatch, BY_ID["llm-ranking"], records.from_paper((1, 2)))
-    assert finding.verdict is Verdict.NOT_CHECKED
-
-
 def test_finished_runs_are_found_in_folders(tmp_path):
     for i, cell in enumerate(c for c in cells() if c.table == "glue" and c.clients == 50):
         if cell.task == "avg" or cell.method == "FlexLoRA":
@@ -197,19 +198,13 @@ def test_finished_runs_are_found_in_folders(tmp_path):
         for seed in (1, 2, 3):
             folder = tmp_path / f"{i}-{seed}"
             folder.mkdir()
-            configuration = {
-                "model": "FacebookAI/roberta-large",
-                "task": cell.task.lower().replace("-", ""),
-                "method": METHODS[cell.method],
-                "clients": 50,
-                "rank": 4,
-                "seed": seed,
-            }
+            task, method = cell.task.lower().replace("-", ""), METHODS[cell.method]
+            chosen = {"task": task, "method": method, "clients": 50, "rank": 4, "seed": seed}
+            configuration = {"model": "FacebookAI/roberta-large", **chosen}
             manifest = {"kind": "llm", "configuration": configuration}
             (folder / "manifest.json").write_text(json.dumps(manifest))
-            with (folder / "run.csv").open("w") as out:
-                writer = csv.writer(out)
-                writer.writerows([["round", "accuracy"], [30, cell.value / 100 + seed / 1e4]])
+            accuracy = cell.value / 100 + seed / 1e4
+            (folder / "run.csv").write_text(f"round,accuracy\n30,{accuracy}\n")
     (tmp_path / "junk").mkdir()
     (tmp_path / "junk" / "manifest.json").write_text("[1]")
     finding = BY_ID["llm-ranking"].check(Budget(results_dir=tmp_path))

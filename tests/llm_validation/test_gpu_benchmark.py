@@ -19,8 +19,9 @@ def short(monkeypatch):
     monkeypatch.setattr(gpu.gc, "collect", lambda: 0)  # most of the time of so small a cell
 
 
-def call(monkeypatch, *arguments):
-    monkeypatch.setattr("sys.argv", ["gpu", *arguments])
+def call(monkeypatch, out, model="tiny"):
+    words = ["--cpu", "--model", model, "--quick", "--repeats", "1", "--out", str(out)]
+    monkeypatch.setattr("sys.argv", ["gpu", *words])
     return gpu.main()
 
 
@@ -39,8 +40,7 @@ def test_the_floor_goes_through_the_same_rows_in_as_many_passes():
 
 def test_every_cell_is_written_with_what_it_was(short, monkeypatch, tmp_path):
     out = tmp_path / "gpu.json"
-    options = ("--cpu", "--model", "tiny", "--quick", "--repeats", "1", "--out", str(out))
-    assert call(monkeypatch, *options) == 0
+    assert call(monkeypatch, out) == 0
     written = json.loads(out.read_text())
     records = written["records"]
     assert {"torch", "transformers", "peft", "commit", "cuda"} <= set(written["environment"])
@@ -64,18 +64,16 @@ def test_what_does_not_fit_is_recorded_and_the_rest_goes_on(short, monkeypatch, 
     monkeypatch.setattr(gpu, "client_memory", full)
     monkeypatch.setattr(gpu.AllAtOnce, "train", full)
     out = tmp_path / "gpu.json"
-    options = ("--cpu", "--model", "tiny", "--quick", "--repeats", "1", "--out", str(out))
-    assert call(monkeypatch, *options) == 0
+    assert call(monkeypatch, out) == 0
     fits = {r["role"]: r["fits"] for r in json.loads(out.read_text())["records"]}
     assert fits == {"all-at-once": False, "one-by-one": True, "floor": True, "method": False}
     monkeypatch.setattr(gpu, "workspace", full)
-    assert call(monkeypatch, *options) == 0
-    assert json.loads(out.read_text())["records"] == [
-        {"model": "tiny", "role": "base", "fits": False}
-    ]
+    assert call(monkeypatch, out) == 0
+    (record,) = json.loads(out.read_text())["records"]
+    assert record == {"model": "tiny", "role": "base", "fits": False}
 
 
 def test_an_unknown_model_is_refused(monkeypatch, tmp_path, capsys):
-    assert call(monkeypatch, "--cpu", "--model", "tinny", "--out", str(tmp_path / "x.json")) == 2
+    assert call(monkeypatch, tmp_path / "x.json", "tinny") == 2
     assert "--model must be a folder or roberta-large, llama-2-7b" in capsys.readouterr().err
     assert not (tmp_path / "x.json").exists()

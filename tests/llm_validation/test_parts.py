@@ -135,22 +135,17 @@ def test_generation_is_scored_by_exact_match(tiny, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("kind", "changes"),
-    [("roberta", {}), ("llama", {"rslora": True}), ("gpt2", {"method": "fedavg"})],
+    ("kind", "changes", "name", "classes"),
+    [
+        ("roberta", {}, "AutoModelForSequenceClassification", {"num_labels": 2}),
+        ("llama", {"rslora": True}, "AutoModelForCausalLM", {}),
+    ],
 )
-def test_an_exported_adapter_predicts_the_same(tiny, request, tmp_path, kind, changes):
-    """GPT-2's fused projection is Conv1D, 24 × 72: a transposed update would not even fit."""
-    model = request.getfixturevalue(kind)
-    classes = {"num_labels": 2} if kind == "roberta" else {}
-    result = run(tiny("roberta" if classes else "llama", model=model, rounds=2, **changes))
+def test_an_exported_adapter_predicts_the_same(tiny, tmp_path, kind, changes, name, classes):
+    config = tiny(kind, rounds=2, **changes)
+    result = run(config)
     (folder,) = export(result.space, result.server, tmp_path / "adapter")
-    if kind == "gpt2":
-        adapter = next(iter(result.server.adapters.values()))
-        assert (adapter.A.shape, adapter.B.shape) == ((24, 2), (2, 72))
-    place = transformers.AutoModelForCausalLM
-    if classes:
-        place = transformers.AutoModelForSequenceClassification
-    base = place.from_pretrained(model, **classes)
+    base = getattr(transformers, name).from_pretrained(config.model, **classes)
     tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
     inputs = tokenizer(["w1 w2 w80", "w3"], padding=True, return_tensors="pt")
     result.space.model.eval()
@@ -217,7 +212,6 @@ def test_a_further_client_costs_its_own_activations_and_no_more(tiny, method):
     [
         (100_000, {}, "one client needs .* are free: lower batch_size or max_length"),
         (100_000, {"engine": "one-by-one"}, "one client needs .* are free: lower batch_size or"),
-        (10_000, {}, "base model needs .* use dtype = bfloat16"),
         (700_000, {"clients_at_once": 4}, "clients_at_once = 4 needs .* 0 chooses by itself"),
     ],
 )

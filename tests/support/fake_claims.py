@@ -16,27 +16,18 @@ from verification.finding import Mark, Plot, ProofStep, Series, Table
 from verification.verdict import Verdict
 
 SETS = {
-    "good": ("proved", "mean", "grid", "missing", "false"),
-    "surprising": ("surprise", "fine"),
-    "toothless": ("toothless",),
-    "raising": ("raises", "control_raises", "fine"),
-    "interrupting": ("proved", "interrupted"),
-    "interrupted_once": (
-        "proved",
-        "mean",
-        "grid",
-        "missing",
-        "false",
-        "logged",
-        "unless_told",
-        "fine",
-    ),
-    "slow": ("proved", "slow_one", "slow_too"),
-    "dying": ("proved", "killed"),
-    "twice": ("twice",),
-    "undrawable": ("undrawable",),
-    "warning": ("warns",),
-    "threads": ("threads",),
+    "good": "proved mean grid missing false",
+    "surprising": "surprise fine",
+    "toothless": "toothless",
+    "raising": "raises control_raises fine",
+    "interrupting": "proved interrupted",
+    "interrupted_once": "proved mean grid missing false logged unless_told fine",
+    "slow": "proved slow_one slow_too",
+    "dying": "proved killed",
+    "twice": "twice",
+    "undrawable": "undrawable",
+    "warning": "warns",
+    "threads": "threads",
 }
 """Claims of this module that a test runs together."""
 
@@ -47,17 +38,25 @@ def sources(*sets: str) -> tuple[str, ...]:
 
 
 def places(name: str) -> list[str]:
-    return [f"fake_claims:{claim}" for claim in SETS[name]] if name in SETS else [name]
+    return [f"fake_claims:{claim}" for claim in SETS[name].split()] if name in SETS else [name]
 
 
-def fake(
-    claim_id: str, expected: Verdict = Verdict.PROVED, confirms: Verdict | None = None, **more
-):
-    """A claim whose check gathers `gather(evidence, false)`; the mutant is `false=True`."""
+def refute(evidence: Evidence) -> None:
+    evidence.method("a false statement")
+    evidence.equal("two by two", 5.0, 4.0)
+
+
+def prove(evidence: Evidence) -> None:
+    evidence.method("arithmetic")
+    evidence.steps(ProofStep("2 + 2 = 4", True, "difference is 0"))
+
+
+def fake(claim_id: str, expected=Verdict.PROVED, confirms=None, control=refute, **more):
+    """A claim whose check gathers `gather(evidence)`; at the mutant, `false=True`, `control(evidence)`."""
 
     def make(gather) -> Claim:
         def check(evidence: Evidence, *, false: bool = False, size: int = 1) -> None:
-            gather(evidence, false)
+            (control if false else gather)(evidence)
 
         check.__module__ = __name__
         return claim(
@@ -82,30 +81,15 @@ def fake(
 order = iter(range(100))
 
 
-def refute(evidence: Evidence) -> None:
-    evidence.method("a false statement")
-    evidence.equal("two by two", 5.0, 4.0)
-
-
-def prove(evidence: Evidence, false: bool) -> None:
-    if false:
-        refute(evidence)
-        return
-    evidence.method("arithmetic")
-    evidence.steps(ProofStep("2 + 2 = 4", True, "difference is 0"))
-
-
-@fake("proved")
-def proved(evidence, false):
-    prove(evidence, false)
+proved = fake("proved")(prove)
 
 
 @fake("mean", Verdict.CONSISTENT, exact="the mean is exactly 1")
-def mean(evidence, false):
+def mean(evidence):
     rng = evidence.budget.rng("fake-mean")
     samples = rng.standard_normal((40, 40)) @ rng.standard_normal((40, 200)) / 40 + 1.0
     evidence.method("8,000 simulated values")
-    evidence.mean("mean of the samples", samples, equals=1.2 if false else 1.0, why="CLT")
+    evidence.mean("mean of the samples", samples, equals=1.0, why="CLT")
     evidence.at_most("an upper bound", 3.0, 1.0, why="the bound uses a union bound")
     rows = [
         {"n": v, "bound": 3 / v, "seen": 1 / v, "low": 0.8 / v, "high": 1.3 / v, "kappa": k}
@@ -129,10 +113,7 @@ def mean(evidence, false):
 
 
 @fake("grid", Verdict.HOLDS_UNDER)
-def grid(evidence, false):
-    if false:
-        refute(evidence)
-        return
+def grid(evidence):
     rows = [
         {"kappa": k, "q": q, "rate": (1 - k) ** 2 + k * k * q, "threshold": 2 / k - 1}
         for k in np.linspace(0.1, 2, 20)
@@ -154,68 +135,54 @@ def grid(evidence, false):
     evidence.table(rows, plot)
 
 
-@fake("missing", Verdict.SUPPORTED)
-def missing(evidence, false):
+def open_(evidence):
     evidence.open("put MNIST into DIR and give --data-dir DIR", method="needs data")
 
 
+missing = fake("missing", Verdict.SUPPORTED, control=open_)(open_)
+
+
 @fake("false", Verdict.REFUTED, Verdict.PROVED)
-def false(evidence, false):
-    if false:
-        refute(evidence)
-        return
+def false(evidence):
     evidence.method("not a number")
     evidence.equal("a division", 1.0, float("nan"))
     evidence.record(counterexample="0/0")
     evidence.table([{"x": 1, "y": float("inf")}])
 
 
-@fake("surprise")
-def surprise(evidence, false):
-    refute(evidence)
-
-
-@fake("toothless")
-def toothless(evidence, false):
-    prove(evidence, False)
-
-
-@fake("raises")
-def raises(evidence, false):
+def divide(evidence):
     raise ZeroDivisionError("nothing divides by | zero <b>")
 
 
-@fake("control-raises")
-def control_raises(evidence, false):
-    prove(evidence, false)
-    if false:
-        raise ZeroDivisionError("nothing divides by | zero <b>")
-
-
-@fake("interrupted")
-def interrupted(evidence, false):
+def interrupt(evidence):
     raise KeyboardInterrupt
 
 
+surprise = fake("surprise")(refute)
+toothless = fake("toothless", control=prove)(prove)
+raises = fake("raises", control=divide)(divide)
+control_raises = fake("control-raises", control=divide)(prove)
+interrupted = fake("interrupted")(interrupt)
+
+
 @fake("logged")
-def logged(evidence, false):
-    if not false:
-        with Path(evidence.budget.data_dir, "log").open("a") as log:
-            log.write("checked\n")
-    prove(evidence, false)
+def logged(evidence):
+    with Path(evidence.budget.data_dir, "log").open("a") as log:
+        log.write("checked\n")
+    prove(evidence)
 
 
 @fake("interrupted")
-def unless_told(evidence, false):
+def unless_told(evidence):
     if not Path(evidence.budget.data_dir, "go").exists():
         raise KeyboardInterrupt
-    prove(evidence, false)
+    prove(evidence)
 
 
-def sleep(evidence, false):
+def sleep(evidence):
     Path(evidence.budget.data_dir, "started").touch()
     time.sleep(60)
-    prove(evidence, false)
+    prove(evidence)
 
 
 slow_one = fake("slow")(sleep)
@@ -223,42 +190,33 @@ slow_too = fake("slow-too")(sleep)
 
 
 @fake("killed")
-def killed(evidence, false):
+def killed(evidence):
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-@fake("proved")
-def twice(evidence, false):
-    prove(evidence, false)
+twice = fake("proved")(prove)
 
 
 @fake("undrawable")
-def undrawable(evidence, false):
-    prove(evidence, false)
-    evidence.table(
-        Table({"x": [1.0]}),
-        Plot("x", (Series("nowhere", "missing column"),), "x", "y", "a caption"),
-    )
+def undrawable(evidence):
+    prove(evidence)
+    series = (Series("nowhere", "missing column"),)
+    evidence.table(Table({"x": [1.0]}), Plot("x", series, "x", "y", "a caption"))
 
 
 @fake("warns")
-def warns(evidence, false):
+def warns(evidence):
     for _ in range(3):
         warnings.warn("a doubtful number", RuntimeWarning, stacklevel=1)
-    prove(evidence, false)
+    prove(evidence)
 
 
 @fake("threads")
-def threads(evidence, false):
+def threads(evidence):
     from threadpoolctl import threadpool_info
 
-    if false:
-        refute(evidence)
-        return
     evidence.method("threads")
     evidence.equal("threads", 1.0, max(pool["num_threads"] for pool in threadpool_info()))
 
 
-@fake("fine")
-def fine(evidence, false):
-    prove(evidence, false)
+fine = fake("fine")(prove)

@@ -14,6 +14,7 @@ from llm_validation.training.loop import run, split_clients
 from llm_validation.training.losses import answer_tail, client_losses
 from llm_validation.training.randomness import local_batches
 from llm_validation.training.server import read_server
+from tests.support.server_by_hand import averaged, mean
 from verification.streams import generator
 
 COLUMNS = ("loss", "aggregation_error")
@@ -84,7 +85,7 @@ def by_hand(config, name):
         rng = generator(config.seed, "llm", "participants", t)
         who = [int(k) for k in participants(rng, N, config.participation)]
         sizes = np.array([float(model.split[k].size) for k in who])
-        p = [float(share) for share in sizes / sizes.sum()]
+        p = sizes / sizes.sum()
         trains = {"A": name != "two-to-one" or t % 3 == 0, "B": name != "two-to-one" or t % 3 != 0}
         sent = []
         for k in who:
@@ -112,25 +113,17 @@ def by_hand(config, name):
                 head = {n: value - config.learning_rate * g for (n, value), g in steps}
             sent.append((factors, head))
 
-        def mean(values, p=p):
-            return sum(share * value for share, value in zip(p, values, strict=True))
-
         squares = 0.0
         for layer, adapter in start.adapters.items():
-            exact = mean([f[layer][0] @ f[layer][1] for f, _ in sent])
-            A, B = (mean([f[layer][i] for f, _ in sent]) for i in (0, 1))
-            for k in range(N):
-                own = clients[k][layer][1] if name == "fedsa" else B
-                clients[k][layer] = (A, own)
-            if name == "fedsa":
-                for k, (f, _) in zip(who, sent, strict=True):
-                    clients[k][layer] = (A, f[layer][1])
-            now = mean([clients[k][layer][0] @ clients[k][layer][1] for k in who])
-            if name == "fedex":
-                W[layer] = W[layer] + adapter.scale * (exact - now)
-                now = exact
-            squares += float((adapter.scale * (now - exact)).norm()) ** 2
-        heads = [{n: mean([h[n] for _, h in sent]) for n in start.head}] * N
+            pairs, before = (
+                [f[layer] for f, _ in sent],
+                zip(*(c[layer] for c in clients), strict=True),
+            )
+            A, B, W[layer], error = averaged(name, p, who, pairs, *before, W[layer], adapter.scale)
+            for k, own in enumerate(clients):
+                own[layer] = (A[k], B[k])
+            squares += error**2
+        heads = [{n: mean(p, [h[n] for _, h in sent]) for n in start.head}] * N
         seen = [k for k in range(N) if visits[k]] if name == "fedsa" else who[:1]
         with torch.no_grad():
             losses.append(np.mean([model.loss(W, clients[k], heads[k]) for k in seen]))

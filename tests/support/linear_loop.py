@@ -4,6 +4,7 @@ import numpy as np
 
 from linear_model import Batches, Data
 from linear_model.simulators.data import draw_samples
+from tests.support.server_by_hand import averaged
 from verification.streams import generator
 
 SEED, ROUNDS, TRIALS = 4, 5, 3
@@ -108,16 +109,9 @@ def rounds(problem, start, name):
                 continue
             model = [[held[k] for k in who] for held in (A[t], B[t])]
             sent = local_steps(name, number, model, [(x, y - x @ W[t]) for x, y in first[t]])
-            exact = np.mean([a @ b for a, b in sent], axis=0)
-            mean_a, mean_b = (np.mean(factors, axis=0) for factors in zip(*sent, strict=True))
-            own = dict(zip(who, sent, strict=True)) if name == "fedsa" else {}
-            A[t] = [mean_a] * N
-            B[t] = [own[k][1] if k in own else B[t][k] if own else mean_b for k in range(N)]
-            if name == "fedex":
-                W[t] = W[t] + exact - mean_a @ mean_b
-            now = np.mean([A[t][k] @ B[t][k] for k in who], axis=0)
-            errors[t] = 0.0 if name == "fedex" else np.linalg.norm(now - exact)
-        yield [[list(x) for x in A], [list(x) for x in B], list(W), list(errors)]
+            share = [1 / len(who)] * len(who)
+            A[t], B[t], W[t], errors[t] = averaged(name, share, who, sent, A[t], B[t], W[t])
+        yield list(A), list(B), list(W), list(errors)
 
 
 def loss(problem, A, B, W):

@@ -12,6 +12,7 @@ from nonlinear_model.training.federation import Federation
 from rolora.storage.run_folder import read
 from tests.support import rolora_helpers
 from tests.support.linear_loop import ROUNDS
+from tests.support.server_by_hand import averaged, kept
 from verification.streams import generator
 
 
@@ -80,36 +81,15 @@ class Network:
                         for x, g, moves in zip(leaves, slopes, trains, strict=True)
                     ]
                 sent.append(model)
-
-            def mean(values, p=p):
-                return sum(float(share) * value for share, value in zip(p, values, strict=True))
-
-            exact = mean([a @ b for a, b, _ in sent])
-            A, B = (
-                [mean([a for a, _, _ in sent])] * N,
-                self.kept(B, who, sent, 1, name == "fedsa", mean),
-            )
-            local = config.head != "average"
-            heads = self.kept(heads, who, sent, 2, local, mean)
-            if name == "fedex":
-                W = W + s * (exact - A[0] @ B[0])
+            factors = [(a, b) for a, b, _ in sent]
+            A, B, W, error = averaged(name, p, who, factors, A, B, W, s)
+            heads = kept(p, who, [head for *_, head in sent], heads, config.head != "average")
+            errors.append(error)
             seen |= set(who)
-            now = mean([A[k] @ B[k] for k in who])
-            errors.append(0.0 if name == "fedex" else float(s * (now - exact).norm()))
             every = slice(None)
             models = [logits(test, every, A[k], B[k], heads[k]) for k in seen]
             losses.append(np.mean([float(functional.cross_entropy(out, test.y)) for out in models]))
         return losses, errors
-
-    @staticmethod
-    def kept(before, who, sent, place, own, mean):
-        """A tensor of every client after the round: its own, or the mean."""
-        if not own:
-            return [mean([model[place] for model in sent])] * len(before)
-        after = list(before)
-        for k, model in zip(who, sent, strict=True):
-            after[k] = model[place]
-        return after
 
     def command(self, capsys, place, out):
         """A small run through the command line; its losses."""
