@@ -193,7 +193,7 @@ def test_command_writes_a_run_that_compare_can_read_and_shows_rates_beside_theor
     assert manifest["configuration"]["method"] == "rolora"
     assert (manifest["kind"], bool(manifest["rates"])) == ("nonlinear", True)
     assert read(tmp_path / "run").columns["round"] == list(range(19))
-    rows = list(csv.DictReader((tmp_path / "run" / "runs.csv").open()))
+    rows = list(csv.DictReader((tmp_path / "run" / "runs.csv").read_text().splitlines()))
     assert len(rows) == 38
     assert set(rows[0]) == set(tracking.COLUMNS)
     assert "<svg" in (tmp_path / "run" / "split.svg").read_text()
