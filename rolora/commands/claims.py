@@ -37,17 +37,9 @@ def claims(
 
 
 def _describe(claim: Claim) -> dict[str, Any]:
-    return {
-        "id": claim.id,
-        "title": claim.title,
-        "statement": claim.statement,
-        "latex": claim.latex,
-        "source": claim.source,
-        "assumptions": list(claim.assumptions),
-        "exact": claim.exact,
-        "expected": str(claim.expected),
-        "negative_control": claim.says,
-    }
+    from rolora.report.content import claim_json
+
+    return claim_json(claim) | {"expected": str(claim.expected), "negative_control": claim.says}
 
 
 def _list(chosen: list[Claim]) -> None:

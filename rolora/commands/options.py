@@ -30,7 +30,7 @@ DataDir = Annotated[Path | None, typer.Option(metavar="DIR", help=_DATA, envvar=
 ResultsDir = Annotated[
     Path | None, typer.Option(metavar="DIR", help="Folder with finished language-model runs.")
 ]
-Json = Annotated[bool, typer.Option("--json", help="Print the manifest, and nothing else.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON, and nothing else.")]
 Quiet = Annotated[bool, typer.Option(help="No progress and no table.")]
 KINDS = {"integer": int, "number": float, "boolean": bool, "string": str, "array": str}
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from linear_model import Algorithm2, Problem, simulate
 from rolora.plotting import look, style
+from rolora.plotting.claim_plot import edges
 from rolora.plotting.figure import Drawing, figure
 from rolora.plotting.tidy import select
 from rolora.report.numbers import number
@@ -64,11 +65,6 @@ def _row(
     }
 
 
-def _edges(centres: np.ndarray) -> np.ndarray:
-    inner = (centres[1:] + centres[:-1]) / 2
-    return np.concatenate([[2 * centres[0] - inner[0]], inner, [2 * centres[-1] - inner[-1]]])
-
-
 def caption(table: Table) -> str:
     """What is seen, with the numbers of the table."""
     phase, split = select(table, part="phase"), select(table, part="split")
@@ -109,8 +105,8 @@ def draw(table: Table, drawing: Drawing) -> None:
     columns = np.searchsorted(steps, phase["kappa"])
     values[rows, columns] = np.log10(phase["rate"])
     shades: dict[str, Any] = {"cmap": f"{style.SEQUENCE}_r", "vmin": -1.5, "vmax": 1.0}
-    edges = _edges(steps), np.exp(_edges(np.log(pools)))
-    mesh = left.pcolormesh(*edges, values, **shades, linewidth=0)
+    sides = edges(steps.tolist(), log=False), edges(pools.tolist(), log=True)
+    mesh = left.pcolormesh(*sides, values, **shades, linewidth=0)
     bar = drawing.colorbar(mesh, ax=left, pad=0.02)
     bar.set_label(r"$\log_{10}\,\mathrm{E}[s_+^2]/s^2$ in one round")
     one = select(table, part="phase", kappa=steps[0])

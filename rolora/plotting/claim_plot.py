@@ -5,8 +5,10 @@ from __future__ import annotations
 import io
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from html import escape
 from itertools import pairwise
+from operator import sub
 from typing import Any
 
 from rolora.plotting.style import COLOURS, DASHES, INK, MARKERS, PAPER, SEQUENCE, style
@@ -23,17 +25,9 @@ LEGEND_ROW = 0.16
 """Inches a further row of the legend adds to a figure, so that the axes keep their size."""
 
 _GREEK = {
-    "alpha": "α",
-    "beta": "β",
-    "delta": "δ",
-    "epsilon": "ε",
-    "eta": "η",
-    "kappa": "κ",
-    "rho": "ρ",
-    "sigma": "σ",
-    "theta": "θ",
-    "zeta": "ζ",
-}
+    "alpha": "α", "beta": "β", "delta": "δ", "epsilon": "ε", "eta": "η",
+    "kappa": "κ", "rho": "ρ", "sigma": "σ", "theta": "θ", "zeta": "ζ",
+}  # fmt: skip
 
 
 def svg(name: str, table: Table, plot: Plot) -> str:
@@ -86,12 +80,8 @@ def inline(drawing: str, name: str, label: str) -> str:
     text = re.sub(r'href="#', f'href="#{name}-', text).replace("xlink:href", "href")
     text = text.replace("url(#", f"url(#{name}-")
     text = text.replace(INK, "currentColor").replace(PAPER, "none")
-    head = f'<svg role="img" aria-label="{_escape(label)}" '
+    head = f'<svg role="img" aria-label="{escape(label)}" '
     return text.replace("<svg ", head, 1).strip()
-
-
-def _escape(text: str) -> str:
-    return text.replace("&", "&amp;").replace("<", "&lt;").replace('"', "&quot;")
 
 
 def _check(table: Table, plot: Plot) -> None:
@@ -114,17 +104,20 @@ def _curves(figure: Any, axes: Any, table: Table, plot: Plot) -> None:
     _scales(axes, plot)
     groups = _groups(table, plot.group)
     colours = _group_colours(len(groups)) if plot.group else []
-    lines_only = [s for s in plot.series if s.mark is not Mark.POINTS]
     for g, (_, rows) in enumerate(groups):
         for s, series in enumerate(plot.series):
             colour = colours[g] if plot.group else COLOURS[s % len(COLOURS)]
-            if plot.group and len(lines_only) == 1 and series.mark is Mark.LINE:
-                dash = DASHES[g % len(DASHES)] if 1 < len(groups) <= MANY else "-"
-            else:
-                dash = _dash(plot.series, s)
+            full = series.mark is Mark.LINE
+            dash = _group_dash(plot, g, len(groups)) if full else _dash(plot.series, s)
             marker = MARKERS[(g if plot.group else s) % len(MARKERS)]
             _draw(axes, table, plot, series, rows, colour, dash, marker)
-    _legend(figure, axes, plot, groups, colours)
+    _legend(figure, plot, groups, colours)
+
+
+def _group_dash(plot: Plot, group: int, count: int) -> Any:
+    """Groups of a single full line differ by dash, as long as they are few."""
+    lines = [series.mark for series in plot.series if series.mark is not Mark.POINTS]
+    return DASHES[group % len(DASHES)] if lines == [Mark.LINE] and 1 < count <= MANY else "-"
 
 
 def _dash(series: Sequence[Series], index: int) -> Any:
@@ -145,51 +138,36 @@ def _draw(
     dash: Any,
     marker: str,
 ) -> None:
-    points = []
-    for row in rows:
-        x, y = table.columns[plot.x][row], _float(table.columns[series.y][row])
-        if not isinstance(x, str):
-            x = _float(x)
-            if not _drawable(x, plot.xlog):
-                continue
-        if not _drawable(y, plot.ylog):
-            continue
-        low = _float(table.columns[series.low][row]) if series.low else math.nan
-        high = _float(table.columns[series.high][row]) if series.high else math.nan
-        points.append((x, y, low, high))
+    names = (plot.x, series.y, series.low, series.high)
+    cells = [
+        [_value(table.columns[name][row]) if name else math.nan for name in names] for row in rows
+    ]
+    points = [c for c in cells if _drawable(c[0], plot.xlog) and _drawable(c[1], plot.ylog)]
     if not points:
         return
     if series.mark is not Mark.POINTS and not isinstance(points[0][0], str):
         points.sort(key=lambda p: p[0])
     xs, ys, lows, highs = (list(column) for column in zip(*points, strict=True))
     banded = series.low is not None and series.high is not None
-    if series.mark is Mark.POINTS:
+    if series.mark is not Mark.POINTS:
         if banded:
-            reach = [
-                [max(0.0, y - low) if math.isfinite(low) else 0.0 for y, low in zip(ys, lows, strict=True)],
-                [max(0.0, h - y) if math.isfinite(h) else 0.0 for y, h in zip(ys, highs, strict=True)],
-            ]  # fmt: skip
-            axes.errorbar(
-                xs, ys, yerr=reach, fmt="none", ecolor=colour, elinewidth=0.9, capsize=2.0, zorder=3
-            )
-        trajectory = len(set(xs)) == len(xs)  # one value per x: every few markers show it all
-        dense = len(xs) > DENSE and not trajectory
-        axes.plot(
-            xs,
-            ys,
-            linestyle="none",
-            marker="." if dense else marker,
-            markersize=2.2 if dense else 4.2,
-            markerfacecolor=colour if dense else "none",
-            markeredgewidth=0.0 if dense else 1.1,
-            color=colour,
-            markevery=-(-len(xs) // DENSE) if trajectory else 1,
-            zorder=3,
-        )
+            axes.fill_between(xs, lows, highs, color=colour, alpha=0.18, linewidth=0, zorder=1.5)
+        axes.plot(xs, ys, linestyle=dash, color=colour, zorder=2)
         return
     if banded:
-        axes.fill_between(xs, lows, highs, color=colour, alpha=0.18, linewidth=0, zorder=1.5)
-    axes.plot(xs, ys, linestyle=dash, color=colour, zorder=2)
+        reach = [_reach(map(sub, ys, lows)), _reach(map(sub, highs, ys))]
+        form = {"fmt": "none", "ecolor": colour, "elinewidth": 0.9, "capsize": 2.0, "zorder": 3}
+        axes.errorbar(xs, ys, yerr=reach, **form)
+    trajectory = len(set(xs)) == len(xs)  # one value per x: every few markers show it all
+    form = {"marker": marker, "markersize": 4.2, "markerfacecolor": "none", "markeredgewidth": 1.1}
+    if len(xs) > DENSE and not trajectory:
+        form = {"marker": ".", "markersize": 2.2, "markerfacecolor": colour, "markeredgewidth": 0.0}
+    every = -(-len(xs) // DENSE) if trajectory else 1
+    axes.plot(xs, ys, linestyle="none", color=colour, markevery=every, zorder=3, **form)
+
+
+def _reach(lengths: Iterable[float]) -> list[float]:
+    return [max(0.0, length) if math.isfinite(length) else 0.0 for length in lengths]
 
 
 def _heat(figure: Any, axes: Any, table: Table, plot: Plot) -> None:
@@ -197,22 +175,16 @@ def _heat(figure: Any, axes: Any, table: Table, plot: Plot) -> None:
 
     assert plot.heat is not None
     first = plot.series[0]
-    xs = [_float(v) for v in table.columns[plot.x]]
-    ys = [_float(v) for v in table.columns[first.y]]
-    values = [_float(v) for v in table.columns[plot.heat]]
+    xs = [_value(v) for v in table.columns[plot.x]]
+    ys = [_value(v) for v in table.columns[first.y]]
+    values = [_value(v) for v in table.columns[plot.heat]]
     columns, lines = sorted(set(xs)), sorted(set(ys))
     _scales(axes, plot)
     if len(columns) * len(lines) == len(set(zip(xs, ys, strict=True))) > 1:
         cell = {(x, y): v for x, y, v in zip(xs, ys, values, strict=True)}
         grid = [[cell[x, y] for x in columns] for y in lines]
-        drawn = axes.pcolormesh(
-            _edges(columns, plot.xlog),
-            _edges(lines, plot.ylog),
-            grid,
-            cmap=SEQUENCE,
-            edgecolors="face",
-            linewidth=0.3,
-        )
+        sides = edges(columns, plot.xlog), edges(lines, plot.ylog)
+        drawn = axes.pcolormesh(*sides, grid, cmap=SEQUENCE, edgecolors="face", linewidth=0.3)
         axes.grid(False)
     else:
         drawn = axes.scatter(xs, ys, c=values, cmap=SEQUENCE, marker="s", s=16, linewidths=0)
@@ -226,24 +198,20 @@ def _heat(figure: Any, axes: Any, table: Table, plot: Plot) -> None:
             _draw(axes, table, plot, series, rows, "#000000", "-", marker)
         _draw(axes, table, plot, series, rows, "#ffffff", dash, marker)
     if len(plot.series) > 1:
-        axes.set_xlim(*_edges(columns, plot.xlog)[:: len(columns)])
-        axes.set_ylim(*_edges(lines, plot.ylog)[:: len(lines)])
+        axes.set_xlim(*edges(columns, plot.xlog)[:: len(columns)])
+        axes.set_ylim(*edges(lines, plot.ylog)[:: len(lines)])
         drawn_names = "; ".join(f"white: {series.label}" for series in plot.series[1:])
         axes.set_title(drawn_names, loc="left")
 
 
-def _edges(centres: list[float], log: bool) -> list[float]:
+def edges(centres: Sequence[float], log: bool) -> list[float]:
     """Cell edges around sorted centres, half-way on the axis' own scale."""
-    if len(centres) == 1:
-        width = 0.5
-        return [centres[0] / 10**width, centres[0] * 10**width] if log else [
-            centres[0] - width,
-            centres[0] + width,
-        ]  # fmt: skip
     at = [math.log(c) for c in centres] if log else centres
     inner = [(a + b) / 2 for a, b in pairwise(at)]
-    edges = [2 * at[0] - inner[0], *inner, 2 * at[-1] - inner[-1]]
-    return [math.exp(e) for e in edges] if log else edges
+    half = math.log(10) / 2 if log else 0.5  # around a centre that stands alone
+    first, last = (inner[0], inner[-1]) if inner else (at[0] + half, at[0] - half)
+    found = [2 * at[0] - first, *inner, 2 * at[-1] - last]
+    return [math.exp(e) for e in found] if log else found
 
 
 def _scales(axes: Any, plot: Plot) -> None:
@@ -274,50 +242,25 @@ def _group_colours(count: int) -> list[Any]:
 
 
 def _legend(
-    figure: Any, axes: Any, plot: Plot, groups: list[tuple[Any, list[int]]], colours: list[Any]
+    figure: Any, plot: Plot, groups: list[tuple[Any, list[int]]], colours: list[Any]
 ) -> None:
-    from matplotlib.lines import Line2D
-
     handles: list[Any] = []
-    lines_only = [s for s in plot.series if s.mark is not Mark.POINTS]
     if len(plot.series) > 1 or not plot.group:
         for s, series in enumerate(plot.series):
             colour = INK if plot.group else COLOURS[s % len(COLOURS)]
-            points = series.mark is Mark.POINTS
-            handles.append(
-                Line2D(
-                    [],
-                    [],
-                    color=colour,
-                    linestyle=_dash(plot.series, s) if not points else "none",
-                    marker=MARKERS[0 if plot.group else s % len(MARKERS)] if points else "none",
-                    markerfacecolor="none",
-                    markeredgewidth=1.1,
-                    label=series.label,
-                )
-            )
+            if series.mark is Mark.POINTS:
+                marker = MARKERS[0 if plot.group else s % len(MARKERS)]
+                handles.append(_key(colour, "none", marker, series.label))
+            else:
+                handles.append(_key(colour, _dash(plot.series, s), "none", series.label))
     if plot.group:
-        shown = range(len(groups))
-        if len(groups) > MANY:  # a few along the sequence say enough
-            shown = range(0, len(groups), -(-len(groups) // MANY))
-        pointed = any(s.mark is Mark.POINTS for s in plot.series)
-        for g in shown:
-            varied = len(lines_only) == 1 and 1 < len(groups) <= MANY
-            dash: Any = (
-                DASHES[g % len(DASHES)] if varied and lines_only[0].mark is Mark.LINE else "-"
-            )
-            handles.append(
-                Line2D(
-                    [],
-                    [],
-                    color=colours[g],
-                    linestyle=dash if lines_only else "none",
-                    marker=MARKERS[g % len(MARKERS)] if pointed else "none",
-                    markerfacecolor="none",
-                    markeredgewidth=1.1,
-                    label=_group_label(plot.group, groups[g][0]),
-                )
-            )
+        marks = {series.mark is Mark.POINTS for series in plot.series}
+        count = len(groups)
+        for g in range(0, count, -(-count // MANY)):  # a few along a sequence say enough
+            dash = _group_dash(plot, g, count) if False in marks else "none"
+            marker = MARKERS[g % len(MARKERS)] if True in marks else "none"
+            label = _group_label(plot.group, groups[g][0])
+            handles.append(_key(colours[g], dash, marker, label))
     if len(handles) == 1 and not plot.group:
         return  # the axis label says it
     widest = max(len(str(handle.get_label())) for handle in handles)
@@ -325,6 +268,13 @@ def _legend(
     figure.legend(handles=handles, loc="outside upper left", ncols=columns)
     rows = -(-len(handles) // columns)
     figure.set_figheight(figure.get_figheight() + LEGEND_ROW * (rows - 1))
+
+
+def _key(colour: Any, dash: Any, marker: str, label: str) -> Any:
+    from matplotlib.lines import Line2D
+
+    form: dict[str, Any] = {"markerfacecolor": "none", "markeredgewidth": 1.1, "label": label}
+    return Line2D([], [], color=colour, linestyle=dash, marker=marker, **form)
 
 
 def _group_label(column: str, value: Any) -> str:
@@ -338,9 +288,9 @@ def pretty(column: str) -> str:
     return _GREEK.get(column, column.replace("_", " "))
 
 
-def _float(value: Any) -> float:
-    return math.nan if value is None else float(value)
+def _value(cell: Any) -> Any:
+    return cell if isinstance(cell, str) else math.nan if cell is None else float(cell)
 
 
-def _drawable(value: float, log: bool) -> bool:
-    return math.isfinite(value) and (value > 0.0 or not log)
+def _drawable(value: Any, log: bool) -> bool:
+    return isinstance(value, str) or (math.isfinite(value) and (value > 0.0 or not log))

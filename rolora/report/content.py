@@ -8,6 +8,7 @@ from typing import Any
 
 from rolora.report.numbers import number
 from rolora.verify.runner import Outcome
+from verification.claim import Claim
 from verification.codec import plain
 from verification.finding import Comparison, Finding, Table
 from verification.verdict import Verdict
@@ -204,32 +205,26 @@ def control_text(outcome: Outcome) -> str:
 
 def as_json(report: Report, files: Sequence[str]) -> dict[str, Any]:
     """The report as JSON data. Numbers that are not finite become the strings "nan", "inf", "-inf"."""
+    names = ("ok", "headline", "details", "counts", "profile", "seed", "command")
     return {
         "schema_version": SCHEMA_VERSION,
-        "ok": report.ok,
-        "headline": report.headline,
-        "details": list(report.details),
-        "counts": report.counts,
-        "profile": report.profile,
-        "seed": report.seed,
-        "command": report.command,
+        **{name: plain(getattr(report, name)) for name in names},
         "seconds": round(report.seconds, 3),
-        "claims": [_claim_json(outcome) for outcome in report.outcomes],
+        "claims": [_outcome_json(outcome) for outcome in report.outcomes],
         "environment": report.environment,
         "files": list(files),
     }
 
 
-def _claim_json(outcome: Outcome) -> dict[str, Any]:
+def claim_json(claim: Claim) -> dict[str, Any]:
+    """What a claim says, as JSON data."""
+    names = ("id", "title", "statement", "latex", "source", "assumptions", "exact")
+    return {name: plain(getattr(claim, name)) for name in names}
+
+
+def _outcome_json(outcome: Outcome) -> dict[str, Any]:
     claim = outcome.claim
-    return {
-        "id": claim.id,
-        "title": claim.title,
-        "statement": claim.statement,
-        "latex": claim.latex,
-        "source": claim.source,
-        "assumptions": list(claim.assumptions),
-        "exact": claim.exact,
+    return claim_json(claim) | {
         "verdict": outcome.verdict,
         "expected": str(claim.expected),
         "as_expected": outcome.as_expected,
@@ -246,37 +241,29 @@ def finding_json(finding: Finding | None) -> dict[str, Any] | None:
     """A finding as JSON data; its tables are in the CSV files beside the report."""
     if finding is None:
         return None
-    return {
-        "verdict": str(finding.verdict),
-        "method": finding.method,
-        "comparisons": [_comparison_json(c) for c in finding.comparisons],
-        "proof": [
-            {"statement": s.statement, "holds": s.holds, "certificate": s.certificate}
-            for s in finding.proof
-        ],
-        "trials": finding.trials,
-        "alpha": plain(finding.alpha),
-        "detectable": plain(finding.detectable),
-        "seed": finding.seed,
-        "seconds": round(finding.seconds, 3),
-        "added_assumption": finding.added_assumption,
-        "counterexample": finding.counterexample,
-        "missing": finding.missing,
-        "notes": list(finding.notes),
-    }
+    values: dict[str, Any] = {name: None for name in FINDING}
+    values |= {name: plain(getattr(finding, name)) for name in FINDING if name not in PARTS}
+    values["comparisons"] = [_comparison_json(c) for c in finding.comparisons]
+    steps = ("statement", "holds", "certificate")
+    values["proof"] = [{name: getattr(step, name) for name in steps} for step in finding.proof]
+    return values | {"seconds": round(finding.seconds, 3)}
+
+
+PARTS = ("comparisons", "proof")
+FINDING = (
+    "verdict", "method", "comparisons", "proof", "trials", "alpha", "detectable", "seed", "seconds",
+    "added_assumption", "counterexample", "missing", "notes",
+)  # fmt: skip
 
 
 def _comparison_json(comparison: Comparison) -> dict[str, Any]:
-    return {
-        "quantity": comparison.quantity,
-        "theory": plain(float(comparison.theory)),
-        "measured": plain(float(comparison.measured)),
-        "relation": str(comparison.relation),
-        "interval": plain(comparison.interval),
-        "tolerance": plain(float(comparison.tolerance)),
-        "certify": comparison.certify,
-        "margin": plain(float(comparison.margin)),
-        "holds": bool(comparison.holds),
-        "standing": comparison.standing,
-        "why": comparison.why,
-    }
+    numbers = ("theory", "measured", "tolerance", "margin")
+    values = {name: getattr(comparison, name) for name in COMPARISON}
+    values |= {name: float(values[name]) for name in numbers} | {"holds": bool(comparison.holds)}
+    return {name: plain(value) for name, value in values.items()}
+
+
+COMPARISON = (
+    "quantity", "theory", "measured", "relation", "interval", "tolerance", "certify", "margin",
+    "holds", "standing", "why",
+)  # fmt: skip

@@ -5,6 +5,7 @@ from __future__ import annotations
 from rolora.report.content import Report, measured_text, summary_row, theory_text
 from rolora.report.numbers import number, seconds
 from rolora.verify.runner import Outcome
+from verification.finding import Finding
 
 
 def as_markdown(report: Report, figures: dict[str, str]) -> str:
@@ -22,21 +23,16 @@ def as_markdown(report: Report, figures: dict[str, str]) -> str:
         f"Profile `{report.profile}`, seed {report.seed}, {seconds(report.seconds)}; "
         f"repeat with `{report.command}`.",
         "",
-        "| claim | verdict | expected | theory | measured | margin | negative control |",
-        "|---|---|---|---|---|---|---|",
+        *_head("claim", "verdict", "expected", "theory", "measured", "margin", "negative control"),
     ]
     for outcome in report.outcomes:
         row = summary_row(outcome)
-        cells = (
-            f"[{row.id}](#{row.id})",
-            row.verdict,
-            "yes" if row.as_expected else f"NO, {row.expected}",
-            row.theory,
-            f"{row.measured} {row.interval}".rstrip(),
-            row.margin,
-            row.control,
+        expected = "yes" if row.as_expected else f"NO, {row.expected}"
+        measured = f"{row.measured} {row.interval}".rstrip()
+        link = f"[{row.id}](#{row.id})"
+        lines.append(
+            _row(link, row.verdict, expected, row.theory, measured, row.margin, row.control)
         )
-        lines.append("| " + " | ".join(_cell(cell) for cell in cells) + " |")
     for outcome in report.outcomes:
         lines += ["", *_claim(outcome, figures.get(outcome.claim.id))]
     environment = report.environment
@@ -72,35 +68,34 @@ def _claim(outcome: Outcome, figure: str | None) -> list[str]:
         lines.append(f"- Error: {outcome.error}")
     if finding is not None:
         lines.append(f"- Method: {finding.method}")
-        for label, text in (
-            ("Added assumption", finding.added_assumption),
-            ("Counterexample", finding.counterexample),
-            ("Missing", finding.missing),
-        ):
-            if text:
-                lines.append(f"- {label}: {text}")
-        lines += [f"- Note: {note}" for note in finding.notes]
-        if finding.comparisons:
-            lines += [
-                "",
-                "| quantity | theory | measured | margin | standing |",
-                "|---|---|---|---|---|",
-            ]
-            for c in finding.comparisons:
-                cells = (
-                    c.quantity, theory_text(c), measured_text(c), number(c.margin, 3), c.standing
-                )  # fmt: skip
-                lines.append("| " + " | ".join(_cell(cell) for cell in cells) + " |")
-        if finding.proof:
-            lines += ["", "Proof steps, checked by machine:", ""]
-            for index, step in enumerate(finding.proof, 1):
-                mark = "holds" if step.holds else "FAILS"
-                lines.append(f"{index}. {step.statement} — {mark}: {step.certificate}")
+        lines += _found(finding)
     lines += ["", f"Negative control: {claim.says}. " + control_sentence(outcome)]
     if figure is not None and finding is not None and finding.plot is not None:
         lines += ["", f"![{_cell(claim.title)}]({figure})", "", finding.plot.caption]
     if control is not None and finding is not None:
         lines += ["", evidence_sentence(outcome)]
+    return lines
+
+
+def _found(finding: Finding) -> list[str]:
+    said = {
+        "Added assumption": finding.added_assumption,
+        "Counterexample": finding.counterexample,
+        "Missing": finding.missing,
+    }
+    lines = [f"- {label}: {text}" for label, text in said.items() if text]
+    lines += [f"- Note: {note}" for note in finding.notes]
+    if finding.comparisons:
+        headings = "quantity", "theory", "measured", "margin", "standing"
+        lines += ["", *_head(*headings)]
+    for c in finding.comparisons:
+        margin = number(c.margin, 3)
+        lines.append(_row(c.quantity, theory_text(c), measured_text(c), margin, c.standing))
+    if finding.proof:
+        lines += ["", "Proof steps, checked by machine:", ""]
+    for index, step in enumerate(finding.proof, 1):
+        mark = "holds" if step.holds else "FAILS"
+        lines.append(f"{index}. {step.statement} — {mark}: {step.certificate}")
     return lines
 
 
@@ -136,6 +131,14 @@ def evidence_sentence(outcome: Outcome) -> str:
         parts.append(f"{seconds(outcome.control.seconds)} for its negative control")
     text = ", ".join(parts) + "."
     return text[0].upper() + text[1:]
+
+
+def _head(*headings: str) -> list[str]:
+    return [_row(*headings), "|" + "---|" * len(headings)]
+
+
+def _row(*cells: str) -> str:
+    return "| " + " | ".join(_cell(cell) for cell in cells) + " |"
 
 
 def _cell(text: str) -> str:

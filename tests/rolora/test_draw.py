@@ -72,10 +72,10 @@ def test_a_heat_map_with_a_curve_over_it():
 @pytest.mark.parametrize("log", [False, True])
 def test_cell_edges_enclose_their_centres(log):
     centres = [1.0, 2.0, 8.0]
-    edges = claim_plot._edges(centres, log)
+    edges = claim_plot.edges(centres, log)
     assert all(a < c < b for a, c, b in zip(edges, centres, edges[1:], strict=False))
     assert len(edges) == 4
-    assert len(claim_plot._edges([3.0], log)) == 2
+    assert len(claim_plot.edges([3.0], log)) == 2
 
 
 def test_a_column_that_is_not_there_is_named():
@@ -112,7 +112,7 @@ def test_both_finished_forms_have_no_placeholder_left():
     used = re.findall(r'href="#([^"]*)"', within) + re.findall(r"url\(#([^)]*)\)", within)
     assert used
     assert set(used) <= ids
-    assert 'aria-label="a &quot;label&quot; &amp; &lt;more>"' in within
+    assert 'aria-label="a &quot;label&quot; &amp; &lt;more&gt;"' in within
 
 
 def test_more_legend_rows_make_a_taller_figure():
