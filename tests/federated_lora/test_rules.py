@@ -159,9 +159,8 @@ def test_what_is_merged_makes_the_average_exact_for_every_scale(scale, dtype):
     rounding = 100 * np.finfo(dtype).eps
     total = added(base, result.merged) + result.adapter.delta()
     np.testing.assert_allclose(total, exact, rtol=rounding, atol=rounding * abs(scale))
-    assert {x.dtype for x in (total, result.adapter.A, result.aggregation_error)} == {
-        np.dtype(dtype)
-    }
+    found = {x.dtype for x in (total, result.adapter.A, result.aggregation_error)}
+    assert found == {np.dtype(dtype)}
     np.testing.assert_array_equal(added(base, dense(result.merged)), added(base, result.merged))
     unscaled = after(FedAvgLoRA(), 1, replace(server, scale=1.0), A, B).aggregation_error
     assert float(plain.aggregation_error) == pytest.approx(abs(scale) * float(unscaled), rel=1e-5)
@@ -169,9 +168,8 @@ def test_what_is_merged_makes_the_average_exact_for_every_scale(scale, dtype):
 
 def test_a_change_of_a_16_bit_base_is_rounded_once():
     base = torch.ones((2, 2), dtype=torch.bfloat16)
-    step = Adapter(
-        torch.full((2, 1), 2.0**-9), torch.ones((1, 2))
-    )  # half a unit of bfloat16's last
+    # Half a unit of bfloat16's last place.
+    step = Adapter(torch.full((2, 1), 2.0**-9), torch.ones((1, 2)))
     both = torch.full((2, 2), 2.0**-8)
     assert torch.equal(added(base, step), base)
     assert added(base, both).dtype == torch.bfloat16

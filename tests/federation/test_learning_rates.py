@@ -65,10 +65,5 @@ def test_the_rate_is_chosen_on_other_seeds_than_it_is_judged_on():
     assert [run.restarts for run in found.runs.values()] == [0, 0, 1, 0, 1, 2]
     assert found.runs[1.0, 9].scores == next(iter(made_up("m", 0.1, (9,)))).scores
     assert not any(run.diverged for run in found.runs.values())
-    assert asked[4:-1] == [
-        (0.3, (7, 8, 9)),
-        (1.0, (7, 8, 9)),
-        (0.1, (9,)),
-        (0.3, (8, 9)),
-        (0.1, (9,)),
-    ]
+    judged = [(0.3, (7, 8, 9)), (1.0, (7, 8, 9)), (0.1, (9,)), (0.3, (8, 9)), (0.1, (9,))]
+    assert asked[4:-1] == judged

@@ -71,11 +71,8 @@ def test_what_paired_intervals_say_together(leads, verdict):
 def test_a_demanded_lead_is_judged_by_the_demand():
     points_ahead = 5.0 + 0.1 * SPREAD
     points = Rule(0.05, number="+.2f", unit=" points")
-    for by, verdict in (
-        (4.0, Verdict.SUPPORTED),
-        (5.0, Verdict.NOT_CHECKED),
-        (6.0, Verdict.REFUTED),
-    ):
+    verdicts = {4.0: Verdict.SUPPORTED, 5.0: Verdict.NOT_CHECKED, 6.0: Verdict.REFUTED}
+    for by, verdict in verdicts.items():
         found, words = points.judge([paired("a over b", points_ahead, 0.05, by=by)])
         assert found is verdict
     assert words == {"counterexample": "a over b: +5.00 points in [+4.94, +5.06], not above 6"}
@@ -131,10 +128,8 @@ def test_points_can_be_added_and_earlier_ones_stay_in_the_table(tmp_path):
     more = Laboratory()
     assert list(study(more, table)) == [("b", 3), ("a", 2)]
     assert {made[0] for made in more.made} == {"a"}
-    assert json.loads((tmp_path / "study" / "design.json").read_text())["points"] == [
-        ["b", 3],
-        ["a", 2],
-    ]
+    held = json.loads((tmp_path / "study" / "design.json").read_text())
+    assert held["points"] == [["b", 3], ["a", 2]]
     with table.open() as file:
         assert [row["task"] for row in csv.DictReader(file)] == ["b", "b", "a", "a"]
 
