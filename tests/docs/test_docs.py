@@ -183,35 +183,16 @@ def test_the_readme_quotes_the_claims_there_are_with_the_verdicts_expected() -> 
 
 
 def test_a_changed_number_makes_the_readme_stale(tmp_path: Path) -> None:
-    rows = {
-        "headline": "One claim.",
-        "details": ["Fine."],
-        "claims": [
-            {
-                "id": "a",
-                "title": "A",
-                "verdict": "PROVED",
-                "finding": {
-                    "comparisons": [
-                        {
-                            "relation": "=",
-                            "theory": 1,
-                            "measured": 1.5,
-                            "margin": 0.1,
-                            "holds": True,
-                        }
-                    ]
-                },
-            }
-        ],
-    }
+    seen = {"relation": "=", "theory": 1, "measured": 1.5, "margin": 0.1, "holds": True}
+    claim = {"id": "a", "title": "A", "verdict": "PROVED", "finding": {"comparisons": [seen]}}
+    rows = {"headline": "One claim.", "details": ["Fine."], "claims": [claim]}
     text = "x\n<!-- generated:rows -->\nold\n<!-- /generated:rows -->\ny\n"
     filled = readme.filled(text, rows)
     assert "| `a`: A | PROVED | = 1 | 1.5 | 0.1 |" in filled
     assert filled.startswith("x\n")
     assert filled.endswith("\ny\n")
     assert readme.filled(filled, rows) == filled
-    rows["claims"][0]["finding"]["comparisons"][0]["measured"] = 1.6
+    seen["measured"] = 1.6
     assert readme.filled(filled, rows) != filled
 
 
