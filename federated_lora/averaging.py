@@ -75,7 +75,7 @@ class Method(ABC):
     parameter: ClassVar[str | None] = None
 
     @classmethod
-    def made(cls, parameter: str | None, rounds: int | None) -> Self:
+    def made(cls, parameter: str | None, rounds: int | None) -> Self:  # noqa: ARG003 - a schedule's need
         """The method for a run.
 
         Args:

@@ -105,7 +105,7 @@ def run(source: Path) -> tuple[Path, float, str]:
     target = source.with_suffix(".ipynb")
     try:
         text = text_of(executed(source))
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - whatever a notebook raises is told of it
         return target, time.perf_counter() - start, str(error)
     if not target.exists() or target.read_text(encoding="utf-8") != text:
         write(target, text)

@@ -324,7 +324,7 @@ class Evidence:
 
     def distance(self, quantity: str, measured: float, n: int, *, why: str = "") -> None:
         """A one-sample Kolmogorov–Smirnov distance is at most its exact critical value."""
-        asked = self.ask(measured, n, lambda alpha: (measured, measured))
+        asked = self.ask(measured, n, lambda _alpha: (measured, measured))
         self._comparisons.append(
             lambda: Comparison(
                 quantity,

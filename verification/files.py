@@ -25,7 +25,7 @@ def staged(path: Path) -> Iterator[Path]:
         yield temporary
         for file in temporary.rglob("*") if temporary.is_dir() else (temporary,):
             if file.is_file():
-                with open(file, "rb") as handle:
+                with file.open("rb") as handle:
                     os.fsync(handle.fileno())
         put(temporary, path)
     except OSError as error:
@@ -51,14 +51,14 @@ def put(source: Path, path: Path) -> None:
         OSError: if it cannot be; what was there stays.
     """
     if not path.is_dir():
-        os.replace(source, path)
+        source.replace(path)
         return
     old = path.with_name(f".{path.name}.{os.getpid()}.old")
-    os.replace(path, old)
+    path.replace(old)
     try:
-        os.replace(source, path)
+        source.replace(path)
     except OSError:
-        os.replace(old, path)
+        old.replace(path)
         raise
     remove(old)
 

@@ -187,7 +187,7 @@ def run(
     *,
     table: Path | None = None,
     rows: Callable[[Mapping[Point, Mapping[str, T]]], Sequence[Mapping[str, Any]]] | None = None,
-    progress: Callable[[str], None] = lambda line: None,
+    progress: Callable[[str], None] = lambda _line: None,
 ) -> dict[Point, dict[str, T]]:
     """Every method at every point.
 

@@ -77,15 +77,15 @@ def installed(root: nn.Module, modules: Mapping[str, nn.Module]) -> Iterator[Non
     before = {}
     for name, module in modules.items():
         parent, child = _parent(root, name)
-        before[name] = parent._modules[child]
-        parent._modules[child] = module
+        before[name] = getattr(parent, child)
+        setattr(parent, child, module)
         module.train(root.training)
     try:
         yield
     finally:
         for name, module in before.items():
             parent, child = _parent(root, name)
-            parent._modules[child] = module
+            setattr(parent, child, module)
 
 
 def _times(x: torch.Tensor, factor: torch.Tensor, clients: int) -> torch.Tensor:

@@ -47,9 +47,10 @@ class AllAtOnce:
     def train(self, server: Server, work: Work) -> Returned:
         """Local training of every participant from the server's state."""
         write_base(self.space, server.merged)
-        parts = []
-        for start in range(0, len(work.clients), self.at_once):
-            parts.append(self._pass(server, work, slice(start, start + self.at_once)))
+        parts = [
+            self._pass(server, work, slice(start, start + self.at_once))
+            for start in range(0, len(work.clients), self.at_once)
+        ]
         stacks = {name: torch.cat([part[0][name] for part in parts]) for name in parts[0][0]}
         factors = {
             layer: ClientFactors(

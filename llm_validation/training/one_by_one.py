@@ -7,6 +7,7 @@ Slow and literal; the all-at-once engine is measured against it.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -116,7 +117,7 @@ class OneByOne:
             parameter.requires_grad_(True)
         return trained
 
-    def _stacked(self, results: list, work: Work) -> Returned:
+    def _stacked(self, results: list[Any], work: Work) -> Returned:
         sent = [result[0] for result in results]
         factors = {}
         for layer in self.space.layers:

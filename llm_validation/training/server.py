@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
+import numpy as np
 import torch
 
 from federated_lora import NEITHER, Adapter, ClientFactors, Factor, Factors, added
@@ -79,7 +80,7 @@ class Work:
     round: int
     factors: frozenset[Factor]
     clients: tuple[int, ...]
-    batches: list[list]
+    batches: list[list[np.ndarray]]
     learning_rate: float
     personal: Factors = NEITHER
 

@@ -78,7 +78,7 @@ def run(
     design: Design,
     data: Dataset,
     path: Path,
-    progress: Callable[[str], None] = lambda line: None,
+    progress: Callable[[str], None] = lambda _line: None,
 ) -> Map:
     """Run what is not finished beside the CSV yet, and write it.
 
@@ -130,7 +130,7 @@ def read(path: Path) -> list[dict[str, Any]]:
         ValueError: if the file has other columns.
     """
     whole = ("clients", "local_steps", "seed", "round", "diverged")
-    with open(path, newline="", encoding="utf-8") as file:
+    with path.open(newline="", encoding="utf-8") as file:
         reader = csv.DictReader(file)
         if tuple(reader.fieldnames or ()) != COLUMNS:
             raise ValueError(f"{path.name} must have the columns {', '.join(COLUMNS)}")

@@ -204,7 +204,7 @@ def judged(
         rule=RULE,
     )
 
-    def measure(point: Point, method: str, rate: float, seeds: Sequence[int]) -> list[Run]:
+    def measure(_point: Point, method: str, rate: float, seeds: Sequence[int]) -> list[Run]:
         return sweep.runs(config, data, method, rate, seeds)
 
     with one_thread():

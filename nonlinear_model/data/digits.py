@@ -25,4 +25,4 @@ def load() -> Dataset:
     return Dataset("digits", x[~test], y[~test], x[test], y[test])
 
 
-DIGITS = Images("digits", lambda data_dir, download: load(), order=20)
+DIGITS = Images("digits", lambda _data_dir, _download: load(), order=20)

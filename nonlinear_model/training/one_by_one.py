@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -15,7 +17,7 @@ def train(
     examples: Examples,
     work: Work,
     optimiser: Optimiser,
-    states: dict[tuple[int, int, str], dict] | None = None,
+    states: dict[tuple[int, int, str], dict[str, Any]] | None = None,
 ) -> Returned:
     """K local steps of every participant from the server's model, client by client.
 

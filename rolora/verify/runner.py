@@ -182,7 +182,7 @@ def _run_one(
             step = "drawing the figure"
             if finding.plot is not None and finding.table is not None:
                 svg = claim_plot.svg(claim.id, finding.table, finding.plot)
-        except Exception as raised:  # any failure of a check is a row of the report
+        except Exception as raised:  # noqa: BLE001 - any failure of a check is a row of the report
             error = f"{step} raised {type(raised).__name__}: {raised}"
             trace = traceback.format_exc()
     texts = dict.fromkeys(f"{w.category.__name__}: {w.message}" for w in caught)

@@ -139,7 +139,7 @@ def test_a_diverged_replica_does_not_touch_the_others(digits):
     assert torch.allclose(both.server.A[0], alone.server.A[0], rtol=0, atol=1e-13)
     assert bool(torch.isfinite(both.server.A).all())
     with pytest.raises(DivergenceError):
-        list(map(lambda _: wild.step(), range(8)))
+        [wild.step() for _ in range(8)]
 
 
 def test_a_replica_once_given_up_never_moves_again(digits):

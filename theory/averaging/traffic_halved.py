@@ -129,7 +129,7 @@ def enumerated_downlink(shape: Shape, participation: Fraction, rounds: int = WIN
     for last in (rounds, rounds + 1):
         for pattern in product((True, False), repeat=last - 1):
             chance = Fraction(1)
-            versions = {factor: 0 for factor in Factor}
+            versions = dict.fromkeys(Factor, 0)
             held = dict(versions)
             for round, present in enumerate(pattern, start=1):
                 chance *= participation if present else 1 - participation

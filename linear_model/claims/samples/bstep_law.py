@@ -95,9 +95,10 @@ def check(
     trials = evidence.pick(60_000, 600_000)
     evidence.share(9)
     rows: list[dict[str, Any]] = []
-    gaps = []
-    for setting in ((1, samples, d, (epsilon, 2.0 * epsilon)), *SETTINGS):
-        gaps.append(_literal(evidence, setting, trials, student, rows))
+    gaps = [
+        _literal(evidence, setting, trials, student, rows)
+        for setting in ((1, samples, d, (epsilon, 2.0 * epsilon)), *SETTINGS)
+    ]
     _numerical(evidence, max(gaps))
     if student:
         evidence.steps(*bstep.derive())
