@@ -241,7 +241,7 @@ def finding_json(finding: Finding | None) -> dict[str, Any] | None:
     """A finding as JSON data; its tables are in the CSV files beside the report."""
     if finding is None:
         return None
-    values: dict[str, Any] = {name: None for name in FINDING}
+    values: dict[str, Any] = dict.fromkeys(FINDING)
     values |= {name: plain(getattr(finding, name)) for name in FINDING if name not in PARTS}
     values["comparisons"] = [_comparison_json(c) for c in finding.comparisons]
     steps = ("statement", "holds", "certificate")
