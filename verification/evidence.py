@@ -7,6 +7,7 @@ so their intervals are made then; a table that shows them is given as a function
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any, TypeVar
 
 import numpy as np
@@ -162,51 +163,43 @@ class Evidence:
 
     # Numbers.
 
-    def equal(
-        self, quantity: str, theory: Any, measured: Any, *, rounding: float = 0.0, why: str = ""
-    ) -> None:
-        """A computed value equals theory within a tolerance that has a reason."""
-        self._compare(quantity, theory, measured, Relation.EQ, tolerance=rounding, why=why)
+    def equal(self, quantity: str, theory: Any, measured: Any, **allowed: Any) -> None:
+        """A computed value equals theory within a tolerance `rounding`, with the reason `why`."""
+        self._compare(quantity, theory, measured, Relation.EQ, **allowed)
 
-    def at_most(
-        self, quantity: str, theory: Any, measured: Any, *, rounding: float = 0.0, why: str = ""
-    ) -> None:
-        """A computed value is at most what theory says."""
-        self._compare(quantity, theory, measured, Relation.LE, tolerance=rounding, why=why)
+    def at_most(self, quantity: str, theory: Any, measured: Any, **allowed: Any) -> None:
+        """A computed value is at most what theory says; `rounding` and `why` as in `equal`."""
+        self._compare(quantity, theory, measured, Relation.LE, **allowed)
 
-    def at_least(
-        self, quantity: str, theory: Any, measured: Any, *, rounding: float = 0.0, why: str = ""
-    ) -> None:
-        """A computed value is at least what theory says."""
-        self._compare(quantity, theory, measured, Relation.GE, tolerance=rounding, why=why)
+    def at_least(self, quantity: str, theory: Any, measured: Any, **allowed: Any) -> None:
+        """A computed value is at least what theory says; `rounding` and `why` as in `equal`."""
+        self._compare(quantity, theory, measured, Relation.GE, **allowed)
 
     def compare(self, *comparisons: Comparison) -> None:
         """Comparisons made elsewhere."""
         self._comparisons += [lambda made=made: made for made in comparisons]  # type: ignore[misc]
 
     def _compare(
-        self, quantity: str, theory: Any, measured: Any, relation: Relation, **more: Any
+        self,
+        quantity: str,
+        theory: Any,
+        measured: Any,
+        relation: Relation,
+        rounding: float = 0.0,
+        why: str = "",
     ) -> None:
-        self.compare(Comparison(quantity, float(theory), float(measured), relation, **more))
+        self.compare(
+            Comparison(quantity, float(theory), float(measured), relation, None, rounding, why=why)
+        )
 
     # Statistics.
 
-    def share(self, assertions: int, *, of: float | None = None) -> None:
-        """Say beforehand how many statistical assertions there will be, so that intervals are known at once.
-
-        Args:
-            assertions: number, not less than will be asked.
-            of: error probability of all of them together; None for the claim's.
-        """
-        self._planned, self._family = assertions, self._family if of is None else of
+    def share(self, assertions: int) -> None:
+        """Say beforehand how many assertions, at most, will be asked, so that intervals are known at once."""
+        self._planned = assertions
 
     def judge(self, judge: Judge, alpha: float) -> None:
-        """Let another rule than "everything holds" draw the verdict, such as a study's `Rule`.
-
-        Args:
-            judge: the rule.
-            alpha: error probability of all its assertions together.
-        """
+        """Let another rule than "everything holds" draw the verdict, at its own error probability."""
         self._judge, self._family = judge, alpha
 
     @property
@@ -217,51 +210,21 @@ class Evidence:
             RuntimeError: before the check has ended, unless `share` said how many there are.
         """
         if not self._planned and not self._closed:
-            raise RuntimeError(
-                "intervals are known when all assertions are asked, or after share()"
-            )
+            raise RuntimeError("intervals are known after all assertions are asked, or share()")
         return self._family / (self._planned or len(self._asked))
 
-    def mean(
-        self,
-        quantity: str,
-        samples: np.ndarray,
-        *,
-        equals: Any = None,
-        at_most: Any = None,
-        at_least: Any = None,
-        certify: bool = False,
-        correction: float = 0.0,
-        why: str = "",
-    ) -> Asked:
-        """The mean of i.i.d. samples against theory, with a Student interval. Others as in `state`."""
+    def mean(self, quantity: str, samples: np.ndarray, **stands: Any) -> Asked:
+        """The mean of i.i.d. samples stands to theory as in `state`, with a Student interval."""
         found = statistics.mean_estimate(samples, 0.5)  # its level is not used
         asked = self.ask(found.mean, found.n, found.interval_at, found.standard_error)
-        self.state(
-            quantity, asked, equals, at_most, at_least,
-            certify=certify, correction=correction, why=why,
-        )  # fmt: skip
+        self.state(quantity, asked, **stands)
         return asked
 
-    def proportion(
-        self,
-        quantity: str,
-        successes: int,
-        trials: int,
-        *,
-        equals: Any = None,
-        at_most: Any = None,
-        at_least: Any = None,
-        certify: bool = False,
-        why: str = "",
-    ) -> Asked:
-        """A success probability against theory, with a Clopper–Pearson interval."""
-        asked = self.ask(
-            successes / trials,
-            trials,
-            lambda alpha: statistics.proportion_interval(successes, trials, alpha),
-        )
-        self.state(quantity, asked, equals, at_most, at_least, certify=certify, why=why)
+    def proportion(self, quantity: str, successes: int, trials: int, **stands: Any) -> Asked:
+        """A success probability stands to theory as in `state`, with a Clopper–Pearson interval."""
+        interval = partial(statistics.proportion_interval, successes, trials)
+        asked = self.ask(successes / trials, trials, interval)
+        self.state(quantity, asked, **stands)
         return asked
 
     def ask(
@@ -271,14 +234,7 @@ class Evidence:
         interval: Callable[[float], Interval],
         standard_error: float = float("nan"),
     ) -> Asked:
-        """A statistical assertion of any other kind; `state` sets it beside theory.
-
-        Args:
-            measured: the estimate.
-            n: sample size.
-            interval: confidence interval as a function of the error probability.
-            standard_error: of the estimate, if it has one.
-        """
+        """A statistical assertion of any other kind, as in `Asked`; `state` sets it beside theory."""
         asked = Asked(self, float(measured), n, interval, standard_error)
         self._asked.append(asked)
         return asked
@@ -309,31 +265,20 @@ class Evidence:
         ((relation, theory),) = ((r, value) for r, value in given if value is not None)
         if relation is Relation.EQ:
             self._told.append(asked)
+        fixed = quantity, float(theory), asked.measured, relation
         self._comparisons.append(
-            lambda: Comparison(
-                quantity,
-                float(theory),
-                asked.measured,
-                relation,
-                interval=asked.interval,
-                tolerance=correction,
-                certify=certify,
-                why=why,
-            )
+            lambda: Comparison(*fixed, asked.interval, correction, certify, why)
         )
 
     def distance(self, quantity: str, measured: float, n: int, *, why: str = "") -> None:
         """A one-sample Kolmogorov–Smirnov distance is at most its exact critical value."""
-        asked = self.ask(measured, n, lambda _alpha: (measured, measured))
-        self._comparisons.append(
-            lambda: Comparison(
-                quantity,
-                statistics.ks_critical_one_sample(n, self.alpha),
-                asked.measured,
-                Relation.LE,
-                why=why,
-            )
-        )
+        self.ask(measured, n, lambda _alpha: (measured, measured))
+
+        def compared() -> Comparison:
+            critical = statistics.ks_critical_one_sample(n, self.alpha)
+            return Comparison(quantity, critical, measured, Relation.LE, why=why)
+
+        self._comparisons.append(compared)
 
     def precise(self, asked: Iterable[Asked], limit: float = 0.005) -> None:
         """No standard error exceeds a share of its value: a design limit, for settings chosen by us."""

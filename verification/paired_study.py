@@ -92,13 +92,7 @@ class Rule:
         }
 
 
-def paired(
-    quantity: str,
-    differences: np.ndarray,
-    alpha: float,
-    *,
-    by: float = 0.0,
-) -> Comparison:
+def paired(quantity: str, differences: np.ndarray, alpha: float, *, by: float = 0.0) -> Comparison:
     """A mean of paired differences that should exceed a demand with its whole Student interval.
 
     Args:
@@ -108,7 +102,8 @@ def paired(
         by: the demand.
     """
     found = mean_estimate(differences, alpha)
-    return found.compare(quantity, by, Relation.GE, certify=True, why=PAIRED.format(found.n))
+    why = PAIRED.format(found.n)
+    return Comparison(quantity, by, found.mean, Relation.GE, found.interval, certify=True, why=why)
 
 
 def lead(evidence: Evidence, quantity: str, differences: np.ndarray, *, by: float = 0.0) -> Asked:

@@ -8,8 +8,6 @@ from math import sqrt
 import numpy as np
 from scipy import stats
 
-from verification.finding import Comparison, Relation
-
 ALPHA = 1e-6
 """False-failure probability of one claim's statistical assertions together."""
 
@@ -21,27 +19,14 @@ class Estimate:
     Attributes:
         mean: sample mean.
         standard_error: of the mean.
-        interval: two-sided Student interval at level 1 − alpha.
+        interval: two-sided Student interval.
         n: sample size.
-        alpha: error probability of the interval.
     """
 
     mean: float
     standard_error: float
     interval: tuple[float, float]
     n: int
-    alpha: float
-
-    @property
-    def detectable(self) -> float:
-        """Relative gap seen with probability 1 − alpha/2: two half-widths over the mean."""
-        low, high = self.interval
-        return (high - low) / abs(self.mean) if self.mean else float("inf")
-
-    @property
-    def relative_error(self) -> float:
-        """Standard error over the mean's absolute value."""
-        return self.standard_error / abs(self.mean) if self.mean else float("inf")
 
     def columns(self) -> dict[str, float]:
         """Its cells of a table: measured, low, high."""
@@ -58,26 +43,6 @@ class Estimate:
         _check_alpha(alpha)
         reach = float(stats.t.isf(alpha / 2.0, self.n - 1)) * self.standard_error
         return self.mean - reach, self.mean + reach
-
-    def compare(
-        self,
-        quantity: str,
-        theory: float,
-        relation: Relation = Relation.EQ,
-        *,
-        certify: bool = False,
-        why: str = "",
-    ) -> Comparison:
-        """Set this estimate beside a theory value."""
-        return Comparison(
-            quantity,
-            theory=float(theory),
-            measured=self.mean,
-            relation=relation,
-            interval=self.interval,
-            certify=certify,
-            why=why,
-        )
 
 
 def mean_estimate(samples: np.ndarray, alpha: float = ALPHA) -> Estimate:
@@ -100,7 +65,7 @@ def mean_estimate(samples: np.ndarray, alpha: float = ALPHA) -> Estimate:
     mean = float(values.mean())
     error = float(values.std(ddof=1) / sqrt(values.size))
     reach = float(stats.t.isf(alpha / 2.0, values.size - 1)) * error
-    return Estimate(mean, error, (mean - reach, mean + reach), int(values.size), alpha)
+    return Estimate(mean, error, (mean - reach, mean + reach), int(values.size))
 
 
 def proportion_interval(successes: int, trials: int, alpha: float = ALPHA) -> tuple[float, float]:
@@ -116,30 +81,6 @@ def proportion_interval(successes: int, trials: int, alpha: float = ALPHA) -> tu
         )
     result = stats.binomtest(successes, trials).proportion_ci(1.0 - alpha, method="exact")
     return float(result.low), float(result.high)
-
-
-def proportion_comparison(
-    quantity: str,
-    threshold: float,
-    successes: int,
-    trials: int,
-    alpha: float = ALPHA,
-    relation: Relation = Relation.GE,
-) -> Comparison:
-    """A success probability certified to lie on one side of a threshold (Clopper–Pearson).
-
-    It holds only if the whole interval lies on that side. For ≥ that takes at least
-    log(alpha/2)/log(threshold) trials, all successful.
-    """
-    low, high = proportion_interval(successes, trials, alpha)
-    return Comparison(
-        quantity,
-        theory=threshold,
-        measured=successes / trials,
-        relation=relation,
-        interval=(low, high),
-        certify=True,
-    )
 
 
 def median_interval(samples: np.ndarray, alpha: float = ALPHA) -> tuple[float, float]:
@@ -182,23 +123,6 @@ def ks_critical_one_sample(n: int, alpha: float = ALPHA) -> float:
     if n < 1:
         raise ValueError(f"n must be at least 1, got {n}")
     return float(stats.kstwo.isf(alpha, n))
-
-
-def ks_critical_two_sample(n: int, m: int, alpha: float = ALPHA) -> float:
-    """Critical value of the two-sample Kolmogorov–Smirnov distance: P(D > value) ≤ alpha, proven.
-
-    Equal sizes of at least 458: P(D > x) ≤ 2 exp(−n x²) (Wei and Dudley 2012). Otherwise Massart's bound
-    for each sample and the triangle inequality, which is valid at any sizes and wider by up to √2.
-
-    Raises:
-        ValueError: unless both sizes are at least 1 and alpha in (0, 1).
-    """
-    _check_alpha(alpha)
-    if min(n, m) < 1:
-        raise ValueError(f"sample sizes must be at least 1, got {n} and {m}")
-    if n == m and n >= 458:
-        return float(np.sqrt(np.log(2.0 / alpha) / n))
-    return float(np.sqrt(np.log(4.0 / alpha) / 2.0) * (1.0 / sqrt(n) + 1.0 / sqrt(m)))
 
 
 def _check_alpha(alpha: float) -> None:

@@ -296,7 +296,7 @@ def _successes(evidence: Evidence) -> None:
             int(np.count_nonzero(run.angle[:, -1] <= SUCCESS)),
             trials,
             certify=True,
-            **share,  # type: ignore[arg-type]
+            **share,
         )
 
 
