@@ -219,16 +219,10 @@ def check(
 
 
 PLOT = Plot(
-    x="round",
-    series=(
-        Series("error", "measured ‖s·A·B − Σ p s A B‖", Mark.POINTS),
-        Series("theory", "norm of the interference", Mark.DASHED),
-    ),
-    xlabel="round",
-    ylabel="aggregation error (Frobenius norm)",
-    caption="RoLoRA and FFA-LoRA average exactly: what is seen of them is the rounding of "
+    "round", (Series("error", "measured ‖s·A·B − Σ p s A B‖", Mark.POINTS),
+        Series("theory", "norm of the interference", Mark.DASHED)),
+    "round", "aggregation error (Frobenius norm)",
+    "RoLoRA and FFA-LoRA average exactly: what is seen of them is the rounding of "
     "float64. FedAvg-LoRA errs in every round by the interference of its clients (dashed), "
-    "which stays as long as the clients' targets differ.",
-    group="method",
-    ylog=True,
-)
+    "which stays as long as the clients' targets differ.", group="method", ylog=True,
+)  # fmt: skip

@@ -61,23 +61,12 @@ def derive(total: Any = 1) -> tuple[ProofStep, ...]:
     products = mean([a @ b for a, b in zip(A, B, strict=True)], weights)
     steps = [
         _any_number_of_clients(total),
-        identity(
-            "three clients, generic 2×2 and 2×1 factors, any weights summing to one: "
+        identity("three clients, generic 2×2 and 2×1 factors, any weights summing to one: "
             "mean(A_i B_i) − Ā B̄ = mean((A_i − Ā)(B_i − B̄))",
-            products - mean(A, weights) @ mean(B, weights),
-            interference(A, B, weights),
-        ),
-        identity(
-            "a shared A leaves no interference",
-            interference([A[0]] * 3, B, weights),
-            sp.zeros(2, 1),
-        ),
-        identity(
-            "a shared B leaves no interference",
-            interference(A, [B[0]] * 3, weights),
-            sp.zeros(2, 1),
-        ),
-    ]
+            products - mean(A, weights) @ mean(B, weights), interference(A, B, weights)),
+        identity("a shared A leaves no interference", interference([A[0]] * 3, B, weights), sp.zeros(2, 1)),
+        identity("a shared B leaves no interference", interference(A, [B[0]] * 3, weights), sp.zeros(2, 1)),
+    ]  # fmt: skip
     return tuple(steps)
 
 
@@ -175,21 +164,16 @@ def check(
 
 
 PLOT = Plot(
-    x="drift",
-    series=(
-        Series("measured", "error of FedAvg-LoRA's rule", Mark.POINTS),
-        Series("theory", "‖mean((A − Ā)(B − B̄))‖", Mark.LINE),
-    ),
-    xlabel="drift of the clients' factors from the broadcast ones (standard deviation)",
-    ylabel="‖mean(s A B) − s Ā B̄‖ (Frobenius norm)",
-    caption="The error of averaging A and B separately is the cross-covariance of the "
+    "drift", (Series("measured", "error of FedAvg-LoRA's rule", Mark.POINTS),
+        Series("theory", "‖mean((A − Ā)(B − B̄))‖", Mark.LINE)),
+    "drift of the clients' factors from the broadcast ones (standard deviation)",
+    "‖mean(s A B) − s Ā B̄‖ (Frobenius norm)",
+    "The error of averaging A and B separately is the cross-covariance of the "
     "clients' factors: points and line coincide because it is an identity. It grows with the "
     "square of the drift. Here A and B drift independently, so more clients average it down; "
     "drifts of A and B that hang together, as training makes them, do not average out.",
-    group="clients",
-    xlog=True,
-    ylog=True,
-)
+    group="clients", xlog=True, ylog=True,
+)  # fmt: skip
 
 
 def _federation(

@@ -87,30 +87,16 @@ def derive() -> tuple[ProofStep, ...]:
     return (
         identity(
             "over rounds t, t+1 RoLoRA sends one A and one B: half of FedAvg-LoRA's, any d_in, d_out, r",
-            (first + second) / both,
-            half,
-        ),
-        identity(
-            "a B-round is d_out/(d_in + d_out) of FedAvg-LoRA's round",
-            first / sent("fedavg", 1),
-            single_round_share(d_in, d_out),
-        ),
-        identity(
-            "which differs from one half by (d_out − d_in)/(2(d_in + d_out)): half iff d_in = d_out",
-            single_round_share(d_in, d_out) - half,
-            (d_out - d_in) / (2 * (d_in + d_out)),
-        ),
-        identity(
-            "an A-round differs by as much the other way",
-            second / sent("fedavg", 1) - half,
-            -(d_out - d_in) / (2 * (d_in + d_out)),
-        ),
-        identity(
-            "partial participation: the downlink is 1 − p/2 of FedAvg-LoRA's, for any sizes",
-            sent_down / sent("fedavg", 1),
-            downlink_share(p),
-        ),
-    )
+            (first + second) / both, half),
+        identity("a B-round is d_out/(d_in + d_out) of FedAvg-LoRA's round", first / sent("fedavg", 1),
+            single_round_share(d_in, d_out)),
+        identity("which differs from one half by (d_out − d_in)/(2(d_in + d_out)): half iff d_in = d_out",
+            single_round_share(d_in, d_out) - half, (d_out - d_in) / (2 * (d_in + d_out))),
+        identity("an A-round differs by as much the other way", second / sent("fedavg", 1) - half,
+            -(d_out - d_in) / (2 * (d_in + d_out))),
+        identity("partial participation: the downlink is 1 − p/2 of FedAvg-LoRA's, for any sizes",
+            sent_down / sent("fedavg", 1), downlink_share(p)),
+    )  # fmt: skip
 
 
 def enumerated_downlink(shape: Shape, participation: Fraction, rounds: int = WINDOW) -> Fraction:
@@ -271,17 +257,12 @@ def _enumerate_participation(evidence: Evidence, shape: Shape) -> None:
 
 
 PLOT = Plot(
-    x="participation",
-    series=(
-        Series("downlink", "downlink, enumerated", Mark.POINTS),
-        Series("downlink theory", "downlink, 1 − p/2", Mark.LINE),
-        Series("uplink", "uplink", Mark.DASHED),
-    ),
-    xlabel="share p of rounds a client takes part in",
-    ylabel="RoLoRA's numbers ÷ FedAvg-LoRA's",
-    caption="The uplink is always half. The downlink is half only if every client takes part "
+    "participation", (Series("downlink", "downlink, enumerated", Mark.POINTS),
+        Series("downlink theory", "downlink, 1 − p/2", Mark.LINE), Series("uplink", "uplink", Mark.DASHED)),
+    "share p of rounds a client takes part in", "RoLoRA's numbers ÷ FedAvg-LoRA's",
+    "The uplink is always half. The downlink is half only if every client takes part "
     "in every round: one that sat out must be sent the factor it missed as well.",
-)
+)  # fmt: skip
 
 
 def _share(shapes: tuple[Shape, ...], rounds: tuple[int, ...]) -> float:

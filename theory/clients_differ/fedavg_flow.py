@@ -121,28 +121,17 @@ def _derive_optimum() -> list[ProofStep]:
     # In the plane of a* and the start: a = (α, w), b = β b_i*/‖b_i*‖, from b = 0 and α > 0.
     plane = (along * beta - target) ** 2 + (across * beta) ** 2
     return [
-        identity(
-            "gradient flow conserves ‖a‖² − ‖b‖² for any target matrix (3 × 2, generic)",
-            sp.expand(2 * a.dot(flow_a) - 2 * b.dot(flow_b)),
-            sp.Integer(0),
-        ),
+        identity("gradient flow conserves ‖a‖² − ‖b‖² for any target matrix (3 × 2, generic)",
+            sp.expand(2 * a.dot(flow_a) - 2 * b.dot(flow_b)), sp.Integer(0)),
         identity("α_i² − ‖b_i*‖²/α_i² = q", sp.radsimp(scale**2 - n**2 / scale**2), q),
         ProofStep(
-            "α_i is the positive root",
-            bool(client_scale(q, n).is_positive),
-            "positive under q, ‖b_i*‖ > 0",
-        ),
-        identity(
-            "the part of a across a* shrinks at rate 2‖b‖² and nothing feeds it: it ends at 0",
-            -sp.diff(plane, across),
-            -2 * across * beta**2,
-        ),
-        identity(
-            "on the edges of α, β > 0 the flow points inwards: α grows at α = 0, β at β = 0",
+            "α_i is the positive root", bool(client_scale(q, n).is_positive), "positive under q, ‖b_i*‖ > 0"),
+        identity("the part of a across a* shrinks at rate 2‖b‖² and nothing feeds it: it ends at 0",
+            -sp.diff(plane, across), -2 * across * beta**2),
+        identity("on the edges of α, β > 0 the flow points inwards: α grows at α = 0, β at β = 0",
             sp.Matrix([-sp.diff(plane, along).subs(along, 0), -sp.diff(plane, beta).subs(beta, 0)]),
-            sp.Matrix([2 * target * beta, 2 * target * along]),
-        ),
-    ]
+            sp.Matrix([2 * target * beta, 2 * target * along])),
+    ]  # fmt: skip
 
 
 def _derive_average() -> list[ProofStep]:
@@ -164,22 +153,14 @@ def _derive_average() -> list[ProofStep]:
     scale = sp.sqrt(q + x**2)  # α_i as a function of x = ‖b_i‖
     return [
         identity("ā b̄ − b̄* = −Cov(α_i, b_i), b̄* = mean α_i b_i", mean_a * mean_b - target, -cov),
-        identity(
-            "‖ā‖² − ‖b̄‖² = mean(α_i² − ‖b_i‖²) + Var(b_i) − Var(α_i)",
-            mean_a**2 - mean_b.dot(mean_b),
-            old + var_b - var_a,
-        ),
-        identity(
-            "q > 0: α_i is a function of ‖b_i‖ with slope² = 1 − q/(q + ‖b_i‖²) < 1 …",
-            sp.diff(scale, x) ** 2,
-            1 - q / (q + x**2),
-        ),
+        identity("‖ā‖² − ‖b̄‖² = mean(α_i² − ‖b_i‖²) + Var(b_i) − Var(α_i)", mean_a**2 - mean_b.dot(mean_b),
+            old + var_b - var_a),
+        identity("q > 0: α_i is a function of ‖b_i‖ with slope² = 1 − q/(q + ‖b_i‖²) < 1 …",
+            sp.diff(scale, x) ** 2, 1 - q / (q + x**2)),
         identity(
             "… and variances are mean squared differences of pairs: so Var(α_i) ≤ Var(b_i), q never falls",
-            sp.expand(var_b),
-            sp.expand(pairs_b),
-        ),
-    ]
+            sp.expand(var_b), sp.expand(pairs_b)),
+    ]  # fmt: skip
 
 
 def _derive_asymptotics() -> list[ProofStep]:

@@ -88,20 +88,13 @@ def _derive_round() -> list[ProofStep]:
     gradient = sp.Matrix([sp.diff(average, entry) for entry in a])
     homogeneous = sp.Matrix([sp.diff(risk(mean), entry) for entry in a])
     return [
-        identity(
-            "mean_i ‖a bᵀ − a* b_i*ᵀ‖² = ‖a bᵀ − a* b̄*ᵀ‖² + mean_i ‖b_i* − b̄*‖²: the second part is "
-            "nobody's to lower (three clients, generic)",
-            average,
-            risk(mean) + spread,
-        ),
-        identity(
-            "b-step: mean of the clients' fits = (a*ᵀa/‖a‖²) b̄*, linear in the b_i*",
-            sum(fits[1:], fits[0]) / N,
-            mean * a[0] / a.dot(a),
-        ),
+        identity("mean_i ‖a bᵀ − a* b_i*ᵀ‖² = ‖a bᵀ − a* b̄*ᵀ‖² + mean_i ‖b_i* − b̄*‖²: the second part is "
+            "nobody's to lower (three clients, generic)", average, risk(mean) + spread),
+        identity("b-step: mean of the clients' fits = (a*ᵀa/‖a‖²) b̄*, linear in the b_i*",
+            sum(fits[1:], fits[0]) / N, mean * a[0] / a.dot(a)),
         identity("a-step: the mean gradient is that of the mean target b̄*", gradient, homogeneous),
         _any_number_of_clients(),
-    ]
+    ]  # fmt: skip
 
 
 def _any_number_of_clients() -> ProofStep:
@@ -139,19 +132,13 @@ def _derive_map() -> list[ProofStep]:
     s1_square = 1 - c1**2
     kept = ((c1 * c0 - 1) ** 2 + s1_square * c0**2) * mean_norm**2
     return [
-        identity(
-            "the angle moves by the map of theory.md §2 with κ = 2η‖b̄*‖² (squares)",
-            literal,
-            sp.simplify(stated).replace(sp.Abs, lambda z: z),
-        ),
+        identity("the angle moves by the map of theory.md §2 with κ = 2η‖b̄*‖² (squares)", literal,
+            sp.simplify(stated).replace(sp.Abs, lambda z: z)),
         identity("excess risk with b̄ = cos θ b̄*", risk, excess(s, mean_norm)),
         identity("no b does better at this a: FFA-LoRA's floor", least, excess(s, mean_norm)),
         identity(
-            "excess risk between the a-step and the next b-step",
-            kept,
-            excess_after_round(t, k, mean_norm),
-        ),
-    ]
+            "excess risk between the a-step and the next b-step", kept, excess_after_round(t, k, mean_norm)),
+    ]  # fmt: skip
 
 
 def _derive_fate() -> list[ProofStep]:
@@ -159,19 +146,14 @@ def _derive_fate() -> list[ProofStep]:
     t, kappa = sp.symbols("t kappa", positive=True)
     larger = 1 + t**2 + kappa * t**2
     return [
-        ProofStep(
-            "tan θ⁺ < tan θ, first side: (1 + t² + κt²) − (1 + t² − κ) > 0",
-            bool(sp.factor(larger - (1 + t**2 - kappa)).is_positive),
-            "factors with positive signs",
-        ),
+        ProofStep("tan θ⁺ < tan θ, first side: (1 + t² + κt²) − (1 + t² − κ) > 0",
+            bool(sp.factor(larger - (1 + t**2 - kappa)).is_positive), "factors with positive signs"),
         nonnegative_on_box(
             "second side: (1 + t² + κt²) + (1 + t² − κ) ≥ 0 for 0 ≤ κ ≤ 2 (equal only at κ = 2, t = 0); "
-            "so the tangent falls to the only fixed point, 0",
-            sp.expand(larger + 1 + t**2 - kappa),
-            {t: (0, sp.oo), kappa: (0, 2)},
-        ),
+            "so the tangent falls to the only fixed point, 0", sp.expand(larger + 1 + t**2 - kappa),
+            {t: (0, sp.oo), kappa: (0, 2)}),
         _derive_sampling_floor(),
-    ]
+    ]  # fmt: skip
 
 
 def _derive_sampling_floor() -> ProofStep:

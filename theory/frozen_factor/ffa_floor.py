@@ -69,18 +69,12 @@ def _closed_form() -> list[ProofStep]:
     loss = loss_in_frame(beta, c, s, gg, gh, hh)
     best = sp.solve(sp.diff(loss, beta), beta)[0]
     return [
-        identity(
-            "loss of b = β b*: |X(β a − a*)|² expands to the quadratic in β (three samples, symbolic)",
-            residual.dot(residual),
-            loss.subs(literal),
-        ),
+        identity("loss of b = β b*: |X(β a − a*)|² expands to the quadratic in β (three samples, symbolic)",
+            residual.dot(residual), loss.subs(literal)),
         identity("least squares: β_i = c + s ρ_i, ρ_i = gh/gg", best, c + s * gh / gg),
-        identity(
-            "loss of the averaged b̄: s²(ρ̄² gg − 2 ρ̄ gh + hh)",
-            loss.subs(beta, c + s * rho),
-            s**2 * (rho**2 * gg - 2 * rho * gh + hh),
-        ),
-    ]
+        identity("loss of the averaged b̄: s²(ρ̄² gg − 2 ρ̄ gh + hh)", loss.subs(beta, c + s * rho),
+            s**2 * (rho**2 * gg - 2 * rho * gh + hh)),
+    ]  # fmt: skip
 
 
 def _constants() -> list[ProofStep]:
@@ -140,19 +134,12 @@ def _size() -> list[ProofStep]:
     box = {N: (1, sp.oo), m: (3, sp.oo)}
     return [
         identity(
-            "c̃ = −1/M + 2(N−1)/(N² m (m−2)): negative for m ≥ 4 at every N, not for m = 3 and N ≥ 3",
-            gap,
-            2 * (N - 1) / (N**2 * m * (m - 2)),
-        ),
+            "c̃ = −1/M + 2(N−1)/(N² m (m−2)): negative for m ≥ 4 at every N, not for m = 3 and N ≥ 3", gap,
+            2 * (N - 1) / (N**2 * m * (m - 2))),
         nonnegative_on_box("c̃ ≥ −1/M: the floor is at least (1 − 1/M) B² s²", gap, box),
         nonnegative_on_box(
             "c̃ ≤ 1/M, so |c̃| ≤ 1/(Nm): the paper's O(1/(Nm)) holds with constant 1, for m ≥ 3",
-            1 / (N * m) - training_constant(N, m),
-            box,
-        ),
+            1 / (N * m) - training_constant(N, m), box),
         nonnegative_on_box(
-            "on new samples 0 < c̃ ≤ 3/(Nm), for m ≥ 3",
-            3 / (N * m) - fresh_constant(N, m),
-            box,
-        ),
-    ]
+            "on new samples 0 < c̃ ≤ 3/(Nm), for m ≥ 3", 3 / (N * m) - fresh_constant(N, m), box),
+    ]  # fmt: skip

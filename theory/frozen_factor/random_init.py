@@ -30,15 +30,9 @@ def derive() -> tuple[ProofStep, ...]:
     learned = r * moments.sphere_second_moment(d) * norm**2
     return (
         *moments.derive((1,)),
+        identity("a matrix that commutes with a sign flip and the cyclic permutation is a multiple of I"
+            " (d = 3; the same elimination at every d)", free, free[0, 0] * sp.eye(3)),
         identity(
-            "a matrix that commutes with a sign flip and the cyclic permutation is a multiple of I"
-            " (d = 3; the same elimination at every d)",
-            free,
-            free[0, 0] * sp.eye(3),
-        ),
-        identity(
-            "so E||A⁰ᵀ A*B*||² = r·E[w₁²]·||A*B*||², and what is left is 1 − r/d of it",
-            norm**2 - learned,
-            remaining_fraction(r, d) * norm**2,
-        ),
-    )
+            "so E||A⁰ᵀ A*B*||² = r·E[w₁²]·||A*B*||², and what is left is 1 − r/d of it", norm**2 - learned,
+            remaining_fraction(r, d) * norm**2),
+    )  # fmt: skip

@@ -57,17 +57,11 @@ def _projection() -> list[ProofStep]:
     W = Z.T * Z
     P = Z * W.adjugate() * Z.T / W.det()
     return [
-        identity(
-            "P = Z(ZᵀZ)⁻¹Zᵀ is idempotent (m = 3, r = 2, symbolic)",
-            (P * P - P).applyfunc(sp.cancel),
-            sp.zeros(3),
-        ),
-        identity(
-            "its trace is r, so E tr(R_iᵀ Z_iᵀ X_iV) = E||P_Z X_iV||² = r ||V||²",
-            sp.cancel(P.trace()),
-            sp.Integer(2),
-        ),
-    ]
+        identity("P = Z(ZᵀZ)⁻¹Zᵀ is idempotent (m = 3, r = 2, symbolic)", (P * P - P).applyfunc(sp.cancel),
+            sp.zeros(3)),
+        identity("its trace is r, so E tr(R_iᵀ Z_iᵀ X_iV) = E||P_Z X_iV||² = r ||V||²", sp.cancel(P.trace()),
+            sp.Integer(2)),
+    ]  # fmt: skip
 
 
 def _wishart() -> list[ProofStep]:
@@ -107,24 +101,13 @@ def _assembly() -> list[ProofStep]:
     other = m * r * inverse_wishart_mean(m, r)  # E ||Z_j R_i||² / ||V||², Z_j independent of R_i
     loss = 1 - 2 * cross / (N * m) + (N * same + N * (N - 1) * other) / (N**3 * m)
     return [
-        identity(
-            "E[training loss]/||V||² = 1 − 2r/M + (N·r + N(N−1)·m r/(m−r−1))/(N³m) = 1 + c̃_r",
-            loss,
-            1 + training_constant(N, m, r),
-        ),
-        identity(
-            "joint least squares is one client with M samples: c̃_r = −r/M",
-            pooled_constant(M, r),
-            training_constant(sp.Integer(1), M, r),
-        ),
-        identity(
-            "on new samples E||R̄||² = (1/N)·E tr(ZᵀZ)⁻¹ ||V||² = r/(N(m−r−1)) ||V||²",
-            fresh_constant(N, m, r),
-            r / (N * (m - r - 1)),
-        ),
-        identity(
-            "at r = 1 both are the rank-1 constants",
+        identity("E[training loss]/||V||² = 1 − 2r/M + (N·r + N(N−1)·m r/(m−r−1))/(N³m) = 1 + c̃_r", loss,
+            1 + training_constant(N, m, r)),
+        identity("joint least squares is one client with M samples: c̃_r = −r/M", pooled_constant(M, r),
+            training_constant(sp.Integer(1), M, r)),
+        identity("on new samples E||R̄||² = (1/N)·E tr(ZᵀZ)⁻¹ ||V||² = r/(N(m−r−1)) ||V||²",
+            fresh_constant(N, m, r), r / (N * (m - r - 1))),
+        identity("at r = 1 both are the rank-1 constants",
             sp.Matrix([training_constant(N, m, 1), fresh_constant(N, m, 1)]),
-            sp.Matrix([ffa_floor.training_constant(N, m), ffa_floor.fresh_constant(N, m)]),
-        ),
-    ]
+            sp.Matrix([ffa_floor.training_constant(N, m), ffa_floor.fresh_constant(N, m)])),
+    ]  # fmt: skip

@@ -86,54 +86,27 @@ def derive() -> tuple[ProofStep, ...]:
     c = sp.simplify(1 / (largest_step(L, K) * L * K))  # η L K ≤ 1/c
     steps = [
         *_test_function_steps(),
-        identity(
-            "descent splits: −η p q = −(η/2)(p² + q² − (p − q)²), p = ∇f(x̄_k), q = the mean of the"
-            " clients' gradients",
-            -eta * p * q,
-            -eta / 2 * (p**2 + q**2 - (p - q) ** 2),
-        ),
-        nonnegative_on_box(
-            "ηL ≤ 1, so the term −(η/2)(1 − ηL)||q||² may be dropped",
-            sp.simplify(1 - largest_step(L, K) * L),
-            one,
-        ),
-        identity(
-            "||∇f(x̄_k)||² ≥ ½||∇f(x_0)||² − ||∇f(x̄_k) − ∇f(x_0)||²: the difference is 2(p − q/2)²",
-            p**2 - q**2 / 2 + (p - q) ** 2,
-            2 * (p - q / 2) ** 2,
-        ),
-        identity(
-            "together, one step descends by (η/4)G up to ηL²D_k (and Lη²σ²/(2N) of noise)",
-            -eta / 2 * (G / 2 - L**2 * D) + eta / 2 * L**2 * D,
-            -eta * G / 4 + eta * L**2 * D,
-        ),
-        identity(
-            "Young: (1 + 1/(K−1))p² + Kq² − (p − q)² = (p + (K−1)q)²/(K−1) ≥ 0",
-            (1 + 1 / (K - 1)) * p**2 + K * q**2 - (p - q) ** 2,
-            (p + (K - 1) * q) ** 2 / (K - 1),
-        ),
-        identity(
-            "three terms: 3(p² + q² + r²) − (p + q + r)² is a sum of squares",
-            3 * (p**2 + q**2 + r**2) - (p + q + r) ** 2,
-            (p - q) ** 2 + (q - r) ** 2 + (p - r) ** 2,
-        ),
-        nonnegative_on_box(
-            "the drift grows by a factor of at most 1 + 2/(K−1) a step: 3Kη²L² ≤ 1/(K−1)",
-            sp.simplify(1 / (K - 1) - 3 * K * (largest_step(L, K) * L) ** 2),
-            two,
-        ),
-        identity(
-            "(1 + 2/(K−1))^(K−1) ≤ e², because x − log(1 + x) is 0 at 0 and has slope x/(1 + x) ≥ 0",
-            sp.diff(x - sp.log(1 + x), x),
-            x / (1 + x),
-        ),
-        identity(
-            "K such steps of what each adds, 3Kη²(ζ² + G) + η²σ², times e², are the stated drift",
+        identity("descent splits: −η p q = −(η/2)(p² + q² − (p − q)²), p = ∇f(x̄_k), q = the mean of the"
+            " clients' gradients", -eta * p * q, -eta / 2 * (p**2 + q**2 - (p - q) ** 2)),
+        nonnegative_on_box("ηL ≤ 1, so the term −(η/2)(1 − ηL)||q||² may be dropped",
+            sp.simplify(1 - largest_step(L, K) * L), one),
+        identity("||∇f(x̄_k)||² ≥ ½||∇f(x_0)||² − ||∇f(x̄_k) − ∇f(x_0)||²: the difference is 2(p − q/2)²",
+            p**2 - q**2 / 2 + (p - q) ** 2, 2 * (p - q / 2) ** 2),
+        identity("together, one step descends by (η/4)G up to ηL²D_k (and Lη²σ²/(2N) of noise)",
+            -eta / 2 * (G / 2 - L**2 * D) + eta / 2 * L**2 * D, -eta * G / 4 + eta * L**2 * D),
+        identity("Young: (1 + 1/(K−1))p² + Kq² − (p − q)² = (p + (K−1)q)²/(K−1) ≥ 0",
+            (1 + 1 / (K - 1)) * p**2 + K * q**2 - (p - q) ** 2, (p + (K - 1) * q) ** 2 / (K - 1)),
+        identity("three terms: 3(p² + q² + r²) − (p + q + r)² is a sum of squares",
+            3 * (p**2 + q**2 + r**2) - (p + q + r) ** 2, (p - q) ** 2 + (q - r) ** 2 + (p - r) ** 2),
+        nonnegative_on_box("the drift grows by a factor of at most 1 + 2/(K−1) a step: 3Kη²L² ≤ 1/(K−1)",
+            sp.simplify(1 / (K - 1) - 3 * K * (largest_step(L, K) * L) ** 2), two),
+        identity("(1 + 2/(K−1))^(K−1) ≤ e², because x − log(1 + x) is 0 at 0 and has slope x/(1 + x) ≥ 0",
+            sp.diff(x - sp.log(1 + x), x), x / (1 + x)),
+        identity("K such steps of what each adds, 3Kη²(ζ² + G) + η²σ², times e², are the stated drift",
             K * sp.E**2 * (3 * K * eta**2 * (zeta2 + G) + eta**2 * sigma2),
-            drift(eta, K, zeta2, sigma2, G),
-        ),
+            drift(eta, K, zeta2, sigma2, G)),
         _closing_step(c),
-    ]
+    ]  # fmt: skip
     # A half-round: K steps, each with the drift's part without G (the part with G is in the closing step).
     noise_only = drift(eta, K, zeta2, sigma2, 0)
     half = 8 / (eta * K) * (K * eta * L**2 * noise_only + K * L * eta**2 * sigma2 / (2 * N))
@@ -154,18 +127,12 @@ def _test_function_steps() -> list[ProofStep]:
     second = sp.simplify(sp.diff(smooth_problem.phi(t), t, 2))
     at = sp.simplify(second.subs(t, sp.sqrt(y)))
     return [
-        identity(
-            "test problem: φ' is its stated formula",
-            sp.diff(smooth_problem.phi(t), t),
-            smooth_problem.phi_slope(t),
-        ),
+        identity("test problem: φ' is its stated formula", sp.diff(smooth_problem.phi(t), t),
+            smooth_problem.phi_slope(t)),
         nonnegative_on_box("test problem: φ'' ≤ 2", 2 - at, {y: (0, sp.oo)}),
-        ProofStep(
-            "test problem: φ'' ≥ −2",
-            _positive_polynomial(sp.numer(sp.together(2 + at)), y),
-            "the numerator of 2 + φ'' has no root in t² ≥ 0 (Sturm) and is positive at 0",
-        ),
-    ]
+        ProofStep("test problem: φ'' ≥ −2", _positive_polynomial(sp.numer(sp.together(2 + at)), y),
+            "the numerator of 2 + φ'' has no root in t² ≥ 0 (Sturm) and is positive at 0"),
+    ]  # fmt: skip
 
 
 def _positive_polynomial(expression: Any, y: Any) -> bool:
@@ -201,22 +168,13 @@ def _rate_steps(gap: Any, eta: Any, K: Any, T: Any, L: Any, N: Any) -> list[Proo
     best = balanced_step(gap, K, T, L, N, s2)
     drifted = gradient_bound(0, best, K, T, L, sp.oo, z2, s2)
     return [
-        identity(
-            "the balanced step minimises the first and last term together",
-            sp.diff(both, eta).subs(eta, best),
-            sp.Integer(0),
-        ),
-        identity(
-            "their sum is then 16 sqrt(Lσ²(f_0 − f*)/(NKT)): O(1/√(NKT))",
-            both.subs(eta, best),
-            leading_term(gap, K, T, L, N, s2),
-        ),
-        identity(
-            "the drift term is then exactly proportional to 1/T",
-            sp.diff(sp.simplify(drifted * T), T),
-            sp.Integer(0),
-        ),
-    ]
+        identity("the balanced step minimises the first and last term together",
+            sp.diff(both, eta).subs(eta, best), sp.Integer(0)),
+        identity("their sum is then 16 sqrt(Lσ²(f_0 − f*)/(NKT)): O(1/√(NKT))", both.subs(eta, best),
+            leading_term(gap, K, T, L, N, s2)),
+        identity("the drift term is then exactly proportional to 1/T", sp.diff(sp.simplify(drifted * T), T),
+            sp.Integer(0)),
+    ]  # fmt: skip
 
 
 @claim(
@@ -288,19 +246,13 @@ def check(
 
 
 PLOT = Plot(
-    x="T",
-    series=(
-        Series("measured", "measured, with interval", Mark.POINTS, "low", "high"),
-        Series("bound", "bound", Mark.LINE),
-    ),
-    xlabel="rounds T",
-    ylabel="average squared gradient norm",
-    caption="One client, K = 1, noisy gradients, the balanced step of each T. The bound falls with"
+    "T", (Series("measured", "measured, with interval", Mark.POINTS, "low", "high"),
+        Series("bound", "bound", Mark.LINE)),
+    "rounds T", "average squared gradient norm",
+    "One client, K = 1, noisy gradients, the balanced step of each T. The bound falls with"
     " slope −1/2, the measured left side bends towards the same slope well below it: the constants"
-    " pay for the worst smooth function, and f* is replaced by 0.",
-    xlog=True,
-    ylog=True,
-)
+    " pay for the worst smooth function, and f* is replaced by 0.", xlog=True, ylog=True,
+)  # fmt: skip
 
 
 def _settings(evidence: Evidence, base: dict[str, Any]) -> list[dict[str, Any]]:

@@ -120,55 +120,39 @@ def derive(stretch: Any = 1) -> tuple[ProofStep, ...]:
     stated = sp.Rational(3, 2) + kappa * (1 - 2 * y) - kappa**2 * y * (1 - y) / 2
     numerator_one, denominator_one = _slack(lemma_factor_without_two)
     foundation = (
-        identity(
-            "1 − (κ/2) y − (δ⁺/δ)² = κ y [3/2 + κ(1 − 2y) − κ² y(1 − y)/2] / (1 + κ² y(1 − y))",
-            numerator / denominator,
-            kappa * y * stated / (1 + kappa**2 * y * (1 - y)),
-        ),
-        identity(
-            "no factor 2 in the gradient: "
+        identity("1 − (κ/2) y − (δ⁺/δ)² = κ y [3/2 + κ(1 − 2y) − κ² y(1 − y)/2] / (1 + κ² y(1 − y))",
+            numerator / denominator, kappa * y * stated / (1 + kappa**2 * y * (1 - y))),
+        identity("no factor 2 in the gradient: "
             "1 − κ y − (δ⁺/δ)² = κ y (1 + κ(1 − y))(1 − κ y) / (1 + κ² y(1 − y))",
             numerator_one / denominator_one,
-            kappa * y * (1 + kappa * (1 - y)) * (1 - kappa * y) / (1 + kappa**2 * y * (1 - y)),
-        ),
-    )
+            kappa * y * (1 + kappa * (1 - y)) * (1 - kappa * y) / (1 + kappa**2 * y * (1 - y))),
+    )  # fmt: skip
     if not all(step.holds for step in foundation):
         return foundation  # every later step builds on these
     rest, rest_one = _bracket(lemma_factor), _bracket(lemma_factor_without_two)
     return (
         *foundation,
         _range_step("factor 2 in the gradient: the lemma holds at every angle", rest, limit),
+        nonnegative_on_box(f"the bracket is ≥ 0 for every angle and every κ in (0, {limit}]", rest,
+            {y: (0, 1), kappa: (0, limit)}),
+        nonnegative_on_box("the bracket decreases in y for κ ≤ 4, so θ → 0 binds", -sp.diff(rest, y),
+            {y: (0, 1), kappa: (0, 4)}),
         nonnegative_on_box(
-            f"the bracket is ≥ 0 for every angle and every κ in (0, {limit}]",
-            rest,
-            {y: (0, 1), kappa: (0, limit)},
-        ),
-        nonnegative_on_box(
-            "the bracket decreases in y for κ ≤ 4, so θ → 0 binds",
-            -sp.diff(rest, y),
-            {y: (0, 1), kappa: (0, 4)},
-        ),
-        nonnegative_on_box(
-            f"at θ → 0 the bracket is ≤ 0 for every κ ≥ {limit}: nothing larger will do",
-            -rest.subs(y, 1),
-            {kappa: (limit, sp.oo)},
-        ),
+            f"at θ → 0 the bracket is ≤ 0 for every κ ≥ {limit}: nothing larger will do", -rest.subs(y, 1),
+            {kappa: (limit, sp.oo)}),
         _counterexample(sp.Rational(8, 5), sp.Rational(1, 10)),
         _counterexample(sp.Integer(2), sp.Rational(1, 10)),
         nonnegative_on_box(
             "the lemma's factor is at most 1, so angles do not grow: cos²θ_t ≥ cos²θ_0 for all t",
-            1 - lemma_factor(y, kappa),
-            {y: (0, 1), kappa: (0, limit)},
-        ),
+            1 - lemma_factor(y, kappa), {y: (0, 1), kappa: (0, limit)}),
         nonnegative_on_box(
             "the factor shrinks as cos²θ grows, so the round-t factor is at most the one with "
             "1 − (δ⁰)²",
             lemma_factor(y, kappa) - lemma_factor(y + x, kappa),
-            {y: (0, 1), x: (0, sp.oo), kappa: (0, limit)},
-        ),
+            {y: (0, 1), x: (0, sp.oo), kappa: (0, limit)}),
         *_from_one_start(),
         _range_step("no factor 2: the lemma holds at every angle", rest_one, limit_one),
-    )
+    )  # fmt: skip
 
 
 def _kept(y_0: Any) -> Any:
@@ -191,16 +175,12 @@ def _from_one_start() -> tuple[ProofStep, ...]:
     )
     return (
         nonnegative_on_box(
-            "from a start with cos²θ⁰ = y_0 the lemma holds in every round for κ ≤ 2 − y_0/2",
-            on_box,
-            {y_0: (0, 1), w: (0, 1), k: (0, 1)},
-        ),
-        identity(
-            "and for no larger κ: as θ_t → 0 truth exceeds bound by κ(κ − (2 − y_0/2))",
+            "from a start with cos²θ⁰ = y_0 the lemma holds in every round for κ ≤ 2 − y_0/2", on_box,
+            {y_0: (0, 1), w: (0, 1), k: (0, 1)}),
+        identity("and for no larger κ: as θ_t → 0 truth exceeds bound by κ(κ − (2 − y_0/2))",
             (kappa - 1) ** 2 - lemma_factor(y_0, kappa),
-            kappa * (kappa - largest_kappa_from(y_0)),
-        ),
-    )
+            kappa * (kappa - largest_kappa_from(y_0))),
+    )  # fmt: skip
 
 
 def _range_step(statement: str, polynomial: Any, limit: Any) -> ProofStep:
@@ -340,17 +320,13 @@ def check(
 
 
 PLOT = Plot(
-    x="kappa",
-    series=(
-        Series("with two", "gradient with the factor 2", Mark.LINE),
-        Series("without two", "gradient without it", Mark.DASHED),
-    ),
-    xlabel="κ (2η‖b*‖² with the factor 2, η‖b*‖² without)",
-    ylabel="largest (δ⁺/δ)² − lemma's bound over all angles",
-    caption="Above zero the lemma is false at some angle. It stays at zero up to κ = 3/2 "
+    "kappa", (Series("with two", "gradient with the factor 2", Mark.LINE),
+        Series("without two", "gradient without it", Mark.DASHED)),
+    "κ (2η‖b*‖² with the factor 2, η‖b*‖² without)", "largest (δ⁺/δ)² − lemma's bound over all angles",
+    "Above zero the lemma is false at some angle. It stays at zero up to κ = 3/2 "
     "(true gradient) or κ = 1 (gradient without the factor 2); zero, not less, because truth "
     "and bound meet as θ → 90°.",
-)
+)  # fmt: skip
 
 
 def _excess(limit: float, limit_without_two: float) -> list[dict[str, float]]:

@@ -63,52 +63,27 @@ def derive() -> tuple[ProofStep, ...]:
     fixed = sp.sqrt(plateau_tangent_squared(2 + x))
     above_two = {kappa: 2 + x}
     steps = [
-        identity(
-            "local rate: tan θ⁺/tan θ → |1 − κ| as θ → 0",
-            rate_at_zero**2,
-            sp.expand(local_rate(kappa) ** 2).replace(sp.Abs, lambda z: z),
-        ),
+        identity("local rate: tan θ⁺/tan θ → |1 − κ| as θ → 0", rate_at_zero**2,
+            sp.expand(local_rate(kappa) ** 2).replace(sp.Abs, lambda z: z)),
         _rational_identity(
             "the signed ratio tan θ⁺/tan θ grows with u = tan²θ, from 1 − κ to 1/(1 + κ), so its size "
             "is at most max(|1 − κ|, 1/(1 + κ)): its derivative in u is κ²/(1 + (1 + κ)u)²",
-            sp.diff(signed / t, t) / (2 * t),
-            kappa**2 / (1 + (1 + kappa) * t**2) ** 2,
-        ),
+            sp.diff(signed / t, t) / (2 * t), kappa**2 / (1 + (1 + kappa) * t**2) ** 2),
+        identity("and it tends to 1/(1 + κ) as θ → 90°", sp.limit(signed / t, t, sp.oo), 1 / (1 + kappa)),
+        _rational_identity("contraction: (tan θ⁺/tan θ)² < 1 at tan²θ = u, since 1 minus it is "
+            "κ(1 + u)((κ + 2)u − (κ − 2)) over a square: > 0 for all u > 0 iff κ ≤ 2", 1 - (signed / t) ** 2,
+            kappa * (1 + t**2) * ((kappa + 2) * t**2 - (kappa - 2)) / (1 + (1 + kappa) * t**2) ** 2),
+        _rational_identity("the plateau lies where the bracket is negative: κ − 1 − tan²θ = κ²/(κ + 2) > 0",
+            kappa - 1 - plateau_tangent_squared(kappa), kappa**2 / (kappa + 2)),
+        identity("the plateau is a fixed point for every κ = 2 + x > 2",
+            sp.simplify((below.subs(above_two).subs(t, fixed)) / fixed), 1),
+        identity("the derivative of the map there is 8/κ² − 1",
+            sp.simplify(sp.diff(below, t).subs(above_two).subs(t, fixed)), plateau_multiplier(2 + x)),
+        _rational_identity("1 − |8/κ² − 1| > 0 for every κ > 2: 1 − (8/κ² − 1)² = 16(κ² − 4)/κ⁴",
+            1 - plateau_multiplier(kappa) ** 2, 16 * (kappa**2 - 4) / kappa**4),
         identity(
-            "and it tends to 1/(1 + κ) as θ → 90°", sp.limit(signed / t, t, sp.oo), 1 / (1 + kappa)
-        ),
-        _rational_identity(
-            "contraction: (tan θ⁺/tan θ)² < 1 at tan²θ = u, since 1 minus it is "
-            "κ(1 + u)((κ + 2)u − (κ − 2)) over a square: > 0 for all u > 0 iff κ ≤ 2",
-            1 - (signed / t) ** 2,
-            kappa * (1 + t**2) * ((kappa + 2) * t**2 - (kappa - 2)) / (1 + (1 + kappa) * t**2) ** 2,
-        ),
-        _rational_identity(
-            "the plateau lies where the bracket is negative: κ − 1 − tan²θ = κ²/(κ + 2) > 0",
-            kappa - 1 - plateau_tangent_squared(kappa),
-            kappa**2 / (kappa + 2),
-        ),
-        identity(
-            "the plateau is a fixed point for every κ = 2 + x > 2",
-            sp.simplify((below.subs(above_two).subs(t, fixed)) / fixed),
-            1,
-        ),
-        identity(
-            "the derivative of the map there is 8/κ² − 1",
-            sp.simplify(sp.diff(below, t).subs(above_two).subs(t, fixed)),
-            plateau_multiplier(2 + x),
-        ),
-        _rational_identity(
-            "1 − |8/κ² − 1| > 0 for every κ > 2: 1 − (8/κ² − 1)² = 16(κ² − 4)/κ⁴",
-            1 - plateau_multiplier(kappa) ** 2,
-            16 * (kappa**2 - 4) / kappa**4,
-        ),
-        identity(
-            "superstable at κ = 2√2: the derivative vanishes",
-            plateau_multiplier(superstable_step()),
-            0,
-        ),
-    ]
+            "superstable at κ = 2√2: the derivative vanishes", plateau_multiplier(superstable_step()), 0),
+    ]  # fmt: skip
     steps += _no_two_cycle(u, x)
     return tuple(steps)
 
@@ -128,19 +103,14 @@ def _no_two_cycle(u: sp.Symbol, x: sp.Symbol) -> list[ProofStep]:
     rest = rest if rest.subs({u: 1, x: 1}) > 0 else -rest
     # The square (u(κ − u)κ)² takes the mixed signs; what is left has non-negative coefficients.
     return [
-        ProofStep(
-            "no 2-cycle with product of ratios +1 besides the plateau",
-            bool(fixed_only.is_zero)
-            and nonnegative_on_box("", rest, {u: (0, sp.oo), x: (0, sp.oo)}).holds
-            and rest.subs({u: 0}) != 0,
-            f"the condition's numerator is ((κ + 2)u − (κ − 2)) times {rest}",
-        ),
+        ProofStep("no 2-cycle with product of ratios +1 besides the plateau",
+            bool(fixed_only.is_zero) and nonnegative_on_box(
+                "", rest, {u: (0, sp.oo), x: (0, sp.oo)}).holds and rest.subs({u: 0}) != 0,
+            f"the condition's numerator is ((κ + 2)u − (κ − 2)) times {rest}"),
         nonnegative_on_box(
             "no 2-cycle with product of ratios −1: the numerator is κ²u²(κ − u)² plus positive terms",
-            minus - kappa**2 * u**2 * (kappa - u) ** 2 - 2,
-            {u: (0, sp.oo), x: (0, sp.oo)},
-        ),
-    ]
+            minus - kappa**2 * u**2 * (kappa - u) ** 2 - 2, {u: (0, sp.oo), x: (0, sp.oo)}),
+    ]  # fmt: skip
 
 
 def _rational_identity(statement: str, left: Any, right: Any) -> ProofStep:
@@ -248,17 +218,13 @@ def check(evidence: Evidence, *, kappa: float = 3.0, stretch: float = 1.0) -> No
 
 
 PLOT = Plot(
-    x="kappa",
-    series=(
-        Series("sine", "sin θ after many rounds, four starts", Mark.POINTS),
-        Series("theory", "0 up to κ = 2, then sqrt((κ − 2)/(2κ))", Mark.LINE),
-    ),
-    xlabel="κ = 2η‖b*‖²",
-    ylabel="sin θ in the long run",
-    caption="Below κ = 2 the angle goes to zero, above it locks to a plateau that rises "
+    "kappa", (Series("sine", "sin θ after many rounds, four starts", Mark.POINTS),
+        Series("theory", "0 up to κ = 2, then sqrt((κ − 2)/(2κ))", Mark.LINE)),
+    "κ = 2η‖b*‖²", "sin θ in the long run",
+    "Below κ = 2 the angle goes to zero, above it locks to a plateau that rises "
     "towards 45°: no step size makes the angle blow up or oscillate for ever. Points lie above the "
     "line only close to κ = 2, where convergence is slow.",
-)
+)  # fmt: skip
 
 
 def _literal_plateau_sine(kappa: float) -> float:

@@ -128,19 +128,11 @@ def check(
 
 
 PLOT = Plot(
-    x="tan",
-    series=(
-        Series("measured", "literal round", Mark.POINTS),
-        Series("theory", "map", Mark.LINE),
-    ),
-    xlabel="tan θ before the round",
-    ylabel="tan θ after the round",
-    caption="One round of Algorithm 2 with infinitely many samples: the map and literal "
-    "vector rounds coincide at every angle.",
-    group="kappa",
-    xlog=True,
-    ylog=True,
-)
+    "tan", (Series("measured", "literal round", Mark.POINTS), Series("theory", "map", Mark.LINE)),
+    "tan θ before the round", "tan θ after the round",
+    "One round of Algorithm 2 with infinitely many samples: the map and literal "
+    "vector rounds coincide at every angle.", group="kappa", xlog=True, ylog=True,
+)  # fmt: skip
 
 
 def _round(plane: np.ndarray, t: float, kappa: float, stretch: float) -> dict[str, float]:

@@ -220,18 +220,13 @@ def _derive_best_step() -> list[ProofStep]:
     step = best_step(high, low)
     falling, rising = 1 - 2 * eta * low**2, 2 * eta * high**2 - 1
     return [
-        identity(
-            "at η = 1/(σ_1² + σ_r²): 1 − 2ησ_r² is the stated rate",
-            falling.subs(eta, step),
-            best_rate(high, low),
-        ),
+        identity("at η = 1/(σ_1² + σ_r²): 1 − 2ησ_r² is the stated rate", falling.subs(eta, step),
+            best_rate(high, low)),
         identity("and so is 2ησ_1² − 1", rising.subs(eta, step), best_rate(high, low)),
-        ProofStep(
-            "the first falls and the second rises with η: their maximum is least where they cross",
+        ProofStep("the first falls and the second rises with η: their maximum is least where they cross",
             bool(sp.diff(falling, eta).is_negative and sp.diff(rising, eta).is_positive),
-            "signs of the derivatives under σ > 0",
-        ),
-    ]
+            "signs of the derivatives under σ > 0"),
+    ]  # fmt: skip
 
 
 @claim(
@@ -308,20 +303,14 @@ def check(
 
 
 PLOT = Plot(
-    x="round",
-    series=(
-        Series("measured", "literal population rounds", Mark.POINTS),
-        Series("theory", "local rate max |1 − 2ησ²|", Mark.LINE),
-    ),
-    xlabel="round",
-    ylabel="largest principal tangent",
-    caption="Rank-r RoLoRA with infinitely many samples, started at tangent 1e-3; lines have the "
+    "round", (Series("measured", "literal population rounds", Mark.POINTS),
+        Series("theory", "local rate max |1 − 2ησ²|", Mark.LINE)),
+    "round", "largest principal tangent",
+    "Rank-r RoLoRA with infinitely many samples, started at tangent 1e-3; lines have the "
     "stated slope. In the first rounds the faster singular directions of B* still fall away, so "
     "the points start below their line and then run parallel to it. A badly conditioned B* is "
-    "slow even at the best step.",
-    group="cell",
-    ylog=True,
-)
+    "slow even at the best step.", group="cell", ylog=True,
+)  # fmt: skip
 
 
 def _local_rates(

@@ -175,22 +175,15 @@ def check(
 
 
 PLOT = Plot(
-    x="d",
-    series=(
-        Series("rounds", "rounds of the map", Mark.POINTS),
+    "d", (Series("rounds", "rounds of the map", Mark.POINTS),
         Series("approximate", "approximation", Mark.LINE, low="lower", high="upper"),
-        Series("theorem", "theorem's T", Mark.DASHED),
-    ),
-    xlabel="dimension d (start at cos²θ⁰ = 1/d)",
-    ylabel="rounds",
-    caption="Rounds grow with log d and stay inside the proved band (shaded, on this scale "
+        Series("theorem", "theorem's T", Mark.DASHED)),
+    "dimension d (start at cos²θ⁰ = 1/d)", "rounds",
+    "Rounds grow with log d and stay inside the proved band (shaded, on this scale "
     "hardly wider than the line), whose width depends on κ alone. The theorem's T is linear "
     "in d because it charges every round with the cosine of the first angle, while in truth "
-    "the cosine grows by 1 + κ a round.",
-    group="kappa",
-    xlog=True,
-    ylog=True,
-)
+    "the cosine grows by 1 + κ a round.", group="kappa", xlog=True, ylog=True,
+)  # fmt: skip
 
 
 def _short(number: float) -> str:

@@ -87,41 +87,23 @@ def derive(shrink: Any = 1) -> tuple[ProofStep, ...]:
     bound_square = (shrink * recovery_bound(s, r, B)) ** 2
     return (
         _loss_step(),
-        identity(
-            "b-step: b* (c + s ρ_i) zeroes client i's gradient in b",
-            slope.subs(dict(zip(b, solved, strict=True))),
-            sp.zeros(2, 1),
-        ),
-        identity(
-            "and is the minimum: the Hessian in b is 2 aᵀG_i a times the identity",
-            curvature,
-            2 * (a.T * G[0] * a)[0] * sp.eye(2),
-        ),
-        identity(
-            "averaging: b̄ = (c + s ρ̄) b* for any weights (two clients)", mean_b, beta * b_star
-        ),
-        identity(
-            "a-step: the averaged gradient in a is 2‖b*‖² β s Ḡ(ρ̄ a − u) for any Gram matrices",
+        identity("b-step: b* (c + s ρ_i) zeroes client i's gradient in b",
+            slope.subs(dict(zip(b, solved, strict=True))), sp.zeros(2, 1)),
+        identity("and is the minimum: the Hessian in b is 2 aᵀG_i a times the identity", curvature,
+            2 * (a.T * G[0] * a)[0] * sp.eye(2)),
+        identity("averaging: b̄ = (c + s ρ̄) b* for any weights (two clients)", mean_b, beta * b_star),
+        identity("a-step: the averaged gradient in a is 2‖b*‖² β s Ḡ(ρ̄ a − u) for any Gram matrices",
             mean_slope.subs(at, simultaneous=True),
-            astep_gradient(mean_gram, a, u, s, mean_rho, beta, norm),
-        ),
+            astep_gradient(mean_gram, a, u, s, mean_rho, beta, norm)),
         identity(
-            "recovery: ‖a b̄ᵀ − a* b*ᵀ‖² = ‖b*‖² s² (1 + ρ̄²)",
-            squared,
-            recovery_norm(s, rho, norm) ** 2,
-        ),
-        nonnegative_on_box(
-            "the paper's bound: (1 + |ρ̄|)² − (1 + ρ̄²) = 2|ρ̄| ≥ 0",
+            "recovery: ‖a b̄ᵀ − a* b*ᵀ‖² = ‖b*‖² s² (1 + ρ̄²)", squared, recovery_norm(s, rho, norm) ** 2),
+        nonnegative_on_box("the paper's bound: (1 + |ρ̄|)² − (1 + ρ̄²) = 2|ρ̄| ≥ 0",
             sp.expand(bound_square - exact_square),
-            {r: (0, sp.oo), s: (0, 1), B: (0, sp.oo)},
-        ),
+            {r: (0, sp.oo), s: (0, 1), B: (0, sp.oo)}),
         identity("it is attained at ρ̄ = 0", (bound_square - exact_square).subs(r, 0), 0),
-        identity(
-            "and loose by at most √2, at |ρ̄| = 1: 2·exact² − bound² = (1 − |ρ̄|)² s² ‖b*‖²",
-            2 * exact_square - bound_square,
-            (1 - r) ** 2 * s**2 * B**2,
-        ),
-    )
+        identity("and loose by at most √2, at |ρ̄| = 1: 2·exact² − bound² = (1 − |ρ̄|)² s² ‖b*‖²",
+            2 * exact_square - bound_square, (1 - r) ** 2 * s**2 * B**2),
+    )  # fmt: skip
 
 
 def _gram(name: str) -> sp.Matrix:
@@ -293,17 +275,10 @@ def check(
 
 
 PLOT = Plot(
-    x="rho",
-    series=(
-        Series("measured", "literal rounds", Mark.POINTS),
-        Series("exact", "sqrt(1 + ρ̄²)", Mark.LINE),
-        Series("bound", "paper's bound 1 + |ρ̄|", Mark.DASHED),
-    ),
-    xlabel="|ρ̄|, the b-step's error in units of sin θ",
-    ylabel="‖a b̄ᵀ − a* b*ᵀ‖ ÷ (s ‖b*‖)",
-    caption="Literal rounds lie on the exact curve. The paper's bound touches it where the "
+    "rho", (Series("measured", "literal rounds", Mark.POINTS), Series("exact", "sqrt(1 + ρ̄²)", Mark.LINE),
+        Series("bound", "paper's bound 1 + |ρ̄|", Mark.DASHED)),
+    "|ρ̄|, the b-step's error in units of sin θ", "‖a b̄ᵀ − a* b*ᵀ‖ ÷ (s ‖b*‖)",
+    "Literal rounds lie on the exact curve. The paper's bound touches it where the "
     "b-step is exact and is loosest, by √2, at |ρ̄| = 1: the errors in direction and in "
-    "length are at right angles, and the bound adds them as if they were parallel.",
-    xlog=True,
-    ylog=True,
-)
+    "length are at right angles, and the bound adds them as if they were parallel.", xlog=True, ylog=True,
+)  # fmt: skip

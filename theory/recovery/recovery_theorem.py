@@ -57,31 +57,17 @@ def derive() -> tuple[ProofStep, ...]:
     error = sp.Matrix([c + s * rho, 0]) - sp.Matrix([c, s])
     slack = promised_recovery(epsilon, prime) ** 2 - finite_sample.excess_of_fit(epsilon, prime)
     return (
-        identity(
-            "δ⁰ exp(−κ(1 − (δ⁰)²)T/4) = ε exactly at the theorem's T (R = log δ⁰/ε)",
-            sp.expand_log(rate * T / 2).subs(sp.log(delta), ratio + sp.log(epsilon)),
-            ratio,
-        ),
+        identity("δ⁰ exp(−κ(1 − (δ⁰)²)T/4) = ε exactly at the theorem's T (R = log δ⁰/ε)",
+            sp.expand_log(rate * T / 2).subs(sp.log(delta), ratio + sp.log(epsilon)), ratio),
         ProofStep(
             "1 − x ≤ e^(−x): the gap is convex, with value and slope 0 at x = 0; so T contractions suffice",
-            bool(
-                gap.subs(x, 0) == 0
-                and sp.diff(gap, x).subs(x, 0) == 0
-                and sp.diff(gap, x, 2).is_positive
-            ),
-            f"second derivative {sp.diff(gap, x, 2)}",
-        ),
-        identity(
-            "||a b̄ᵀ − a* b*ᵀ||² / ||b*||² = s²(1 + ρ̄²)",
-            error.dot(error),
-            finite_sample.excess_of_fit(s, rho),
-        ),
-        identity(
-            "s ≤ ε and |ρ̄| ≤ ε' give the second conclusion: (1 + ε')² − (1 + ε'²) = 2ε' ≥ 0",
-            slack,
-            2 * prime * epsilon**2,
-        ),
-    )
+            bool(gap.subs(x, 0) == 0 and sp.diff(gap, x).subs(x, 0) == 0 and sp.diff(gap, x, 2).is_positive),
+            f"second derivative {sp.diff(gap, x, 2)}"),
+        identity("||a b̄ᵀ − a* b*ᵀ||² / ||b*||² = s²(1 + ρ̄²)", error.dot(error),
+            finite_sample.excess_of_fit(s, rho)),
+        identity("s ≤ ε and |ρ̄| ≤ ε' give the second conclusion: (1 + ε')² − (1 + ε'²) = 2ε' ≥ 0", slack,
+            2 * prime * epsilon**2),
+    )  # fmt: skip
 
 
 def _refuse(delta0: Any, epsilon: Any, kappa: Any) -> None:

@@ -137,17 +137,10 @@ def _derive_moments() -> list[ProofStep]:
         half = order // 2
         by_gamma = sp.gammasimp(sp.gamma(m / 2 - half) / (2**half * sp.gamma(m / 2)))
         steps += [
-            identity(
-                f"E ρ_i^{order} = E z^{order} · E(χ²_m)^(−{half}), m > {order}",
-                moment(order, m),
-                normal_moment(order) * chi_squared_moment(m, -half),
-            ),
-            identity(
-                f"E(χ²_m)^(−{half}) by the Gamma integral",
-                chi_squared_moment(m, -half),
-                by_gamma,
-            ),
-        ]
+            identity(f"E ρ_i^{order} = E z^{order} · E(χ²_m)^(−{half}), m > {order}", moment(order, m),
+                normal_moment(order) * chi_squared_moment(m, -half)),
+            identity(f"E(χ²_m)^(−{half}) by the Gamma integral", chi_squared_moment(m, -half), by_gamma),
+        ]  # fmt: skip
     steps.append(
         identity(
             "N independent clients of mean 0: Var ρ̄ = E ρ_i²/N",

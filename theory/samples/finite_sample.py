@@ -188,34 +188,19 @@ def _moves() -> list[ProofStep]:
     circle = ((c, s), (c_after, s_after))
     return [
         _vanishes("component along a* of a − κ β s Ḡ(ρ̄ a − u)", cosine - forward, circle),
-        _vanishes(
-            "squared length of its component orthogonal to a*",
-            s**2 * (inside**2 + outside**2) - (aside.T * aside)[0, 0],
-            circle,
-        ),
+        _vanishes("squared length of its component orthogonal to a*",
+            s**2 * (inside**2 + outside**2) - (aside.T * aside)[0, 0], circle),
         _vanishes("cos²θ⁺ + sin²θ⁺ = 1", c_next**2 + s_next**2 - 1, ()),
+        _vanishes("tan²θ⁺ is the ratio of the two",
+            s_next**2 * cosine**2 - c_next**2 * s**2 * (inside**2 + outside**2), ()),
         _vanishes(
-            "tan²θ⁺ is the ratio of the two",
-            s_next**2 * cosine**2 - c_next**2 * s**2 * (inside**2 + outside**2),
-            (),
-        ),
-        _vanishes(
-            "c − c⁺ = (s⁺² − s²)/(c + c⁺)",
-            cosine_drop(c, s, c_after, s_after) - (c - c_after),
-            circle,
-        ),
-        _vanishes(
-            "||a⁺ b̄ᵀ − a* b*ᵀ||² = ||b*||² ((β − c⁺)² + s⁺²)",
-            excess_of_round(c - c_after, s, s_after, rho)
-            - ((beta * c_after - 1) ** 2 + (beta * s_after) ** 2),
-            circle,
-        ),
-        _vanishes(
-            "||a b̄ᵀ − a* b*ᵀ||² = ||b*||² s² (1 + ρ̄²)",
-            excess_of_fit(s, rho) - ((beta * c - 1) ** 2 + (beta * s) ** 2),
-            circle,
-        ),
-    ]
+            "c − c⁺ = (s⁺² − s²)/(c + c⁺)", cosine_drop(c, s, c_after, s_after) - (c - c_after), circle),
+        _vanishes("||a⁺ b̄ᵀ − a* b*ᵀ||² = ||b*||² ((β − c⁺)² + s⁺²)",
+            excess_of_round(c - c_after, s, s_after, rho) - (
+                (beta * c_after - 1) ** 2 + (beta * s_after) ** 2), circle),
+        _vanishes("||a b̄ᵀ − a* b*ᵀ||² = ||b*||² s² (1 + ρ̄²)",
+            excess_of_fit(s, rho) - ((beta * c - 1) ** 2 + (beta * s) ** 2), circle),
+    ]  # fmt: skip
 
 
 def _vanishes(statement: str, expression: Any, circles: tuple[tuple[Any, Any], ...]) -> ProofStep:

@@ -113,20 +113,14 @@ def _derive_jacobian() -> list[ProofStep]:
     linear = sp.expand(sp.diff(sp.expand(free), e).subs(e, 0))
     return [
         identity("a* is a fixed point", moved.subs(e, 0), a_star),
+        identity("two clients, d = 3, generic Gram matrices: the derivative at a* is J", slope, stated),
         identity(
-            "two clients, d = 3, generic Gram matrices: the derivative at a* is J", slope, stated
-        ),
-        identity(
-            "every d and N: d b_i = −(a*ᵀG_i x)/(a*ᵀG_i a*), whose mean is −gᵀx",
-            sp.diff(beta, e).subs(e, 0),
-            -p / w,
-        ),
-        ProofStep(
-            "every d and N (vectors as free symbols): d a⁺ = x − κ Ḡ(x − a* gᵀx)",
+            "every d and N: d b_i = −(a*ᵀG_i x)/(a*ᵀG_i a*), whose mean is −gᵀx", sp.diff(beta, e).subs(e, 0),
+            -p / w),
+        ProofStep("every d and N (vectors as free symbols): d a⁺ = x − κ Ḡ(x − a* gᵀx)",
             sp.expand(linear - (X - kappa * G * (X - A * f))) == 0,
-            "difference expands to 0 in the free algebra",
-        ),
-    ]
+            "difference expands to 0 in the free algebra"),
+    ]  # fmt: skip
 
 
 def _symmetric(name: str, size: int) -> sp.Matrix:

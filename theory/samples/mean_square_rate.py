@@ -92,17 +92,12 @@ def _limit() -> list[ProofStep]:
     one = moments.expectation(t**2 / x, {t: moments.Law.normal(), x: moments.Law.chi_squared(m)})
     return [
         identity(
-            "s⁺²/s² → (1 − κγ + κτw₁ρ̄)² + κ²(1 + ρ̄²)τ²w₂² as s → 0 (dominated for m > 2)",
-            sp.expand(ratio),
-            sp.expand(linear),
-        ),
+            "s⁺²/s² → (1 − κγ + κτw₁ρ̄)² + κ²(1 + ρ̄²)τ²w₂² as s → 0 (dominated for m > 2)", sp.expand(ratio),
+            sp.expand(linear)),
         identity("Var ρ̄ = E[t²/χ²_m]/N = v", one / N, coefficient_variance(N, m)),
-        identity(
-            "its expectation is (1 − κ)² + κ² q, q = (d + (d − 1) v)/M",
-            mean,
-            rate_squared(kappa, noise_ratio(d, N, m)),
-        ),
-    ]
+        identity("its expectation is (1 − κ)² + κ² q, q = (d + (d − 1) v)/M", mean,
+            rate_squared(kappa, noise_ratio(d, N, m))),
+    ]  # fmt: skip
 
 
 def _optimum() -> list[ProofStep]:

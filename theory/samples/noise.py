@@ -184,25 +184,13 @@ def _derive_floor() -> list[ProofStep]:
     balance = sp.solve(sp.Eq(s2, ((1 - kappa) ** 2 + kappa**2 * q) * s2 + added), s2)[0]
     xi = sp.Symbol("xi", positive=True)
     return [
+        identity("E r² = (ξ² + 1/B²) v: given ‖X_i a‖², −gᵀx and the noise along b* are normal of variance "
+            "ξ²/‖X_i a‖² and 1/(B²‖X_i a‖²)", (xi**2 + 1 / length**2) * chi_squared_moment(m, -1) / N,
+            (xi**2 + 1 / length**2) * rate.coefficient_variance(N, m)),
         identity(
-            "E r² = (ξ² + 1/B²) v: given ‖X_i a‖², −gᵀx and the noise along b* are normal of variance "
-            "ξ²/‖X_i a‖² and 1/(B²‖X_i a‖²)",
-            (xi**2 + 1 / length**2) * chi_squared_moment(m, -1) / N,
-            (xi**2 + 1 / length**2) * rate.coefficient_variance(N, m),
-        ),
-        identity(
-            "what a round adds, from the moments above",
-            round_noise(kappa, noise, length, d, N, m),
-            added,
-        ),
-        identity(
-            "its fixed point",
-            sp.cancel(floor(kappa, noise, length, d, N, m) - balance),
-            sp.Integer(0),
-        ),
+            "what a round adds, from the moments above", round_noise(kappa, noise, length, d, N, m), added),
+        identity("its fixed point", sp.cancel(floor(kappa, noise, length, d, N, m) - balance), sp.Integer(0)),
         identity(
             "b_i's noise has variance σ²/‖X_i a‖² per output, E 1/χ²_m = 1/(m − 2): E‖b̄‖² grows by pσ²v",
-            fit_inflation(noise, p, N, m),
-            p * noise**2 * chi_squared_moment(m, -1) / N,
-        ),
-    ]
+            fit_inflation(noise, p, N, m), p * noise**2 * chi_squared_moment(m, -1) / N),
+    ]  # fmt: skip
