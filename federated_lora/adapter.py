@@ -7,6 +7,8 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from math import isfinite
 
+from jaxtyping import Float
+
 from federated_lora.arrays import Array, dtype_name, namespace
 
 
@@ -63,8 +65,8 @@ class Adapter:
             type, or a scale that is not finite and non-zero.
     """
 
-    A: Array
-    B: Array
+    A: Float[Array, "*batch d_in r"]
+    B: Float[Array, "*batch r d_out"]
     scale: float = 1.0
 
     def __post_init__(self) -> None:
@@ -105,7 +107,7 @@ class Adapter:
         """A copy with the named factor exchanged; the other factor is the same object."""
         return replace(self, A=value) if factor is Factor.A else replace(self, B=value)
 
-    def delta(self) -> Array:
+    def delta(self) -> Float[Array, "*batch d_in d_out"]:
         """The update ΔW = s·A·B, shape (*batch, d_in, d_out). Dense: for tests and small layers."""
         return self.scale * (self.A @ self.B)
 
@@ -124,8 +126,8 @@ class ClientFactors:
         ValueError: if both are None, an array lacks the client axis, or the client counts differ.
     """
 
-    A: Array | None = None
-    B: Array | None = None
+    A: Float[Array, " N *batch d_in r"] | None = None
+    B: Float[Array, " N *batch r d_out"] | None = None
 
     def __post_init__(self) -> None:
         for factor in Factor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from jaxtyping import Float
 
 from federated_lora.adapter import Adapter, ClientFactors
 from federated_lora.arrays import Array, accumulator, namespace, swap
@@ -14,11 +15,11 @@ def aggregation_error(
     adapter: Adapter,
     server: Adapter,
     clients: ClientFactors,
-    weights: np.ndarray,
+    weights: Float[np.ndarray, " N"],
     *,
-    merged: Adapter | Array | None = None,
+    merged: Adapter | Float[Array, "*batch d_in d_out"] | None = None,
     personal: ClientFactors | None = None,
-) -> Array:
+) -> Float[Array, " *batch"]:
     """`||s·A·B + merged − Σ p_k s A_k B_k||_F`.
 
     The difference is written as one product of thin stacks, so the dense d_in × d_out matrices are

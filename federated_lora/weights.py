@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from jaxtyping import Float
 
 from federated_lora.arrays import Array, accumulator, like
 
 
-def client_weights(sizes: Sequence[float] | np.ndarray | None, clients: int) -> np.ndarray:
+def client_weights(
+    sizes: Sequence[float] | np.ndarray | None, clients: int
+) -> Float[np.ndarray, " N"]:
     """Weights that sum to one, proportional to the given sizes.
 
     Args:
@@ -43,7 +46,9 @@ def client_weights(sizes: Sequence[float] | np.ndarray | None, clients: int) -> 
     return shares / shares.sum()
 
 
-def accumulated_mean(stack: Array, weights: np.ndarray) -> Array:
+def accumulated_mean(
+    stack: Float[Array, " N *rest"], weights: Float[np.ndarray, " N"]
+) -> Float[Array, " *rest"]:
     """`Σ_k p_k stack_k` over the leading axis of a stack (N, …), weights (N,), in at least float32.
 
     The sum runs over clients one by one, so the bits do not depend on how the stack was chunked.
@@ -54,6 +59,8 @@ def accumulated_mean(stack: Array, weights: np.ndarray) -> Array:
     return total
 
 
-def weighted_mean(stack: Array, weights: np.ndarray) -> Array:
+def weighted_mean(
+    stack: Float[Array, " N *rest"], weights: Float[np.ndarray, " N"]
+) -> Float[Array, " *rest"]:
     """`accumulated_mean`, rounded back to the precision of the stack."""
     return like(accumulated_mean(stack, weights), stack)

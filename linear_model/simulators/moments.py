@@ -8,8 +8,11 @@ from functools import cached_property
 from typing import Self
 
 import numpy as np
+from jaxtyping import Float, Int
 
-from linear_model.clients import solve, transpose
+from linear_model.clients import OwnA, OwnB, SharedA, SharedB, Squares, solve, transpose
+
+Columns = Float[np.ndarray, " #T #n d c"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,37 +25,39 @@ class MomentClients(ABC):
         cross: `σ X_iᵀE_i/m`, shape (T, n, d, p), or None without label noise.
     """
 
-    A_star: np.ndarray
-    B_star: np.ndarray
-    cross: np.ndarray | None
+    A_star: Float[np.ndarray, "d r"]
+    B_star: Float[np.ndarray, " #T #n r p"]
+    cross: Float[np.ndarray, "T n d p"] | None
 
     @abstractmethod
-    def apply(self, V: np.ndarray) -> np.ndarray:
+    def apply(self, V: Columns) -> Columns:
         """`G_i V_i` for V of shape (T, n or 1, d, c)."""
 
     @abstractmethod
-    def mean_apply(self, V: np.ndarray) -> np.ndarray:
+    def mean_apply(self, V: Float[np.ndarray, "T d c"]) -> Float[np.ndarray, "T d c"]:
         """`mean_i G_i V` for a shared V of shape (T, d, c)."""
 
     @abstractmethod
-    def products(self, A: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def products(self, A: SharedA) -> tuple[Squares, Squares]:
         """`Aᵀ G_i A` and `Aᵀ G_i A*` for a shared A."""
 
     @abstractmethod
-    def chosen(self, who: np.ndarray, B_star: np.ndarray) -> MomentClients:
+    def chosen(
+        self, who: Int[np.ndarray, "T n"], B_star: Float[np.ndarray, " #T #n r p"]
+    ) -> MomentClients:
         """The named clients of each trial, `who` of shape (T, n), with their B_i*."""
 
     @cached_property
-    def mean_cross(self) -> np.ndarray | None:
+    def mean_cross(self) -> Float[np.ndarray, "T d p"] | None:
         """Mean of `cross` over clients, (T, d, p)."""
         return None if self.cross is None else self.cross.mean(axis=1)
 
     @cached_property
-    def apply_truth(self) -> np.ndarray:
+    def apply_truth(self) -> Float[np.ndarray, " #T #n d r"]:
         """`G_i A*`, (T, n, d, r), formed once for all local steps on this batch."""
         return self.apply(self.A_star[None, None])
 
-    def normal(self, A: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def normal(self, A: SharedA) -> tuple[Squares, OwnB]:
         """See ClientBatch."""
         square, mixed = self.products(A)
         right = mixed @ self.B_star
@@ -60,11 +65,11 @@ class MomentClients(ABC):
             right = right + transpose(A)[:, None] @ self.cross
         return square, right
 
-    def fit(self, A: np.ndarray) -> np.ndarray:
+    def fit(self, A: SharedA) -> OwnB:
         """See ClientBatch."""
         return solve(*self.normal(A))
 
-    def mean_gradient(self, A: np.ndarray, B: np.ndarray) -> np.ndarray:
+    def mean_gradient(self, A: SharedA, B: SharedB) -> SharedA:
         """See ClientBatch."""
         if self.B_star.shape[1] == 1:  # one B* for all: only the mean of the G_i matters
             gradient = self.mean_apply((A @ B - self.A_star @ self.B_star[:, 0]) @ transpose(B))
@@ -75,9 +80,7 @@ class MomentClients(ABC):
             gradient = gradient - self.mean_cross @ transpose(B)
         return 2.0 * gradient
 
-    def gradients(
-        self, A: np.ndarray, B: np.ndarray, *, of_B: bool
-    ) -> tuple[np.ndarray, np.ndarray | None]:
+    def gradients(self, A: OwnA, B: OwnB, *, of_B: bool) -> tuple[OwnA, OwnB | None]:
         """See ClientBatch."""
         if not of_B:
             gradient = self.apply((A @ B - self.A_star @ self.B_star) @ transpose(B))
@@ -90,7 +93,7 @@ class MomentClients(ABC):
             residual = residual - self.cross
         return 2.0 * (residual @ transpose(B)), 2.0 * (transpose(A) @ residual)
 
-    def shifted(self, W: np.ndarray) -> Self:
+    def shifted(self, W: Float[np.ndarray, "T d p"]) -> Self:
         """See ClientBatch. `X_iᵀ(Y_i − X_i W)/m` differs from `X_iᵀY_i/m` by `G_i W`."""
         moved = self.apply(W[:, None])
         return replace(self, cross=-moved if self.cross is None else self.cross - moved)
@@ -104,27 +107,29 @@ class GramClients(MomentClients):
         gram: G_i, shape (T, n, d, d).
     """
 
-    gram: np.ndarray
+    gram: Float[np.ndarray, "T n d d"]
 
     @cached_property
-    def mean_gram(self) -> np.ndarray:
+    def mean_gram(self) -> Float[np.ndarray, "T d d"]:
         """Ḡ, (T, d, d)."""
         return self.gram.mean(axis=1)
 
-    def apply(self, V: np.ndarray) -> np.ndarray:
+    def apply(self, V: Columns) -> Columns:
         """See MomentClients."""
         return _apply(self.gram, V)
 
-    def mean_apply(self, V: np.ndarray) -> np.ndarray:
+    def mean_apply(self, V: Float[np.ndarray, "T d c"]) -> Float[np.ndarray, "T d c"]:
         """See MomentClients."""
         return self.mean_gram @ V
 
-    def products(self, A: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def products(self, A: SharedA) -> tuple[Squares, Squares]:
         """See MomentClients."""
         image = transpose(_apply(self.gram, A[:, None]))
         return image @ A[:, None], image @ self.A_star
 
-    def chosen(self, who: np.ndarray, B_star: np.ndarray) -> GramClients:
+    def chosen(
+        self, who: Int[np.ndarray, "T n"], B_star: Float[np.ndarray, " #T #n r p"]
+    ) -> GramClients:
         """See MomentClients."""
         cross = _rows(self.cross, who) if self.cross is not None else None
         return GramClients(self.A_star, B_star, cross, _rows(self.gram, who))
@@ -138,19 +143,19 @@ class RootClients(MomentClients):
         root: R_i, shape (T, n, k, d), k = min(m, d).
     """
 
-    root: np.ndarray
+    root: Float[np.ndarray, "T n k d"]
 
-    def apply(self, V: np.ndarray) -> np.ndarray:
+    def apply(self, V: Columns) -> Columns:
         """See MomentClients."""
         return transpose(self.root) @ _apply(self.root, V)
 
-    def mean_apply(self, V: np.ndarray) -> np.ndarray:
+    def mean_apply(self, V: Float[np.ndarray, "T d c"]) -> Float[np.ndarray, "T d c"]:
         """See MomentClients."""
         trials, clients, rows, d = self.root.shape
         stacked = self.root.reshape(trials, clients * rows, d)
         return transpose(stacked) @ (stacked @ V) / clients
 
-    def products(self, A: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def products(self, A: SharedA) -> tuple[Squares, Squares]:
         """See MomentClients."""
         truth = np.broadcast_to(self.A_star, A.shape)
         image = _apply(self.root, np.concatenate([A, truth], axis=-1)[:, None])
@@ -158,7 +163,9 @@ class RootClients(MomentClients):
         left = transpose(image[..., :rank])
         return left @ image[..., :rank], left @ image[..., rank:]
 
-    def chosen(self, who: np.ndarray, B_star: np.ndarray) -> RootClients:
+    def chosen(
+        self, who: Int[np.ndarray, "T n"], B_star: Float[np.ndarray, " #T #n r p"]
+    ) -> RootClients:
         """See MomentClients."""
         cross = _rows(self.cross, who) if self.cross is not None else None
         return RootClients(self.A_star, B_star, cross, _rows(self.root, who))
@@ -172,19 +179,21 @@ class RootClients(MomentClients):
 class PopulationClients(MomentClients):
     """Clients with infinitely many samples: G_i is the identity and label noise averages out."""
 
-    def chosen(self, who: np.ndarray, B_star: np.ndarray) -> PopulationClients:
+    def chosen(
+        self, who: Int[np.ndarray, "T n"], B_star: Float[np.ndarray, " #T #n r p"]
+    ) -> PopulationClients:
         """See MomentClients."""
         return PopulationClients(self.A_star, B_star, None)
 
-    def apply(self, V: np.ndarray) -> np.ndarray:
+    def apply(self, V: Columns) -> Columns:
         """See MomentClients."""
         return V
 
-    def mean_apply(self, V: np.ndarray) -> np.ndarray:
+    def mean_apply(self, V: Float[np.ndarray, "T d c"]) -> Float[np.ndarray, "T d c"]:
         """See MomentClients."""
         return V
 
-    def products(self, A: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def products(self, A: SharedA) -> tuple[Squares, Squares]:
         """See MomentClients."""
         left = transpose(A)[:, None]
         return left @ A[:, None], left @ self.A_star

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
+from jaxtyping import Float
 
-from linear_model.clients import transpose
+from linear_model.clients import OwnA, OwnB, SharedA, SharedB, Squares, transpose
 
 
 @dataclass(frozen=True, eq=False)
@@ -18,27 +19,25 @@ class SampleClients:
         Y: (T, n, m, p).
     """
 
-    X: np.ndarray
-    Y: np.ndarray
+    X: Float[np.ndarray, "T n m d"]
+    Y: Float[np.ndarray, "T n m p"]
 
-    def normal(self, A: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def normal(self, A: SharedA) -> tuple[Squares, OwnB]:
         """See ClientBatch."""
         image = self.X @ A[:, None]
         samples = self.X.shape[2]
         return transpose(image) @ image / samples, transpose(image) @ self.Y / samples
 
-    def fit(self, A: np.ndarray) -> np.ndarray:
+    def fit(self, A: SharedA) -> OwnB:
         """See ClientBatch. By QR of X_i A, not by the normal equations."""
         Q, R = np.linalg.qr(self.X @ A[:, None])
         return np.linalg.solve(R, transpose(Q) @ self.Y)
 
-    def mean_gradient(self, A: np.ndarray, B: np.ndarray) -> np.ndarray:
+    def mean_gradient(self, A: SharedA, B: SharedB) -> SharedA:
         """See ClientBatch."""
         return self.gradients(A[:, None], B[:, None], of_B=False)[0].mean(axis=1)
 
-    def gradients(
-        self, A: np.ndarray, B: np.ndarray, *, of_B: bool
-    ) -> tuple[np.ndarray, np.ndarray | None]:
+    def gradients(self, A: OwnA, B: OwnB, *, of_B: bool) -> tuple[OwnA, OwnB | None]:
         """See ClientBatch."""
         samples = self.X.shape[2]
         image = self.X @ A
@@ -46,6 +45,6 @@ class SampleClients:
         of_A = 2.0 / samples * (transpose(self.X) @ (residual @ transpose(B)))
         return of_A, 2.0 / samples * (transpose(image) @ residual) if of_B else None
 
-    def shifted(self, W: np.ndarray) -> SampleClients:
+    def shifted(self, W: Float[np.ndarray, "T d p"]) -> SampleClients:
         """See ClientBatch."""
         return replace(self, Y=self.Y - self.X @ W[:, None])

@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 import sympy as sp
+from jaxtyping import Float, Shaped
 
 from verification.finding import ProofStep
 from verification.proof.identities import identity
@@ -36,7 +37,9 @@ def client_scale(q: Any, target_norm: Any) -> Any:
     return root((q + root(q**2 + 4 * target_norm**2)) / 2)
 
 
-def client_optima(q: float, targets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def client_optima(
+    q: float, targets: Float[np.ndarray, "N p"]
+) -> tuple[Float[np.ndarray, " N"], Float[np.ndarray, "N p"]]:
     """Where the clients end: α_i, shape (N,), and b_i = b_i*/α_i, shape (N, p).
 
     Args:
@@ -47,7 +50,7 @@ def client_optima(q: float, targets: np.ndarray) -> tuple[np.ndarray, np.ndarray
     return scales, targets / scales[:, None]
 
 
-def interference(scales: np.ndarray, fits: np.ndarray) -> Any:
+def interference(scales: Shaped[np.ndarray, " N"], fits: Shaped[np.ndarray, "N p"]) -> Any:
     """Excess risk of the averaged factors, `‖Cov(α_i, b_i)‖²` (population covariance over clients).
 
     Args:
@@ -58,13 +61,13 @@ def interference(scales: np.ndarray, fits: np.ndarray) -> Any:
     return _plain(covariance @ covariance)
 
 
-def growth(scales: np.ndarray, fits: np.ndarray) -> Any:
+def growth(scales: Shaped[np.ndarray, " N"], fits: Shaped[np.ndarray, "N p"]) -> Any:
     """How much ‖ā‖² − ‖b̄‖² grows in the round: Var(b_i) − Var(α_i) ≥ 0. Arguments as above. Ours."""
     spread_of_fits = np.square(fits - fits.mean(axis=0)).sum(axis=1).mean()
     return _plain(spread_of_fits - np.square(scales - scales.mean()).mean())
 
 
-def decay_constant(targets: np.ndarray) -> Any:
+def decay_constant(targets: Shaped[np.ndarray, "N p"]) -> Any:
     """`lim t²·excess = ‖Cov(‖b_i*‖², b_i*)‖²/(16 V²)`, V = mean ‖b_i* − b̄*‖². Ours.
 
     Args:
@@ -82,7 +85,9 @@ def decay_constant(targets: np.ndarray) -> Any:
     return _plain(covariance @ covariance / (16 * spread**2))
 
 
-def trajectory(targets: np.ndarray, rounds: int, q: float = 1.0) -> tuple[np.ndarray, np.ndarray]:
+def trajectory(
+    targets: Float[np.ndarray, "N p"], rounds: int, q: float = 1.0
+) -> tuple[Float[np.ndarray, " T"], Float[np.ndarray, " T"]]:
     """Excess risk and q after each round of FedAvg-LoRA, by the closed form.
 
     Args:

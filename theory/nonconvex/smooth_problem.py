@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from jaxtyping import Float
 
 
 def phi(t: Any) -> Any:
@@ -32,9 +33,9 @@ class SmoothProblem:
         c: offsets, (N, n).
     """
 
-    U: np.ndarray
-    V: np.ndarray
-    c: np.ndarray
+    U: Float[np.ndarray, "N n p"]
+    V: Float[np.ndarray, "N n p"]
+    c: Float[np.ndarray, "N n"]
 
     @classmethod
     def draw(
@@ -61,13 +62,17 @@ class SmoothProblem:
         norms = [np.linalg.norm(M, ord=2, axis=(1, 2)).max() for M in (self.U, self.V)]
         return float(2.0 * max(norms) ** 2 / self.c.shape[1])
 
-    def values(self, A: np.ndarray, B: np.ndarray) -> np.ndarray:
+    def values(
+        self, A: Float[np.ndarray, "R p"], B: Float[np.ndarray, "R p"]
+    ) -> Float[np.ndarray, " R"]:
         """F at points (R, p): shape (R,)."""
         R, N = A.shape[0], self.c.shape[0]
         A_all, B_all = (np.broadcast_to(x[:, None], (R, N, x.shape[1])) for x in (A, B))
         return phi(self._affine(A_all, B_all)).mean(axis=(1, 2))
 
-    def gradients(self, A: np.ndarray, B: np.ndarray, block: str) -> np.ndarray:
+    def gradients(
+        self, A: Float[np.ndarray, "R N p"], B: Float[np.ndarray, "R N p"], block: str
+    ) -> Float[np.ndarray, "R N p"]:
         """∇f_i in one block at every client's own point, A and B of shape (R, N, p): (R, N, p)."""
         slopes = phi_slope(self._affine(A, B)) / self.c.shape[1]
         return np.einsum("rnj,njp->rnp", slopes, self.U if block == "A" else self.V)
@@ -86,7 +91,7 @@ class Trajectories:
         dissimilarity: largest `mean_i ||∇f_i − ∇f||²` at a point a half-round started from, either block.
     """
 
-    squared_norms: np.ndarray
+    squared_norms: Float[np.ndarray, "R T"]
     first_value: float
     dissimilarity: float
 

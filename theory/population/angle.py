@@ -7,11 +7,15 @@ the sine of the largest principal angle.
 from __future__ import annotations
 
 import numpy as np
+from jaxtyping import Float
 
 
 def angle_distance(
-    A: np.ndarray, A_star: np.ndarray, *, orthonormal: bool = False
-) -> np.ndarray | np.floating:
+    A: Float[np.ndarray, "*batch d r"] | Float[np.ndarray, " d"],
+    A_star: Float[np.ndarray, " *#batch d r"] | Float[np.ndarray, " d"],
+    *,
+    orthonormal: bool = False,
+) -> Float[np.ndarray, " *out"] | np.floating:
     """Sine of the largest principal angle between the column spaces of A and A_star.
 
     The part of A outside the span of A_star is formed as such, never as sqrt(1 − cos²), so angles far
@@ -40,7 +44,9 @@ def angle_distance(
     return np.minimum(spectral_norm(outside), 1.0)
 
 
-def spectral_norm(matrix: np.ndarray) -> np.ndarray | np.floating:
+def spectral_norm(
+    matrix: Float[np.ndarray, "*batch d r"],
+) -> Float[np.ndarray, " *batch"] | np.floating:
     """Largest singular value over the last two axes, by the Gram matrix of the (few) columns.
 
     Squaring costs the largest singular value no relative precision, only the small ones. Entries are

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import sympy as sp
+from jaxtyping import Float
 
 from verification.claim import OURS, claim
 from verification.evidence import Evidence, at_least, between
@@ -26,7 +27,9 @@ def next_tangent(t: Any, kappa: Any) -> Any:
     return t * abs(1 + t**2 - kappa) / (1 + t**2 + kappa * t**2)
 
 
-def round_by_vectors(a: np.ndarray, a_star: np.ndarray, kappa: float) -> np.ndarray:
+def round_by_vectors(
+    a: Float[np.ndarray, " d"], a_star: Float[np.ndarray, " d"], kappa: float
+) -> Float[np.ndarray, " d"]:
     """The literal population round on vectors: exact b-step, gradient step on a, normalise.
 
     Args:

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import sympy as sp
+from jaxtyping import Float
 
 from theory.population import population_map
 from verification.claim import OURS, claim
@@ -69,7 +70,7 @@ def next_tangents(tangents: Any, sigma: Any, eta: Any) -> Any:
     )
 
 
-def local_rate(singular_values: np.ndarray, eta: float) -> float:
+def local_rate(singular_values: Float[np.ndarray, " r"], eta: float) -> float:
     """`max_j |1 − 2ησ_j²|`, the factor by which small angles shrink per round. Source: theory.md §12.
 
     Args:
@@ -91,8 +92,11 @@ def best_rate(largest: Any, smallest: Any) -> Any:
 
 
 def round_by_matrices(
-    A: np.ndarray, A_star: np.ndarray, B_star: np.ndarray, eta: float
-) -> np.ndarray:
+    A: Float[np.ndarray, "d r"],
+    A_star: Float[np.ndarray, "d r"],
+    B_star: Float[np.ndarray, "r p"],
+    eta: float,
+) -> Float[np.ndarray, "d r"]:
     """The literal population round: least squares for B, gradient step on A, QR.
 
     Args:
@@ -109,7 +113,9 @@ def round_by_matrices(
     return np.linalg.qr(A - eta * gradient)[0]
 
 
-def tangents_of(A: np.ndarray, A_star: np.ndarray) -> np.ndarray:
+def tangents_of(
+    A: Float[np.ndarray, "d r"], A_star: Float[np.ndarray, "d r"]
+) -> Float[np.ndarray, "d r"]:
     """`P A (A*ᵀA)⁻¹`, shape (d, r): singular values are the tangents of the principal angles."""
     along = A_star.T @ A
     return (A - A_star @ along) @ np.linalg.inv(along)

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import sympy as sp
+from jaxtyping import Float
 
 from verification.finding import ProofStep
 from verification.proof.identities import identity
@@ -41,7 +42,9 @@ def round_jacobian(grams: Any, a_star: Any, kappa: Any) -> Any:
     return project @ (one - kappa * (mean @ answer)) @ project
 
 
-def local_rate(grams: np.ndarray, a_star: np.ndarray, kappa: float) -> float:
+def local_rate(
+    grams: Float[np.ndarray, "N d d"], a_star: Float[np.ndarray, " d"], kappa: float
+) -> float:
     """Spectral radius of `round_jacobian`: the factor by which small angles shrink in the long run.
 
     Above 1 the truth repels. Arguments as for `fit_direction`, as arrays.
