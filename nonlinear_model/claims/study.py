@@ -176,6 +176,8 @@ def configuration(budget: Budget, setting: Setting) -> Configuration:
         optimiser="sgd",
         evaluate_every=max(setting.rounds // 4, 1),
         probe=0,
+        # At the largest rates float32's rounding grows to whole per cents of accuracy, and a verdict with it.
+        dtype=budget.pick("float64", "float32"),
     )
 
 
