@@ -133,28 +133,19 @@ def check(
     rows = [row for size in sizes for row in _federation(rng, server, size, float(total))]
     largest = rows[-len(DRIFTS) :]
     first, at_one, last = (largest[place] for place in (0, len(DRIFTS) // 2, -1))
-    evidence.equal(
-        f"error of FedAvg-LoRA's rule, {clients} clients, drift {at_one['drift']:g}",
-        at_one["theory"],
-        at_one["measured"],
-        rounding=1e-12 * at_one["theory"],
-        why="rounding",
-    )
-    evidence.equal(
-        "largest relative gap between the identity and the error of FedAvg-LoRA's rule, "
-        f"{len(rows)} federations of {min(sizes)} to {max(sizes)} clients with unequal weights",
-        0.0,
-        max(row.pop("gap") for row in rows),
-        rounding=1e-9,
-        why="rounding: at drift 0.01 the error is 1e-4 of the products it is the difference of",
-    )
-    evidence.equal(
-        f"exponent of the error in the clients' drift ({clients} clients)",
-        2.0,
-        np.log(last["measured"] / first["measured"]) / np.log(last["drift"] / first["drift"]),
-        rounding=1e-9,
-        why="both deviations scale with the drift, so their product scales with its square",
-    )
+    compared = (
+        (f"error of FedAvg-LoRA's rule, {clients} clients, drift {at_one['drift']:g}", at_one["theory"],
+            at_one["measured"], 1e-12 * at_one["theory"], "rounding"),
+        ("largest relative gap between the identity and the error of FedAvg-LoRA's rule, "
+            f"{len(rows)} federations of {min(sizes)} to {max(sizes)} clients with unequal weights", 0.0,
+            max(row.pop("gap") for row in rows), 1e-9,
+            "rounding: at drift 0.01 the error is 1e-4 of the products it is the difference of"),
+        (f"exponent of the error in the clients' drift ({clients} clients)", 2.0,
+            np.log(last["measured"] / first["measured"]) / np.log(last["drift"] / first["drift"]), 1e-9,
+            "both deviations scale with the drift, so their product scales with its square"),
+    )  # fmt: skip
+    for quantity, theory, measured, rounding, why in compared:
+        evidence.equal(quantity, theory, measured, rounding=rounding, why=why)
     evidence.steps(*derive(total))
     evidence.method(
         "SymPy identity in generic entries (three clients) and in non-commuting symbols (any number "

@@ -198,24 +198,17 @@ def check(
             half,
             _share(shapes, (1, 2)),
         )
-    evidence.equal(
-        "RoLoRA ÷ FedAvg-LoRA in one B-round, RoBERTa-Large (square)",
-        half,
-        _share(ROBERTA_LARGE, (1,)),
-    )
-    evidence.equal(
-        "RoLoRA ÷ FedAvg-LoRA in one B-round, Llama-2-7B gate and up (4096 × 11008)",
-        half if every_round else single_round_share(wide.d_in, wide.d_out),
-        _share(LLAMA_MLP, (1,)),
-        rounding=1e-15,
-        why="d_out/(d_in + d_out): the B-round carries the longer factor",
-    )
-    evidence.equal(
-        "formulas, traffic of the methods and entries of the arrays sent: disagreements, "
-        "3 methods × 4 rounds × 27 shapes",
-        0.0,
-        _disagreements(),
-    )
+    compared = (
+        ("RoLoRA ÷ FedAvg-LoRA in one B-round, RoBERTa-Large (square)", half, _share(ROBERTA_LARGE, (1,)),
+            0.0, ""),
+        ("RoLoRA ÷ FedAvg-LoRA in one B-round, Llama-2-7B gate and up (4096 × 11008)",
+            half if every_round else single_round_share(wide.d_in, wide.d_out), _share(LLAMA_MLP, (1,)),
+            1e-15, "d_out/(d_in + d_out): the B-round carries the longer factor"),
+        ("formulas, traffic of the methods and entries of the arrays sent: disagreements, "
+            "3 methods × 4 rounds × 27 shapes", 0.0, _disagreements(), 0.0, ""),
+    )  # fmt: skip
+    for quantity, theory, measured, rounding, why in compared:
+        evidence.equal(quantity, theory, measured, rounding=rounding, why=why)
     _enumerate_participation(evidence, wide)
     evidence.steps(*derive())
     evidence.record(

@@ -16,7 +16,7 @@ from theory.population import population_map
 from verification.claim import OURS, claim
 from verification.evidence import Evidence
 from verification.finding import Mark, Plot, ProofStep, Series, Table
-from verification.proof.identities import identity, nonnegative_on_box
+from verification.proof.identities import identity, nonnegative_on_box, rational_identity
 from verification.verdict import Verdict
 
 STEPS = (2.05, 2.2, 2.5, 2.8284271247461903, 3.0, 4.0, 6.0, 12.0)
@@ -65,21 +65,21 @@ def derive() -> tuple[ProofStep, ...]:
     steps = [
         identity("local rate: tan θ⁺/tan θ → |1 − κ| as θ → 0", rate_at_zero**2,
             sp.expand(local_rate(kappa) ** 2).replace(sp.Abs, lambda z: z)),
-        _rational_identity(
+        rational_identity(
             "the signed ratio tan θ⁺/tan θ grows with u = tan²θ, from 1 − κ to 1/(1 + κ), so its size "
             "is at most max(|1 − κ|, 1/(1 + κ)): its derivative in u is κ²/(1 + (1 + κ)u)²",
             sp.diff(signed / t, t) / (2 * t), kappa**2 / (1 + (1 + kappa) * t**2) ** 2),
         identity("and it tends to 1/(1 + κ) as θ → 90°", sp.limit(signed / t, t, sp.oo), 1 / (1 + kappa)),
-        _rational_identity("contraction: (tan θ⁺/tan θ)² < 1 at tan²θ = u, since 1 minus it is "
+        rational_identity("contraction: (tan θ⁺/tan θ)² < 1 at tan²θ = u, since 1 minus it is "
             "κ(1 + u)((κ + 2)u − (κ − 2)) over a square: > 0 for all u > 0 iff κ ≤ 2", 1 - (signed / t) ** 2,
             kappa * (1 + t**2) * ((kappa + 2) * t**2 - (kappa - 2)) / (1 + (1 + kappa) * t**2) ** 2),
-        _rational_identity("the plateau lies where the bracket is negative: κ − 1 − tan²θ = κ²/(κ + 2) > 0",
+        rational_identity("the plateau lies where the bracket is negative: κ − 1 − tan²θ = κ²/(κ + 2) > 0",
             kappa - 1 - plateau_tangent_squared(kappa), kappa**2 / (kappa + 2)),
         identity("the plateau is a fixed point for every κ = 2 + x > 2",
             sp.simplify((below.subs(above_two).subs(t, fixed)) / fixed), 1),
         identity("the derivative of the map there is 8/κ² − 1",
             sp.simplify(sp.diff(below, t).subs(above_two).subs(t, fixed)), plateau_multiplier(2 + x)),
-        _rational_identity("1 − |8/κ² − 1| > 0 for every κ > 2: 1 − (8/κ² − 1)² = 16(κ² − 4)/κ⁴",
+        rational_identity("1 − |8/κ² − 1| > 0 for every κ > 2: 1 − (8/κ² − 1)² = 16(κ² − 4)/κ⁴",
             1 - plateau_multiplier(kappa) ** 2, 16 * (kappa**2 - 4) / kappa**4),
         identity(
             "superstable at κ = 2√2: the derivative vanishes", plateau_multiplier(superstable_step()), 0),
@@ -101,20 +101,16 @@ def _no_two_cycle(u: sp.Symbol, x: sp.Symbol) -> list[ProofStep]:
     fixed_only = sp.rem(sp.Poly(plus, u), sp.Poly((kappa + 2) * u - (kappa - 2), u))
     rest = sp.factor(sp.cancel(plus / ((kappa + 2) * u - (kappa - 2))))
     rest = rest if rest.subs({u: 1, x: 1}) > 0 else -rest
+    positive = nonnegative_on_box("", rest, {u: (0, sp.oo), x: (0, sp.oo)})
     # The square (u(κ − u)κ)² takes the mixed signs; what is left has non-negative coefficients.
     return [
         ProofStep("no 2-cycle with product of ratios +1 besides the plateau",
-            bool(fixed_only.is_zero) and nonnegative_on_box(
-                "", rest, {u: (0, sp.oo), x: (0, sp.oo)}).holds and rest.subs({u: 0}) != 0,
+            bool(fixed_only.is_zero) and positive.holds and rest.subs({u: 0}) != 0,
             f"the condition's numerator is ((κ + 2)u − (κ − 2)) times {rest}"),
         nonnegative_on_box(
             "no 2-cycle with product of ratios −1: the numerator is κ²u²(κ − u)² plus positive terms",
             minus - kappa**2 * u**2 * (kappa - u) ** 2 - 2, {u: (0, sp.oo), x: (0, sp.oo)}),
     ]  # fmt: skip
-
-
-def _rational_identity(statement: str, left: Any, right: Any) -> ProofStep:
-    return identity(statement, sp.cancel(sp.together(left - right)), sp.Integer(0))
 
 
 def limit_tangent(start: np.ndarray | float, kappa: float, rounds: int = ROUNDS) -> Any:
@@ -166,42 +162,23 @@ def check(evidence: Evidence, *, kappa: float = 3.0, stretch: float = 1.0) -> No
         uniform.append(abs(ratios.max() - uniform_rate(step)))
         rates.append(abs(ratios[0] - local_rate(step)))
     plateau = stretch * plateau_tangent_squared(kappa)
-    evidence.equal(
-        f"plateau at κ = {kappa:g} on literal vectors in R^6: sin θ after 400 rounds",
-        np.sqrt(plateau / (1.0 + plateau)),
-        _literal_plateau_sine(kappa),
-        rounding=1e-10,
-        why="rounding of vector rounds",
-    )
-    evidence.equal(
-        f"largest |tan θ − plateau| after {ROUNDS} rounds, {len(STEPS)} steps × {len(STARTS)} starts",
-        0.0,
-        max(gaps),
-        rounding=1e-10,
-        why="float64 iteration of the map",
-    )
-    evidence.equal(
-        "largest gap of the local rates |1 − κ| and 8/κ² − 1 to difference quotients, 13 steps",
-        0.0,
-        max(rates),
-        rounding=1e-8,
-        why="second-order error of the difference quotient at distance 1e-5",
-    )
-    evidence.equal(
-        "largest gap of max(|1 − κ|, 1/(1 + κ)) to the largest tan θ⁺/tan θ on 4001 angles, "
-        "5 steps below 2",
-        0.0,
-        max(uniform),
-        rounding=1e-12,
-        why="the ratio approaches its supremum as θ → 0 or 90°; the grid ends at 1e∓8",
-    )
-    evidence.equal(
-        "superstable step: |error| after one round from 1e-4 off the plateau, κ = 2√2",
-        0.0,
-        _one_round_error(float(superstable_step()), 1e-4),
-        rounding=1e-7,
-        why="quadratic: the square of the distance, times a constant below ten",
-    )
+    compared = (
+        (f"plateau at κ = {kappa:g} on literal vectors in R^6: sin θ after 400 rounds",
+            np.sqrt(plateau / (1.0 + plateau)), _literal_plateau_sine(kappa), 1e-10,
+            "rounding of vector rounds"),
+        (f"largest |tan θ − plateau| after {ROUNDS} rounds, {len(STEPS)} steps × {len(STARTS)} starts",
+            0.0, max(gaps), 1e-10, "float64 iteration of the map"),
+        ("largest gap of the local rates |1 − κ| and 8/κ² − 1 to difference quotients, 13 steps", 0.0,
+            max(rates), 1e-8, "second-order error of the difference quotient at distance 1e-5"),
+        ("largest gap of max(|1 − κ|, 1/(1 + κ)) to the largest tan θ⁺/tan θ on 4001 angles, "
+            "5 steps below 2", 0.0, max(uniform), 1e-12,
+            "the ratio approaches its supremum as θ → 0 or 90°; the grid ends at 1e∓8"),
+        ("superstable step: |error| after one round from 1e-4 off the plateau, κ = 2√2", 0.0,
+            _one_round_error(float(superstable_step()), 1e-4), 1e-7,
+            "quadratic: the square of the distance, times a constant below ten"),
+    )  # fmt: skip
+    for quantity, theory, measured, rounding, why in compared:
+        evidence.equal(quantity, theory, measured, rounding=rounding, why=why)
     evidence.steps(*derive())
     evidence.method(
         "SymPy: limits, fixed point and derivative of the map, no 2-cycle by non-negative "

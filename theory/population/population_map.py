@@ -110,20 +110,14 @@ def check(
         rows += [_round(plane, t, step, stretch) for t in np.geomspace(1e-4, 1e4, 25)]
     seen = _round(np.eye(d)[:2], tangent, kappa, stretch)
     why = "rounding of the literal vectors at tan θ = 1e-4 (16 digits less 4)"
-    evidence.equal(
-        f"tan θ after one literal round in R^{d} from tan θ = {tangent:g} at κ = {kappa:g}",
-        seen["theory"],
-        seen["measured"],
-        rounding=1e-11 * max(seen["theory"], tangent),
-        why=why,
-    )
-    evidence.equal(
-        f"largest relative gap between the map and literal rounds, {len(rows)} angles and steps",
-        0.0,
-        max(abs(r["measured"] - r["theory"]) / max(r["theory"], r["tan"]) for r in rows),
-        rounding=1e-11,
-        why=why,
-    )
+    compared = (
+        (f"tan θ after one literal round in R^{d} from tan θ = {tangent:g} at κ = {kappa:g}",
+            seen["theory"], seen["measured"], 1e-11 * max(seen["theory"], tangent), why),
+        (f"largest relative gap between the map and literal rounds, {len(rows)} angles and steps", 0.0,
+            max(abs(r["measured"] - r["theory"]) / max(r["theory"], r["tan"]) for r in rows), 1e-11, why),
+    )  # fmt: skip
+    for quantity, theory, measured, rounding, why in compared:
+        evidence.equal(quantity, theory, measured, rounding=rounding, why=why)
     if stretch == 1.0:
         evidence.steps(*derive())
     evidence.method("SymPy derivation from the loss; literal rounds in float64 beside it")

@@ -171,28 +171,11 @@ def _derive_map() -> list[ProofStep]:
     Sig, one = sp.MatrixSymbol("Sigma", r, r), sp.Identity(r)
     # A = (A* + T)C with the symmetric C = (I + TᵀT)^(-1/2): P A = TC, Mx = C, K = C².
     across, along = (part.subs(C.T, C) for part in moved_parts(T @ C, C, Sig, eta))
-    steps = [
-        sized_identity(
-            "every d and r: PÂ = T (I − 2ηKΣ) C", across, T @ (one - 2 * eta * C @ C @ Sig) @ C
-        ),
-        sized_identity(
-            "every d and r: A*ᵀÂ = (I + 2η(I − K)Σ) C, so T⁺ = PÂ(A*ᵀÂ)⁻¹ is free of C",
-            along,
-            (one + 2 * eta * (one - C @ C) @ Sig) @ C,
-        ),
-    ]
     # The function itself against the quotient of the parts, at exact rational points.
     T0 = sp.Matrix([[sp.Rational(3, 4), 0], [0, sp.Rational(5, 12)], [0, 0]])
     C0 = sp.diag(sp.Rational(4, 5), sp.Rational(12, 13))  # (I + T0ᵀT0)^(-1/2), exactly
     S0 = sp.Matrix([[2, sp.Rational(1, 3)], [sp.Rational(1, 3), 1]])
-    across, along = moved_parts(T0 @ C0, C0, S0, eta)
-    steps.append(
-        identity(
-            "the map equals PÂ(A*ᵀÂ)⁻¹ at angles atan 3/4 and atan 5/12, Σ not diagonal, every η",
-            next_tangents(T0, S0, eta),
-            across @ along.inv(),
-        )
-    )
+    across0, along0 = moved_parts(T0 @ C0, C0, S0, eta)
     epsilon = sp.Symbol("epsilon", positive=True)
     U = sp.Matrix(2, 2, sp.symbols("u0:4", real=True))
     sigma1, sigma2 = sp.symbols("sigma1 sigma2", positive=True)
@@ -200,23 +183,19 @@ def _derive_map() -> list[ProofStep]:
     slope = (next_tangents(epsilon * U, Sd, eta) / epsilon).applyfunc(
         lambda entry: sp.cancel(sp.together(entry)).subs(epsilon, 0)
     )
-    steps.append(
-        identity(
-            "at T = 0 the map's derivative is U ↦ U(I − 2ηΣ): eigenvalues 1 − 2ησ_j²",
-            slope,
-            U @ (sp.eye(2) - 2 * eta * Sd),
-        )
-    )
     t, kappa = sp.symbols("t kappa", positive=True)
     rank_one = next_tangents(sp.Matrix([[t]]), sp.Matrix([[1]]), kappa / 2)[0, 0]
-    steps.append(
-        identity(
-            "r = 1: the square of the map is that of theory.md §2",
-            rank_one**2,
-            sp.simplify(population_map.next_tangent(t, kappa) ** 2).replace(sp.Abs, lambda z: z),
-        )
-    )
-    return steps
+    return [
+        sized_identity("every d and r: PÂ = T (I − 2ηKΣ) C", across, T @ (one - 2 * eta * C @ C @ Sig) @ C),
+        sized_identity("every d and r: A*ᵀÂ = (I + 2η(I − K)Σ) C, so T⁺ = PÂ(A*ᵀÂ)⁻¹ is free of C", along,
+            (one + 2 * eta * (one - C @ C) @ Sig) @ C),
+        identity("the map equals PÂ(A*ᵀÂ)⁻¹ at angles atan 3/4 and atan 5/12, Σ not diagonal, every η",
+            next_tangents(T0, S0, eta), across0 @ along0.inv()),
+        identity("at T = 0 the map's derivative is U ↦ U(I − 2ηΣ): eigenvalues 1 − 2ησ_j²", slope,
+            U @ (sp.eye(2) - 2 * eta * Sd)),
+        identity("r = 1: the square of the map is that of theory.md §2", rank_one**2,
+            sp.simplify(population_map.next_tangent(t, kappa) ** 2).replace(sp.Abs, lambda z: z)),
+    ]  # fmt: skip
 
 
 def _derive_best_step() -> list[ProofStep]:
@@ -285,20 +264,14 @@ def check(
         rows += seen
         gaps += found
     gap_map, gap_parts = map(max, zip(*gaps, strict=True))
-    evidence.equal(
-        "largest relative gap between the tangent map and a literal round, 12 starts",
-        0.0,
-        gap_map,
-        rounding=1e-10,
-        why="rounding; tangents of 1e-3 lose three digits",
-    )
-    evidence.equal(
-        "largest gap between PÂ, A*ᵀÂ by formula and by the literal gradient, 12 starts",
-        0.0,
-        gap_parts,
-        rounding=1e-12,
-        why="rounding",
-    )
+    compared = (
+        ("largest relative gap between the tangent map and a literal round, 12 starts", 0.0, gap_map,
+            1e-10, "rounding; tangents of 1e-3 lose three digits"),
+        ("largest gap between PÂ, A*ᵀÂ by formula and by the literal gradient, 12 starts", 0.0, gap_parts,
+            1e-12, "rounding"),
+    )  # fmt: skip
+    for quantity, theory, measured, rounding, why in compared:
+        evidence.equal(quantity, theory, measured, rounding=rounding, why=why)
     if condition_matters:
         evidence.steps(*derive())
     evidence.method(

@@ -13,7 +13,7 @@ import sympy as sp
 
 from theory.population import population_map
 from verification.finding import ProofStep
-from verification.proof.identities import identity, nonnegative_on_box
+from verification.proof.identities import identity, nonnegative_on_box, rational_identity
 
 
 def approximate_rounds(start: Any, target: Any, kappa: Any, *, log: Any = math.log) -> Any:
@@ -54,10 +54,6 @@ def _ratio(t: sp.Symbol, kappa: Any) -> Any:
     return sp.nsimplify(sp.cancel(signed / t), rational=True)
 
 
-def _equal(statement: str, left: Any, right: Any) -> ProofStep:
-    return identity(statement, sp.cancel(sp.together(left - right)), sp.Integer(0))
-
-
 def derive() -> tuple[ProofStep, ...]:
     """Escape and contraction, each with its correction summed as a geometric series."""
     return (*_ratio_steps(), *_sum_steps(), *_above_one_steps())
@@ -69,24 +65,25 @@ def _ratio_steps() -> tuple[ProofStep, ...]:
     ratio = _ratio(t, kappa)
     width = 1 + (1 + kappa) * t**2
     return (
-        _equal("escape: (1 + κ) tan θ⁺/tan θ = 1 − κ²/(1 + (1 + κ)tan²θ) < 1", (1 + kappa) * ratio,
-            1 - kappa**2 / width),
-        _equal("contraction: tan θ⁺/((1 − κ)tan θ) = 1 + κ²tan²θ/((1 − κ)(1 + (1 + κ)tan²θ)) > 1",
+        rational_identity("escape: (1 + κ) tan θ⁺/tan θ = 1 − κ²/(1 + (1 + κ)tan²θ) < 1",
+            (1 + kappa) * ratio, 1 - kappa**2 / width),
+        rational_identity("contraction: tan θ⁺/((1 − κ)tan θ) = 1 + κ²tan²θ/((1 − κ)(1 + (1 + κ)tan²θ)) > 1",
             ratio / (1 - kappa), 1 + kappa**2 * t**2 / ((1 - kappa) * width)),
-        _equal("the ratio grows with tan²θ: its derivative is κ²/(1 + (1 + κ)tan²θ)²",
+        rational_identity("the ratio grows with tan²θ: its derivative is κ²/(1 + (1 + κ)tan²θ)²",
             sp.diff(ratio, t) / (2 * t), kappa**2 / width**2),
-        _equal("log(1 + x) ≤ x for x ≥ 0: the gap is 0 at 0 and its derivative is x/(1 + x)",
+        rational_identity("log(1 + x) ≤ x for x ≥ 0: the gap is 0 at 0 and its derivative is x/(1 + x)",
             sp.diff(x - sp.log(1 + x), x), x / (1 + x)),
-        _equal("−log(1 − x) ≤ x/(1 − x) for 0 ≤ x < 1: the gap is 0 at 0, its derivative x/(1 − x)²",
+        rational_identity(
+            "−log(1 − x) ≤ x/(1 − x) for 0 ≤ x < 1: the gap is 0 at 0, its derivative x/(1 − x)²",
             sp.diff(x / (1 - x) + sp.log(1 - x), x), x / (1 - x) ** 2),
         nonnegative_on_box("a contraction round's correction is at most κ²tan²θ/(1 − κ)",
             (1 - kappa) * (kappa**2 * u / (1 - kappa)) - kappa**2 * u / (1 + (1 + kappa) * u),
             {u: (0, sp.oo), kappa: (0, 1)}),
-        _equal("an escape round's correction is at most κ²/((1 + κ)(1 − κ + tan²θ)), "
+        rational_identity("an escape round's correction is at most κ²/((1 + κ)(1 − κ + tan²θ)), "
             "so at most κ²/((1 + κ)tan²θ)",
             sp.cancel((kappa**2 / width) / (1 - kappa**2 / width)),
             kappa**2 / ((1 + kappa) * (1 - kappa + t**2))),
-        _equal(
+        rational_identity(
             "the first tangent below 1 is at least the ratio at tan θ = 1, (2 − κ)/(2 + κ)", ratio.subs(t, 1),
             (2 - kappa) / (2 + kappa)),
     )  # fmt: skip
@@ -129,10 +126,10 @@ def _above_one_steps() -> tuple[ProofStep, ...]:
         sp.log(turn * inverse) / sp.log(1 / x) + 1
     )
     return (
-        _equal("κ in (1, 2), tan²θ ≥ κ − 1: 1/(1 + κ) − tan θ⁺/tan θ is κ²/((1 + κ)(…)) > 0",
+        rational_identity("κ in (1, 2), tan²θ ≥ κ − 1: 1/(1 + κ) − tan θ⁺/tan θ is κ²/((1 + κ)(…)) > 0",
             1 / (1 + kappa) - ratio, kappa**2 / ((1 + kappa) * width)),
-        _equal("κ in (1, 2), tan²θ ≤ κ − 1: (κ − 1) − tan θ⁺/tan θ is κ²tan²θ/(…) > 0", (kappa - 1) + ratio,
-            kappa**2 * t**2 / width),
+        rational_identity("κ in (1, 2), tan²θ ≤ κ − 1: (κ − 1) − tan θ⁺/tan θ is κ²tan²θ/(…) > 0",
+            (kappa - 1) + ratio, kappa**2 * t**2 / width),
         _logs_equal(
             "upper bound, κ in (1, 2): escape to tan²θ < κ − 1, then contraction by κ − 1, adds up to "
             "the approximation + extra_rounds_above_one(κ)", upper,

@@ -220,52 +220,26 @@ def _above_one(d: int, kappa: float, epsilon: float) -> dict[str, Any]:
 
 def _parts(evidence: Evidence, epsilon: float) -> None:
     """What the counts rest on: start, target, T, the uniform rate, and rounds on vectors, at κ = 0.5."""
-    target = target_tangent(epsilon)
+    start, target = random_start_tangent(10**6), target_tangent(epsilon)
     low, high = (_below_one(n, 0.5, epsilon) for n in (10**4, 10**12))
-    evidence.equal(
-        "rounds added per factor 10^8 in d, κ = 0.5",
-        escape_bounds.approximate_rounds(random_start_tangent(10**12), target, 0.5)
-        - escape_bounds.approximate_rounds(random_start_tangent(10**4), target, 0.5),
-        high["rounds"] - low["rounds"],
-        rounding=1.0,
-        why="rounds are whole",
-    )
-    evidence.equal(
-        "cos²θ of the start × d, d = 10^4",
-        1.0,
-        10**4 / (1.0 + random_start_tangent(10**4) ** 2),
-        rounding=1e-12,
-        why="rounding",
-    )
-    evidence.equal(
-        "sin θ of the target ÷ ε",
-        1.0,
-        math.sin(math.atan(target)) / epsilon,
-        rounding=1e-12,
-        why="rounding",
-    )
-    evidence.equal(
-        "the theorem's T at d = 10^4, κ = 0.5 against 4 d log(δ⁰/ε)/κ",
-        4e4 * (math.log(1 / epsilon) + 0.5 * math.log1p(-1e-4)) / 0.5,
-        low["theorem"],
-        rounding=1e-6,
-        why="rounding of a number of the size 10^6",
-    )
-    evidence.equal(
-        "start × (uniform rate)^(uniform bound − 1) ÷ target, κ = 1.5",
-        1.0,
-        random_start_tangent(10**6)
-        * float(plateau.uniform_rate(1.5))
-        ** (uniform_rounds(random_start_tangent(10**6), target, 1.5) - 1.0)
-        / target,
-        rounding=1e-9,
-        why="rounding of a power",
-    )
-    evidence.equal(
-        "rounds counted on literal vectors in R^10000, κ = 0.5",
-        low["rounds"],
-        _literal_rounds(10**4, 0.5, epsilon),
-    )
+    compared = (
+        ("rounds added per factor 10^8 in d, κ = 0.5",
+            high["approximate"] - low["approximate"], high["rounds"] - low["rounds"], 1.0,
+            "rounds are whole"),
+        ("cos²θ of the start × d, d = 10^4", 1.0, 10**4 / (1.0 + random_start_tangent(10**4) ** 2), 1e-12,
+            "rounding"),
+        ("sin θ of the target ÷ ε", 1.0, math.sin(math.atan(target)) / epsilon, 1e-12, "rounding"),
+        ("the theorem's T at d = 10^4, κ = 0.5 against 4 d log(δ⁰/ε)/κ",
+            4e4 * (math.log(1 / epsilon) + 0.5 * math.log1p(-1e-4)) / 0.5, low["theorem"], 1e-6,
+            "rounding of a number of the size 10^6"),
+        ("start × (uniform rate)^(uniform bound − 1) ÷ target, κ = 1.5", 1.0,
+            start * float(plateau.uniform_rate(1.5)) ** (uniform_rounds(start, target, 1.5) - 1.0) / target,
+            1e-9, "rounding of a power"),
+        ("rounds counted on literal vectors in R^10000, κ = 0.5", low["rounds"],
+            _literal_rounds(10**4, 0.5, epsilon), 0.0, ""),
+    )  # fmt: skip
+    for quantity, theory, measured, rounding, why in compared:
+        evidence.equal(quantity, theory, measured, rounding=rounding, why=why)
 
 
 def _literal_rounds(d: int, kappa: float, epsilon: float) -> int:

@@ -16,7 +16,7 @@ import sympy as sp
 from verification.claim import PAPER, claim
 from verification.evidence import Evidence, at_least
 from verification.finding import Mark, Plot, ProofStep, Series
-from verification.proof.identities import identity, nonnegative_on_box
+from verification.proof.identities import generic_symmetric, identity, nonnegative_on_box
 from verification.verdict import Verdict
 
 ROUNDING = 1e-9
@@ -60,7 +60,7 @@ def derive(shrink: Any = 1) -> tuple[ProofStep, ...]:
     norm = sp.sqrt(b_star.dot(b_star))
     a, u = sp.Matrix([1, 0, 0]), sp.Matrix([0, 1, 0])
     a_star = c * a + s * u
-    G = [_gram(f"g{i}") for i in (1, 2)]
+    G = [generic_symmetric(f"g{i}_", 3) for i in (1, 2)]
     weights = (share, 1 - share)
     rhos = [(u.T * g * a)[0] / (a.T * g * a)[0] for g in G]
 
@@ -104,13 +104,6 @@ def derive(shrink: Any = 1) -> tuple[ProofStep, ...]:
         identity("and loose by at most √2, at |ρ̄| = 1: 2·exact² − bound² = (1 − |ρ̄|)² s² ‖b*‖²",
             2 * exact_square - bound_square, (1 - r) ** 2 * s**2 * B**2),
     )  # fmt: skip
-
-
-def _gram(name: str) -> sp.Matrix:
-    entries = {
-        (i, j): sp.Symbol(f"{name}_{i}{j}", real=True) for i in range(3) for j in range(i, 3)
-    }
-    return sp.Matrix(3, 3, lambda i, j: entries[min(i, j), max(i, j)])
 
 
 def _loss(G: sp.Matrix, a: sp.Matrix, b: sp.Matrix, a_star: sp.Matrix, b_star: sp.Matrix) -> Any:

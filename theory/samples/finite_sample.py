@@ -15,7 +15,7 @@ import numpy as np
 import sympy as sp
 
 from verification.finding import ProofStep
-from verification.proof.identities import identity
+from verification.proof.identities import generic_symmetric, identity
 
 
 def b_scale(c: Any, s: Any, rho: Any) -> Any:
@@ -110,10 +110,7 @@ def _pulls() -> list[ProofStep]:
     """The clients' fits, the averaged gradient, and what pulls on the direction."""
     s, B = sp.symbols("s B", positive=True)
     c = sp.Symbol("c", real=True)
-    grams = [
-        sp.Matrix(3, 3, lambda i, j, k=k: sp.Symbol(f"G{k}_{min(i, j)}{max(i, j)}", real=True))
-        for k in range(2)
-    ]
+    grams = [generic_symmetric(f"G{k}_", 3) for k in range(2)]
     a, truth = sp.Matrix([1, 0, 0]), sp.Matrix([c, s, 0])
     x = sp.Matrix(sp.symbols("x:3", real=True))
     b = sp.Symbol("b", real=True)

@@ -15,7 +15,7 @@ import sympy as sp
 from jaxtyping import Float
 
 from verification.finding import ProofStep
-from verification.proof.identities import identity
+from verification.proof.identities import generic_symmetric, identity
 
 
 def fit_direction(grams: Any, a_star: Any) -> Any:
@@ -73,7 +73,7 @@ def _derive_round() -> list[ProofStep]:
     kappa, beta = sp.symbols("kappa beta", real=True)
     a = sp.Matrix(sp.symbols("a0:3", real=True))
     a_star = sp.Matrix(sp.symbols("s0:3", real=True))
-    grams = [_symmetric(f"g{i}_", 3) for i in range(2)]
+    grams = [generic_symmetric(f"g{i}_", 3) for i in range(2)]
 
     def loss(gram: sp.Matrix, at: sp.Matrix, b: Any) -> Any:
         residual = at * b - a_star
@@ -97,7 +97,7 @@ def _derive_round() -> list[ProofStep]:
 def _derive_jacobian() -> list[ProofStep]:
     """Derivative at a* in three dimensions, in coordinates with a* the first axis."""
     kappa, e = sp.symbols("kappa epsilon", real=True)
-    grams = [_symmetric(f"g{i}_", 3) for i in range(2)]
+    grams = [generic_symmetric(f"g{i}_", 3) for i in range(2)]
     a_star = sp.Matrix([1, 0, 0])
     x = sp.Matrix([0, *sp.symbols("x1:3", real=True)])  # a small move is orthogonal to a*
     # The length sqrt(1 + ε²‖x‖²) of a* + εx differs from 1 at second order only.
@@ -124,14 +124,6 @@ def _derive_jacobian() -> list[ProofStep]:
             sp.expand(linear - (X - kappa * G * (X - A * f))) == 0,
             "difference expands to 0 in the free algebra"),
     ]  # fmt: skip
-
-
-def _symmetric(name: str, size: int) -> sp.Matrix:
-    """A generic symmetric matrix."""
-    entries = {
-        (i, j): sp.Symbol(f"{name}{i}{j}", real=True) for i in range(size) for j in range(i, size)
-    }
-    return sp.Matrix(size, size, lambda i, j: entries[min(i, j), max(i, j)])
 
 
 def _inner(left: Any, right: Any) -> Any:

@@ -140,26 +140,11 @@ def derive(powers: tuple[int, ...] = (-1, 1, 2)) -> tuple[ProofStep, ...]:
         )
     z = sp.Symbol("z", real=True)
     ratio = expectation(z**2 / x, {z: Law.normal(), x: Law.chi_squared(k)})
-    steps.append(
-        identity(
-            "E[z²/x] of independent z ~ N(0, 1), x ~ χ²_k is 1/(k − 2), for k > 2",
-            ratio,
-            1 / (k - 2),
-        )
-    )
-    steps.append(
-        identity(
-            "Var of Student t_k = E[z²]·E[k/χ²_k] = k/(k − 2), for k > 2",
-            student_variance(k),
-            k / (k - 2),
-        )
-    )
-    steps.append(
-        identity(
-            "E[w₁²] of a unit vector: length² and direction of a Gaussian vector are independent, so"
-            " E[w₁²]·E[χ²_n] = E[z²]",
-            sphere_second_moment(n) * chi_squared_moment(n, 1),
-            normal_moment(2),
-        )
-    )
-    return tuple(steps)
+    return (
+        *steps,
+        identity("E[z²/x] of independent z ~ N(0, 1), x ~ χ²_k is 1/(k − 2), for k > 2", ratio, 1 / (k - 2)),
+        identity("Var of Student t_k = E[z²]·E[k/χ²_k] = k/(k − 2), for k > 2",
+            student_variance(k), k / (k - 2)),
+        identity("E[w₁²] of a unit vector: length² and direction of a Gaussian vector are independent, so"
+            " E[w₁²]·E[χ²_n] = E[z²]", sphere_second_moment(n) * chi_squared_moment(n, 1), normal_moment(2)),
+    )  # fmt: skip

@@ -18,7 +18,7 @@ import sympy as sp
 from theory.samples import mean_square_rate as rate
 from theory.samples.moments import chi_squared_moment
 from verification.finding import ProofStep
-from verification.proof.identities import identity
+from verification.proof.identities import generic_symmetric, identity
 
 
 def round_noise(kappa: Any, noise: Any, length: Any, d: Any, clients: Any, samples: Any) -> Any:
@@ -85,7 +85,7 @@ def _derive_linearisation() -> ProofStep:
     e, r, across, kappa = sp.symbols("sigma r n kappa", real=True)
     length = sp.Symbol("B", positive=True)
     x = sp.Matrix([0, *sp.symbols("x1:3", real=True)])
-    gram = sp.Matrix(3, 3, lambda i, j: sp.Symbol(f"g{min(i, j)}{max(i, j)}", real=True))
+    gram = generic_symmetric("g", 3)
     Z = sp.Matrix(3, 2, sp.symbols("z0:6", real=True))  # mean_i X_iᵀE_i/m
     a_star, b_star = sp.Matrix([1, 0, 0]), sp.Matrix([length, 0])
     a = a_star + e * x
@@ -113,7 +113,7 @@ def _derive_second_moment() -> list[ProofStep]:
     for d in (3, 4):
         x = sp.Matrix([0, xi] + [0] * (d - 2))  # x = ξu, u the second axis
         r = sp.Symbol("r", real=True)
-        gram = sp.Matrix(d, d, lambda i, j: sp.Symbol(f"g{min(i, j)}{max(i, j)}", real=True))
+        gram = generic_symmetric("g", d)
         label = sp.Matrix(sp.symbols(f"y0:{d}", real=True))
         moved = next_tangent_vector(x, r, gram, label, kappa, length)
         square = sp.expand(moved.dot(moved))

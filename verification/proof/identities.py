@@ -26,6 +26,11 @@ def identity(statement: str, left: Any, right: Any) -> ProofStep:
     )
 
 
+def rational_identity(statement: str, left: Any, right: Any) -> ProofStep:
+    """The same for rational functions, over one denominator."""
+    return identity(statement, sp.cancel(sp.together(left - right)), sp.Integer(0))
+
+
 def sized_identity(statement: str, left: Any, right: Any) -> ProofStep:
     """A step that holds if `left − right` expands to the zero matrix, its sizes left symbolic.
 
@@ -71,6 +76,11 @@ def nonnegative_on_box(
 def generic_matrix(name: str, rows: int, columns: int) -> sp.Matrix:
     """A matrix of independent real symbols `name_ij`, i and j counting from 1."""
     return sp.Matrix(rows, columns, lambda i, j: sp.Symbol(f"{name}_{i + 1}{j + 1}", real=True))
+
+
+def generic_symmetric(name: str, size: int) -> sp.Matrix:
+    """A symmetric matrix of real symbols `name` followed by i and j ≥ i, counting from 0."""
+    return sp.Matrix(size, size, lambda i, j: sp.Symbol(f"{name}{min(i, j)}{max(i, j)}", real=True))
 
 
 def _scalar(expression: Any) -> bool:
