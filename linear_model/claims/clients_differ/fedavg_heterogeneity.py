@@ -8,6 +8,7 @@ import numpy as np
 from scipy.integrate import solve_ivp
 
 from linear_model.methods.algorithm2 import Algorithm2
+from linear_model.methods.base import LinearMethod
 from linear_model.methods.local_steps import LocalSteps
 from linear_model.problem import Problem
 from linear_model.simulation import simulate
@@ -22,6 +23,7 @@ FLOW_ROUNDS = 3
 FLOW_TIME = 30.0
 LOCAL_ETA = 0.01
 LOCAL_STEPS = 1_500
+ROLORA = Algorithm2(kappa=1.2)
 SLOPE_SLACK = 40.0
 """Allowance for the corrections of relative order 1/T: 1 % at the T of a quick run."""
 
@@ -122,29 +124,17 @@ def check(
     targets = targets_of(evidence, clients)
     measured, sizes, sines = flow_rounds(targets, _start(angle), np.zeros(2), FLOW_ROUNDS)
     stated, stated_q = _stated(targets, FLOW_ROUNDS, conserved)
+    why = "the integrator's tolerance and its finite time"
     for t in range(FLOW_ROUNDS):
-        evidence.equal(
-            f"FedAvg-LoRA's excess risk after round {t + 1} of gradient flow",
-            stated[t],
-            measured[t],
-            rounding=1e-7 * float(stated[t]) + 1e-12,
-            why="the integrator's tolerance and its finite time",
-        )
+        words = f"FedAvg-LoRA's excess risk after round {t + 1} of gradient flow"
+        rounding = 1e-7 * float(stated[t]) + 1e-12
+        evidence.equal(words, stated[t], measured[t], rounding=rounding, why=why)
     if not alone:
-        evidence.equal(
-            f"‖ā‖² − ‖b̄‖² after round {FLOW_ROUNDS}",
-            stated_q[-1],
-            sizes[-1],
-            rounding=1e-8,
-            why="the integrator's tolerance",
-        )
-        evidence.equal(
-            "largest sine of a client's angle to a* after any round",
-            0.0,
-            max(sines),
-            rounding=1e-8,
-            why="the flow is stopped after a finite time",
-        )
+        words, why = f"‖ā‖² − ‖b̄‖² after round {FLOW_ROUNDS}", "the integrator's tolerance"
+        evidence.equal(words, stated_q[-1], sizes[-1], rounding=1e-8, why=why)
+        words = "largest sine of a client's angle to a* after any round"
+        why = "the flow is stopped after a finite time"
+        evidence.equal(words, 0.0, max(sines), rounding=1e-8, why=why)
         _small_steps(evidence, targets, angle, float(stated[1]))
         _decay(evidence, targets)
         _special_cases(evidence, targets, angle)
@@ -195,25 +185,14 @@ def _stated(targets: np.ndarray, rounds: int, conserved: bool) -> tuple[np.ndarr
 
 def _small_steps(evidence: Evidence, targets: np.ndarray, angle: float, theory: float) -> None:
     """Two rounds of many local steps through the method's own aggregation, extrapolated to step 0."""
-    problem = Problem(d=WIDTH, clients=targets.shape[0], samples=10, B_star=targets[:, None, :])
-    whole, half = (
-        simulate(
-            problem,
-            LocalSteps("fedavg", eta=LOCAL_ETA / finer, local_steps=finer * LOCAL_STEPS),
-            simulator="population",
-            rounds=2,
-            start=angle,
-            **evidence.stream(),
-        ).excess[0, -1]
+    methods = (
+        LocalSteps("fedavg", eta=LOCAL_ETA / finer, local_steps=finer * LOCAL_STEPS)
         for finer in (1, 2)
     )
-    evidence.equal(
-        f"the same after round 2 by {LOCAL_STEPS} local steps, extrapolated to step 0",
-        theory,
-        2.0 * half - whole,
-        rounding=0.02 * theory,
-        why="extrapolation leaves the square of the step; the two runs themselves differ by its first power",
-    )
+    whole, half = (_excess(evidence, targets, method, angle, 2)[-1] for method in methods)
+    words = f"the same after round 2 by {LOCAL_STEPS} local steps, extrapolated to step 0"
+    why = "extrapolation leaves the square of the step; the two runs themselves differ by its first power"
+    evidence.equal(words, theory, 2.0 * half - whole, rounding=0.02 * theory, why=why)
 
 
 def _decay(evidence: Evidence, targets: np.ndarray) -> None:
@@ -225,57 +204,44 @@ def _decay(evidence: Evidence, targets: np.ndarray) -> None:
     half = rounds // 2
     slack = SLOPE_SLACK / rounds
     window = f"t = {half} … {rounds}"
-    evidence.equal(
-        f"growth of excess^(−1/2) per round, {window}: the excess falls like C/t²",
-        constant**-0.5,
-        (excess[-1] ** -0.5 - excess[half - 1] ** -0.5) / (rounds - half),
-        rounding=slack * constant**-0.5,
-        why="corrections of relative order 1/T",
-    )
-    evidence.equal(
-        f"growth of (‖ā‖² − ‖b̄‖²)² per round, {window}: 2V",
-        2.0 * spread,
-        (sizes[-1] ** 2 - sizes[half - 1] ** 2) / (rounds - half),
-        rounding=2.0 * slack * spread,
-        why="corrections of relative order 1/T",
-    )
+    for words, theory, series in (
+        (
+            f"growth of excess^(−1/2) per round, {window}: the excess falls like C/t²",
+            constant**-0.5,
+            excess**-0.5,
+        ),
+        (f"growth of (‖ā‖² − ‖b̄‖²)² per round, {window}: 2V", 2.0 * spread, sizes**2),
+    ):
+        growth = (series[-1] - series[half - 1]) / (rounds - half)
+        why = "corrections of relative order 1/T"
+        evidence.equal(words, theory, growth, rounding=slack * theory, why=why)
     evidence.at_least("smallest growth of ‖ā‖² − ‖b̄‖² in a round", 0.0, np.min(np.diff(sizes)))
 
 
 def _special_cases(evidence: Evidence, targets: np.ndarray, angle: float) -> None:
     equal = targets / np.linalg.norm(targets, axis=1)[:, None]
     flow, _, _ = flow_rounds(equal, _start(angle), np.zeros(2), 1)
-    evidence.equal(
-        "excess risk after one round with equal ‖b_i*‖ and different directions (gradient flow)",
-        0.0,
-        flow[0],
-        rounding=1e-14,
-        why="the integrator's tolerance, squared",
-    )
-    evidence.at_most(
-        "RoLoRA's excess risk on the same problem after 60 rounds",
-        1e-15,
-        _rolora(evidence, targets, angle, 60)[-1],
-    )
+    words = "excess risk after one round with equal ‖b_i*‖ and different directions (gradient flow)"
+    why = "the integrator's tolerance, squared"
+    evidence.equal(words, 0.0, flow[0], rounding=1e-14, why=why)
+    last = _excess(evidence, targets, ROLORA, angle, 60)[-1]
+    evidence.at_most("RoLoRA's excess risk on the same problem after 60 rounds", 1e-15, last)
 
 
-def _rolora(evidence: Evidence, targets: np.ndarray, angle: float, rounds: int) -> np.ndarray:
+def _excess(
+    evidence: Evidence, targets: np.ndarray, method: LinearMethod, angle: float, rounds: int
+) -> np.ndarray:
+    """Excess risk after every round of the population, which draws nothing: (rounds,)."""
     problem = Problem(d=WIDTH, clients=targets.shape[0], samples=10, B_star=targets[:, None, :])
-    run = simulate(
-        problem,
-        Algorithm2(kappa=1.2),
-        simulator="population",
-        rounds=rounds,
-        start=angle,
-        **evidence.stream("rolora"),
-    )
+    stream = evidence.stream()
+    run = simulate(problem, method, simulator="population", rounds=rounds, start=angle, **stream)
     return np.asarray(run.excess[0, 1:])
 
 
 def _rows(evidence: Evidence, targets: np.ndarray, angle: float) -> list[dict[str, Any]]:
     marks = np.unique(np.geomspace(1, 4096, 40).astype(int))
     excess, _ = fedavg_flow.trajectory(targets, int(marks[-1]))
-    rolora = _rolora(evidence, targets, angle, 20)
+    rolora = _excess(evidence, targets, ROLORA, angle, 20)
     constant = fedavg_flow.decay_constant(targets)
     return [
         {

@@ -53,12 +53,7 @@ def problem_of(evidence: Evidence, clients: int, d: int, samples: int = 100) -> 
     order=200,
 )
 def check(
-    evidence: Evidence,
-    *,
-    clients: int = 4,
-    d: int = 6,
-    angle: float = 0.9,
-    of_mean: bool = True,
+    evidence: Evidence, *, clients: int = 4, d: int = 6, angle: float = 0.9, of_mean: bool = True
 ) -> None:
     """Derive the round, then run population and finite samples.
 
@@ -75,9 +70,8 @@ def check(
     problem = problem_of(evidence, clients, d)
     assert problem.B_star is not None
     mean_norm = float(np.linalg.norm(problem.mean_B))
-    strength = (
-        mean_norm if of_mean else float(np.sqrt(np.square(problem.B_star).sum((1, 2)).mean()))
-    )
+    every_norm = float(np.sqrt(np.square(problem.B_star).sum((1, 2)).mean()))
+    strength = mean_norm if of_mean else every_norm
     _frozen(evidence, problem, angle, strength)
     _population(evidence, problem, angle, strength)
     _finite(evidence, problem_of(evidence, clients, d, SAMPLES), mean_norm)
@@ -95,21 +89,13 @@ def check(
 
 def _frozen(evidence: Evidence, problem: Problem, angle: float, strength: float) -> None:
     """FFA-LoRA's excess against its floor."""
-    run = simulate(
-        problem,
-        FFALeastSquares(pooled=False),
-        simulator="population",
-        rounds=3,
-        start=angle,
-        **evidence.stream("ffa"),
-    )
-    evidence.equal(
+    ffa, stream = FFALeastSquares(pooled=False), evidence.stream("ffa")
+    run = simulate(problem, ffa, simulator="population", rounds=3, start=angle, **stream)
+    words, theory = (
         f"FFA-LoRA's excess risk, start angle {angle}",
         heterogeneity.excess(angle, strength),
-        run.excess[0, -1],
-        rounding=1e-12,
-        why="rounding",
     )
+    evidence.equal(words, theory, run.excess[0, -1], rounding=1e-12, why="rounding")
 
 
 def _population(evidence: Evidence, problem: Problem, angle: float, strength: float) -> None:
@@ -120,13 +106,9 @@ def _population(evidence: Evidence, problem: Problem, angle: float, strength: fl
     rows: list[dict[str, Any]] = []
     for kappa in KAPPAS:
         eta = step_size(problem, kappa=kappa)
+        method, stream = Algorithm2(eta=eta), evidence.stream()
         run = simulate(
-            problem,
-            Algorithm2(eta=eta),
-            simulator="population",
-            rounds=ROUNDS,
-            start=angle,
-            **evidence.stream(),
+            problem, method, simulator="population", rounds=ROUNDS, start=angle, **stream
         )
         sines = run.angle[0]
         tangents = sines / np.sqrt((1.0 - sines) * (1.0 + sines))
@@ -139,34 +121,21 @@ def _population(evidence: Evidence, problem: Problem, angle: float, strength: fl
         missed = float(np.max(np.abs(run.excess[0, 1:] - kept)[seen]))
         worst_excess = max(worst_excess, missed / mean_norm**2)
         last = max(last, float(run.excess[0, -1]))
-        rows += [
-            {
-                "kappa": kappa,
-                "round": t,
-                "measured": float(run.excess[0, t]),
-                "theory": float(kept[t - 1]),
-                "ffa": floor,
-            }
-            for t in range(1, ROUNDS + 1)
-            if seen[t - 1] and kept[t - 1] > 1e-14
-        ]
-    evidence.equal(
-        f"largest relative gap between the map with κ = 2η‖b̄*‖² and {len(KAPPAS) * ROUNDS} rounds",
-        0.0,
-        worst_map,
-        rounding=1e-6,
-        why="rounding of angles down to 1e-9, relative to themselves",
+        for t in 1 + np.flatnonzero(seen & (kept > 1e-14)):
+            pair = {"measured": float(run.excess[0, t]), "theory": float(kept[t - 1])}
+            rows.append({"kappa": kappa, "round": int(t), **pair, "ffa": floor})
+    words = (
+        f"largest relative gap between the map with κ = 2η‖b̄*‖² and {len(KAPPAS) * ROUNDS} rounds"
     )
-    evidence.equal(
-        "largest gap between the stated excess risk after a round and the simulated one, over ‖b̄*‖²",
-        0.0,
-        worst_excess,
-        rounding=1e-12,
-        why="rounding of 1 − cosine differences",
+    why = "rounding of angles down to 1e-9, relative to themselves"
+    evidence.equal(words, 0.0, worst_map, rounding=1e-6, why=why)
+    words = (
+        "largest gap between the stated excess risk after a round and the simulated one, over ‖b̄*‖²"
     )
-    evidence.at_most(
-        f"RoLoRA's excess risk after {ROUNDS} rounds, worst of κ = {KAPPAS}", 1e-15, last
-    )
+    why = "rounding of 1 − cosine differences"
+    evidence.equal(words, 0.0, worst_excess, rounding=1e-12, why=why)
+    words = f"RoLoRA's excess risk after {ROUNDS} rounds, worst of κ = {KAPPAS}"
+    evidence.at_most(words, 1e-15, last)
     evidence.table(rows, _plot(problem.clients))
 
 
@@ -194,14 +163,9 @@ def _finite(evidence: Evidence, problem: Problem, mean_norm: float) -> None:
     assert problem.B_star is not None
     along = problem.B_star[:, 0] @ problem.mean_B[0] - mean_norm**2
     spread = float(np.sqrt(np.mean(along**2)))
-    run = simulate(
-        problem,
-        Algorithm2(kappa=kappa),
-        rounds=burn_in + averaged,
-        trials=evidence.pick(2_500, 20_000),
-        start=1e-3,
-        **evidence.stream("finite"),
-    )
+    method, trials = Algorithm2(kappa=kappa), evidence.pick(2_500, 20_000)
+    rounds, stream = burn_in + averaged, evidence.stream("finite")
+    run = simulate(problem, method, rounds=rounds, trials=trials, start=1e-3, **stream)
     pool = problem.pooled_samples
     theory = float(heterogeneity.sampling_floor(kappa, spread, mean_norm, problem.d, pool))
     evidence.mean(

@@ -47,20 +47,14 @@ class Setting:
 
     @property
     def rounds(self) -> int:
-        """The theorem's T, rounded up.
-
-        Raises:
-            ValueError: if ε ≥ δ⁰ or another argument is outside the theorem's range.
-        """
+        """The theorem's T, rounded up; ValueError outside the theorem's range."""
         return ceil(float(theorem.rounds_bound(self.delta0, EPSILON, self.kappa, log=log)))
 
     @property
     def label(self) -> str:
         """The setting in words."""
-        return (
-            f"d = {self.d}, N = {self.clients}, m = {self.samples}, δ⁰ = {self.delta0:.3g}, "
-            f"κ = {self.kappa:g}"
-        )
+        sizes = f"d = {self.d}, N = {self.clients}, m = {self.samples}"
+        return f"{sizes}, δ⁰ = {self.delta0:.3g}, κ = {self.kappa:g}"
 
 
 FURTHER = (
@@ -158,43 +152,34 @@ def _success(evidence: Evidence, cell: Setting, trials: int) -> dict[str, Any]:
     # One round more, because the theorem's product pairs a^T with b^(T+1).
     run = _run(evidence, cell, trials, cell.rounds + 1, "success")
     reached = int(np.count_nonzero(run.angle[:, cell.rounds] <= EPSILON))
-    evidence.proportion(
-        f"probability of angle ≤ {EPSILON:g} after the theorem's T = {cell.rounds}, {cell.label}",
-        reached,
-        trials,
-        at_least=SHARE,
-        certify=True,
+    words = (
+        f"probability of angle ≤ {EPSILON:g} after the theorem's T = {cell.rounds}, {cell.label}"
     )
+    evidence.proportion(words, reached, trials, at_least=SHARE, certify=True)
     promise = float(theorem.promised_recovery(EPSILON, EPSILON_PRIME))
-    evidence.proportion(
+    kept = int(np.count_nonzero(_products(run, cell.rounds) <= promise))
+    words = (
         f"probability that ‖abᵀ − a*b*ᵀ‖ ≤ {1 + EPSILON_PRIME:g} ε‖b*‖ at T and already in the first "
-        f"round with angle ≤ ε, {cell.label}",
-        int(np.count_nonzero(_products(run, cell.rounds) <= promise)),
-        trials,
-        at_least=SHARE,
-        certify=True,
+        f"round with angle ≤ ε, {cell.label}"
     )
+    evidence.proportion(words, kept, trials, at_least=SHARE, certify=True)
     return {"setting": cell.label, "T": cell.rounds, "reached": reached, "trials": trials}
 
 
 def _run(
     evidence: Evidence, cell: Setting, trials: int, rounds: int, name: str, random: bool = False
 ) -> Run:
+    problem = Problem(d=cell.d, clients=cell.clients, samples=cell.samples)
+    first = "random" if random else round(cell.delta0 * 1e6)
+    step = round(cell.kappa * 1e6)
     return simulate(
-        Problem(d=cell.d, clients=cell.clients, samples=cell.samples),
+        problem,
         Algorithm2(kappa=cell.kappa),
         simulator="chain",
         rounds=rounds,
         trials=trials,
         start="random" if random else cell.delta0,
-        **evidence.stream(
-            name,
-            "random" if random else round(cell.delta0 * 1e6),
-            cell.d,
-            cell.clients,
-            cell.samples,
-            round(cell.kappa * 1e6),
-        ),
+        **evidence.stream(name, first, cell.d, cell.clients, cell.samples, step),
     )
 
 
@@ -222,26 +207,21 @@ def _looseness(evidence: Evidence) -> None:
     settings = [(d, N) for N in clients for d in WIDTHS]
     if 10_000 not in clients:
         settings.append((WIDTHS[-1], 10_000))
-    rows, needed, in_time = [], [], []
+    found = []
     for d, N in settings:
-        for random in (True, False):
-            # So many that a few odd runs cannot move a median's interval at the level of an assertion.
-            trials = evidence.pick(10, 60) if N == 10_000 else 60
-            cell = Setting(d, N, min(20 * d, LARGEST_SAMPLES))
-            row, actual, stayed = _needed(evidence, cell, trials, random)
-            rows.append(row)
-            needed.append(actual)
-            in_time.append(stayed)
-    every = np.concatenate(in_time)
-    evidence.proportion(
+        # So many that a few odd runs cannot move a median's interval at the level of an assertion.
+        trials = evidence.pick(10, 60) if N == 10_000 else 60
+        cell = Setting(d, N, min(20 * d, LARGEST_SAMPLES))
+        found += [_needed(evidence, cell, trials, random) for random in (True, False)]
+    rows = [row for row, _, _ in found]
+    every = np.concatenate([stayed for _, _, stayed in found])
+    words = (
         f"share of runs that reach {EPSILON:g} no later than T and are there when the run ends, random and "
-        "warm starts, d up to 10⁶",
-        int(np.count_nonzero(every)),
-        every.size,
-        at_least=0.9,
-        certify=True,
+        "warm starts, d up to 10⁶"
     )
-    for row, actual in zip(rows, needed, strict=True):
+    reached = int(np.count_nonzero(every))
+    evidence.proportion(words, reached, every.size, at_least=0.9, certify=True)
+    for row, actual, _ in found:
         ends = row["d"] in (WIDTHS[0], WIDTHS[-1])
         if ends and row["N"] == PICTURED_CLIENTS and row["start"] == "random":
             evidence.state(
@@ -267,17 +247,13 @@ def _needed(
     angle = _run(evidence, cell, trials, horizon, "looseness", random).angle
     # A start may round to exactly 1; the theorem's T is finite just below.
     start = np.minimum(angle[:, 0], np.nextafter(1.0, 0.0))
-    asked = np.asarray(
-        theorem.rounds_bound(start, EPSILON, cell.kappa, log=np.log), dtype=np.float64
-    )
+    bound = theorem.rounds_bound(start, EPSILON, cell.kappa, log=np.log)
+    asked = np.asarray(bound, dtype=np.float64)
     actual = hitting_rounds(angle, EPSILON)
     low, high = median_interval(actual, TABLE_ALPHA)
-    row = {
-        "d": cell.d,
-        "N": cell.clients,
-        "m": cell.samples,
-        "start": "random" if random else "warm",
-        "trials": trials,
+    row = {"d": cell.d, "N": cell.clients, "m": cell.samples}
+    row |= {"start": "random" if random else "warm", "trials": trials}
+    row |= {
         "delta0": float(np.median(start)),
         "1 - delta0^2": float(np.median((1.0 - start) * (1.0 + start))),
         "epsilon": EPSILON,
@@ -299,18 +275,8 @@ def _samples(evidence: Evidence) -> list[dict[str, Any]]:
         final = _run(evidence, cell, trials, cell.rounds, "samples").angle[:, -1]
         reached = int(np.count_nonzero(final <= EPSILON))
         low, high = proportion_interval(reached, trials, TABLE_ALPHA)
-        rows.append(
-            {
-                "d": d,
-                "N": clients,
-                "m": samples,
-                "M/d": clients * samples / d,
-                "T": cell.rounds,
-                "success": reached / trials,
-                "low": low,
-                "high": high,
-            }
-        )
+        row = {"d": d, "N": clients, "m": samples, "M/d": clients * samples / d, "T": cell.rounds}
+        rows.append(row | {"success": reached / trials, "low": low, "high": high})
     return rows
 
 

@@ -69,12 +69,7 @@ def literal_rho(
     order=110,
 )
 def check(
-    evidence: Evidence,
-    *,
-    samples: int = 5,
-    epsilon: float = 0.5,
-    d: int = 4,
-    student: bool = True,
+    evidence: Evidence, *, samples: int = 5, epsilon: float = 0.5, d: int = 4, student: bool = True
 ) -> None:
     """Derive the law, then test literal data against it.
 
@@ -142,9 +137,8 @@ def _literal(
     cell = f"N = {clients}, m = {samples}"
     for epsilon in epsilons:
         failures = int((np.abs(mean) > epsilon).sum())
-        asked = evidence.ask(
-            failures / trials, trials, partial(proportion_interval, failures, trials)
-        )
+        interval = partial(proportion_interval, failures, trials)
+        asked = evidence.ask(failures / trials, trials, interval)
         exact = _tail(epsilon, samples, student) if clients == 1 else float("nan")
         if clients == 1:
             words = f"probability that the lemma fails at ε' = {epsilon}, {cell}"
@@ -172,10 +166,8 @@ def _literal(
 
 def _bound(epsilon: float, clients: int, samples: int) -> float:
     """The better of our two bounds on the lemma's failure."""
-    return min(
-        float(bstep.quadratic_bound(epsilon, clients, samples)),
-        float(bstep.union_bound(epsilon, clients, samples)),
-    )
+    bounds = bstep.quadratic_bound, bstep.union_bound
+    return min(float(bound(epsilon, clients, samples)) for bound in bounds)
 
 
 def _numerical(evidence: Evidence, worst_identity: float) -> None:
@@ -189,34 +181,17 @@ def _numerical(evidence: Evidence, worst_identity: float) -> None:
         reach = epsilon * sqrt(clients * samples / 2.0)
         slow = clients * stats.chi2.cdf(samples / 2.0, samples) + 2.0 * stats.norm.sf(reach)
         union_gaps.append(abs(slow / float(bstep.union_bound(epsilon, clients, samples)) - 1.0))
-    evidence.equal(
-        "largest gap between the tail and the integral of the density, 15 pairs (ε', m)",
-        0.0,
-        max(gaps),
-        rounding=1e-10,
-        why="quadrature",
-    )
-    evidence.equal(
-        "largest relative gap of the union bound from its two probabilities, 3 settings",
-        0.0,
-        max(union_gaps),
-        rounding=1e-10,
-        why="rounding",
-    )
+    words = "largest gap between the tail and the integral of the density, 15 pairs (ε', m)"
+    evidence.equal(words, 0.0, max(gaps), rounding=1e-10, why="quadrature")
+    words = "largest relative gap of the union bound from its two probabilities, 3 settings"
+    evidence.equal(words, 0.0, max(union_gaps), rounding=1e-10, why="rounding")
     tightness = bstep.tightness()
-    evidence.at_least(
-        "exact tail over our bound at m = 10⁶, ε' = 1.19 √v: the constant cannot be improved",
-        0.999,
-        tightness,
-    )
+    words = "exact tail over our bound at m = 10⁶, ε' = 1.19 √v: the constant cannot be improved"
+    evidence.at_least(words, 0.999, tightness)
     evidence.at_most("exact tail over our bound stays at most 1 there", 1.0, tightness)
-    evidence.equal(
-        "largest gap between ‖b̄ − c b*‖ and s |ρ̄| ‖b*‖ on literal data",
-        0.0,
-        worst_identity,
-        rounding=1e-8,
-        why="rounding; nearly empty projections (small m) amplify it",
-    )
+    words = "largest gap between ‖b̄ − c b*‖ and s |ρ̄| ‖b*‖ on literal data"
+    why = "rounding; nearly empty projections (small m) amplify it"
+    evidence.equal(words, 0.0, worst_identity, rounding=1e-8, why=why)
 
 
 def _curve_rows() -> list[dict[str, Any]]:
@@ -227,9 +202,8 @@ def _curve_rows() -> list[dict[str, Any]]:
             if exact < 1e-12:
                 break
             bound = min(1.0, _bound(epsilon, 1, samples))
-            rows.append(
-                {"samples": samples, "epsilon": float(epsilon), "exact": exact, "bound": bound}
-            )
+            row = {"samples": samples, "epsilon": float(epsilon)}
+            rows.append(row | {"exact": exact, "bound": bound})
     return rows
 
 
