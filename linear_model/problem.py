@@ -78,30 +78,19 @@ class Problem:
             ("samples", self.samples, 1, LARGEST_SAMPLE),
             ("rank", self.rank, 1, LARGEST_SIZE),
         ):
-            whole = isinstance(value, (int, np.integer)) and not isinstance(value, bool)
-            if not whole or not least <= value <= most:
-                raise ValueError(
-                    f"{name} must be an integer between {least} and {most:,}, got {value!r}"
-                )
-        if self.rank > self.d:
-            raise ValueError(f"rank must be at most d = {self.d}, got {self.rank}")
-        if self.samples < self.rank:
-            raise ValueError(
-                f"samples must be at least the rank {self.rank} for least squares,"
-                f" got {self.samples}"
-            )
-        if not _finite(self.noise) or self.noise < 0.0:
-            raise ValueError(f"noise must be finite and non-negative, got {self.noise!r}")
+            allowed = f"an integer between {least} and {most:,}"
+            _require(_whole(value) and least <= value <= most, name, allowed, value)
+        _require(self.rank <= self.d, "rank", f"at most d = {self.d}", int(self.rank))
+        allowed = f"at least the rank {self.rank} for least squares"
+        _require(self.samples >= self.rank, "samples", allowed, int(self.samples))
+        allowed = "finite and non-negative"
+        _require(_finite(self.noise) and self.noise >= 0.0, "noise", allowed, self.noise)
         object.__setattr__(self, "data", _choice(Data, "data", self.data))
         object.__setattr__(self, "batches", _choice(Batches, "batches", self.batches))
         object.__setattr__(self, "A_star", self._checked_A())
         object.__setattr__(self, "B_star", self._checked_B())
         some = self.participants
-        if some is not None and (
-            isinstance(some, bool)
-            or not isinstance(some, (int, np.integer))
-            or not 1 <= some <= self.clients
-        ):
+        if some is not None and not (_whole(some) and 1 <= some <= self.clients):
             raise ValueError(
                 f"participants must lie between 1 and clients = {self.clients} and be whole,"
                 f" got {some!r}"
@@ -113,10 +102,9 @@ class Problem:
         A = _numbers("A_star", self.A_star)
         if A.ndim == 1:
             A = A[:, None]
-        if A.shape != (self.d, self.rank):
-            raise ValueError(
-                f"A_star must have shape (d, rank) = {(self.d, self.rank)}, got {A.shape}"
-            )
+        shape = self.d, self.rank
+        if A.shape != shape:
+            raise ValueError(f"A_star must have shape (d, rank) = {shape}, got {A.shape}")
         if not np.all(np.isfinite(A)):
             raise ValueError("A_star must be finite, got a NaN or infinite entry")
         gap = float(np.max(np.abs(A.T @ A - np.eye(self.rank))))
@@ -185,8 +173,7 @@ def step_size(problem: Problem, *, eta: float | None = None, kappa: float | None
         raise ValueError(f"give exactly one of eta and kappa, got eta={eta} and kappa={kappa}")
     name, value = ("eta", eta) if eta is not None else ("kappa", kappa)
     assert value is not None
-    if not _finite(value) or value <= 0.0:
-        raise ValueError(f"{name} must be finite and positive, got {value!r}")
+    _require(_finite(value) and value > 0.0, name, "finite and positive", value)
     if eta is not None:
         return float(eta)
     size = float(np.linalg.norm(problem.mean_B, 2)) ** 2
@@ -195,6 +182,15 @@ def step_size(problem: Problem, *, eta: float | None = None, kappa: float | None
             f"kappa = 2 η ||B̄*||² needs a mean of B_star that is not zero, got {value}; give eta"
         )
     return float(value / (2.0 * size))
+
+
+def _require(holds: bool, name: str, allowed: str, value: object) -> None:
+    if not holds:
+        raise ValueError(f"{name} must be {allowed}, got {value!r}")
+
+
+def _whole(value: object) -> bool:
+    return isinstance(value, (int, np.integer)) and not isinstance(value, bool)
 
 
 def _finite(value: object) -> bool:

@@ -79,28 +79,13 @@ def check(
         learned += int(np.count_nonzero(final <= LEARNED))
         low, high = left.interval
         detectable = max(detectable, left.detectable)
-        rows.append(
-            {
-                "d": width,
-                "rank": r,
-                "r/d": r / width,
-                "theory": float(random_init.remaining_fraction(r, width)),
-                "frozen A": left.measured,
-                "low": low,
-                "high": high,
-                "FFA-LoRA loss": after.measured,
-                "RoLoRA median loss": float(np.median(final)),
-                "RoLoRA worst loss": float(final.max()),
-            }
-        )
-    evidence.proportion(
-        f"share of RoLoRA runs from the same starts with loss below {LEARNED:g}‖A*B*‖² "
-        "after 50 rounds",
-        learned,
-        len(d) * runs,
-        at_least=0.9,
-        certify=True,
-    )
+        stated = {"theory": float(random_init.remaining_fraction(r, width))}
+        row = {"d": width, "rank": r, "r/d": r / width, **stated, "frozen A": left.measured}
+        row |= {"low": low, "high": high, "FFA-LoRA loss": after.measured}
+        row |= {"RoLoRA median loss": float(np.median(final))}
+        rows.append(row | {"RoLoRA worst loss": float(final.max())})
+    words = f"share of RoLoRA runs from the same starts with loss below {LEARNED:g}‖A*B*‖² after 50 rounds"
+    evidence.proportion(words, learned, len(d) * runs, at_least=0.9, certify=True)
     evidence.record(detectable=detectable)  # of the shares alone
     if not forget_rank:
         evidence.steps(*random_init.derive())
@@ -126,33 +111,21 @@ def _setting(
     inside = np.swapaxes(starts, -1, -2) @ A_star @ B_star
     left = np.sum((A_star @ B_star - starts @ inside) ** 2, axis=(1, 2)) / total
     theory = float(random_init.remaining_fraction(1 if forget_rank else rank, d))
-    share = evidence.mean(
-        f"share of ‖A*B*‖² left by a frozen random A⁰, d = {d}, r = {rank}", left, equals=theory
-    )
+    words = f"share of ‖A*B*‖² left by a frozen random A⁰, d = {d}, r = {rank}"
+    share = evidence.mean(words, left, equals=theory)
     problem = Problem(d=d, clients=clients, samples=12 * d, rank=rank, B_star=B_star)
     frozen = evidence.pick(2_000, 20_000)
-    ffa = simulate(
-        problem,
-        FFALeastSquares(),
-        rounds=1,
-        trials=frozen,
-        start=starts[:frozen],
-        **evidence.stream("ffa", d, rank),
+    ffa, rolora = (
+        simulate(problem, method, rounds=rounds, trials=n, start=starts[:n], **stream).excess[:, -1]
+        / total
+        for method, rounds, n, stream in (
+            (FFALeastSquares(), 1, frozen, evidence.stream("ffa", d, rank)),
+            (Algorithm2(kappa=KAPPA), 50, runs, evidence.stream("rolora", d, rank)),
+        )
     )
-    rolora = simulate(
-        problem,
-        Algorithm2(kappa=KAPPA),
-        rounds=50,
-        trials=runs,
-        start=starts[:runs],
-        **evidence.stream("rolora", d, rank),
-    )
-    after = evidence.mean(
-        f"FFA-LoRA's loss on new samples over ‖A*B*‖², d = {d}, r = {rank}",
-        ffa.excess[:, -1] / total,
-        equals=theory * (1.0 + float(rank_r_floor.fresh_constant(clients, 12 * d, rank))),
-    )
-    return share, after, rolora.excess[:, -1] / total
+    fresh = theory * (1.0 + float(rank_r_floor.fresh_constant(clients, 12 * d, rank)))
+    words = f"FFA-LoRA's loss on new samples over ‖A*B*‖², d = {d}, r = {rank}"
+    return share, evidence.mean(words, ffa, equals=fresh), rolora
 
 
 def _plot(clients: int, trials: int) -> Plot:

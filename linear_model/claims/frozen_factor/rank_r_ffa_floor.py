@@ -95,13 +95,9 @@ def _constants(
     B_star = rng.standard_normal((rank, OUTPUTS))
     target = A_star @ B_star
     floor = float(np.sum((target - A_start @ (A_start.T @ target)) ** 2))
+    stream = evidence.stream("training", clients, samples, rank)
     losses = training_losses(
-        A_start,
-        target,
-        clients=clients,
-        samples=samples,
-        trials=trials,
-        **evidence.stream("training", clients, samples, rank),
+        A_start, target, clients=clients, samples=samples, trials=trials, **stream
     )
     run = simulate(
         Problem(d=WIDTH, clients=clients, samples=samples, rank=rank, A_star=A_star, B_star=B_star),
@@ -133,22 +129,13 @@ def _curve(evidence: Evidence, trials: int) -> list[dict[str, Any]]:
     """The constant against the rank, N = 4, m = 12, V one direction of the width's last axis."""
     rows = []
     for rank in (1, 2, 3, 4, 5):
-        losses = training_losses(
-            np.eye(WIDTH, rank),
-            np.eye(WIDTH)[:, -1:],
-            clients=4,
-            samples=12,
-            trials=trials,
-            **evidence.stream("curve", rank),
-        )
-        rows.append(
-            {
-                "rank": rank,
-                "theory": float(rank_r_floor.training_constant(4, 12, rank)),
-                "joint": float(rank_r_floor.pooled_constant(48, rank)),
-                **mean_estimate(losses.averaged - losses.unlearned, 0.01).columns(),
-            }
-        )
+        start, target = np.eye(WIDTH, rank), np.eye(WIDTH)[:, -1:]
+        stream = evidence.stream("curve", rank)
+        losses = training_losses(start, target, clients=4, samples=12, trials=trials, **stream)
+        joint = float(rank_r_floor.pooled_constant(48, rank))
+        row = {"theory": float(rank_r_floor.training_constant(4, 12, rank)), "joint": joint}
+        seen = mean_estimate(losses.averaged - losses.unlearned, 0.01).columns()
+        rows.append({"rank": rank, **row, **seen})
     return rows
 
 

@@ -251,7 +251,7 @@ def _needed(
     asked = np.asarray(bound, dtype=np.float64)
     actual = hitting_rounds(angle, EPSILON)
     low, high = median_interval(actual, TABLE_ALPHA)
-    row = {"d": cell.d, "N": cell.clients, "m": cell.samples}
+    row: dict[str, Any] = {"d": cell.d, "N": cell.clients, "m": cell.samples}
     row |= {"start": "random" if random else "warm", "trials": trials}
     row |= {
         "delta0": float(np.median(start)),

@@ -79,9 +79,8 @@ def check(
     between(1, 100, clients=clients)
     between(10, 1_000, samples=samples)
     between(0.1, 2.0, kappa=kappa)
-    own = Problem(
-        d=d, clients=clients, samples=samples, B_star=np.array([1.0, -1.0]), data=Data.FIXED
-    )
+    target = np.array([1.0, -1.0])
+    own = Problem(d=d, clients=clients, samples=samples, B_star=target, data=Data.FIXED)
     rows: Rows = []
     curves: Rows = []
     for place, (problem, step) in enumerate(((own, kappa), *SETTINGS)):
@@ -139,10 +138,8 @@ def _compare(
         for g, measured in zip(grams, simulated_jacobians(problem, X, kappa), strict=True)
     )
     rounds = np.array([_rounds(rate) for rate in stated])
-    usable = (
-        np.array([_contamination(g, a_star, kappa) for g in grams]) ** ((1 - WINDOW) * rounds)
-        < CONTAMINATION
-    )
+    second = np.array([_contamination(g, a_star, kappa) for g in grams])
+    usable = second ** ((1 - WINDOW) * rounds) < CONTAMINATION
     usable &= (stated < 1.0) & (rounds <= MOST_ROUNDS)
     if usable.any():
         run = simulate(
@@ -157,25 +154,20 @@ def _compare(
         theory = stated[usable]
         measured = _measured_rates(run.angle, rounds[usable])
         worst = int(np.argmax(np.abs(measured / theory - 1.0)))
-        evidence.equal(
-            f"asymptotic rate, worst of {usable.sum()} data sets, {label}",
-            theory[worst],
-            measured[worst],
-            rounding=AGREEMENT * float(theory[worst]),
-            why="the angle's rounding and what is left of the second eigenvalue",
-        )
+        words = f"asymptotic rate, worst of {usable.sum()} data sets, {label}"
+        why = "the angle's rounding and what is left of the second eigenvalue"
+        rounding = AGREEMENT * float(theory[worst])
+        evidence.equal(words, theory[worst], measured[worst], rounding=rounding, why=why)
         rows += [
             {"cell": label, "theory": float(t), "measured": float(m)}
             for t, m in zip(theory, measured, strict=True)
         ]
         curves += _trajectory(label, run.angle[0], int(rounds[usable][0]), float(theory[0]))
-    evidence.equal(
-        f"largest gap between J and the simulator's own Jacobian, {instances} data sets, {label}",
-        0.0,
-        gap,
-        rounding=1e-7,
-        why="central differences with steps of 1e-5: h² times third derivatives",
+    words = (
+        f"largest gap between J and the simulator's own Jacobian, {instances} data sets, {label}"
     )
+    why = "central differences with steps of 1e-5: h² times third derivatives"
+    evidence.equal(words, 0.0, gap, rounding=1e-7, why=why)
 
 
 def _trajectory(label: str, angle: np.ndarray, rounds: int, rate: float) -> Rows:

@@ -33,14 +33,10 @@ def one_round_ratios(
 ) -> np.ndarray:
     """(s⁺/s)² of independent rounds from a small angle, shape (trials,)."""
     clients, samples, d = shape
+    method, problem = Algorithm2(kappa=kappa), Problem(d=d, clients=clients, samples=samples)
+    stream = evidence.stream(name, clients, samples, d, round(1e6 * kappa))
     run = simulate(
-        Problem(d=d, clients=clients, samples=samples),
-        Algorithm2(kappa=kappa),
-        simulator=simulator,
-        rounds=1,
-        trials=trials,
-        start=START,
-        **evidence.stream(name, clients, samples, d, round(1e6 * kappa)),
+        problem, method, simulator=simulator, rounds=1, trials=trials, start=START, **stream
     )
     return np.square(run.angle[:, 1] / START)
 
@@ -130,17 +126,14 @@ def _steps(
     evidence: Evidence, shape: tuple[int, int, int], kappa: float, trials: int, stretch: float
 ) -> list[tuple[dict[str, Any], Asked]]:
     """A shape at the given step, 1, 1.5 and the best one."""
-    q = _noise_ratio(shape)
+    clients, samples, d = shape
+    q = float(rate.noise_ratio(d, clients, samples))
     best = float(rate.optimal_kappa(q))
     steps = {step: f"{step:g}" for step in (kappa, 1.0, 1.5)} | {best: f"κ° = {best:.3f}"}
     found = [_one(evidence, shape, step, trials, stretch) for step in steps.items()]
     if stretch == 1.0:
-        clients, samples, d = shape
-        evidence.state(
-            f"the same against the best rate q/(1+q), N = {clients}, m = {samples}, d = {d}",
-            found[-1][1],
-            float(rate.best_rate_squared(q)),
-        )
+        words = "the same against the best rate q/(1+q), N = {}, m = {}, d = {}".format(*shape)
+        evidence.state(words, found[-1][1], float(rate.best_rate_squared(q)))
     return found
 
 
@@ -156,32 +149,24 @@ def _one(
     clients, samples, d = shape
     kappa, name = step
     row = _row(shape, kappa, simulator, stretch)
-    asked = evidence.mean(
-        f"E[s⁺²]/s², N = {clients}, m = {samples}, d = {d}, κ = {name} ({simulator})",
-        one_round_ratios(evidence, shape, kappa, trials, simulator, simulator),
-        equals=row["theory"],
-    )
-    return row, asked
+    words = f"E[s⁺²]/s², N = {clients}, m = {samples}, d = {d}, κ = {name} ({simulator})"
+    ratios = one_round_ratios(evidence, shape, kappa, trials, simulator, simulator)
+    return row, evidence.mean(words, ratios, equals=row["theory"])
 
 
 def _row(
     shape: tuple[int, int, int], kappa: float, simulator: str = "chain", stretch: float = 1.0
 ) -> dict[str, Any]:
     clients, samples, d = shape
-    return {
+    q = stretch * float(rate.noise_ratio(d, clients, samples))
+    cell = {
         "clients": clients,
         "samples": samples,
         "d": d,
         "cell": f"N={clients} m={samples} d={d}",
-        "kappa": kappa,
-        "simulator": simulator,
-        "theory": float(rate.rate_squared(kappa, stretch * _noise_ratio(shape))),
     }
-
-
-def _noise_ratio(shape: tuple[int, int, int]) -> float:
-    clients, samples, d = shape
-    return float(rate.noise_ratio(d, clients, samples))
+    stated = {"theory": float(rate.rate_squared(kappa, q))}
+    return {**cell, "kappa": kappa, "simulator": simulator, **stated}
 
 
 def _curve(

@@ -38,26 +38,10 @@ SCALES = (0.001, 0.03, 0.1, 0.2, 0.4)
 def stationary_squares(
     evidence: Evidence, setting: Setting, scale: float, trials: int, *axes: str | int
 ) -> np.ndarray:
-    """(s/σ)² averaged over the last rounds of each trial: one independent number per trial.
-
-    Args:
-        evidence: names the stream.
-        setting: (d, N, m, κ).
-        scale: σ/B.
-        trials: number of independent runs.
-        axes: further names of the stream.
-
-    Returns:
-        Shape (trials,).
-    """
+    """(s/σ)² at σ/B = `scale`, averaged over the last rounds of each independent run: (trials,)."""
     d, clients, samples, kappa = setting
-    problem = Problem(
-        d=d,
-        clients=clients,
-        samples=samples,
-        B_star=LENGTH * np.array([0.6, 0.8]),
-        noise=scale * LENGTH,
-    )
+    target, sigma = LENGTH * np.array([0.6, 0.8]), scale * LENGTH
+    problem = Problem(d=d, clients=clients, samples=samples, B_star=target, noise=sigma)
     run = simulate(
         problem,
         Algorithm2(kappa=kappa),
@@ -82,14 +66,8 @@ def fitted_inflation(evidence: Evidence, trials: int) -> tuple[float, np.ndarray
     clients, samples, outputs, sigma = 6, 12, 8, 0.5
     b_star = np.eye(1, outputs)[0]
     problem = Problem(d=3, clients=clients, samples=samples, B_star=b_star, noise=sigma)
-    run = simulate(
-        problem,
-        FFALeastSquares(pooled=False),
-        rounds=1,
-        trials=trials,
-        start=1e-9,
-        **evidence.stream("inflation"),
-    )
+    method, stream = FFALeastSquares(pooled=False), evidence.stream("inflation")
+    run = simulate(problem, method, rounds=1, trials=trials, start=1e-9, **stream)
     return float(noise.fit_inflation(sigma, outputs, clients, samples)), run.excess[:, 1]
 
 
@@ -151,14 +129,10 @@ def check(
     for setting in (own,) if alone else (own, *further):
         words = "d = {}, N = {}, m = {}, κ = {}".format(*setting)
         # Wide problems cost more and scatter less.
-        squares = stationary_squares(
-            evidence, setting, SMALL, trials if setting[0] <= 10 else trials // 5
-        )
-        evidence.mean(
-            f"E s²/σ² in the long run, {words}, B = {LENGTH:g}",
-            squares,
-            equals=_floor(setting, spread),
-        )
+        runs = trials if setting[0] <= 10 else trials // 5
+        squares = stationary_squares(evidence, setting, SMALL, runs)
+        words = f"E s²/σ² in the long run, {words}, B = {LENGTH:g}"
+        evidence.mean(words, squares, equals=_floor(setting, spread))
     if not alone:
         theory, excess = fitted_inflation(evidence, 6 * trials)
         evidence.mean("E‖b̄ − b*‖² of one b-step at zero angle: p σ² v", excess, equals=theory)
@@ -209,7 +183,6 @@ def _curve(evidence: Evidence, setting: Setting) -> list[dict[str, Any]]:
         theory = LENGTH**2 * _floor(setting)
         inflation = float(noise.fit_inflation(scale, 2, clients, samples))
         seen = mean_estimate(values * LENGTH**2, ALPHA).columns()
-        rows.append(
-            {"noise": scale, **seen, "theory": theory, "inflated": theory * (1.0 + inflation)}
-        )
+        stated = {"theory": theory, "inflated": theory * (1.0 + inflation)}
+        rows.append({"noise": scale, **seen, **stated})
     return rows

@@ -69,25 +69,21 @@ class Rounds:
 
 def one_round(evidence: Evidence, clients: int, samples: int, d: int, trials: int) -> Rounds:
     """Read x and y off one simulated round at κ = 1 and at κ = 2 with the same draws."""
-    at = {
-        kappa: ratios_of_round(evidence, clients, samples, d, trials, kappa) for kappa in (1.0, 2.0)
-    }
-    y = (at[2.0] - 2.0 * at[1.0] + 1.0) / 2.0
-    return Rounds(x=(1.0 + y - at[1.0]) / 2.0, y=y)
+    one, two = (
+        ratios_of_round(evidence, clients, samples, d, trials, kappa) for kappa in (1.0, 2.0)
+    )
+    y = (two - 2.0 * one + 1.0) / 2.0
+    return Rounds(x=(1.0 + y - one) / 2.0, y=y)
 
 
 def ratios_of_round(
     evidence: Evidence, clients: int, samples: int, d: int, trials: int, kappa: float
 ) -> np.ndarray:
     """(s⁺/s)² of independent rounds; the draws are the same for every κ."""
+    method, stream = Algorithm2(kappa=kappa), evidence.stream("round", clients, samples, d)
+    problem = Problem(d=d, clients=clients, samples=samples)
     run = simulate(
-        Problem(d=d, clients=clients, samples=samples),
-        Algorithm2(kappa=kappa),
-        simulator="chain",
-        rounds=1,
-        trials=trials,
-        start=START,
-        **evidence.stream("round", clients, samples, d),
+        problem, method, simulator="chain", rounds=1, trials=trials, start=START, **stream
     )
     return np.square(run.angle[:, 1] / START)
 
@@ -151,7 +147,8 @@ def check(
     thresholds = [_threshold(evidence, setting, rounds[setting], predicted) for setting in settings]
     pools = {setting: rounds[setting] for setting in settings[: len(samples)]}
     grid = _grid(evidence, pools, predicted)
-    _quadratic(evidence, settings[(len(samples) - 1) // 2], rounds)
+    middle = settings[(len(samples) - 1) // 2]
+    _quadratic(evidence, middle, rounds[middle])
     evidence.extra_table("phase", grid)
     evidence.extra_table("equal pools", _same_pool(evidence, d, trials, predicted))
     if not alone:
@@ -180,23 +177,11 @@ def _threshold(
     """The step at which the mean square stays: a row of the table, and what was asked."""
     clients, m, d = setting
     pool = clients * m / d
-    asked = _stays(
-        evidence,
-        f"step at which E[s⁺²] = s², M/d = {pool:g} (N = {clients}, m = {m}, d = {d})",
-        rounds,
-        predicted(*setting),
-    )
-    row = {
-        "setting": f"N = {clients}, d = {d}",
-        "M/d": pool,
-        "clients": clients,
-        "samples": m,
-        "d": d,
-        "predicted": predicted(*setting),
-        **asked.columns(),
-        "typical": rounds.typical_threshold(),
-    }
-    return row, asked
+    words = f"step at which E[s⁺²] = s², M/d = {pool:g} (N = {clients}, m = {m}, d = {d})"
+    asked = _stays(evidence, words, rounds, predicted(*setting))
+    row = {"setting": f"N = {clients}, d = {d}", "M/d": pool, "clients": clients, "samples": m}
+    row |= {"d": d, "predicted": predicted(*setting), **asked.columns()}
+    return row | {"typical": rounds.typical_threshold()}, asked
 
 
 def _stays(evidence: Evidence, quantity: str, rounds: Rounds, theory: float) -> Asked:
@@ -230,28 +215,17 @@ def _grid(
                 }
             )
     decided = [row for row in rows if row["measured"] != "undecided"]
-    evidence.equal(
-        f"cells of the phase picture on the wrong side, of {len(decided)} decided ({len(rows)} in all)",
-        0.0,
-        sum(row["measured"] != row["predicted"] for row in decided),
-    )
+    words = f"cells of the phase picture on the wrong side, of {len(decided)} decided ({len(rows)} in all)"
+    evidence.equal(words, 0.0, sum(row["measured"] != row["predicted"] for row in decided))
     return rows
 
 
-def _quadratic(
-    evidence: Evidence,
-    setting: tuple[int, int, int],
-    rounds: dict[tuple[int, int, int], Rounds],
-) -> None:
-    parabola, kappa = rounds[setting], 0.5
-    direct = ratios_of_round(evidence, *setting, parabola.x.size, kappa)
-    evidence.equal(
-        "largest gap between a round simulated at κ = 0.5 and the parabola through κ = 1 and 2",
-        0.0,
-        np.max(np.abs(direct - parabola.ratios(kappa)) / parabola.y),
-        rounding=1e-4,
-        why="terms of order s = 1e-6 times the tails of ρ̄ and τ",
-    )
+def _quadratic(evidence: Evidence, setting: tuple[int, int, int], parabola: Rounds) -> None:
+    direct = ratios_of_round(evidence, *setting, parabola.x.size, 0.5)
+    gap = np.max(np.abs(direct - parabola.ratios(0.5)) / parabola.y)
+    words = "largest gap between a round simulated at κ = 0.5 and the parabola through κ = 1 and 2"
+    why = "terms of order s = 1e-6 times the tails of ρ̄ and τ"
+    evidence.equal(words, 0.0, gap, rounding=1e-4, why=why)
 
 
 def _same_pool(
@@ -260,12 +234,8 @@ def _same_pool(
     rows = []
     for clients, samples in SAME_POOL:
         theory = predicted(clients, samples, d)
-        asked = _stays(
-            evidence,
-            f"the same M = {clients * samples} as N = {clients} × m = {samples}: threshold step",
-            one_round(evidence, clients, samples, d, trials),
-            theory,
-        )
+        words = f"the same M = {clients * samples} as N = {clients} × m = {samples}: threshold step"
+        asked = _stays(evidence, words, one_round(evidence, clients, samples, d, trials), theory)
         v = float(bstep.mean_variance(clients, samples))
         row = {"clients": clients, "samples": samples, "v": v, "predicted": theory}
         rows.append(row | asked.columns())
@@ -282,22 +252,15 @@ def _successes(evidence: Evidence) -> None:
         (1, 5000, {"at_least": 0.8}),
         (1, 5, {"at_most": 0.2}),
     ):
-        run = simulate(
-            Problem(d=d, clients=clients, samples=samples),
-            Algorithm2(kappa=kappa),
-            simulator="chain",
-            rounds=rounds,
-            trials=trials,
-            **evidence.stream("recovery", clients, samples),
-        )
-        evidence.proportion(
+        problem = Problem(d=d, clients=clients, samples=samples)
+        method, stream = Algorithm2(kappa=kappa), evidence.stream("recovery", clients, samples)
+        run = simulate(problem, method, simulator="chain", rounds=rounds, trials=trials, **stream)
+        words = (
             f"random starts that reach angle {SUCCESS:g} in {rounds} rounds, d = {d}, κ = {kappa}, "
-            f"N = {clients}, m = {samples}",
-            int(np.count_nonzero(run.angle[:, -1] <= SUCCESS)),
-            trials,
-            certify=True,
-            **share,
+            f"N = {clients}, m = {samples}"
         )
+        reached = int(np.count_nonzero(run.angle[:, -1] <= SUCCESS))
+        evidence.proportion(words, reached, trials, certify=True, **share)
 
 
 def _plot(trials: int) -> Plot:
