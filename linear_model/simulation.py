@@ -103,24 +103,9 @@ def simulate(
     for low in range(0, trials, block):
         count = min(block, trials - low)
         job = Job(problem, chosen, eta, rounds, first, low, count, seed, tuple(axes))
-        rows = slice(low, low + count)
-        views = Traces(
-            traces.angle[rows],
-            traces.excess[rows],
-            traces.recovery[rows],
-            traces.loss[rows],
-            traces.aggregation_error[rows],
-        )
+        views = Traces(**{name: rows[low : low + count] for name, rows in vars(traces).items()})
         way.run(job, views, tick)
-    return Run(
-        angle=traces.angle,
-        excess=traces.excess,
-        recovery=traces.recovery,
-        loss=traces.loss,
-        aggregation_error=traces.aggregation_error,
-        method=chosen.name,
-        simulator=way.name,
-    )
+    return Run(**vars(traces), method=chosen.name, simulator=way.name)
 
 
 def _require_memory(

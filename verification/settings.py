@@ -25,6 +25,13 @@ Natural = Annotated[int, Field(ge=0)]
 Positive = Annotated[float, Field(gt=0.0, allow_inf_nan=False)]
 NonNegative = Annotated[float, Field(ge=0.0, allow_inf_nan=False)]
 Share = Annotated[float, Field(gt=0.0, le=1.0)]
+BOUNDS = {
+    "exclusiveMinimum": "above",
+    "minimum": "at least",
+    "exclusiveMaximum": "below",
+    "maximum": "at most",
+}
+"""Bounds of a JSON schema, in words."""
 
 
 @dataclass_transform(frozen_default=True, field_specifiers=(Field,))
@@ -190,22 +197,9 @@ def _allowed(kind: Mapping[str, Any]) -> str:
         return "true or false"
     if kind.get("type") == "string":
         return "text that is not empty" if kind.get("minLength") else "text"
-    above, least = kind.get("exclusiveMinimum"), kind.get("minimum")
-    below, most = kind.get("exclusiveMaximum"), kind.get("maximum")
-    bounds = [
-        f"{words} {bound:g}"
-        for words, bound in (
-            ("above", above),
-            ("at least", least),
-            ("below", below),
-            ("at most", most),
-        )
-        if bound is not None
-    ]
+    bounds = [f"{words} {kind[name]:g}" for name, words in BOUNDS.items() if name in kind]
     if kind.get("type") == "integer":
-        return " ".join(
-            ["a whole number", *(["of"] if bounds else []), " and ".join(bounds)]
-        ).strip()
-    if below is None and most is None:
+        return f"a whole number of {' and '.join(bounds)}" if bounds else "a whole number"
+    if kind.keys().isdisjoint(("exclusiveMaximum", "maximum")):
         bounds.append("finite")
     return " and ".join(bounds)

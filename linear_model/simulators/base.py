@@ -92,18 +92,13 @@ def refuse(simulator: Simulator, problem: Problem, method: LinearMethod) -> None
     """
     can, fixed = simulator.can, problem.data is not Data.FRESH
     local = isinstance(method, LocalSteps)
+    one_B, other = "one B* for all clients only", "algorithm2, ffa-ls and ffa-pooled only"
     reasons = (
         (can.ranks or problem.rank == 1, f"rank 1 only, got rank {problem.rank}"),
         (can.fixed_data or not fixed, "fresh data only, got fixed data"),
-        (
-            can.clients_differ or problem.homogeneous,
-            "one B* for all clients only, got one per client",
-        ),
+        (can.clients_differ or problem.homogeneous, f"{one_B}, got one per client"),
         (can.noise or problem.noise == 0.0, f"no label noise, got noise {problem.noise}"),
-        (
-            can.local_steps or not local,
-            f"algorithm2, ffa-ls and ffa-pooled only, got {method.name}",
-        ),
+        (can.local_steps or not local, f"{other}, got {method.name}"),
     )
     for able, reason in reasons:
         if not able:

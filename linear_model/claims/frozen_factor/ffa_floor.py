@@ -102,14 +102,10 @@ def _constants(
 ) -> list[tuple[dict[str, Any], Asked]]:
     """Every constant of one setting against its measurement: rows of the table, and what was asked."""
     losses = _training(evidence, start, clients, samples, trials)
+    problem = Problem(d=100, clients=clients, samples=samples, B_star=np.array([NORM]))
+    method, stream = FFALeastSquares(), evidence.stream(clients, samples)
     run = simulate(
-        Problem(d=100, clients=clients, samples=samples, B_star=np.array([NORM])),
-        FFALeastSquares(),
-        simulator="chain",
-        rounds=1,
-        trials=trials,
-        start=start,
-        **evidence.stream(clients, samples),
+        problem, method, simulator="chain", rounds=1, trials=trials, start=start, **stream
     )
     floor = NORM**2 * start**2
     constant = stretch * float(ffa_floor.training_constant(clients, samples))
@@ -133,13 +129,10 @@ def _constants(
 def _training(
     evidence: Evidence, start: float, clients: int, samples: int, trials: int, *axes: str | int
 ) -> TrainingLosses:
+    target = NORM * np.array([[sqrt((1.0 - start) * (1.0 + start))], [start], [0.0]])
+    stream = evidence.stream("training", clients, samples, *axes)
     return training_losses(
-        np.eye(3, 1),
-        NORM * np.array([[sqrt((1.0 - start) * (1.0 + start))], [start], [0.0]]),
-        clients=clients,
-        samples=samples,
-        trials=trials,
-        **evidence.stream("training", clients, samples, *axes),
+        np.eye(3, 1), target, clients=clients, samples=samples, trials=trials, **stream
     )
 
 
