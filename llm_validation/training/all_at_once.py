@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 
-from federated_lora import ClientFactors, Factor
+from federated_lora import Factor
 from federation.round import tensor_name
 from llm_validation.base.encoding import Encoded, collate
 from llm_validation.base.models import ADAPTER, Workspace
@@ -16,7 +16,14 @@ from llm_validation.layers.dropout import Pass
 from llm_validation.layers.per_client import StackedLinear, StackedLoRA, installed
 from llm_validation.training.losses import client_losses
 from llm_validation.training.randomness import dropout_seed
-from llm_validation.training.server import OptimiserState, Returned, Server, Work, write_base
+from llm_validation.training.server import (
+    OptimiserState,
+    Returned,
+    Server,
+    Work,
+    returned,
+    write_base,
+)
 
 
 class AllAtOnce:
@@ -52,21 +59,9 @@ class AllAtOnce:
             for start in range(0, len(work.clients), self.at_once)
         ]
         stacks = {name: torch.cat([part[0][name] for part in parts]) for name in parts[0][0]}
-        factors = {
-            layer: ClientFactors(
-                A=stacks.get(tensor_name(layer, Factor.A)),
-                B=stacks.get(tensor_name(layer, Factor.B)),
-            )
-            for layer in self.space.layers
-        }
-        heads = {name: stacks[name] for name in self.space.head if name in stacks}
-        return Returned(
-            factors,
-            heads,
-            [state for part in parts for state in part[1]],
-            torch.cat([part[2] for part in parts]),
-            sum(part[3] for part in parts),
-        )
+        states = [state for part in parts for state in part[1]]
+        losses = torch.cat([part[2] for part in parts])
+        return returned(self.space, stacks, states, losses, sum(part[3] for part in parts))
 
     def _pass(
         self, server: Server, work: Work, part: slice
@@ -125,21 +120,18 @@ class AllAtOnce:
         self, server: Server, trained: dict[str, torch.Tensor], clients: int
     ) -> dict[str, nn.Module]:
         modules: dict[str, nn.Module] = {}
+        device = self.space.device
         for layer, peft_layer in self.space.layers.items():
             adapter = server.adapters[layer]
             A, B = (
                 trained[tensor_name(layer, factor)]
                 if tensor_name(layer, factor) in trained
-                else adapter.factor(factor).to(self.space.device)
-                for factor in (Factor.A, Factor.B)
+                else adapter.factor(factor).to(device)
+                for factor in Factor
             )
+            dropout = peft_layer.lora_dropout[ADAPTER]
             modules[layer] = StackedLoRA(
-                peft_layer.base_layer,
-                A,
-                B,
-                adapter.scale,
-                peft_layer.lora_dropout[ADAPTER],
-                clients,
+                peft_layer.base_layer, A, B, adapter.scale, dropout, clients
             )
         for name, linear in self.head_layers.items():
             bias = trained[f"{name}.bias"] if linear.bias is not None else None

@@ -12,10 +12,11 @@ from typing import Any
 
 import torch
 
-from federated_lora import Adapter
+from federated_lora import Adapter, Factor
 from federation import checkpoint
 from federation.checkpoint import Checkpoint
 from federation.round import Shared
+from llm_validation.base.models import resolve_device
 from llm_validation.config import Config
 from llm_validation.training.server import Head, OptimiserState, Server
 
@@ -70,11 +71,16 @@ def load(
     if found is None:
         return None
     rows = [dict(row) for row in found.rows]
-    return _server(found), rows, found.values["facts"], found.warning
+    return _server(found, resolve_device(config.device)), rows, found.values["facts"], found.warning
 
 
-def _server(found: Checkpoint) -> Server:
-    tensors, state = found.tensors, found.values
+def _server(found: Checkpoint, device: torch.device) -> Server:
+    state = found.values
+    # Optimisers and counts are taken up where they are used.
+    tensors = {
+        key: value if key.startswith(("optimiser/", "sent/")) else value.to(device)
+        for key, value in found.tensors.items()
+    }
     adapters = {
         layer: Adapter(tensors[f"server/A/{layer}"], tensors[f"server/B/{layer}"], scale)
         for layer, scale in state["scales"].items()
@@ -104,8 +110,7 @@ def _server(found: Checkpoint) -> Server:
 def _flat(server: Server) -> dict[str, torch.Tensor]:
     tensors: dict[str, torch.Tensor] = {}
     for layer, adapter in server.adapters.items():
-        tensors[f"server/A/{layer}"] = adapter.A
-        tensors[f"server/B/{layer}"] = adapter.B
+        tensors |= {f"server/{f}/{layer}": adapter.factor(f) for f in Factor}
     tensors.update({f"head/{name}": value for name, value in server.head.items()})
     tensors.update({f"merged/{layer}": value for layer, value in server.merged.items()})
     for client, own in server.own.items():

@@ -5,14 +5,14 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 import torch
 
-from federated_lora import Adapter, Factor, Method, method_named
+from federated_lora import Factor, Method, method_named
 from federation import partition
 from federation.checkpoint import forget
 from federation.participants import participants
@@ -29,17 +29,12 @@ from llm_validation.training.estimate import clients_that_fit
 from llm_validation.training.evaluation import Evaluator, Score
 from llm_validation.training.one_by_one import OneByOne
 from llm_validation.training.randomness import local_batches
-from llm_validation.training.server import (
-    Returned,
-    Server,
-    Work,
-    read_server,
-    with_round_done,
-)
+from llm_validation.training.server import Returned, Server, Work, read_server
 from verification.discovery import require_extra
 from verification.streams import generator
 
 Row = dict[str, Any]
+UNMEASURED: Row = {"accuracy": None, "loss": None}
 
 
 class Engine(Protocol):
@@ -153,8 +148,7 @@ def _opened(config: Config, places: Path | None, resume: bool, data: TaskData | 
     longest = max(int(side.lengths.max()) for side in (encoded, evaluator.data))
     require_positions(config, space.base, longest)
     if found is None:
-        facts = _facts(config, space, encoded, split, data)
-        found = (read_server(space), [], facts, "")
+        found = (read_server(space), [], _facts(config, space, encoded, split, data), "")
     server, rows, facts, warning = found
     if places and not resume:
         forget(places)
@@ -166,7 +160,7 @@ def _opened(config: Config, places: Path | None, resume: bool, data: TaskData | 
     method = method_named(config.method, config.rounds)
     return _Bench(
         config, method, data.digest, places, space, split, encoded, evaluator, engine,
-        _on_device(server, space), rows, facts, warning,
+        server, rows, facts, warning,
     )  # fmt: skip
 
 
@@ -193,17 +187,8 @@ def _one_round(bench: _Bench) -> Row:
 
 
 def split_clients(config: Config, labels: np.ndarray) -> partition.Partition:
-    """Deal the training examples out as the configuration says.
-
-    Raises:
-        ValueError: if the data does not allow it (more clients than examples, say).
-    """
-    rng = generator(config.seed, "llm", "split")
-    if config.split == "shards":
-        return partition.shards(labels, config.clients, config.labels_per_client, rng)
-    if config.split == "dirichlet":
-        return partition.dirichlet(labels, config.clients, config.dirichlet_alpha, rng)
-    return partition.iid(labels.size, config.clients, rng)
+    """The training examples of each client. Raises ValueError for any reason of `Split.deal`."""
+    return config.deal(labels, generator(config.seed, "llm", "split"))
 
 
 def plan(
@@ -217,17 +202,9 @@ def plan(
     now = server.round + 1
     rng = generator(config.seed, "llm", "participants", now)
     clients = tuple(int(k) for k in participants(rng, len(split), config.participation))
+    seed, steps, size = config.seed, config.local_steps, config.batch_size
     batches = [
-        local_batches(
-            config.seed,
-            split[k],
-            lengths,
-            k,
-            server.visits.get(k, 0),
-            now,
-            config.local_steps,
-            config.batch_size,
-        )
+        local_batches(seed, split[k], lengths, k, server.visits.get(k, 0), now, steps, size)
         for k in clients
     ]
     rate = config.learning_rate
@@ -261,17 +238,10 @@ def step(
             # The frozen factor's state waits for its turn.
             states[k] = {**states.get(k, {}), **returned.states[i]}
     sent = server.sent or server.shared().nothing_sent(len(sizes))
-    new = with_round_done(
-        server,
-        adapters=outcome.shared.adapters,
-        head=outcome.shared.head,
-        merged=outcome.shared.merged,
-        own=own,
-        states=states,
-        visits={**server.visits, **{k: server.visits.get(k, 0) + 1 for k in work.clients}},
-        sent=outcome.counted(sent, work.round, np.array([work.clients])),
-    )
-    return new, outcome
+    visits = server.visits | {k: server.visits.get(k, 0) + 1 for k in work.clients}
+    made, counted = outcome.shared, outcome.counted(sent, work.round, np.array([work.clients]))
+    adapters, head = dict(made.adapters), dict(made.head)
+    return Server(adapters, head, own, states, visits, work.round, counted, made.merged), outcome
 
 
 def _require_finite(returned: Returned, work: Work, rows: list[Row]) -> None:
@@ -324,8 +294,7 @@ def _row(
         "trained": "".join(sorted(work.factors)),
         "participants": len(work.clients),
         "learning_rate": work.learning_rate,
-        "accuracy": None,
-        "loss": None,
+        **UNMEASURED,
         "train_loss": _finite(float(losses.mean())),
         "train_loss_spread": _finite(float(losses.mean(dim=1).std(correction=0))),
         "aggregation_error": math.sqrt(sum(e * e for e in errors)),
@@ -339,23 +308,11 @@ def _row(
 
 
 def _start_row(score: Score | None) -> Row:
-    return {
-        "round": 0,
-        "trained": "",
-        "participants": 0,
-        "learning_rate": None,
-        "accuracy": score.accuracy if score else None,
-        "loss": score.loss if score else None,
-        "train_loss": None,
-        "train_loss_spread": None,
-        "aggregation_error": None,
-        "factor_change": None,
-        "numbers_up": 0,
-        "numbers_down": 0,
-        "tokens": 0,
-        "tokens_per_second": None,
-        "seconds": 0.0,
-    }
+    unknown = ("train_loss", "train_loss_spread", "aggregation_error", "factor_change")
+    row: Row = {"round": 0, "trained": "", "participants": 0, "learning_rate": None}
+    row |= {"accuracy": score.accuracy, "loss": score.loss} if score else UNMEASURED
+    row |= dict.fromkeys(unknown) | {"numbers_up": 0, "numbers_down": 0, "tokens": 0}
+    return row | {"tokens_per_second": None, "seconds": 0.0}
 
 
 def _moved(before: Server, after: Server) -> float:
@@ -397,17 +354,3 @@ def _facts(
         "device": str(space.device),
         "threads": torch.get_num_threads(),
     }
-
-
-def _on_device(server: Server, space: Workspace) -> Server:
-    """The state on the model's device."""
-    where = space.device
-    return replace(
-        server,
-        adapters={
-            k: Adapter(a.A.to(where), a.B.to(where), a.scale) for k, a in server.adapters.items()
-        },
-        head={k: v.to(where) for k, v in server.head.items()},
-        own={c: {k: v.to(where) for k, v in h.items()} for c, h in server.own.items()},
-        merged={k: v.to(where) for k, v in server.merged.items()},
-    )

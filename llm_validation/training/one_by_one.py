@@ -7,12 +7,11 @@ Slow and literal; the all-at-once engine is measured against it.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import torch
 
-from federated_lora import ClientFactors, Factor
+from federated_lora import Factor
 from federation.round import tensor_name
 from llm_validation.base.encoding import Encoded, collate
 from llm_validation.base.models import ADAPTER, Workspace, seeded
@@ -25,6 +24,7 @@ from llm_validation.training.server import (
     Returned,
     Server,
     Work,
+    returned,
     write_server,
 )
 
@@ -53,7 +53,10 @@ class OneByOne:
             for layer, adapter in server.adapters_of(client).items():
                 for factor in work.personal - work.factors:
                     results[-1][0][tensor_name(layer, factor)] = adapter.factor(factor)
-        return self._stacked(results, work)
+        sent, states, losses, tokens = zip(*results, strict=True)
+        stacks = {name: torch.stack([own[name] for own in sent]) for name in sent[0]}
+        steps = torch.stack([torch.stack(own) for own in losses])
+        return returned(self.space, stacks, list(states), steps, sum(tokens))
 
     def _client(
         self, client: int, batches: Sequence[np.ndarray], state: OptimiserState, work: Work
@@ -63,13 +66,10 @@ class OneByOne:
         optimiser = config.optimiser_rule().reference(trained.values(), work.learning_rate)
         for name, parameter in trained.items():
             if name in state:
+                slots = {key: _transposed(name, key, v) for key, v in state[name].items()}
                 optimiser.state[parameter] = {
-                    key: (
-                        value.clone()
-                        if key == "step"
-                        else _as_stored(name, value).to(parameter.device)
-                    )
-                    for key, value in state[name].items()
+                    key: value if key == "step" else value.to(parameter.device)
+                    for key, value in slots.items()
                 }
         space.model.train()
         losses, tokens = [], 0
@@ -87,13 +87,10 @@ class OneByOne:
             losses.append(loss.detach())
             tokens += batch.tokens
         space.holder.now = None
-        sent = {
-            name: _as_sent(name, value.detach()).clone(memory_format=torch.contiguous_format)
-            for name, value in trained.items()
-        }
+        sent = {name: _transposed(name, "", value.detach()) for name, value in trained.items()}
         kept = {
             name: {
-                key: _as_sent(name, value.detach()).clone() if key != "step" else value.clone()
+                key: _transposed(name, key, value.detach())
                 for key, value in optimiser.state[parameter].items()
                 if isinstance(value, torch.Tensor)
             }
@@ -117,31 +114,8 @@ class OneByOne:
             parameter.requires_grad_(True)
         return trained
 
-    def _stacked(self, results: list[Any], work: Work) -> Returned:
-        sent = [result[0] for result in results]
-        factors = {}
-        for layer in self.space.layers:
-            stacks = {
-                str(factor): torch.stack([s[tensor_name(layer, factor)] for s in sent])
-                for factor in work.factors | work.personal
-            }
-            factors[layer] = ClientFactors(A=stacks.get("A"), B=stacks.get("B"))
-        heads = {}
-        if self.config.head != "frozen":
-            heads = {name: torch.stack([s[name] for s in sent]) for name in self.space.head}
-        return Returned(
-            factors,
-            heads,
-            [result[1] for result in results],
-            torch.stack([torch.stack(result[2]) for result in results]).cpu(),
-            sum(result[3] for result in results),
-        )
 
-
-def _as_sent(name: str, value: torch.Tensor) -> torch.Tensor:
-    """PEFT stores the transposes of the factors; heads are as they are."""
-    return value.T if name.endswith((".lora_A", ".lora_B")) else value
-
-
-def _as_stored(name: str, value: torch.Tensor) -> torch.Tensor:
-    return _as_sent(name, value).clone(memory_format=torch.contiguous_format)
+def _transposed(name: str, slot: str, value: torch.Tensor) -> torch.Tensor:
+    """A copy; transposed where it belongs to a factor, as PEFT stores them, unless it counts steps."""
+    factor = name.endswith((".lora_A", ".lora_B")) and slot != "step"
+    return (value.T if factor else value).clone(memory_format=torch.contiguous_format)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -104,6 +104,22 @@ class Returned:
     tokens: int
 
 
+def returned(
+    space: Workspace,
+    stacks: Mapping[str, torch.Tensor],
+    states: list[OptimiserState],
+    losses: torch.Tensor,
+    tokens: int,
+) -> Returned:
+    """`Returned`, out of the participants' stacked factors and head tensors by name."""
+    factors = {
+        layer: ClientFactors(*(stacks.get(tensor_name(layer, factor)) for factor in Factor))
+        for layer in space.layers
+    }
+    heads = {name: stacks[name] for name in space.head if name in stacks}
+    return Returned(factors, heads, states, losses.cpu(), tokens)
+
+
 def read_server(space: Workspace) -> Server:
     """The state that the workspace's model starts with; copies, for PEFT's tensors alias the model."""
     adapters = {
@@ -151,11 +167,6 @@ def write_base(space: Workspace, merged: Mapping[str, torch.Tensor]) -> None:
         change = change.T if isinstance(module, torch.nn.Linear) else change
         module.weight.copy_(added(loaded, change))
     space.merged = merged
-
-
-def with_round_done(server: Server, **changes: object) -> Server:
-    """The state after one more round."""
-    return replace(server, round=server.round + 1, **changes)  # type: ignore[arg-type]
 
 
 def _copied(value: torch.Tensor) -> torch.Tensor:
