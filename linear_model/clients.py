@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Protocol
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 SharedA = Float[np.ndarray, "T d r"]
 SharedB = Float[np.ndarray, "T r p"]
@@ -16,6 +16,8 @@ OwnA = Float[np.ndarray, " T #n d r"]
 """One a client, or one for all as n = 1; `OwnB` and `Squares` alike."""
 OwnB = Float[np.ndarray, " T #n r p"]
 Squares = Float[np.ndarray, " T #n r r"]
+Truth = Float[np.ndarray, " #T #n r p"]
+"""B_i*, one for all clients or trials as 1."""
 
 
 class ClientBatch(Protocol):
@@ -38,6 +40,9 @@ class ClientBatch(Protocol):
 
     def shifted(self, W: Float[np.ndarray, "T d p"]) -> ClientBatch:
         """The same samples with `Y_i − X_i W` in place of Y_i, W of shape (T, d, p)."""
+
+    def chosen(self, who: Int[np.ndarray, "T n"], B_star: Truth) -> ClientBatch:
+        """The named clients of each trial, with their B_i*."""
 
 
 def transpose(matrix: Float[np.ndarray, "*batch i j"]) -> Float[np.ndarray, "*batch j i"]:

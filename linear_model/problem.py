@@ -64,8 +64,8 @@ class Problem:
     clients: int = 1
     samples: int = 100
     rank: int = 1
-    A_star: np.ndarray | None = None
-    B_star: np.ndarray | None = None
+    A_star: np.ndarray = None  # type: ignore[assignment]  # an array from __post_init__ on
+    B_star: np.ndarray = None  # type: ignore[assignment]
     noise: float = 0.0
     data: Data = Data.FRESH
     batches: Batches = Batches.SEPARATE
@@ -134,13 +134,11 @@ class Problem:
     @property
     def mean_B(self) -> np.ndarray:
         """B̄* = mean_i B_i*, shape (rank, p)."""
-        assert self.B_star is not None
         return self.B_star.mean(axis=0)
 
     @property
     def homogeneous(self) -> bool:
         """True if all clients share one B*."""
-        assert self.B_star is not None
         return bool(np.all(self.B_star == self.B_star[:1]))
 
     @property
@@ -151,7 +149,6 @@ class Problem:
     @property
     def outputs(self) -> int:
         """Number of outputs p."""
-        assert self.B_star is not None
         return int(self.B_star.shape[-1])
 
     @property

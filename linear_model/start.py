@@ -60,7 +60,6 @@ def frames(
     if isinstance(start, str):
         return orthonormalised(normal)  # Haar: R has a positive diagonal
     truth = problem.A_star
-    assert truth is not None
     aside = normal - truth * (truth.T @ normal)
     aside -= truth * (truth.T @ aside)
     return np.sqrt((1.0 - start) * (1.0 + start)) * truth + start * orthonormalised(aside)
@@ -77,7 +76,6 @@ def reduced_frames(
     r = problem.rank
     outside = min(r, problem.d - r)
     truth = problem.A_star
-    assert truth is not None
     if isinstance(start, np.ndarray):
         given = start if start.ndim == 2 else start[first : first + count]
         inside = truth.T @ given

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
@@ -24,6 +23,9 @@ LARGEST_BLOCK = 1 << 12
 
 Tick = Callable[[int], None]
 """Told how many trial-rounds have just been done."""
+
+Source = Callable[[Problem, np.random.Generator, np.ndarray, np.ndarray], ClientBatch]
+"""Draws the samples of a half-step for the clients `who` (T, n) with their B_i* (T or 1, n or 1, r, p)."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -138,15 +140,15 @@ class RoundSamples:
     """
 
     def __init__(self, problem: Problem, source: Source, job: Job, tag: str) -> None:
-        self._problem, self._source, self._trials = problem, source, job.count
+        self._problem, self._source = problem, source
         self._rng, self._who_rng = job.rng(f"{tag} samples"), job.rng("participants")
-        self._all = None
-        if problem.data is Data.FIXED:
-            self._all = source.draw(problem, self._rng, job.count, self._truth(None), fixed=True)
-        self._now: ClientBatch | None = None
         self.clients = problem.clients
         self.who = np.tile(np.arange(problem.clients), (job.count, 1))
-        self._B: np.ndarray = self._truth(None)
+        self._B: np.ndarray = problem.B_star[None, : 1 if problem.homogeneous else None]
+        self._all = None
+        if problem.data is Data.FIXED:
+            self._all = source(problem, self._rng, self.who, self._B)
+        self._now: ClientBatch | None = None
 
     def begin(self) -> None:
         """Start a round: choose who takes part and forget fresh samples."""
@@ -154,16 +156,17 @@ class RoundSamples:
         if problem.active == problem.clients:
             self._now = self._all
             return
-        keys = self._who_rng.random((self._trials, problem.clients))
+        keys = self._who_rng.random((len(self.who), problem.clients))
         self.who = np.sort(np.argsort(keys, axis=1)[:, : problem.active], axis=1)
-        self._B = self._truth(self.who)
-        self._now = None if self._all is None else self._source.choose(self._all, self.who, self._B)
+        if not problem.homogeneous:
+            self._B = problem.B_star[self.who]
+        self._now = None if self._all is None else self._all.chosen(self.who, self._B)
 
     def batch(self) -> ClientBatch:
         """Samples of the next half-step."""
         if self._now is not None:
             return self._now
-        drawn = self._source.draw(self._problem, self._rng, self._trials, self._B, fixed=False)
+        drawn = self._source(self._problem, self._rng, self.who, self._B)
         if self._problem.batches is Batches.SHARED:
             self._now = drawn
         return drawn
@@ -172,34 +175,6 @@ class RoundSamples:
         """Forget the fresh samples of the round."""
         if self._all is None:
             self._now = None
-
-    def _truth(self, who: np.ndarray | None) -> np.ndarray:
-        """B_i* of those who take part, (T or 1, n or 1, r, p); one entry if all clients share it."""
-        B = self._problem.B_star
-        assert B is not None
-        if self._problem.homogeneous:
-            return B[None, :1]
-        return B[None] if who is None else B[who]
-
-
-class Source(ABC):
-    """Where the samples of a half-step come from."""
-
-    @abstractmethod
-    def draw(
-        self,
-        problem: Problem,
-        rng: np.random.Generator,
-        trials: int,
-        B_star: np.ndarray,
-        *,
-        fixed: bool,
-    ) -> ClientBatch:
-        """Samples of all clients (fixed data) or of as many as take part (fresh data)."""
-
-    @abstractmethod
-    def choose(self, batch: ClientBatch, who: np.ndarray, B_star: np.ndarray) -> ClientBatch:
-        """The named clients of each trial, `who` of shape (T, n)."""
 
 
 def run_vectors(
@@ -253,7 +228,6 @@ class Recorder:
     def __call__(self, number: int, state: State) -> None:
         """Record the state after round `number`."""
         truth = self._problem.A_star
-        assert truth is not None
         traces, before = self._traces, self._before
         inside = truth.T @ state.A
         outside = state.A - truth @ inside
@@ -279,8 +253,6 @@ class Recorder:
     def _apart(self, first: State, last: State) -> np.ndarray:
         """Excess risk of W and A from one state with B from another, clients' own included: (T,)."""
         truth, wanted = self._problem.A_star, self._problem.B_star
-        assert truth is not None
-        assert wanted is not None
         model = first.every_A @ last.every_B
         if first.W is not None:
             model = model + first.W[:, None]
@@ -298,6 +270,5 @@ class Recorder:
 
 def loss_floor(problem: Problem) -> float:
     """Expected global loss of the best shared model: spread of the B_i* plus σ² p."""
-    assert problem.B_star is not None
     spread = np.square(problem.B_star - problem.mean_B).sum(axis=(-2, -1)).mean()
     return float(spread + problem.noise**2 * problem.outputs)

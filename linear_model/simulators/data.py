@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from linear_model.clients import ClientBatch
 from linear_model.problem import Problem
-from linear_model.simulators.base import Abilities, Job, Source, Tick, Traces, run_vectors
+from linear_model.simulators.base import Abilities, Job, Tick, Traces, run_vectors
 from linear_model.simulators.samples import SampleClients
 
 TAG = "data"
@@ -24,7 +23,7 @@ class DataSimulator:
 
     def run(self, job: Job, traces: Traces, tick: Tick) -> None:
         """See Simulator."""
-        run_vectors(job, _Samples(), traces, tick, tag=TAG)
+        run_vectors(job, _samples, traces, tick, tag=TAG)
 
 
 def draw_samples(
@@ -38,22 +37,9 @@ def draw_samples(
     return X, problem.noise * noise
 
 
-class _Samples(Source):
-    def draw(
-        self,
-        problem: Problem,
-        rng: np.random.Generator,
-        trials: int,
-        B_star: np.ndarray,
-        *,
-        fixed: bool,
-    ) -> ClientBatch:
-        clients = problem.clients if fixed else problem.active
-        X, noise = draw_samples(problem, rng, trials, clients)
-        Y = (X @ problem.A_star) @ B_star
-        return SampleClients(X, Y if noise is None else Y + noise)
-
-    def choose(self, batch: ClientBatch, who: np.ndarray, B_star: np.ndarray) -> ClientBatch:
-        assert isinstance(batch, SampleClients)
-        trial = np.arange(who.shape[0])[:, None]
-        return SampleClients(batch.X[trial, who], batch.Y[trial, who])
+def _samples(
+    problem: Problem, rng: np.random.Generator, who: np.ndarray, B_star: np.ndarray
+) -> SampleClients:
+    X, noise = draw_samples(problem, rng, *who.shape)
+    Y = (X @ problem.A_star) @ B_star
+    return SampleClients(X, Y if noise is None else Y + noise)

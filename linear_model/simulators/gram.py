@@ -12,10 +12,10 @@ from math import sqrt
 
 import numpy as np
 
-from linear_model.clients import ClientBatch, transpose
+from linear_model.clients import transpose
 from linear_model.problem import Data, Problem
 from linear_model.simulators import data
-from linear_model.simulators.base import Abilities, Job, Source, Tick, Traces, run_vectors
+from linear_model.simulators.base import Abilities, Job, Tick, Traces, run_vectors
 from linear_model.simulators.moments import GramClients, MomentClients, RootClients
 
 TAG = "gram"
@@ -46,7 +46,7 @@ class GramSimulator:
 
     def run(self, job: Job, traces: Traces, tick: Tick) -> None:
         """See Simulator."""
-        source = _Reduced() if self._from_samples else _Bartlett()
+        source = _reduced if self._from_samples else _bartlett
         tag = data.TAG if self._from_samples else TAG
         run_vectors(job, source, traces, tick, tag=tag)
 
@@ -92,44 +92,23 @@ def bartlett_root(
     return root
 
 
-class _Bartlett(Source):
-    def draw(
-        self,
-        problem: Problem,
-        rng: np.random.Generator,
-        trials: int,
-        B_star: np.ndarray,
-        *,
-        fixed: bool,
-    ) -> ClientBatch:
-        clients = problem.clients if fixed else problem.active
-        root = bartlett_root(rng, problem.samples, problem.d, (trials, clients))
-        root /= sqrt(problem.samples)
-        cross = None
-        if problem.noise > 0.0:
-            seen = rng.standard_normal((trials, clients, root.shape[-2], problem.outputs))
-            cross = transpose(root) @ (seen * (problem.noise / sqrt(problem.samples)))
-        assert problem.A_star is not None
-        drawn = RootClients(problem.A_star, B_star, cross, root)
-        # Over many rounds one product with G_i (d²) beats two with its root (2 k d), if the root is tall.
-        return drawn.formed() if fixed and 2 * root.shape[-2] > problem.d else drawn
-
-    def choose(self, batch: ClientBatch, who: np.ndarray, B_star: np.ndarray) -> ClientBatch:
-        assert isinstance(batch, MomentClients)
-        return batch.chosen(who, B_star)
+def _bartlett(
+    problem: Problem, rng: np.random.Generator, who: np.ndarray, B_star: np.ndarray
+) -> MomentClients:
+    root = bartlett_root(rng, problem.samples, problem.d, who.shape)
+    root /= sqrt(problem.samples)
+    cross = None
+    if problem.noise > 0.0:
+        seen = rng.standard_normal((*who.shape, root.shape[-2], problem.outputs))
+        cross = transpose(root) @ (seen * (problem.noise / sqrt(problem.samples)))
+    drawn = RootClients(problem.A_star, B_star, cross, root)
+    # Over many rounds one product with G_i (d²) beats two with its root (2 k d), if the root is tall.
+    many = problem.data is Data.FIXED and 2 * root.shape[-2] > problem.d
+    return drawn.formed() if many else drawn
 
 
-class _Reduced(_Bartlett):
-    def draw(
-        self,
-        problem: Problem,
-        rng: np.random.Generator,
-        trials: int,
-        B_star: np.ndarray,
-        *,
-        fixed: bool,
-    ) -> ClientBatch:
-        clients = problem.clients if fixed else problem.active
-        X, noise = data.draw_samples(problem, rng, trials, clients)
-        assert problem.A_star is not None
-        return gram_of_samples(X, problem.A_star, B_star, noise)
+def _reduced(
+    problem: Problem, rng: np.random.Generator, who: np.ndarray, B_star: np.ndarray
+) -> MomentClients:
+    X, noise = data.draw_samples(problem, rng, *who.shape)
+    return gram_of_samples(X, problem.A_star, B_star, noise)

@@ -5,12 +5,12 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Self
+from typing import ClassVar, Self
 
 import numpy as np
 from jaxtyping import Float, Int
 
-from linear_model.clients import OwnA, OwnB, SharedA, SharedB, Squares, solve, transpose
+from linear_model.clients import OwnA, OwnB, SharedA, SharedB, Squares, Truth, solve, transpose
 
 Columns = Float[np.ndarray, " #T #n d c"]
 
@@ -26,8 +26,10 @@ class MomentClients(ABC):
     """
 
     A_star: Float[np.ndarray, "d r"]
-    B_star: Float[np.ndarray, " #T #n r p"]
+    B_star: Truth
     cross: Float[np.ndarray, "T n d p"] | None
+    per_client: ClassVar[tuple[str, ...]] = ("cross",)
+    """Attributes with an entry a client."""
 
     @abstractmethod
     def apply(self, V: Columns) -> Columns:
@@ -40,12 +42,6 @@ class MomentClients(ABC):
     @abstractmethod
     def products(self, A: SharedA) -> tuple[Squares, Squares]:
         """`Aᵀ G_i A` and `Aᵀ G_i A*` for a shared A."""
-
-    @abstractmethod
-    def chosen(
-        self, who: Int[np.ndarray, "T n"], B_star: Float[np.ndarray, " #T #n r p"]
-    ) -> MomentClients:
-        """The named clients of each trial, `who` of shape (T, n), with their B_i*."""
 
     @cached_property
     def mean_cross(self) -> Float[np.ndarray, "T d p"] | None:
@@ -98,6 +94,14 @@ class MomentClients(ABC):
         moved = self.apply(W[:, None])
         return replace(self, cross=-moved if self.cross is None else self.cross - moved)
 
+    def chosen(self, who: Int[np.ndarray, "T n"], B_star: Truth) -> Self:
+        """See ClientBatch."""
+        at = np.arange(len(who))[:, None], who
+        known = {
+            name: held[at] for name in self.per_client if (held := getattr(self, name)) is not None
+        }
+        return replace(self, B_star=B_star, **known)
+
 
 @dataclass(frozen=True, eq=False)
 class GramClients(MomentClients):
@@ -108,6 +112,7 @@ class GramClients(MomentClients):
     """
 
     gram: Float[np.ndarray, "T n d d"]
+    per_client = ("cross", "gram")
 
     @cached_property
     def mean_gram(self) -> Float[np.ndarray, "T d d"]:
@@ -127,13 +132,6 @@ class GramClients(MomentClients):
         image = transpose(_apply(self.gram, A[:, None]))
         return image @ A[:, None], image @ self.A_star
 
-    def chosen(
-        self, who: Int[np.ndarray, "T n"], B_star: Float[np.ndarray, " #T #n r p"]
-    ) -> GramClients:
-        """See MomentClients."""
-        cross = _rows(self.cross, who) if self.cross is not None else None
-        return GramClients(self.A_star, B_star, cross, _rows(self.gram, who))
-
 
 @dataclass(frozen=True, eq=False)
 class RootClients(MomentClients):
@@ -144,6 +142,7 @@ class RootClients(MomentClients):
     """
 
     root: Float[np.ndarray, "T n k d"]
+    per_client = ("cross", "root")
 
     def apply(self, V: Columns) -> Columns:
         """See MomentClients."""
@@ -163,13 +162,6 @@ class RootClients(MomentClients):
         left = transpose(image[..., :rank])
         return left @ image[..., :rank], left @ image[..., rank:]
 
-    def chosen(
-        self, who: Int[np.ndarray, "T n"], B_star: Float[np.ndarray, " #T #n r p"]
-    ) -> RootClients:
-        """See MomentClients."""
-        cross = _rows(self.cross, who) if self.cross is not None else None
-        return RootClients(self.A_star, B_star, cross, _rows(self.root, who))
-
     def formed(self) -> GramClients:
         """The same clients with G_i formed, which pays off over many products."""
         return GramClients(self.A_star, self.B_star, self.cross, transpose(self.root) @ self.root)
@@ -178,12 +170,6 @@ class RootClients(MomentClients):
 @dataclass(frozen=True, eq=False)
 class PopulationClients(MomentClients):
     """Clients with infinitely many samples: G_i is the identity and label noise averages out."""
-
-    def chosen(
-        self, who: Int[np.ndarray, "T n"], B_star: Float[np.ndarray, " #T #n r p"]
-    ) -> PopulationClients:
-        """See MomentClients."""
-        return PopulationClients(self.A_star, B_star, None)
 
     def apply(self, V: Columns) -> Columns:
         """See MomentClients."""
@@ -197,11 +183,6 @@ class PopulationClients(MomentClients):
         """See MomentClients."""
         left = transpose(A)[:, None]
         return left @ A[:, None], left @ self.A_star
-
-
-def _rows(stack: np.ndarray, who: np.ndarray) -> np.ndarray:
-    """Entries `who[t]` of trial t's clients."""
-    return stack[np.arange(who.shape[0])[:, None], who]
 
 
 def _apply(matrices: np.ndarray, V: np.ndarray) -> np.ndarray:

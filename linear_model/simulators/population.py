@@ -10,9 +10,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from linear_model.clients import ClientBatch
 from linear_model.problem import Problem
-from linear_model.simulators.base import Abilities, Job, Source, Tick, Traces, run_vectors
+from linear_model.simulators.base import Abilities, Job, Tick, Traces, run_vectors
 from linear_model.simulators.moments import PopulationClients
 
 TAG = "population"
@@ -34,24 +33,12 @@ class PopulationSimulator:
     def run(self, job: Job, traces: Traces, tick: Tick) -> None:
         """See Simulator."""
         rank = job.problem.rank
-        width = rank + min(rank, job.problem.d - rank)
-        reduced = replace(job.problem, d=max(width, 2), A_star=None)
-        run_vectors(job, _Limit(), traces, tick, tag=TAG, problem=reduced)
+        d = max(rank + min(rank, job.problem.d - rank), 2)
+        reduced = replace(job.problem, d=d, A_star=np.eye(d, rank))
+        run_vectors(job, _limit, traces, tick, tag=TAG, problem=reduced)
 
 
-class _Limit(Source):
-    def draw(
-        self,
-        problem: Problem,
-        rng: np.random.Generator,
-        trials: int,
-        B_star: np.ndarray,
-        *,
-        fixed: bool,
-    ) -> ClientBatch:
-        assert problem.A_star is not None
-        return PopulationClients(problem.A_star, B_star, None)
-
-    def choose(self, batch: ClientBatch, who: np.ndarray, B_star: np.ndarray) -> ClientBatch:
-        assert isinstance(batch, PopulationClients)
-        return batch.chosen(who, B_star)
+def _limit(
+    problem: Problem, _rng: np.random.Generator, _who: np.ndarray, B_star: np.ndarray
+) -> PopulationClients:
+    return PopulationClients(problem.A_star, B_star, None)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
-from linear_model.clients import OwnA, OwnB, SharedA, SharedB, Squares, transpose
+from linear_model.clients import OwnA, OwnB, SharedA, SharedB, Squares, Truth, transpose
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,3 +48,8 @@ class SampleClients:
     def shifted(self, W: Float[np.ndarray, "T d p"]) -> SampleClients:
         """See ClientBatch."""
         return replace(self, Y=self.Y - self.X @ W[:, None])
+
+    def chosen(self, who: Int[np.ndarray, "T n"], B_star: Truth) -> SampleClients:
+        """See ClientBatch."""
+        at = np.arange(len(who))[:, None], who
+        return SampleClients(self.X[at], self.Y[at])

@@ -68,7 +68,6 @@ def check(
     between(2, 50, d=d)
     between(0.01, 0.99, angle=angle)
     problem = problem_of(evidence, clients, d)
-    assert problem.B_star is not None
     mean_norm = float(np.linalg.norm(problem.mean_B))
     every_norm = float(np.sqrt(np.square(problem.B_star).sum((1, 2)).mean()))
     strength = mean_norm if of_mean else every_norm
@@ -160,7 +159,6 @@ def _plot(clients: int) -> Plot:
 def _finite(evidence: Evidence, problem: Problem, mean_norm: float) -> None:
     """Stationary s² of Gram-matrix runs with many samples, one time average per trial."""
     kappa, burn_in, averaged = 0.8, 8, 12
-    assert problem.B_star is not None
     along = problem.B_star[:, 0] @ problem.mean_B[0] - mean_norm**2
     spread = float(np.sqrt(np.mean(along**2)))
     method, trials = Algorithm2(kappa=kappa), evidence.pick(2_500, 20_000)

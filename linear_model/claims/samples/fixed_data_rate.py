@@ -212,7 +212,6 @@ def simulated_jacobians(
 
 
 def _truth(problem: Problem) -> np.ndarray:
-    assert problem.A_star is not None
     return np.asarray(problem.A_star[:, 0])
 
 

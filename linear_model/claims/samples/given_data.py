@@ -6,7 +6,7 @@ import numpy as np
 
 from linear_model.clients import ClientBatch
 from linear_model.problem import Data, Problem
-from linear_model.simulators.base import Abilities, Job, Source, Tick, Traces, run_vectors
+from linear_model.simulators.base import Abilities, Job, Tick, Traces, run_vectors
 from linear_model.simulators.gram import gram_of_samples
 
 
@@ -36,21 +36,27 @@ class GivenData:
         problem = job.problem
         if problem.data is not Data.FIXED:
             raise ValueError("given samples need fixed data; use simulator 'gram'")
+        if problem.active < problem.clients:
+            raise ValueError("given samples need all clients in every round; use simulator 'gram'")
         shape = (problem.clients, problem.samples, problem.d)
         if self._X.shape[1:] != shape:
             raise ValueError(
                 f"X must have shape (trials, N, m, d) = {('trials', *shape)}, got {self._X.shape}"
             )
         X = self._X[job.first : job.first + job.count]
-        run_vectors(job, _Given(X), traces, tick, tag=self.name)
+
+        def given(
+            problem: Problem, _rng: np.random.Generator, _who: np.ndarray, B_star: np.ndarray
+        ) -> ClientBatch:
+            return gram_of_samples(X, problem.A_star, B_star)
+
+        run_vectors(job, given, traces, tick, tag=self.name)
 
 
 class SameEveryRound:
     """The given samples as the rounds of a method, for taking single rounds by hand."""
 
     def __init__(self, problem: Problem, X: np.ndarray) -> None:
-        assert problem.A_star is not None
-        assert problem.B_star is not None
         self._batch = gram_of_samples(X, problem.A_star, problem.B_star[None])
         self.clients = problem.clients
         self.who = np.tile(np.arange(problem.clients), (X.shape[0], 1))
@@ -58,23 +64,3 @@ class SameEveryRound:
     def batch(self) -> ClientBatch:
         """The same samples in every half-step."""
         return self._batch
-
-
-class _Given(Source):
-    def __init__(self, X: np.ndarray) -> None:
-        self._X = X
-
-    def draw(
-        self,
-        problem: Problem,
-        rng: np.random.Generator,
-        trials: int,
-        B_star: np.ndarray,
-        *,
-        fixed: bool,
-    ) -> ClientBatch:
-        assert problem.A_star is not None
-        return gram_of_samples(self._X, problem.A_star, B_star)
-
-    def choose(self, batch: ClientBatch, who: np.ndarray, B_star: np.ndarray) -> ClientBatch:
-        raise ValueError("given samples need all clients in every round; use simulator 'gram'")
