@@ -1,0 +1,99 @@
+"""Each claim on the linear theory: at its own setting and a user's, its control, a value it refuses."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+import pytest
+from sympy import Rational
+
+import rolora
+from rolora.verify.registry import entries
+from verification.budget import Budget
+from verification.finding import Finding
+from verification.statistics import ALPHA
+from verification.verdict import Verdict
+
+PLACES = ("theory.", "linear_model.")
+CLAIMS = {one.name: one.value for one in entries() if one.value.module.startswith(PLACES)}
+
+AT: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
+    "interference-identity": ({"clients": 7, "d_in": 4, "rank": 2, "d_out": 3}, {"clients": 1}),
+    "alternating-exact": ({"clients": 3, "rank": 5, "rounds": 4}, {"exact": ("rolora", "flora")}),
+    "population-map": ({"kappa": 2.3, "tangent": 12.0, "d": 3}, {"tangent": 1e5}),
+    "contraction-lemma": ({"start": Rational(1, 4), "d": 9, "rounds": 20}, {"start": 0}),
+    "plateau": ({"kappa": 5.0}, {"kappa": 2.0}),
+    "recovery-norm": ({"d": 8, "outputs": 1, "clients": 5, "samples": (4, 9)}, {"samples": (3, 0)}),
+    "escape-time": ({"d": 50, "kappa": 0.98, "epsilon": 1e-3}, {"kappa": 1.0}),
+    "rank-r-map": ({"d": 5, "values": (1.0, 0.9), "eta": 0.2}, {"eta": 1.0}),
+    "nonconvex-bound": (
+        {"rounds": 20, "clients": 3, "local_steps": 2, "sigma": 0.0, "heterogeneity": 2.0},
+        {"clients": 0},
+    ),
+    "traffic-halved": (
+        {"d_in": 30, "d_out": 7, "rank": 3, "participation": 0.3},
+        {"participation": 0.0},
+    ),
+    "bstep-law": ({"samples": 12, "epsilon": 0.3, "d": 6}, {"epsilon": 4.0}),
+    "mean-square-rate": ({"d": 10, "kappa": 0.7, "alone": True}, {"kappa": 2.1}),
+    "pooled-samples": ({"d": 50, "samples": (9, 30), "alone": True}, {"samples": (7,)}),
+    "fixed-data-rate": ({"d": 2, "samples": 15, "kappa": 1.1}, {"kappa": 0.0}),
+    "noise-floor": ({"d": 3, "kappa": 0.2, "alone": True}, {"kappa": 1.3}),
+    "ffa-floor": ({"clients": 4, "samples": 11, "angle": 0.2, "alone": True}, {"samples": 9}),
+    "rank-r-ffa-floor": ({"clients": 3, "rank": 1, "alone": True}, {"samples": 10}),
+    "ffa-random-init": ({"d": (6,), "rank": (2,), "clients": 3}, {"rank": (1, 2)}),
+    "heterogeneous-population": ({"clients": 7, "d": 12, "angle": 0.5}, {"angle": 1}),
+    "fedavg-heterogeneity": ({"clients": 5, "angle": 0.3}, {"clients": 1}),
+    "recovery-theorem": (
+        {"d": 2_000, "samples": 40_000, "delta0": 0.3, "alone": True},
+        {"kappa": 1.6},
+    ),
+}
+"""Of a claim: parameters that are not its own, and one that it refuses."""
+
+
+@cache
+def found(name: str, users: bool) -> Finding:
+    if users:
+        return rolora.check(name, **AT[name][0]).finding
+    return CLAIMS[name].check(Budget(seed=5))
+
+
+def test_every_claim_is_here() -> None:
+    assert set(AT) == set(CLAIMS)
+
+
+@pytest.mark.parametrize("users", [False, True], ids=["own setting", "user's setting"])
+@pytest.mark.parametrize("name", AT)
+def test_a_claim_holds_and_its_control_is_refuted(name: str, users: bool) -> None:
+    claim, finding = CLAIMS[name], found(name, users)
+    assert finding.verdict is claim.expected, finding.counterexample
+    assert finding.alpha is None or finding.alpha <= ALPHA
+    control = claim.negative_control(Budget(seed=5), **(AT[name][0] if users else {}))
+    assert control.verdict is Verdict.REFUTED
+    assert 0 < len(control.counterexample) < 400
+
+
+@pytest.mark.parametrize("name", AT)
+def test_a_claims_picture_can_be_drawn(name: str) -> None:
+    table, plot = found(name, False).table, found(name, False).plot
+    assert table
+    assert plot
+    wanted = {plot.x, plot.group, *(n for s in plot.series for n in (s.y, s.low, s.high))}
+    assert wanted - {None} <= set(table.columns)
+
+
+@pytest.mark.parametrize("name", AT)
+def test_the_headline_is_about_the_users_setting(name: str) -> None:
+    own, users = (found(name, users).headline for users in (False, True))
+    assert own
+    assert users
+    assert (own.quantity, own.measured) != (users.quantity, users.measured)
+
+
+@pytest.mark.parametrize("name", AT)
+def test_a_value_outside_the_claim_is_refused(name: str) -> None:
+    refused = AT[name][1]
+    with pytest.raises(ValueError, match=rf"^{next(iter(refused))} must .*, got [^\n]+$"):
+        rolora.check(name, **refused)
