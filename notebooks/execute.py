@@ -7,6 +7,7 @@ times, no execution counts of the session, no program versions), so executing ag
 from __future__ import annotations
 
 import argparse
+import asyncio
 import os
 import sys
 import time
@@ -62,7 +63,9 @@ def executed(source: Path) -> Any:
         extra_arguments=["--log-level=ERROR"],
         resources={"metadata": {"path": str(source.parent)}},
     )
-    client.execute(env={**os.environ, STILL: "1", "OMP_NUM_THREADS": "1", "PYTHONHASHSEED": "0"})
+    variables = {**os.environ, STILL: "1", "OMP_NUM_THREADS": "1", "PYTHONHASHSEED": "0"}
+    # `execute` leaves the event loop it makes open; this closes it.
+    asyncio.run(client.async_execute(env=variables))
     notebook.metadata["language_info"] = {"name": "python"}
     notebook.metadata.pop("widgets", None)
     for cell in notebook.cells:

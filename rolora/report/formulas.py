@@ -14,11 +14,13 @@ def formula_html(latex: str) -> str:
         parts = [convert(part) for part in _parts(latex)]
     except Exception:  # noqa: BLE001 - the library has many, and any of them leaves the source readable
         parts = []
-    if not parts or any(
-        "\\" in part for part in parts
-    ):  # a command the library does not know stays as it is
+    # A command the library does not know stays as it is.
+    if not parts or any("\\" in part for part in parts):
         return f'<code class="latex">{escape(latex)}</code>'
-    drawn = "".join(part.replace("<math ", '<math displaystyle="true" ', 1) for part in parts)
+    # HTML knows `math` without its namespace, so the page names no address.
+    drawn = "".join(
+        re.sub(r"<math [^>]*>", '<math displaystyle="true">', part, count=1) for part in parts
+    )
     return f'<span class="formula" role="img" aria-label="{escape(latex)}">{drawn}</span>'
 
 

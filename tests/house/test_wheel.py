@@ -18,7 +18,6 @@ from tests.house.test_import_floors import MAY_IMPORT, ROOT
 
 SAID = (
     ("--version", 0, "rolora-verify {version}"),
-    ("--show-completion bash", 0, "complete -o default -F _rolora_completion rolora"),
     ("verify plateau", 0, "1 proved"),
     ("verify mnist-ranking", 0, "pip install 'rolora-verify[nonlinear]'"),
     ("linear run --d 20 --samples 50 --rounds 3 --trials 2", 0, "angle"),
@@ -120,6 +119,9 @@ def test_the_wheel_holds_all_and_works_or_names_the_extra(python, tmp_path):
             words, told,
         )  # fmt: skip
         assert "Traceback" not in told
+    # The shell is the one it is called from.
+    shown = run("bash", "-c", f"{rolora} --show-completion; exit $?", cwd=tmp_path).stdout
+    assert "complete -o default -F _rolora_completion rolora" in shown
     typed = {
         "_ROLORA_COMPLETE": "complete_bash",
         "COMP_WORDS": "rolora nonlinear run --split sh",
