@@ -104,8 +104,9 @@ class Method(ABC):
     def traffic(self, shapes: Iterable[Shape], round: int) -> Traffic:
         """Numbers one client sends up and receives, given that it keeps what it already holds.
 
-        The round's trained factors each way, without the personal ones. The downlink is right only
-        where every client holds the other factor: who sat out a round must be sent what it missed.
+        The round's trained factors each way, without the personal ones; who sat out a round is sent what
+        it missed besides. A merged change is counted by whoever combines, as `merged.numbers` says, unless
+        this says more down than the factors that changed: then what is over is what carries the change.
         """
         moved = self.trainable(round) - self.personal
         return traffic_of(shapes, up=moved, down=moved)

@@ -13,6 +13,14 @@ def dense(change: Adapter | Array) -> Array:
     return change.delta() if isinstance(change, Adapter) else change
 
 
+def numbers(change: Adapter | Array) -> int:
+    """Numbers that carry a change, of one batch entry: its two factors, or all of it where that is fewer."""
+    if not isinstance(change, Adapter):
+        return int(change.shape[-2] * change.shape[-1])
+    shape = change.shape
+    return min(sum(map(shape.numbers, Factor)), shape.d_in * shape.d_out)
+
+
 def added(weight: Array, change: Adapter | Array) -> Array:
     """`weight + change`, summed in at least float32 and rounded to the precision of the weight.
 

@@ -70,6 +70,16 @@ class LocalTraining(Settings):
 
 
 @settings
+class Machine(Settings):
+    """Where, in which precision and by which engine."""
+
+    engine: Literal["all-at-once", "one-by-one"] = Field(
+        default="all-at-once",
+        description="all-at-once: many clients in one pass; one-by-one: literal.",
+    )
+
+
+@settings
 class Server(Settings):
     """What the server does with what comes back."""
 

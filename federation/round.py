@@ -30,6 +30,7 @@ from federated_lora import (
     weighted_mean,
 )
 from federated_lora.arrays import like
+from federated_lora.merged import numbers
 from federation.sent import Sent
 
 
@@ -194,9 +195,11 @@ def _combined(
             merged[layer] = like(after, one.adapter.A)
     traffic = method.traffic([adapter.shape for adapter in shared.adapters.values()], round)
     sizes = shared.sizes()
-    carrying = 0
-    if any(one.merged is not None for one in aggregates.values()):
-        carrying = max(0, traffic.down - sum(sizes[name] for name in changed))
+    changes = [one.merged for one in aggregates.values() if one.merged is not None]
+    told = max(0, traffic.down - sum(sizes[name] for name in changed)) if changes else 0
+    # Once, whether the method counts it or not.
+    carrying = told or sum(map(numbers, changes))
+    traffic += Traffic(0, carrying - told)
     heads = dict(shared.head)
     if head == "average" and trained.heads:
         p = next(iter(aggregates.values())).weights
@@ -208,7 +211,7 @@ def _combined(
         own |= trained.heads
     adapters = {layer: one.adapter for layer, one in aggregates.items()}
     return Outcome(
-        Shared(adapters, heads, merged if carrying or merged else shared.merged),
+        Shared(adapters, heads, merged),
         own,
         frozenset(changed),
         traffic,

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import Field
 
+from federation import parts
 from federation.parts import LocalTraining, Server, Split, SplitName
 from federation.policies import refuse_old_names
 from federation.refusals import require_able
@@ -89,16 +90,12 @@ class Adapters(Settings):
 
 
 @settings
-class Machine(Settings):
+class Machine(parts.Machine):
     """Where, in which precision and by which engine."""
 
     dtype: Literal["float32", "bfloat16", "float64"] = Field(
         default="float32",
         description="Of the frozen base; adapters, heads and moments are float32, or float64 with it.",
-    )
-    engine: Literal["all-at-once", "one-by-one"] = Field(
-        default="all-at-once",
-        description="all-at-once: many clients in one pass; one-by-one: literal.",
     )
     clients_at_once: Natural = Field(default=0, description="Clients per pass; 0 to fit memory.")
     device: Literal["auto", "cpu", "cuda"] = Field(default="auto", description="auto, cpu or cuda.")

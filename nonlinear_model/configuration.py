@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
+from federation import parts
 from federation.parts import LocalTraining, Server, Split
 from federation.policies import refuse_old_names
 from verification.settings import Count, Natural, Positive, Settings, settings
@@ -83,8 +84,8 @@ class Network(Settings):
 
 
 @settings
-class Machine(Settings):
-    """Where and in which precision."""
+class Machine(parts.Machine):
+    """Where, in which precision and by which engine."""
 
     dtype: Literal["float32", "float64"] = Field(default="float32", description="Precision.")
     device: str = Field(default="cpu", description="cpu, cuda, or one of several as cuda:1.")

@@ -17,12 +17,13 @@ from nonlinear_model.configuration import Configuration
 from nonlinear_model.data.dataset import Dataset
 from nonlinear_model.data.splits import label_counts
 from nonlinear_model.network import draw_start, gradients
-from nonlinear_model.training import all_at_once, sampling, tracking
+from nonlinear_model.training import all_at_once, one_by_one, sampling, tracking
 from nonlinear_model.training.all_at_once import Examples, Returned, Server, Work
 from nonlinear_model.training.record import A_NAME, B_NAME, LAYER, Record, Replica
 from verification.streams import generator
 
 Engine = Callable[..., Returned]
+ENGINES = {"all-at-once": all_at_once.train, "one-by-one": one_by_one.train}
 _NAMES = {A_NAME: "A", B_NAME: "B", "head": "head"}
 
 
@@ -46,7 +47,7 @@ class Federation:
         data: Dataset,
         replicas: Sequence[Replica] | None = None,
         *,
-        engine: Engine = all_at_once.train,
+        engine: Engine | None = None,
         give_up: bool = False,
     ) -> None:
         """Deal the images, draw the start, and refuse a start that cannot move.
@@ -55,7 +56,7 @@ class Federation:
             config: the run.
             data: its data set.
             replicas: repetitions side by side; None for the configuration's seeds and learning rate.
-            engine: local training: `stacked.train`, or `reference.train` (fresh states only).
+            engine: local training; None for the configuration's.
             give_up: leave a diverged replica where it was instead of raising `DivergenceError`.
 
         Raises:
@@ -66,7 +67,7 @@ class Federation:
         self.method = method_named(config.method, config.rounds)
         self.optimiser = config.optimiser_rule()
         self.round = 0
-        self._engine = engine
+        self._engine = engine or ENGINES[config.engine]
         self._give_up = give_up
         dtype, device = getattr(torch, config.dtype), torch.device(config.device)
         if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
@@ -265,17 +266,14 @@ class Federation:
         return rows, torch.from_numpy(people).to(device)
 
     def _check(self, returned: Returned, started: Server, people: np.ndarray, t: int) -> None:
-        finite = torch.ones_like(returned.worst, dtype=torch.bool)
-        for value in returned.stacks.values():
-            finite &= sound(value, 2)
-        bad = (~finite | ~(returned.worst <= self.config.loss_bound)).cpu().numpy()
+        broken = {n: ~sound(v, 2).cpu().numpy() for n, v in returned.stacks.items()}
+        worst = returned.worst.cpu().numpy()
+        bad = np.any([~(worst <= self.config.loss_bound), *broken.values()], axis=0)
         if bad.any() and not self._give_up:
             replica, place = (int(i) for i in np.argwhere(bad)[0])
-            raise DivergenceError(
-                self._divergence(
-                    t, replica, int(people[replica, place]), returned.worst[replica, place]
-                )
-            )
+            tensor = next((name for name, where in broken.items() if where[replica, place]), "")
+            loss, client = float(worst[replica, place]), int(people[replica, place])
+            raise DivergenceError(self._divergence(t, replica, client, loss, tensor))
         self.diverged |= bad.any(axis=1)
         if not self.diverged.any():
             return
@@ -287,11 +285,12 @@ class Federation:
             for key, value in state.items():
                 state[key] = torch.where(dead, torch.zeros_like(value), value)
 
-    def _divergence(self, t: int, replica: int, client: int, worst: Tensor) -> str:
-        loss, bound = float(worst), self.config.loss_bound
+    def _divergence(self, t: int, replica: int, client: int, loss: float, tensor: str) -> str:
+        bound = self.config.loss_bound
         # The loss is taken before a step, so the last one can overflow unseen by it.
-        told = f"its loss reached {loss:.3g} (bound {bound:g})"
-        what = "its weights overflowed" if loss <= bound else told
+        told = [] if loss <= bound else [f"its loss reached {loss:.3g} (bound {bound:g})"]
+        told += [f"it returned NaN or infinity in tensor {tensor}"] if tensor else []
+        what = " and ".join(told)
         where = f"round {t}, method {self.method.name}, client {client}"
         if len(self.replicas) > 1:
             where += f", seed {self.replicas[replica].seed}"

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from federation.optimisers import Optimiser
+from federation.optimisers import Optimiser, State
 from nonlinear_model.training.all_at_once import Examples, Returned, Server, Work
 
 
@@ -17,7 +15,7 @@ def train(
     examples: Examples,
     work: Work,
     optimiser: Optimiser,
-    states: dict[tuple[int, int, str], dict[str, Any]] | None = None,
+    states: dict[str, State] | None = None,
 ) -> Returned:
     """K local steps of every participant from the server's model, client by client.
 
@@ -26,15 +24,14 @@ def train(
         examples: the training set.
         work: batches, what trains, learning rates.
         optimiser: the update rule; carried out by `torch.optim`.
-        states: `torch.optim` state dicts by (replica, participant, tensor name), read and updated in
-            place; None for fresh states in this round.
+        states: the participants' optimiser states by tensor name, updated in place; None for fresh ones.
 
     Returns:
-        As the stacked engine returns, without optimiser states.
+        As the other engine returns; of fresh optimisers no states.
     """
     R, N, K, _ = work.batches.shape
     results: dict[str, list[Tensor]] = {name: [] for name in sorted(work.train)}
-    last, worst = torch.zeros(R, N, dtype=server.A.dtype), torch.zeros(R, N, dtype=server.A.dtype)
+    last, worst = server.A.new_zeros(R, N), server.A.new_zeros(R, N)
     for replica in range(R):
         for client in range(N):
             tensors = {
@@ -45,8 +42,9 @@ def train(
             for name in sorted(work.train):
                 tensors[name].requires_grad_()
                 steppers[name] = optimiser.reference([tensors[name]], float(work.rate[replica]))
-                if states is not None and (replica, client, name) in states:
-                    steppers[name].load_state_dict(states[replica, client, name])
+                if states is not None:
+                    held = {slot: v[replica, client] for slot, v in states[name].items()}
+                    steppers[name].state[tensors[name]] = held
             steps = K if work.steps is None else int(work.steps[replica, client])
             losses = []
             for rows in work.batches[replica, client, :steps]:
@@ -60,12 +58,12 @@ def train(
             last[replica, client], worst[replica, client] = losses[-1], max(losses)
             for name, stepper in steppers.items():
                 results[name].append(tensors[name].detach())
-                if states is not None:
-                    states[replica, client, name] = stepper.state_dict()
+                for slot, value in ({} if states is None else states[name]).items():
+                    value[replica, client] = stepper.state[tensors[name]][slot]
     stacks = {
         name: torch.stack(values).view(R, N, *values[0].shape) for name, values in results.items()
     }
-    return Returned(stacks, last, worst)
+    return Returned(stacks, last, worst, states or {})
 
 
 def _loss(tensors: dict[str, Tensor], examples: Examples, rows: Tensor, scale: float) -> Tensor:

@@ -98,15 +98,8 @@ def test_float32_costs_either_engine_its_rounding_and_no_more(digits, method, en
 @pytest.mark.parametrize("optimiser", ["momentum", "adam"])
 def test_kept_state_equals_torch_optimisers_that_live_on(digits, optimiser):
     rules = {"optimiser": optimiser, "optimiser_state": "keep", "learning_rate": 0.01}
-    config, held = Configuration(**{**EXACT, **rules, "rounds": 6}), {}
-
-    def engine(server, examples, work, rule, states):
-        return one_by_one.train(server, examples, work, rule, held)
-
-    literal = Federation(config, digits, engine=engine)
-    literal._keep_states = lambda people, returned: None  # the loop keeps torch's own state dicts
-    for _ in range(6):
-        literal.step()
+    config = Configuration(**{**EXACT, **rules, "rounds": 6})
+    literal = run(digits, config.changed(engine="one-by-one"), None, 6)
     assert_same(run(digits, config, all_at_once.train, 6), literal, 1e-10)
     fresh = config.changed(optimiser_state="reset")
     with pytest.raises(AssertionError):

@@ -178,8 +178,8 @@ def test_a_divergence_says_which_repetition_and_what_overflowed(digits):
     with pytest.raises(DivergenceError) as stop:
         Federation(config, digits, engine=engine).step()
     assert str(stop.value) == (
-        "round 1, method fedavg, client 3, seed 1 diverged: its weights overflowed; lower the learning"
-        " rate (0.1) or local_steps"
+        "round 1, method fedavg, client 3, seed 1 diverged: it returned NaN or infinity in tensor B;"
+        " lower the learning rate (0.1) or local_steps"
     )
 
 
