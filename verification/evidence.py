@@ -126,11 +126,6 @@ class Evidence:
         """`quick` or `full`."""
         return self.budget.profile
 
-    @property
-    def seed(self) -> int:
-        """Root of all randomness."""
-        return self.budget.seed
-
     def pick(self, quick: T, full: T) -> T:
         """The value that belongs to the profile."""
         return self.budget.pick(quick, full)
@@ -281,13 +276,10 @@ class Evidence:
         self._comparisons.append(compared)
 
     def precise(self, asked: Iterable[Asked], limit: float = 0.005) -> None:
-        """No standard error exceeds a share of its value: a design limit, for settings chosen by us."""
-        self.at_most(
-            "largest standard error over its value",
-            limit,
-            max(one.relative_error for one in asked),
-            why="a design limit, so that agreement means something",
-        )
+        """No standard error exceeds a share of its value: a design limit for our own settings."""
+        if errors := [one.relative_error for one in asked]:
+            why = "a design limit, so that agreement means something"
+            self.at_most("largest standard error over its value", limit, max(errors), why=why)
 
     # What the reader sees.
 

@@ -6,6 +6,7 @@ Chen et al., arXiv 2502.01755, linear model.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
@@ -29,11 +30,8 @@ class Algorithm2:
     eta: float | None = None
     kappa: float | None = None
     name: str = "algorithm2"
-
-    @property
-    def orthonormal(self) -> bool:
-        """A is orthonormalised in every round."""
-        return True
+    orthonormal: ClassVar[bool] = True
+    """A is orthonormalised in every round."""
 
     def step(self, problem: Problem) -> float:
         """η.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
@@ -21,16 +22,13 @@ class FFALeastSquares:
     """
 
     pooled: bool = False
+    orthonormal: ClassVar[bool] = True
+    """A never moves from its orthonormal start."""
 
     @property
     def name(self) -> str:
         """Key in results and on the command line."""
         return "ffa-pooled" if self.pooled else "ffa-ls"
-
-    @property
-    def orthonormal(self) -> bool:
-        """A never moves from its orthonormal start."""
-        return True
 
     def step(self, problem: Problem) -> float:
         """No step size: NaN.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
 import numpy as np
 
@@ -37,6 +38,8 @@ class LocalSteps:
     kappa: float | None = None
     local_steps: int = 1
     B: np.ndarray | None = None
+    orthonormal: ClassVar[bool] = False
+    """A is not kept orthonormal."""
 
     def __post_init__(self) -> None:
         if isinstance(self.method, str):
@@ -55,11 +58,6 @@ class LocalSteps:
     def name(self) -> str:
         """The federated_lora method's name."""
         return self.rule.name
-
-    @property
-    def orthonormal(self) -> bool:
-        """A is not kept orthonormal."""
-        return False
 
     def step(self, problem: Problem) -> float:
         """η. Raises ValueError unless exactly one of eta and kappa is given, finite and positive."""

@@ -159,7 +159,6 @@ def check(
     """Prove the shared-factor identity, then measure the error of every method round by round.
 
     Args:
-        evidence: gathers what is found.
         clients, rank, rounds, local_steps: sizes of the literal rounds.
         exact: the methods said to be exact; RoLoRA and FFA-LoRA are.
     """

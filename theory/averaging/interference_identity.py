@@ -120,7 +120,6 @@ def check(
     """Prove the identity, then compare it with the error FedAvg's rule really makes.
 
     Args:
-        evidence: gathers what is found.
         clients: in the largest of the three federations.
         d_in, rank, d_out: sizes of the factors.
         total: what the weights sum to; 1 for the true statement.

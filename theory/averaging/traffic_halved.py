@@ -167,7 +167,6 @@ def check(
     """Prove the shares, count what the methods send, enumerate partial participation exactly.
 
     Args:
-        evidence: gathers what is found.
         d_in, d_out, rank: sizes of the first comparison's matrix.
         participation: share of rounds its client takes part in.
         every_round: states half for every single round; False for the true statement.

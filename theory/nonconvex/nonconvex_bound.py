@@ -211,7 +211,6 @@ def check(
     """Prove the bound step by step, then measure its left side on a problem whose L is known.
 
     Args:
-        evidence: gathers what is found.
         rounds, clients, local_steps, sigma: T, N, K and σ of the first comparison.
         heterogeneity: its clients' own share of the problem beside the common one; 0 for none.
         forget_noise: takes the stochastic gradients for exact in the bound.

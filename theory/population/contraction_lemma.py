@@ -258,7 +258,6 @@ def check(
     """Find the largest admissible step exactly, prove the lemma up to it, break it above.
 
     Args:
-        evidence: gathers what is found.
         start: smallest cos²θ⁰ for which the first comparison's largest κ must do; 1 for every angle.
         d: dimension of the literal rounds.
         rounds: length of the trajectories.

@@ -141,7 +141,6 @@ def check(evidence: Evidence, *, kappa: float = 3.0, stretch: float = 1.0) -> No
     """Prove rate, threshold and plateau; iterate the map on either side of κ = 2.
 
     Args:
-        evidence: gathers what is found.
         kappa: step size above 2 of the literal vectors.
         stretch: multiplies the plateau's tan²θ; 1 for the true statement.
     """

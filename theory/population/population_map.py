@@ -94,7 +94,6 @@ def check(
     """Derive the map symbolically, then compare it with literal rounds on vectors in R^d.
 
     Args:
-        evidence: gathers what is found.
         kappa, tangent: step size and tan θ of the first comparison's round.
         d: dimension of the literal vectors.
         stretch: multiplies the step of the map; 1 for the true statement.

@@ -248,7 +248,6 @@ def check(
     """Derive the map, then compare it and its local rate with literal rounds.
 
     Args:
-        evidence: gathers what is found.
         d, values, eta: dimension, singular values of B* and step of the first comparison.
         condition_matters: False takes the largest singular value's rate for the local rate.
     """

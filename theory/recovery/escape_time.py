@@ -120,7 +120,6 @@ def check(
     """Prove the logarithmic bounds, count the rounds of the map for d up to 10^12.
 
     Args:
-        evidence: gathers what is found.
         d, kappa: dimension and step size of the first three comparisons.
         epsilon: sin θ of the target.
         stretch: multiplies the step of the bounds; 1 for the true statement.

@@ -201,7 +201,6 @@ def check(
     """Derive the closed forms, then run literal rounds on drawn data.
 
     Args:
-        evidence: gathers what is found.
         d, outputs: lengths of a* and b*.
         clients: at most so many, drawn for each round.
         samples: numbers of samples a client may have, drawn for each round.

@@ -113,7 +113,6 @@ def check(
     """Derive the closed form and its decay; compare with gradient flow and many small steps.
 
     Args:
-        evidence: gathers what is found.
         clients: N, with b_i* of lengths from 0.8 to 1.8.
         angle: angle distance of the start.
         alone: whether to leave out all but the excess risk of the first rounds.

@@ -58,7 +58,6 @@ def check(
     """Derive the round, then run population and finite samples.
 
     Args:
-        evidence: gathers what is found.
         clients: N.
         d: width.
         angle: angle distance of the start.

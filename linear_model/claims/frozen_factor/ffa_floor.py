@@ -59,7 +59,6 @@ def check(
     """Derive both constants; measure them on literal data and in the simulator.
 
     Args:
-        evidence: gathers what is found.
         clients: N.
         samples: m, at least 10: with fewer the tails of c̃'s samples are too heavy for the intervals.
         angle: angle distance of the frozen a⁰, which c̃ does not depend on.
@@ -77,8 +76,7 @@ def check(
         found = _constants(evidence, *setting, angle, trials, stretch)
         rows += found
         ours += [asked for _, asked in found if setting in SETTINGS]
-    if ours:
-        evidence.precise(ours)
+    evidence.precise(ours)
     if stretch == 1.0:
         evidence.steps(*ffa_floor.derive())
     evidence.method(

@@ -57,7 +57,6 @@ def check(
     """Derive the fraction; measure it over random starts; run RoLoRA from the same starts.
 
     Args:
-        evidence: gathers what is found.
         d: widths, one for each setting.
         rank: ranks, as many, each below its width.
         clients: N, each with m = 12 d samples.

@@ -52,7 +52,6 @@ def check(
     """Derive the constant; measure it on literal data and in the simulator.
 
     Args:
-        evidence: gathers what is found.
         clients: N.
         samples: m, at least r + 9: with fewer the tails of c̃_r's samples are too heavy for the intervals.
         rank: r, below the width 6.
@@ -70,8 +69,7 @@ def check(
         found = _constants(evidence, *setting, trials, stretch)
         rows += found
         ours += [asked for _, asked in found if setting in SETTINGS]
-    if ours:
-        evidence.precise(ours)
+    evidence.precise(ours)
     if stretch == 1.0:
         evidence.steps(*rank_r_floor.derive())
     evidence.method(

@@ -104,7 +104,6 @@ def check(
     """Certify the success probability at T, and tabulate T over the rounds actually needed.
 
     Args:
-        evidence: gathers what is found.
         d: width.
         clients: N.
         samples: m; the statement asks for 20 d.

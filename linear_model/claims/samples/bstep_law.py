@@ -74,7 +74,6 @@ def check(
     """Derive the law, then test literal data against it.
 
     Args:
-        evidence: gathers what is found.
         samples: m of one client.
         epsilon: accuracy ε' of the b-step; twice it is tried too, and must fail once in a thousand runs.
         d: width, which the law does not depend on.

@@ -68,7 +68,6 @@ def check(
     """Derive J, then compare it with the simulator's own Jacobian and with long runs.
 
     Args:
-        evidence: gathers what is found.
         d: width.
         clients: N.
         samples: m, at least 10.

@@ -29,12 +29,13 @@ def one_round_ratios(
     kappa: float,
     trials: int,
     name: str,
+    *axes: int,
     simulator: str = "chain",
 ) -> np.ndarray:
-    """(s⁺/s)² of independent rounds from a small angle, shape (trials,)."""
+    """(s⁺/s)² of independent rounds from a small angle, shape (trials,); the draws go by name and axes."""
     clients, samples, d = shape
     method, problem = Algorithm2(kappa=kappa), Problem(d=d, clients=clients, samples=samples)
-    stream = evidence.stream(name, clients, samples, d, round(1e6 * kappa))
+    stream = evidence.stream(name, *shape, *axes)
     run = simulate(
         problem, method, simulator=simulator, rounds=1, trials=trials, start=START, **stream
     )
@@ -76,7 +77,6 @@ def check(
     """Derive the rate; measure one round at small angle with the chain and Gram matrices.
 
     Args:
-        evidence: gathers what is found.
         clients: N.
         samples: m, at least 8: with fewer the ratio's tails are too heavy for the intervals.
         d: width.
@@ -98,8 +98,7 @@ def check(
     if not alone:
         rows.append(_one(evidence, own, (1.0, "1"), trials // 5, stretch, "gram"))
         ours += [rows[-1][1]] if own in SHAPES else []
-    if ours:
-        evidence.precise(ours)
+    evidence.precise(ours)
     if stretch == 1.0:
         evidence.steps(*finite_sample.derive(), *rate.derive())
     evidence.method(
@@ -150,7 +149,9 @@ def _one(
     kappa, name = step
     row = _row(shape, kappa, simulator, stretch)
     words = f"E[s⁺²]/s², N = {clients}, m = {samples}, d = {d}, κ = {name} ({simulator})"
-    ratios = one_round_ratios(evidence, shape, kappa, trials, simulator, simulator)
+    ratios = one_round_ratios(
+        evidence, shape, kappa, trials, simulator, round(1e6 * kappa), simulator=simulator
+    )
     return row, evidence.mean(words, ratios, equals=row["theory"])
 
 
@@ -176,7 +177,8 @@ def _curve(
     rows = []
     for shape in shapes:
         for kappa in np.linspace(0.1, 1.9, 13):
-            ratios = one_round_ratios(evidence, shape, float(kappa), trials, "curve")
+            step = round(1e6 * kappa)
+            ratios = one_round_ratios(evidence, shape, float(kappa), trials, "curve", step)
             estimate = mean_estimate(ratios, 0.01)
             row = _row(shape, float(kappa))
             rows.append(row | estimate.columns() | estimate.errors(row["theory"]))

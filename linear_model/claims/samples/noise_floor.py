@@ -109,7 +109,6 @@ def check(
     """Derive the floor, then measure it with independent runs.
 
     Args:
-        evidence: gathers what is found.
         d: width.
         clients: N.
         samples: m, at least 8: with fewer the tails are too heavy for the intervals.

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from scipy import optimize
 
-from linear_model.claims.samples.mean_square_rate import START
+from linear_model.claims.samples.mean_square_rate import one_round_ratios
 from linear_model.methods.algorithm2 import Algorithm2
 from linear_model.problem import Problem
 from linear_model.simulation import simulate
@@ -18,7 +18,7 @@ from theory.samples import mean_square_rate as rate
 from verification.claim import OURS, claim
 from verification.evidence import Asked, Evidence, between
 from verification.finding import Mark, Plot, Series
-from verification.statistics import Estimate, mean_estimate
+from verification.statistics import mean_estimate
 from verification.verdict import Verdict
 
 SAME_POOL = ((1, 400), (4, 100), (10, 40), (50, 8))
@@ -49,10 +49,10 @@ class Rounds:
         """(s⁺/s)² of every trial at a step κ."""
         return 1.0 - 2.0 * kappa * self.x + kappa**2 * self.y
 
-    def threshold(self, alpha: float) -> Estimate:
-        """The step 2 E[x]/E[y] at which the mean square neither grows nor shrinks (delta method)."""
+    def thresholds(self) -> np.ndarray:
+        """Of mean 2 E[x]/E[y], the step at which the mean square stays, and of its spread (delta method)."""
         step = 2.0 * float(self.x.mean()) / float(self.y.mean())
-        return mean_estimate(step + (2.0 * self.x - step * self.y) / self.y.mean(), alpha)
+        return step + (2.0 * self.x - step * self.y) / self.y.mean()
 
     def typical_threshold(self) -> float:
         """The step at which E[log (s⁺/s)²], the growth of a typical trajectory, is zero."""
@@ -69,23 +69,10 @@ class Rounds:
 
 def one_round(evidence: Evidence, clients: int, samples: int, d: int, trials: int) -> Rounds:
     """Read x and y off one simulated round at κ = 1 and at κ = 2 with the same draws."""
-    one, two = (
-        ratios_of_round(evidence, clients, samples, d, trials, kappa) for kappa in (1.0, 2.0)
-    )
+    setting = clients, samples, d
+    one, two = (one_round_ratios(evidence, setting, kappa, trials, "round") for kappa in (1.0, 2.0))
     y = (two - 2.0 * one + 1.0) / 2.0
     return Rounds(x=(1.0 + y - one) / 2.0, y=y)
-
-
-def ratios_of_round(
-    evidence: Evidence, clients: int, samples: int, d: int, trials: int, kappa: float
-) -> np.ndarray:
-    """(s⁺/s)² of independent rounds; the draws are the same for every κ."""
-    method, stream = Algorithm2(kappa=kappa), evidence.stream("round", clients, samples, d)
-    problem = Problem(d=d, clients=clients, samples=samples)
-    run = simulate(
-        problem, method, simulator="chain", rounds=1, trials=trials, start=START, **stream
-    )
-    return np.square(run.angle[:, 1] / START)
 
 
 @claim(
@@ -124,7 +111,6 @@ def check(
     """Bound q by M alone; measure thresholds, equal pools and success far below d samples a client.
 
     Args:
-        evidence: gathers what is found.
         d: width.
         clients: N of the phase picture.
         samples: its m, each at least 8: with fewer the ratio's tails are too heavy for the intervals.
@@ -178,17 +164,10 @@ def _threshold(
     clients, m, d = setting
     pool = clients * m / d
     words = f"step at which E[s⁺²] = s², M/d = {pool:g} (N = {clients}, m = {m}, d = {d})"
-    asked = _stays(evidence, words, rounds, predicted(*setting))
+    asked = evidence.mean(words, rounds.thresholds(), equals=predicted(*setting))
     row = {"setting": f"N = {clients}, d = {d}", "M/d": pool, "clients": clients, "samples": m}
     row |= {"d": d, "predicted": predicted(*setting), **asked.columns()}
     return row | {"typical": rounds.typical_threshold()}, asked
-
-
-def _stays(evidence: Evidence, quantity: str, rounds: Rounds, theory: float) -> Asked:
-    found = rounds.threshold(evidence.alpha)
-    asked = evidence.ask(found.mean, found.n, found.interval_at, found.standard_error)
-    evidence.state(quantity, asked, theory)
-    return asked
 
 
 def _grid(
@@ -221,7 +200,7 @@ def _grid(
 
 
 def _quadratic(evidence: Evidence, setting: tuple[int, int, int], parabola: Rounds) -> None:
-    direct = ratios_of_round(evidence, *setting, parabola.x.size, 0.5)
+    direct = one_round_ratios(evidence, setting, 0.5, parabola.x.size, "round")
     gap = np.max(np.abs(direct - parabola.ratios(0.5)) / parabola.y)
     words = "largest gap between a round simulated at κ = 0.5 and the parabola through κ = 1 and 2"
     why = "terms of order s = 1e-6 times the tails of ρ̄ and τ"
@@ -235,7 +214,8 @@ def _same_pool(
     for clients, samples in SAME_POOL:
         theory = predicted(clients, samples, d)
         words = f"the same M = {clients * samples} as N = {clients} × m = {samples}: threshold step"
-        asked = _stays(evidence, words, one_round(evidence, clients, samples, d, trials), theory)
+        rounds = one_round(evidence, clients, samples, d, trials)
+        asked = evidence.mean(words, rounds.thresholds(), equals=theory)
         v = float(bstep.mean_variance(clients, samples))
         row = {"clients": clients, "samples": samples, "v": v, "predicted": theory}
         rows.append(row | asked.columns())

@@ -20,12 +20,12 @@ def test_the_same_seed_gives_the_same_numbers() -> None:
 def test_a_round_is_a_parabola_in_the_step() -> None:
     evidence = Evidence("pooled-samples", Budget())
     rounds = pooled_samples.one_round(evidence, 3, 12, 15, 500)
-    direct = pooled_samples.ratios_of_round(evidence, 3, 12, 15, 500, 1.3)
+    direct = pooled_samples.one_round_ratios(evidence, (3, 12, 15), 1.3, 500, "round")
     np.testing.assert_allclose(rounds.ratios(1.3), direct, rtol=1e-3, atol=1e-4)
-    assert np.mean(rounds.ratios(rounds.threshold(1e-6).mean)) == pytest.approx(1.0)
+    assert np.mean(rounds.ratios(rounds.thresholds().mean())) == pytest.approx(1.0)
     typical = rounds.typical_threshold()
     assert np.mean(np.log(rounds.ratios(typical))) == pytest.approx(0.0, abs=1e-9)
-    assert typical > rounds.threshold(1e-6).mean  # Jensen
+    assert typical > rounds.thresholds().mean()  # Jensen
 
 
 def test_hitting_rounds_are_the_first_at_or_below_and_infinite_if_never() -> None:
