@@ -11,6 +11,7 @@ global loss", and both are B² s² (1 + c̃) with c̃ = O(1/(Nm)):
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import sympy as sp
@@ -78,54 +79,48 @@ def _closed_form() -> list[ProofStep]:
 
 
 def _constants() -> list[ProofStep]:
-    m = sp.Symbol("m", positive=True)
-    steps = []
-    for count in (1, 2, 3, 4):
-        t = sp.symbols(f"t1:{count + 1}", real=True)  # (X_i a)·(X_i u)/|X_i a| ~ N(0, 1)
-        x = sp.symbols(f"x1:{count + 1}", positive=True)  # |X_i a|² ~ χ²_m
-        y = sp.symbols(f"y1:{count + 1}", positive=True)  # the rest of |X_i u|² ~ χ²_(m−1)
-        laws: dict[sp.Symbol, moments.Law] = {ti: moments.Law.normal() for ti in t}
-        laws |= {xi: moments.Law.chi_squared(m) for xi in x}
-        laws |= {yi: moments.Law.chi_squared(m - 1) for yi in y}
-        rho = sum(ti / sp.sqrt(xi) for ti, xi in zip(t, x, strict=True)) / count
-        gg = sum(x) / (count * m)
-        gh = sum(ti * sp.sqrt(xi) for ti, xi in zip(t, x, strict=True)) / (count * m)
-        hh = sum(ti**2 + yi for ti, yi in zip(t, y, strict=True)) / (count * m)
-        training = moments.expectation(loss_in_frame(rho, 0, 1, gg, gh, hh), laws)
-        steps.append(
-            identity(
-                f"N = {count}, any m: E[training loss]/(B²s²) = 1 + c̃",
-                training,
-                1 + training_constant(count, m),
-            )
-        )
-        fresh = moments.expectation(loss_in_frame(rho, 0, 1, 1, 0, 1), laws)
-        steps.append(
-            identity(
-                f"N = {count}, any m > 2: E[loss on new samples]/(B²s²) = 1 + 1/(N(m−2))",
-                fresh,
-                1 + fresh_constant(count, m),
-            )
-        )
-    N, M = sp.symbols("N M", positive=True)
+    N, m, M = sp.symbols("N m M", positive=True)
     scaled = sp.cancel(N**3 * training_constant(N, m))
     degree = sp.degree(scaled, N) if scaled.is_polynomial(N) else sp.oo
-    steps.append(
+    return [
+        *(step for count in (1, 2, 3, 4) for step in _expected_losses(count, m)),
         ProofStep(
             "N³ c̃ is a polynomial of degree ≤ 3 in N, as is N³ E[loss] (N equal terms and N(N−1) equal"
             " pairs): agreement at N = 1, 2, 3, 4 is agreement at every N",
             bool(degree <= 3),
             f"degree {degree}",
-        )
-    )
-    steps.append(
+        ),
         identity(
             "joint least squares is one client with M samples: c̃ = −1/M",
             pooled_constant(M),
             training_constant(1, M),
-        )
-    )
-    return steps
+        ),
+    ]
+
+
+def _expected_losses(count: int, m: sp.Symbol) -> list[ProofStep]:
+    t = sp.symbols(f"t1:{count + 1}", real=True)  # (X_i a)·(X_i u)/|X_i a| ~ N(0, 1)
+    x = sp.symbols(f"x1:{count + 1}", positive=True)  # |X_i a|² ~ χ²_m
+    y = sp.symbols(f"y1:{count + 1}", positive=True)  # the rest of |X_i u|² ~ χ²_(m−1)
+    laws: dict[sp.Symbol, moments.Law] = dict.fromkeys(t, moments.normal_moment)
+    laws |= dict.fromkeys(x, partial(moments.chi_squared_moment, m))
+    laws |= dict.fromkeys(y, partial(moments.chi_squared_moment, m - 1))
+    rho = sum(ti / sp.sqrt(xi) for ti, xi in zip(t, x, strict=True)) / count
+    gg = sum(x) / (count * m)
+    gh = sum(ti * sp.sqrt(xi) for ti, xi in zip(t, x, strict=True)) / (count * m)
+    hh = sum(ti**2 + yi for ti, yi in zip(t, y, strict=True)) / (count * m)
+    return [
+        identity(
+            f"N = {count}, any m: E[training loss]/(B²s²) = 1 + c̃",
+            moments.expectation(loss_in_frame(rho, 0, 1, gg, gh, hh), laws),
+            1 + training_constant(count, m),
+        ),
+        identity(
+            f"N = {count}, any m > 2: E[loss on new samples]/(B²s²) = 1 + 1/(N(m−2))",
+            moments.expectation(loss_in_frame(rho, 0, 1, 1, 0, 1), laws),
+            1 + fresh_constant(count, m),
+        ),
+    ]
 
 
 def _size() -> list[ProofStep]:

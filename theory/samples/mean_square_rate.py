@@ -7,18 +7,15 @@ half-steps, M = N·m, κ = 2 η ||b*||². As the angle distance s → 0,
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import sympy as sp
 
-from theory.samples import bstep, finite_sample, moments
+from theory.samples import finite_sample, moments
+from theory.samples.bstep import mean_variance
 from verification.finding import ProofStep
 from verification.proof.identities import identity
-
-
-def coefficient_variance(clients: Any, samples: Any) -> Any:
-    """The variance v = Var ρ̄ = 1/(N(m − 2)) the averaged least-squares step adds, for m > 2."""
-    return bstep.mean_variance(clients, samples)
 
 
 def noise_ratio(d: Any, clients: Any, samples: Any) -> Any:
@@ -31,7 +28,7 @@ def noise_ratio(d: Any, clients: Any, samples: Any) -> Any:
 
     Source: theory.md §6. Works on numbers, arrays and SymPy expressions.
     """
-    return (d + (d - 1) * coefficient_variance(clients, samples)) / (clients * samples)
+    return (d + (d - 1) * mean_variance(clients, samples)) / (clients * samples)
 
 
 def rate_squared(kappa: Any, q: Any) -> Any:
@@ -70,7 +67,7 @@ def _limit() -> list[ProofStep]:
     linear = (1 - kappa * gamma + kappa * along * rho) ** 2 + kappa**2 * (1 + rho**2) * across**2
     N, m, d = sp.symbols("N m d", positive=True)
     M = N * m
-    chi_m, chi_rest, spread = sp.symbols("chi_M chi_rest spread", positive=True)
+    chi_m, chi_rest = sp.symbols("chi_M chi_rest", positive=True)
     z, slope = sp.symbols("z slope", real=True)
     # γ = χ²_M/M, along = sqrt(γ/M) z, across = sqrt(γ/M) χ_(d−2), ρ̄ a mean of N scaled t's.
     drawn = sp.expand(ratio).subs(
@@ -82,19 +79,20 @@ def _limit() -> list[ProofStep]:
         }
     )
     laws: dict[sp.Symbol, moments.Law] = {
-        z: moments.Law.normal(),
-        slope: moments.Law.symmetric(spread),
-        chi_m: moments.Law.chi_squared(M),
-        chi_rest: moments.Law.chi_squared(d - 2),
+        z: moments.normal_moment,
+        slope: moments.Symmetric(mean_variance(N, m)),
+        chi_m: partial(moments.chi_squared_moment, M),
+        chi_rest: partial(moments.chi_squared_moment, d - 2),
     }
-    mean = moments.expectation(drawn, laws).subs(spread, coefficient_variance(N, m))
+    mean = moments.expectation(drawn, laws)
     t, x = sp.symbols("t x", positive=True)
-    one = moments.expectation(t**2 / x, {t: moments.Law.normal(), x: moments.Law.chi_squared(m)})
+    of_x = partial(moments.chi_squared_moment, m)
+    one = moments.expectation(t**2 / x, {t: moments.normal_moment, x: of_x})
     return [
         identity(
             "s⁺²/s² → (1 − κγ + κτw₁ρ̄)² + κ²(1 + ρ̄²)τ²w₂² as s → 0 (dominated for m > 2)", sp.expand(ratio),
             sp.expand(linear)),
-        identity("Var ρ̄ = E[t²/χ²_m]/N = v", one / N, coefficient_variance(N, m)),
+        identity("Var ρ̄ = E[t²/χ²_m]/N = v", one / N, mean_variance(N, m)),
         identity("its expectation is (1 − κ)² + κ² q, q = (d + (d − 1) v)/M", mean,
             rate_squared(kappa, noise_ratio(d, N, m))),
     ]  # fmt: skip

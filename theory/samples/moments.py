@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import sympy as sp
@@ -15,42 +16,21 @@ import sympy as sp
 from verification.finding import ProofStep
 from verification.proof.identities import identity
 
+Law = Callable[[int], Any]
+"""The law of one variable, as far as `expectation` needs it: power ↦ E[x^power]."""
+
 
 @dataclass(frozen=True, slots=True)
-class Law:
-    """The law of one variable, as far as `expectation` needs it.
+class Symmetric:
+    """A law symmetric about 0 of which only the second moment is known."""
 
-    Attributes:
-        moment: power ↦ E[x^power].
-    """
+    second: Any
 
-    moment: Callable[[Any], Any]
-
-    @classmethod
-    def chi_squared(cls, degrees: Any) -> Law:
-        """χ² with `degrees` degrees of freedom."""
-        return cls(lambda power: chi_squared_moment(sp.sympify(degrees), int(power)))
-
-    @classmethod
-    def normal(cls) -> Law:
-        """N(0, 1)."""
-        return cls(lambda power: normal_moment(int(power)))
-
-    @classmethod
-    def symmetric(cls, second: Any) -> Law:
-        """A law symmetric about 0 of which only the second moment is known.
-
-        Its `moment` raises ValueError for an even order above 2.
-        """
-
-        def moment(power: Any) -> Any:
-            if int(power) % 2:
-                return 0
-            if power == 2:
-                return second
+    def __call__(self, power: int) -> Any:
+        """Its moment; ValueError for an even order above 2."""
+        if power % 2 == 0 and power != 2:
             raise ValueError(f"only moments up to order 2 are known of this law, got order {power}")
-
-        return cls(moment)
+        return 0 if power % 2 else self.second
 
 
 def chi_squared_moment(degrees: Any, power: int) -> Any:
@@ -118,7 +98,7 @@ def expectation(expression: Any, laws: Mapping[sp.Symbol, Law]) -> Any:
             powers.append((variable, 0 if power == 1 else exponent))
         for variable, exponent in powers:
             if exponent != 0 and coefficient != 0:
-                coefficient = coefficient * laws[variable].moment(exponent)
+                coefficient = coefficient * laws[variable](int(exponent))
         total += coefficient
     return sp.together(total)
 
@@ -128,20 +108,17 @@ def derive(powers: tuple[int, ...] = (-1, 1, 2)) -> tuple[ProofStep, ...]:
     x, k, n = sp.symbols("x k n", positive=True)
     density = x ** (k / 2 - 1) * sp.exp(-x / 2)
     mass = sp.integrate(density, (x, 0, sp.oo), conds="none")
-    steps = []
-    for power in powers:
+
+    def by_density(power: int) -> ProofStep:
         integral = sp.integrate(sp.expand(x**power * density), (x, 0, sp.oo), conds="none")
-        steps.append(
-            identity(
-                f"E[x^{power}] of χ²_k, from its density (needs k > {max(0, -2 * power)})",
-                sp.simplify(sp.gammasimp(integral / mass)),
-                chi_squared_moment(k, power),
-            )
-        )
+        needs = f"E[x^{power}] of χ²_k, from its density (needs k > {max(0, -2 * power)})"
+        found = sp.simplify(sp.gammasimp(integral / mass))
+        return identity(needs, found, chi_squared_moment(k, power))
+
     z = sp.Symbol("z", real=True)
-    ratio = expectation(z**2 / x, {z: Law.normal(), x: Law.chi_squared(k)})
+    ratio = expectation(z**2 / x, {z: normal_moment, x: partial(chi_squared_moment, k)})
     return (
-        *steps,
+        *map(by_density, powers),
         identity("E[z²/x] of independent z ~ N(0, 1), x ~ χ²_k is 1/(k − 2), for k > 2", ratio, 1 / (k - 2)),
         identity("Var of Student t_k = E[z²]·E[k/χ²_k] = k/(k − 2), for k > 2",
             student_variance(k), k / (k - 2)),

@@ -16,7 +16,8 @@ from typing import Any
 import sympy as sp
 
 from theory.samples import mean_square_rate as rate
-from theory.samples.moments import chi_squared_moment
+from theory.samples.bstep import mean_variance
+from theory.samples.moments import Law, Symmetric, chi_squared_moment, expectation
 from verification.finding import ProofStep
 from verification.proof.identities import generic_symmetric, identity
 
@@ -34,7 +35,7 @@ def round_noise(kappa: Any, noise: Any, length: Any, d: Any, clients: Any, sampl
 
     Works on numbers and SymPy expressions. Source: theory.md §9 with the factor 1 + v added.
     """
-    extra = 1 + rate.coefficient_variance(clients, samples)
+    extra = 1 + mean_variance(clients, samples)
     return (d - 1) * kappa**2 * noise**2 * extra / (length**2 * clients * samples)
 
 
@@ -55,7 +56,7 @@ def floor(kappa: Any, noise: Any, length: Any, d: Any, clients: Any, samples: An
 
 def fit_inflation(noise: Any, outputs: Any, clients: Any, samples: Any) -> Any:
     """`p σ² v`: what label noise adds to E‖b̄‖², for p outputs. Source: theory.md §9."""
-    return outputs * noise**2 * rate.coefficient_variance(clients, samples)
+    return outputs * noise**2 * mean_variance(clients, samples)
 
 
 def next_tangent_vector(x: Any, r: Any, gram: Any, label: Any, kappa: Any, length: Any) -> Any:
@@ -105,74 +106,32 @@ def _derive_linearisation() -> ProofStep:
 
 
 def _derive_second_moment() -> list[ProofStep]:
-    """E‖x⁺‖² by Wishart moments, for d = 3 and 4 (further coordinates repeat the last)."""
-    kappa, length, v, xi = sp.symbols("kappa B v xi", positive=True)
-    M = sp.Symbol("M", positive=True)
-    steps = []
-    sizes: list[Any] = []
-    for d in (3, 4):
-        x = sp.Matrix([0, xi] + [0] * (d - 2))  # x = ξu, u the second axis
-        r = sp.Symbol("r", real=True)
-        gram = generic_symmetric("g", d)
-        label = sp.Matrix(sp.symbols(f"y0:{d}", real=True))
-        moved = next_tangent_vector(x, r, gram, label, kappa, length)
-        square = sp.expand(moved.dot(moved))
-        sizes.append((d, _expected(square, gram, label, r, M, xi, v, length)))
-    q = sp.Symbol(
-        "d", positive=True
-    )  # q's own formula needs N and m; here v and M are free symbols
-    for d, value in sizes:
-        noise_ratio = (q + (q - 1) * v) / M
-        stated = (
-            rate.rate_squared(kappa, noise_ratio) * xi**2
-            + (q - 1) * kappa**2 * (1 + v) / (length**2 * M)
-        ).subs(q, d)
-        steps.append(identity(f"E‖x⁺‖² at first order, d = {d}", value, stated))
-    return steps
-
-
-def _expected(
-    square: Any, gram: Any, label: Any, r: Any, M: Any, xi: Any, v: Any, length: Any
-) -> Any:
-    """Expectation of a quadratic polynomial in (Ḡ, Zb*, r), independent of one another but for signs.
+    """E‖x⁺‖² by Wishart moments, for d = 3 and 4 (further coordinates repeat the last).
 
     Ḡ ~ Wishart_d(M)/M: E g_ii = 1, E g_ij = 0, E g_ii² = 1 + 2/M, E g_ij² = 1/M, other products of
     different entries that occur here have mean 0. Given Ḡ, Zb* is symmetric about 0 (a sign change of the
     noise), with E(Zb*)_k² = B²/M. r is symmetric about 0 and independent of both, with
     E r² = ξ²v + v/B²: from the previous samples' ρ̄ and noise.
     """
-    d = gram.rows
-    variables = sorted({*gram, *label, r}, key=str)
-    diagonal = {gram[i, i] for i in range(d)}
-    total = sp.Integer(0)
-    for powers, coefficient in sp.Poly(square, *variables).terms():
-        term = coefficient
-        for variable, power in zip(variables, powers, strict=True):
-            term *= _moment(variable, power, diagonal, label, r, M, xi, v, length)
-        total += term
-    return sp.expand(total)
-
-
-def _moment(
-    variable: Any,
-    power: int,
-    diagonal: set[Any],
-    label: Any,
-    r: Any,
-    M: Any,
-    xi: Any,
-    v: Any,
-    length: Any,
-) -> Any:
-    if power == 0:
-        return sp.Integer(1)
-    if variable in diagonal:
-        return sp.Integer(1) if power == 1 else 1 + 2 / M
-    if power % 2:
-        return sp.Integer(0)
-    if variable == r:
-        return xi**2 * v + v / length**2
-    return length**2 / M if variable in set(label) else 1 / M
+    kappa, length, v, xi, M = sp.symbols("kappa B v xi M", positive=True)
+    r = sp.Symbol("r", real=True)
+    steps = []
+    for d in (3, 4):
+        x = sp.Matrix([0, xi] + [0] * (d - 2))  # x = ξu, u the second axis
+        gram = generic_symmetric("g", d)
+        label = sp.Matrix(sp.symbols(f"y0:{d}", real=True))
+        moved = next_tangent_vector(x, r, gram, label, kappa, length)
+        laws: dict[Any, Law] = {r: Symmetric(xi**2 * v + v / length**2)}
+        laws |= dict.fromkeys(label, Symmetric(length**2 / M)) | dict.fromkeys(
+            gram, Symmetric(1 / M)
+        )
+        laws |= dict.fromkeys(gram.diagonal(), {1: 1, 2: 1 + 2 / M}.__getitem__)
+        noise_ratio = (d + (d - 1) * v) / M  # q's own formula needs N and m
+        stated = rate.rate_squared(kappa, noise_ratio) * xi**2
+        stated += (d - 1) * kappa**2 * (1 + v) / (length**2 * M)
+        found = expectation(moved.dot(moved), laws)
+        steps.append(identity(f"E‖x⁺‖² at first order, d = {d}", found, stated))
+    return steps
 
 
 def _derive_floor() -> list[ProofStep]:
@@ -186,7 +145,7 @@ def _derive_floor() -> list[ProofStep]:
     return [
         identity("E r² = (ξ² + 1/B²) v: given ‖X_i a‖², −gᵀx and the noise along b* are normal of variance "
             "ξ²/‖X_i a‖² and 1/(B²‖X_i a‖²)", (xi**2 + 1 / length**2) * chi_squared_moment(m, -1) / N,
-            (xi**2 + 1 / length**2) * rate.coefficient_variance(N, m)),
+            (xi**2 + 1 / length**2) * mean_variance(N, m)),
         identity(
             "what a round adds, from the moments above", round_noise(kappa, noise, length, d, N, m), added),
         identity("its fixed point", sp.cancel(floor(kappa, noise, length, d, N, m) - balance), sp.Integer(0)),

@@ -11,8 +11,8 @@ from linear_model.methods.algorithm2 import Algorithm2
 from linear_model.methods.ffa_least_squares import FFALeastSquares
 from linear_model.problem import Problem
 from linear_model.simulation import simulate
+from theory.samples import bstep, noise
 from theory.samples import mean_square_rate as rate
-from theory.samples import noise
 from verification.claim import OURS, claim
 from verification.evidence import Evidence, between
 from verification.finding import Mark, Plot, Series
@@ -171,7 +171,7 @@ def _floor(setting: Setting, spread: bool = True) -> float:
     value = float(noise.floor(kappa, 1.0, LENGTH, d, clients, samples))
     if spread:
         return value
-    return value / (1.0 + float(rate.coefficient_variance(clients, samples)))
+    return value / (1.0 + float(bstep.mean_variance(clients, samples)))
 
 
 def _curve(evidence: Evidence, setting: Setting) -> list[dict[str, Any]]:
