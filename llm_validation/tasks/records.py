@@ -66,7 +66,7 @@ def read_file(path: Path) -> list[Record]:
 
 def _parse(path: Path) -> list[Record]:
     if path.suffix == ".parquet":
-        import pyarrow.parquet  # type: ignore[import-untyped]  # heavy, and only here
+        import pyarrow.parquet  # heavy, and only here
 
         try:
             rows: list[Record] = pyarrow.parquet.read_table(path).to_pylist()

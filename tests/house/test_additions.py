@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sys
+from typing import Any
 
 import numpy as np
 import pytest
@@ -112,7 +113,7 @@ class Linear:
         return read(out).columns["loss"]
 
 
-LABORATORIES = {
+LABORATORIES: dict[str, Any] = {
     "linear": Linear(noise=0.1),
     "linear, rank 2, fixed data": Linear(rank=2, data="fixed", participants=2),
     "linear, some clients": Linear(participants=3, samples=4, noise=0.1),

@@ -8,6 +8,7 @@ import torch
 
 from benchmarks import gpu
 from federated_lora import Factor
+from llm_validation.training.all_at_once import AllAtOnce
 from llm_validation.training.server import Work
 
 
@@ -16,7 +17,7 @@ def short(monkeypatch):
     """Rounds of one step on short examples."""
     monkeypatch.setattr(gpu, "LENGTH", 12)
     monkeypatch.setattr(gpu, "STEPS", 1)
-    monkeypatch.setattr(gpu.gc, "collect", lambda: 0)  # most of the time of so small a cell
+    monkeypatch.setattr("gc.collect", lambda: 0)  # most of the time of so small a cell
 
 
 def call(monkeypatch, out, model="tiny"):
@@ -62,7 +63,7 @@ def test_what_does_not_fit_is_recorded_and_the_rest_goes_on(short, monkeypatch, 
         raise torch.cuda.OutOfMemoryError("full")
 
     monkeypatch.setattr(gpu, "client_memory", full)
-    monkeypatch.setattr(gpu.AllAtOnce, "train", full)
+    monkeypatch.setattr(AllAtOnce, "train", full)
     out = tmp_path / "gpu.json"
     assert call(monkeypatch, out) == 0
     fits = {r["role"]: r["fits"] for r in json.loads(out.read_text())["records"]}

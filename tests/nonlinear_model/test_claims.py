@@ -166,7 +166,7 @@ def test_the_committed_map_is_what_its_study_would_write(tmp_path, monkeypatch):
         held = {**own.tuned.runs, **own.runs}
         return [held[rate, seed] for seed in seeds]
 
-    monkeypatch.setattr(regime_map.sweep, "runs", replay)
+    monkeypatch.setattr("nonlinear_model.training.sweep.runs", replay)
     path = tmp_path / "regime_map_mnist.csv"
     found = regime_map.run(regime_map.DESIGN, None, path)
     assert path.read_bytes() == (regime_map.RESULTS / path.name).read_bytes()

@@ -149,7 +149,7 @@ def test_pictures_of_a_split():
     counts = label_counts((np.arange(10), np.arange(10, 25)), labels, 2)
     assert counts.tolist() == [[10, 0], [5, 10]]
     assert picture(counts).splitlines()[1].startswith("     0 ██")
-    axes = figure(counts, "split").axes[0]
+    axes = figure(counts, "split").axes[0]  # type: ignore[attr-defined]
     assert np.array_equal(axes.images[0].get_array(), counts)
 
 

@@ -8,6 +8,7 @@ import torch
 
 from nonlinear_model.configuration import Configuration
 from nonlinear_model.data.digits import load
+from nonlinear_model.network import gradients
 from nonlinear_model.training import all_at_once, one_by_one, sampling
 from nonlinear_model.training.federation import Federation
 from nonlinear_model.training.record import Replica
@@ -136,7 +137,7 @@ def test_unequal_sizes_weight_each_replica_by_its_own_clients(digits):
 def test_frozen_factors_keep_their_bits_and_their_gradient_is_never_computed(digits, monkeypatch):
     config = Configuration(method="rolora", rounds=4, local_steps=2, probe=0)
     asked = []
-    original = all_at_once.gradients
+    original = gradients
 
     def spy(*args, **options):
         asked.append((options["want_A"], options["want_B"]))

@@ -6,6 +6,7 @@ import contextlib
 import copy
 import json
 from importlib import resources
+from typing import Any
 
 import jsonschema
 import pytest
@@ -17,7 +18,7 @@ from rolora.storage.run_folder import SCHEMA_VERSION as RUN_VERSION
 from tests.support.rolora_helpers import run, strict_json
 from verification.settings import schema
 
-KINDS = {"nonlinear": Configuration, "llm": Config}
+KINDS: dict[str, Any] = {"nonlinear": Configuration, "llm": Config}
 
 
 def shipped(name):

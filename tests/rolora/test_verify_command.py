@@ -14,7 +14,6 @@ import fake_claims
 import pytest
 from rolora_helpers import files, run, strict_json
 
-from rolora.storage import output_folder
 from rolora.verify import registry
 
 HERE = Path(__file__).parents[1] / "support"
@@ -200,7 +199,7 @@ def test_a_folder_without_permission_is_refused(provide, capsys, tmp_path, monke
     def refuse(*_, **__):
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
 
-    monkeypatch.setattr(output_folder.tempfile, "mkdtemp", refuse)
+    monkeypatch.setattr("tempfile.mkdtemp", refuse)
     code, _, err = run(capsys, "verify", "--out", tmp_path / "report")
     assert code == 2
     assert "Permission denied" in err

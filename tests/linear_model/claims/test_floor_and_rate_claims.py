@@ -5,7 +5,7 @@ import pytest
 
 from linear_model.claims.frozen_factor import ffa_random_init
 from linear_model.claims.recovery.recovery_theorem import Setting, hitting_rounds
-from linear_model.claims.samples import pooled_samples
+from linear_model.claims.samples import mean_square_rate, pooled_samples
 from verification.budget import Budget
 from verification.evidence import Evidence
 
@@ -20,7 +20,7 @@ def test_the_same_seed_gives_the_same_numbers() -> None:
 def test_a_round_is_a_parabola_in_the_step() -> None:
     evidence = Evidence("pooled-samples", Budget())
     rounds = pooled_samples.one_round(evidence, 3, 12, 15, 500)
-    direct = pooled_samples.one_round_ratios(evidence, (3, 12, 15), 1.3, 500, "round")
+    direct = mean_square_rate.one_round_ratios(evidence, (3, 12, 15), 1.3, 500, "round")
     np.testing.assert_allclose(rounds.ratios(1.3), direct, rtol=1e-3, atol=1e-4)
     assert np.mean(rounds.ratios(rounds.thresholds().mean())) == pytest.approx(1.0)
     typical = rounds.typical_threshold()

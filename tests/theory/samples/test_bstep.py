@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import sympy as sp
 from scipy import integrate, stats
 
 from theory.samples import bstep
@@ -34,9 +35,7 @@ def test_bounds_hold_for_one_client_everywhere() -> None:
 def test_mixture_constant_cannot_be_lowered_in_its_last_digit(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(
-        bstep, "MIXTURE_CONSTANT", bstep.MIXTURE_CONSTANT - bstep.sp.Rational(1, 10**4)
-    )
+    monkeypatch.setattr(bstep, "MIXTURE_CONSTANT", bstep.MIXTURE_CONSTANT - sp.Rational(1, 10**4))
     assert not all(step.holds for step in bstep.derive())
 
 
