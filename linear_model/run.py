@@ -8,8 +8,8 @@ import numpy as np
 
 
 @dataclass(frozen=True, eq=False)
-class Run:
-    """Trajectories of all trials, float64 arrays of shape (trials, rounds + 1); column 0 is the start.
+class Traces:
+    """Trajectories of trials, float64 arrays of shape (trials, rounds + 1); column 0 is the start.
 
     Where a method merged W into the frozen matrix, W + A B stands for A B below; where clients keep
     factors of their own, risks are means over all clients, each with its own model and its own B_i*,
@@ -25,8 +25,6 @@ class Run:
             T = t − 1; NaN in column 0. With factors of their own: the root of that excess, or 0.
         loss: expected global loss mean_i ||A B − A* B_i*||_F² + σ² p.
         aggregation_error: ||A B − mean_i A_i B_i||_F of the round's (last) server step; NaN in column 0.
-        method, simulator: names.
-        rounds, trials: sizes.
     """
 
     angle: np.ndarray
@@ -34,6 +32,12 @@ class Run:
     recovery: np.ndarray
     loss: np.ndarray
     aggregation_error: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class Run(Traces):
+    """The trajectories of all trials, and the names of what made them."""
+
     method: str
     simulator: str
 

@@ -10,8 +10,8 @@ import psutil
 from linear_model.methods.base import LinearMethod
 from linear_model.methods.registry import method_named
 from linear_model.problem import Problem
-from linear_model.run import Run
-from linear_model.simulators.base import Job, Simulator, Traces, block_size, refuse
+from linear_model.run import Run, Traces
+from linear_model.simulators.base import Job, Simulator, block_size, refuse
 from linear_model.simulators.chain import ChainSimulator
 from linear_model.simulators.data import DataSimulator
 from linear_model.simulators.gram import GramSimulator

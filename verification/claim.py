@@ -115,24 +115,26 @@ def claim(
     statement: str,
     latex: str,
     source: str,
-    section: str,
     assumptions: tuple[str, ...],
     expected: Verdict,
     mutant: Mapping[str, Any],
     says: str,
     exact: str = "",
+    section: str = "",
     confirms: Verdict | None = None,
     order: int = LAST,
 ) -> Callable[[Check], Claim]:
     """Make a claim of the function that gathers its evidence. Fields as in `Claim`.
 
     Args:
+        section: the chapter; that of the file's folder if not given.
         confirms: the verdict if all evidence holds; None for `expected`.
     """
 
     def make(function: Check) -> Claim:
+        folder = function.__module__.split(".")[-2:][0].replace("_", "-")
         return Claim(
-            id, title, statement, latex, source, section, assumptions, expected,
+            id, title, statement, latex, source, section or folder, assumptions, expected,
             confirms or expected, function, MappingProxyType(dict(mutant)), says, exact, order,
         )  # fmt: skip
 

@@ -53,16 +53,5 @@ def csv_text(columns: Mapping[str, Sequence[Any]]) -> str:
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
     writer.writerow(columns)
-    for row in zip(*columns.values(), strict=True):
-        writer.writerow([_cell(value) for value in row])
+    writer.writerows(map(plain, row) for row in zip(*columns.values(), strict=True))
     return stream.getvalue()
-
-
-def _cell(value: Any) -> Any:
-    if hasattr(value, "tolist"):
-        value = value.tolist()
-    if isinstance(value, Enum):
-        return value.value
-    if value is None:
-        return ""
-    return repr(value) if isinstance(value, float) else value

@@ -12,6 +12,7 @@ from linear_model.clients import ClientBatch, transpose
 from linear_model.methods.base import LinearMethod, State
 from linear_model.methods.local_steps import LocalSteps
 from linear_model.problem import Batches, Data, Problem
+from linear_model.run import Traces as Traces
 from linear_model.start import Start, frames, reduced_frames
 from theory.population.angle import angle_distance
 from verification.streams import generator
@@ -54,17 +55,6 @@ class Job:
     def rng(self, purpose: str) -> np.random.Generator:
         """The block's stream for one purpose."""
         return generator(self.seed, *self.axes, purpose, self.first)
-
-
-@dataclass(frozen=True, eq=False)
-class Traces:
-    """Views of the rows of a Run that a block fills, each (count, rounds + 1)."""
-
-    angle: np.ndarray
-    excess: np.ndarray
-    recovery: np.ndarray
-    loss: np.ndarray
-    aggregation_error: np.ndarray
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,12 +122,7 @@ def block_size(simulator: Simulator, problem: Problem) -> int:
 
 
 class RoundSamples:
-    """The samples of each round: who takes part, and new or fixed data.
-
-    Attributes:
-        clients: number of clients N.
-        who: the clients that take part in each trial, (T, n).
-    """
+    """The `Rounds` of a method: who takes part, and new or fixed data."""
 
     def __init__(self, problem: Problem, source: Source, job: Job, tag: str) -> None:
         self._problem, self._source = problem, source
@@ -186,13 +171,9 @@ def run_vectors(
     tag: str,
     problem: Problem | None = None,
 ) -> None:
-    """Run a block on factors as vectors.
+    """Run a block on factors as vectors and fill its rows.
 
     Args:
-        job: the block.
-        source: where samples come from.
-        traces: rows to fill.
-        tick: told of progress.
         tag: name of the samples' random stream.
         problem: the problem in the coordinates the source works in, if not job.problem.
     """

@@ -137,7 +137,6 @@ def _federated_rounds(
     latex=r"s\,\bar A\bar B=\sum_k p_k\,sA_kB_k\ \text{(RoLoRA, FFA)},\qquad "
     r"\sum_k p_k A_kB_k-\bar A\bar B=\sum_k p_k(A_k-\bar A)(B_k-\bar B)\ \text{(FedAvg)}",
     source=f"{PAPER}, section 3",
-    section="averaging",
     assumptions=(
         "client weights sum to one",
         "every client of a round starts from the broadcast adapter",

@@ -101,7 +101,6 @@ def _any_number_of_clients(total: Any) -> ProofStep:
     "zero whenever one factor is the same on all clients.",
     latex=r"\sum_i p_iA_iB_i-\bar A\bar B=\sum_i p_i(A_i-\bar A)(B_i-\bar B)",
     source=OURS,
-    section="averaging",
     assumptions=("client weights sum to one",),
     expected=Verdict.PROVED,
     mutant={"total": sp.Rational(19, 20)},

@@ -146,7 +146,6 @@ def counted_numbers(method: Method, shape: Shape, round: int) -> int:
     latex=r"\frac{r\,d_{\rm out}+r\,d_{\rm in}}{2\,r(d_{\rm in}+d_{\rm out})}=\frac12"
     r"\quad\text{over two rounds}",
     source=f"{PAPER}, cost",
-    section="averaging",
     assumptions=("numbers counted per adapted matrix, one client, frozen weights not sent",),
     expected=Verdict.HOLDS_UNDER,
     mutant={"every_round": True},

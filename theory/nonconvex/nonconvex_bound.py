@@ -185,7 +185,6 @@ def _rate_steps(gap: Any, eta: Any, K: Any, T: Any, L: Any, N: Any) -> list[Proo
     latex=r"\frac{1}{T}\sum_t G_t\leq\frac{8(f_0-f^*)}{\eta KT}"
     r"+16e^2\eta^2L^2(3K^2\zeta^2+K\sigma^2)+\frac{8L\eta\sigma^2}{N}",
     source="arXiv 2502.01755, Theorem A4.4 (v4) states the rate; the constants are ours",
-    section="nonconvex",
     assumptions=(
         "each client's block gradients are L-Lipschitz in their own block",
         "unbiased stochastic gradients of variance at most σ², independent between clients",

@@ -232,7 +232,6 @@ def _largest_found(y_0: sp.Rational) -> Any:
     statement="δ⁺ ≤ δ · sqrt(1 − η(1 − (δ⁰)²)‖b*‖²) in the population limit.",
     latex=r"\delta^{t+1}\le\delta^t\sqrt{1-\eta\,(1-(\delta^0)^2)\,\|b^*\|^2}",
     source=f"{PAPER}, contraction lemma of the linear model",
-    section="population",
     assumptions=(
         "rank 1",
         "population limit m → ∞",

@@ -130,7 +130,6 @@ def limit_tangent(start: np.ndarray | float, kappa: float, rounds: int = ROUNDS)
     latex=r"\kappa<2:\ \tan\theta^{+}\le\max\{|1-\kappa|,\tfrac1{1+\kappa}\}\tan\theta;\qquad "
     r"\kappa>2:\ \tan^2\theta^t\to\frac{\kappa-2}{\kappa+2},\ \text{multiplier } 8/\kappa^2-1",
     source=OURS,
-    section="population",
     assumptions=("rank 1", "population limit m → ∞", "homogeneous clients", "no label noise"),
     expected=Verdict.PROVED,
     mutant={"stretch": 1.05},

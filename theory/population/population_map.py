@@ -76,7 +76,6 @@ def derive() -> tuple[ProofStep, ...]:
     latex=r"\tan\theta^{+}=\tan\theta\,\frac{|1-\kappa\cos^2\theta|}{1+\kappa\sin^2\theta},"
     r"\quad \kappa=2\eta\|b^*\|^2",
     source=OURS,
-    section="population",
     assumptions=("rank 1", "population limit m → ∞", "homogeneous clients", "no label noise"),
     expected=Verdict.PROVED,
     mutant={"stretch": 1.05},

@@ -222,7 +222,6 @@ def _derive_best_step() -> list[ProofStep]:
     latex=r"P\hat A=PA(I-2\eta M\Sigma M^{\top}),\quad A^{*\top}\hat A=M^{\top}(I-2\eta M\Sigma "
     r"M^{\top})+2\eta\Sigma M^{\top},\quad \text{rate}=\max_j|1-2\eta\sigma_j(B^*)^2|",
     source=OURS,
-    section="population",
     assumptions=(
         "rank r with orthonormal A* and A",
         "population limit m → ∞",

@@ -100,7 +100,6 @@ def _theorem_step() -> ProofStep:
     latex=r"T=\frac{\log\sqrt{d-1}}{\log(1+\kappa)}+\frac{\log(1/\tan\theta_{\rm end})}"
     r"{\log(1/(1-\kappa))}+O_\kappa(1)",
     source=OURS,
-    section="recovery",
     assumptions=("rank 1", "population limit m → ∞", "homogeneous clients", "no label noise"),
     expected=Verdict.PROVED,
     mutant={"stretch": 1.1},

@@ -181,7 +181,6 @@ def _literal_round(
     statement="‖a b̄ᵀ − a* b*ᵀ‖_F ≤ (1 + |ρ̄|) s ‖b*‖, where b̄ = (c + s ρ̄) b* is the averaged b-step.",
     latex=r"\|a\bar b^\top-a^*b^{*\top}\|_F=\|b^*\|\,s\sqrt{1+\bar\rho^2}\le(1+|\bar\rho|)\,s\,\|b^*\|",
     source=f"{PAPER}, theorem for homogeneous clients (5.4 in v2, 4.5 in v4), second conclusion",
-    section="recovery",
     assumptions=("rank 1", "homogeneous clients", "no label noise", "every X_i a is non-zero"),
     expected=Verdict.PROVED,
     mutant={"shrink": sp.Rational(93, 100)},

@@ -87,7 +87,6 @@ def flow_rounds(
     r"\|\operatorname{Cov}(\alpha_i,b_i^*/\alpha_i)\|^2,\quad t^2\,\text{excess}\to"
     r"\frac{\|\operatorname{Cov}(\|b_i^*\|^2,b_i^*)\|^2}{16V^2}",
     source=OURS,
-    section="clients-differ",
     assumptions=(
         "rank 1, one a* shared by the clients",
         "population limit m → ∞",

@@ -38,7 +38,6 @@ def problem_of(evidence: Evidence, clients: int, d: int, samples: int = 100) -> 
     latex=r"\bar b=\cos\theta\,\bar b^{*},\quad \kappa=2\eta\|\bar b^{*}\|^2,\quad "
     r"\text{excess}=\sin^2\theta\,\|\bar b^{*}\|^2\to 0,\quad \text{FFA: } s_0^2\|\bar b^{*}\|^2",
     source=f"{PAPER}, heterogeneous clients (appendix)",
-    section="clients-differ",
     assumptions=(
         "rank 1, one a* shared by the clients",
         "population limit m → ∞",

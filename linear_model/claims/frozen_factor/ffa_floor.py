@@ -33,7 +33,6 @@ SETTINGS = ((1, 12), (3, 10), (8, 12), (20, 15))
     latex=r"\mathbb{E}\,\mathrm{loss}=(1+\tilde c)\,\|b^*\|^2(\delta^0)^2,\quad"
     r" \tilde c=-\frac{2}{Nm}+\frac{1}{N^2m}+\frac{N-1}{N^2(m-2)}",
     source=f"{PAPER}, proposition 5.5 (v2), 4.6 (v4)",
-    section="frozen-factor",
     assumptions=(
         "rank 1",
         "homogeneous clients",

@@ -34,7 +34,6 @@ def haar_frames(rng: np.random.Generator, trials: int, d: int, rank: int) -> np.
     "(1 − r/d)‖A*B*‖²: a frozen random A learns r/d of the signal.",
     latex=r"\mathbb{E}\,\|(I-A^0A^{0\top})A^*B^*\|_F^2=\Big(1-\frac rd\Big)\|A^*B^*\|_F^2",
     source=OURS,
-    section="frozen-factor",
     assumptions=(
         "homogeneous clients",
         "no label noise",

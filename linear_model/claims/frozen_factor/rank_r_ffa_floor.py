@@ -32,7 +32,6 @@ SETTINGS = ((1, 12, 2), (4, 12, 3), (10, 14, 2), (6, 20, 4))
     latex=r"\mathbb{E}\,\mathrm{loss}=\|(I-A^0A^{0\top})A^*B^*\|_F^2\,(1+\tilde c_r),\quad"
     r" \tilde c_r=-\frac{2r}{M}+\frac{r}{N^2m}\Big(1+\frac{(N-1)m}{m-r-1}\Big)",
     source=OURS,
-    section="frozen-factor",
     assumptions=("homogeneous clients", "no label noise", "m > r + 1 samples a client"),
     expected=Verdict.PROVED,
     mutant={"stretch": 0.93, "alone": True},

@@ -75,7 +75,6 @@ MORE = (Setting(10_000, 100, 200_000), Setting(30, 1, 600, delta0=sqrt(1.0 - 1.0
     latex=r"T\ge\frac{2\log(\delta^0/\varepsilon)}{\eta\,(1-(\delta^0)^2)\,\|b^*\|^2}"
     r"\ \Rightarrow\ \sin\theta(a^T,a^*)\le\varepsilon",
     source=f"{PAPER}, theorem 5.4 (v2), 4.5 (v4)",
-    section="recovery",
     assumptions=(
         "rank 1",
         "homogeneous clients",

@@ -53,7 +53,6 @@ def literal_rho(
     latex=r"\sqrt m\,\rho_i\sim t_m,\quad \|\bar b-\cos\theta\,b^*\|=\sin\theta\,|\bar\rho|\,\|b^*\|,"
     r"\quad \operatorname{Var}\bar\rho=\frac{1}{N(m-2)}",
     source=f"{PAPER}, b-step lemma of the linear model",
-    section="samples",
     assumptions=(
         "rank 1",
         "X_i with i.i.d. N(0, 1) entries, independent of a",

@@ -43,7 +43,6 @@ Rows = list[dict[str, Any]]
     latex=r"J=P\bigl(I-\kappa\bar G(I-a^{*}g^{\top})\bigr)P,\quad g=\frac1N\sum_i"
     r"\frac{G_ia^*}{a^{*\top}G_ia^*},\quad \text{rate}=\rho(J)",
     source=OURS,
-    section="samples",
     assumptions=(
         "rank 1",
         "the same samples in every round and both half-steps",

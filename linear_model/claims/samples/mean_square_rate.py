@@ -50,7 +50,6 @@ def one_round_ratios(
     latex=r"\frac{\mathbb{E}[s_+^2]}{s^2}\to(1-\kappa)^2+\kappa^2q,\quad"
     r" q=\frac{d+(d-1)v}{Nm},\quad v=\frac{1}{N(m-2)}",
     source=OURS,
-    section="samples",
     assumptions=(
         "rank 1",
         "homogeneous clients",

@@ -79,7 +79,6 @@ def fitted_inflation(evidence: Evidence, trials: int) -> tuple[float, np.ndarray
     latex=r"\mathbb E\,s_\infty^2\;\sim\;\frac{(d-1)\,\kappa^2\sigma^2(1+v)}{\|b^*\|^2M}\Big/"
     r"\bigl(1-(1-\kappa)^2-\kappa^2q\bigr),\quad v=\frac{1}{N(m-2)}",
     source=OURS,
-    section="samples",
     assumptions=(
         "rank 1",
         "X_i and label noise i.i.d. Gaussian",

@@ -84,7 +84,6 @@ def one_round(evidence: Evidence, clients: int, samples: int, d: int, trials: in
     latex=r"\kappa<\frac{2}{1+q},\qquad \frac{d}{Nm}\le q\le(1+v)\frac{d}{Nm},\quad"
     r" v=\frac{1}{N(m-2)}",
     source=OURS,
-    section="samples",
     assumptions=(
         "rank 1",
         "homogeneous clients",
