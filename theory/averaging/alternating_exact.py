@@ -58,19 +58,19 @@ def derive(exact: tuple[str, ...] = EXACT) -> tuple[ProofStep, ...]:
         )
         for factor in Factor
     ]
-    for method in (_methods()[name] for name in exact):
-        # The trained factor depends on the parity of the round alone: two rounds are all rounds.
-        trained = [method.trainable(round) for round in (1, 2)]
-        periodic = all(method.trainable(t) == trained[(t - 1) % 2] for t in range(1, 2001))
-        steps.append(
-            ProofStep(
-                f"{method.name} trains exactly one factor in every round, so the other is shared",
-                periodic and all(len(factors) == 1 for factors in trained),
-                f"odd rounds train {'+'.join(sorted(trained[0]))},"
-                f" even rounds {'+'.join(sorted(trained[1]))}",
-            )
-        )
-    return tuple(steps)
+    return (*steps, *(_trains_one(_methods()[name]) for name in exact))
+
+
+def _trains_one(method: Method) -> ProofStep:
+    # The trained factor depends on the parity of the round alone: two rounds are all rounds.
+    trained = [method.trainable(round) for round in (1, 2)]
+    periodic = all(method.trainable(t) == trained[(t - 1) % 2] for t in range(1, 2001))
+    odd, even = ("+".join(sorted(factors)) for factors in trained)
+    return ProofStep(
+        f"{method.name} trains exactly one factor in every round, so the other is shared",
+        periodic and all(len(factors) == 1 for factors in trained),
+        f"odd rounds train {odd}, even rounds {even}",
+    )
 
 
 def _methods() -> dict[str, Method]:

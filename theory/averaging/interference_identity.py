@@ -8,6 +8,8 @@ error is the clients' cross-covariance: zero as soon as one factor is the same o
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import reduce
+from operator import add
 from typing import Any
 
 import numpy as np
@@ -42,10 +44,7 @@ def interference(A: Sequence[Any], B: Sequence[Any], weights: Sequence[Any]) -> 
 
 def mean(items: Sequence[Any], weights: Sequence[Any]) -> Any:
     """`Σ p_i x_i`, term by term, for arrays and SymPy matrices alike."""
-    total = weights[0] * items[0]
-    for weight, item in zip(weights[1:], items[1:], strict=True):
-        total = total + weight * item
-    return total
+    return reduce(add, (weight * item for weight, item in zip(weights, items, strict=True)))
 
 
 def derive(total: Any = 1) -> tuple[ProofStep, ...]:

@@ -119,7 +119,7 @@ def _derive_map() -> list[ProofStep]:
     moved = sp.Matrix([c - eta * slope * (c * c - 1), s - eta * slope * c * s])
     circle = {c: 1 / sp.sqrt(1 + t**2), s: t / sp.sqrt(1 + t**2)}
     literal = sp.simplify((moved[1] / moved[0]).subs(circle)) ** 2
-    stated = population_map.next_tangent(t, effective_kappa(eta, mean_norm)) ** 2
+    stated = population_map.signed_tangent(t, effective_kappa(eta, mean_norm)) ** 2
     residual = sp.Matrix([[c * c - 1], [s * c]]) * mean_norm  # a b̄ᵀ − a* b̄*ᵀ along b̄*
     risk = residual.dot(residual).subs(c, sp.sqrt(1 - s**2))
     y = sp.Symbol("y", real=True)
@@ -132,8 +132,7 @@ def _derive_map() -> list[ProofStep]:
     s1_square = 1 - c1**2
     kept = ((c1 * c0 - 1) ** 2 + s1_square * c0**2) * mean_norm**2
     return [
-        identity("the angle moves by the map of theory.md §2 with κ = 2η‖b̄*‖² (squares)", literal,
-            sp.simplify(stated).replace(sp.Abs, lambda z: z)),
+        identity("the angle moves by the map of theory.md §2 with κ = 2η‖b̄*‖² (squares)", literal, stated),
         identity("excess risk with b̄ = cos θ b̄*", risk, excess(s, mean_norm)),
         identity("no b does better at this a: FFA-LoRA's floor", least, excess(s, mean_norm)),
         identity(

@@ -14,7 +14,7 @@ import sympy as sp
 from theory.frozen_factor import ffa_floor
 from theory.samples import moments
 from verification.finding import ProofStep
-from verification.proof.identities import identity
+from verification.proof.identities import generic_symmetric, identity
 
 
 def inverse_wishart_mean(samples: Any, rank: Any) -> Any:
@@ -65,33 +65,25 @@ def _projection() -> list[ProofStep]:
 
 
 def _wishart() -> list[ProofStep]:
-    steps = []
-    for rank in (2, 3):
-        entries = sp.symbols(f"w1:{rank * (rank + 1) // 2 + 1}", real=True)
-        W = sp.zeros(rank)
-        upper = [(row, column) for row in range(rank) for column in range(row, rank)]
-        for (row, column), value in zip(upper, entries, strict=True):
-            W[row, column] = W[column, row] = value
-        rest = W[1:, 1:]
-        schur = W[0, 0] - (W[0, 1:] * rest.inv() * W[1:, 0])[0, 0]
-        first = rest.det() / W.det()  # Cramer's rule
-        steps.append(
-            identity(
-                f"1/(W⁻¹)₁₁ is the Schur complement: |z₁|² off the other r − 1 columns (r = {rank})",
-                1 / first,
-                schur,
-            )
-        )
     m, r = sp.symbols("m r", positive=True)
-    steps.append(
+    return [
+        *map(_schur_complement, (2, 3)),
         identity(
             "that is χ² with m − (r − 1) degrees of freedom, and flipping a column's sign kills the "
             "off-diagonal: E(ZᵀZ)⁻¹ = I/(m − r − 1)",
             inverse_wishart_mean(m, r),
             1 / (m - r - 1),
-        )
-    )
-    return steps
+        ),
+    ]
+
+
+def _schur_complement(rank: int) -> ProofStep:
+    W = generic_symmetric("w", rank)
+    rest = W[1:, 1:]
+    schur = W[0, 0] - (W[0, 1:] * rest.inv() * W[1:, 0])[0, 0]
+    first = rest.det() / W.det()  # Cramer's rule
+    words = f"1/(W⁻¹)₁₁ is the Schur complement: |z₁|² off the other r − 1 columns (r = {rank})"
+    return identity(words, 1 / first, schur)
 
 
 def _assembly() -> list[ProofStep]:

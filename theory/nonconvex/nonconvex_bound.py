@@ -84,7 +84,10 @@ def derive() -> tuple[ProofStep, ...]:
     one = {K: (1, sp.oo)}
     two = {K: (2, sp.oo)}
     c = sp.simplify(1 / (largest_step(L, K) * L * K))  # η L K ≤ 1/c
-    steps = [
+    # A half-round: K steps, each with the drift's part without G (the part with G is in the closing step).
+    noise_only = drift(eta, K, zeta2, sigma2, 0)
+    half = 8 / (eta * K) * (K * eta * L**2 * noise_only + K * L * eta**2 * sigma2 / (2 * N))
+    return (
         *_test_function_steps(),
         identity("descent splits: −η p q = −(η/2)(p² + q² − (p − q)²), p = ∇f(x̄_k), q = the mean of the"
             " clients' gradients", -eta * p * q, -eta / 2 * (p**2 + q**2 - (p - q) ** 2)),
@@ -106,19 +109,10 @@ def derive() -> tuple[ProofStep, ...]:
             K * sp.E**2 * (3 * K * eta**2 * (zeta2 + G) + eta**2 * sigma2),
             drift(eta, K, zeta2, sigma2, G)),
         _closing_step(c),
-    ]  # fmt: skip
-    # A half-round: K steps, each with the drift's part without G (the part with G is in the closing step).
-    noise_only = drift(eta, K, zeta2, sigma2, 0)
-    half = 8 / (eta * K) * (K * eta * L**2 * noise_only + K * L * eta**2 * sigma2 / (2 * N))
-    steps += [
-        identity(
-            "both half-rounds, telescoped over T rounds and divided by ηK/8, are the stated bound",
-            8 * gap / (eta * K * T) + 2 * half,
-            gradient_bound(gap, eta, K, T, L, N, zeta2, sigma2),
-        ),
+        identity("both half-rounds, telescoped over T rounds and divided by ηK/8, are the stated bound",
+            8 * gap / (eta * K * T) + 2 * half, gradient_bound(gap, eta, K, T, L, N, zeta2, sigma2)),
         *_rate_steps(gap, eta, K, T, L, N),
-    ]
-    return tuple(steps)
+    )  # fmt: skip
 
 
 def _test_function_steps() -> list[ProofStep]:

@@ -87,12 +87,10 @@ class Trajectories:
 
     Attributes:
         squared_norms: `||∇_B f(Aᵗ, Bᵗ)||² + ||∇_A f(Aᵗ, Bᵗ⁺¹)||²`, (R, T).
-        first_value: f at the start, the same in all runs.
         dissimilarity: largest `mean_i ||∇f_i − ∇f||²` at a point a half-round started from, either block.
     """
 
     squared_norms: Float[np.ndarray, "R T"]
-    first_value: float
     dissimilarity: float
 
 
@@ -119,7 +117,6 @@ def alternate(
     """
     N, n, p = problem.U.shape
     A, B = np.zeros((trials, p)), np.zeros((trials, p))
-    first = float(problem.values(A[:1], B[:1])[0])
     norms = np.empty((trials, rounds))
     dissimilarity = 0.0
     for t in range(rounds):
@@ -146,4 +143,4 @@ def alternate(
             else:
                 A = moving.mean(axis=0)
         norms[:, t] = total
-    return Trajectories(norms, first, dissimilarity)
+    return Trajectories(norms, dissimilarity)

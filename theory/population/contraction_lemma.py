@@ -80,16 +80,11 @@ def _slack(factor: Any) -> tuple[Any, Any]:
     """
     y, kappa = _symbols()
     t = sp.Symbol("t", positive=True)
-    after = sp.cancel(
-        sp.expand(population_map.next_tangent(t, kappa) ** 2).replace(sp.Abs, lambda z: z)
-    )
+    after = sp.cancel(population_map.signed_tangent(t, kappa) ** 2)
     ratio = sp.cancel(after * (1 + t**2) / (t**2 * (1 + after)))
     square = sp.Symbol("q", positive=True)
     ratio = sp.cancel(sp.expand(ratio).subs(t, sp.sqrt(square)).subs(square, (1 - y) / y))
     numerator, denominator = sp.fraction(sp.cancel(sp.together(factor(y, kappa) - ratio)))
-    numerator, denominator = (
-        sp.nsimplify(part, rational=True) for part in (numerator, denominator)
-    )
     if denominator.subs({y: sp.Rational(1, 2), kappa: 1}) < 0:
         numerator, denominator = -numerator, -denominator
     return sp.expand(numerator), sp.expand(denominator)

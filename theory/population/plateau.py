@@ -55,14 +55,13 @@ def superstable_step() -> Any:
 def derive() -> tuple[ProofStep, ...]:
     """Each statement from the map of `population_map`."""
     t, u, x, kappa = sp.symbols("t u x kappa", positive=True)
-    # Without the absolute value: near θ = 0 the bracket 1 + t² − κ has the sign of 1 − κ, at the plateau
-    # it is negative. The sign is put back by hand in each step.
-    signed = population_map.next_tangent(t, kappa).replace(sp.Abs, lambda z: z)
+    # Near θ = 0 it has the sign of 1 − κ, at the plateau it is negative: put right in each step.
+    signed = population_map.signed_tangent(t, kappa)
     below = -signed  # the map where t² < κ − 1
     rate_at_zero = sp.limit(signed / t, t, 0)
     fixed = sp.sqrt(plateau_tangent_squared(2 + x))
     above_two = {kappa: 2 + x}
-    steps = [
+    return (
         identity("local rate: tan θ⁺/tan θ → |1 − κ| as θ → 0", rate_at_zero**2,
             sp.expand(local_rate(kappa) ** 2).replace(sp.Abs, lambda z: z)),
         rational_identity(
@@ -83,17 +82,15 @@ def derive() -> tuple[ProofStep, ...]:
             1 - plateau_multiplier(kappa) ** 2, 16 * (kappa**2 - 4) / kappa**4),
         identity(
             "superstable at κ = 2√2: the derivative vanishes", plateau_multiplier(superstable_step()), 0),
-    ]  # fmt: skip
-    steps += _no_two_cycle(u, x)
-    return tuple(steps)
+        *_no_two_cycle(u, x),
+    )  # fmt: skip
 
 
 def _no_two_cycle(u: sp.Symbol, x: sp.Symbol) -> list[ProofStep]:
     """A continuous interval map without a 2-cycle sends every orbit to a fixed point (Coppel 1955)."""
     kappa = 2 + x
     t = sp.Symbol("t", positive=True)
-    signed = population_map.next_tangent(t, kappa).replace(sp.Abs, lambda z: z)
-    ratio = sp.nsimplify(sp.cancel(signed / t), rational=True).subs(t, sp.sqrt(u))
+    ratio = sp.cancel(population_map.signed_tangent(t, kappa) / t).subs(t, sp.sqrt(u))
     after = u * ratio**2
     twice = ratio * ratio.subs(u, after)  # tan θ⁺⁺/tan θ up to sign: ±1 on a 2-cycle
     plus = sp.factor(sp.fraction(sp.cancel(sp.together(1 - twice)))[0])

@@ -27,6 +27,11 @@ def next_tangent(t: Any, kappa: Any) -> Any:
     return t * abs(1 + t**2 - kappa) / (1 + t**2 + kappa * t**2)
 
 
+def signed_tangent(t: Any, kappa: Any) -> Any:
+    """`next_tangent` of SymPy expressions before its absolute value: negative where 1 + t² < κ."""
+    return next_tangent(t, kappa).replace(sp.Abs, lambda z: z)
+
+
 def round_by_vectors(
     a: Float[np.ndarray, " d"], a_star: Float[np.ndarray, " d"], kappa: float
 ) -> Float[np.ndarray, " d"]:
@@ -52,20 +57,18 @@ def derive() -> tuple[ProofStep, ...]:
     x, y, beta = sp.symbols("x y beta", real=True)  # a = x·a* + y·v in the plane, b = beta·b*
     loss = B**2 * ((x * beta - 1) ** 2 + (y * beta) ** 2)
     best = sp.solve(sp.diff(loss, beta).subs({x: c, y: s}), beta)[0].subs(s**2, 1 - c**2)
-    steps = [identity("b-step: argmin_b has b̄ = cos θ · b*", sp.simplify(best), c)]
     ax = x - eta * sp.diff(loss, x)
     ay = y - eta * sp.diff(loss, y)
     moved = sp.simplify((ay / ax).subs({x: c, y: s, beta: c}))
     circle = {c: 1 / sp.sqrt(1 + t**2), s: t / sp.sqrt(1 + t**2)}
-    # Both signs of 1 + t² − κ are covered by comparing squares; tan θ is non-negative by definition.
-    steps.append(
+    return (
+        identity("b-step: argmin_b has b̄ = cos θ · b*", sp.simplify(best), c),
         identity(
             "a-step and normalisation: tan²θ⁺ is the square of the stated map",
             sp.simplify(moved.subs(circle)) ** 2,
-            sp.simplify(next_tangent(t, kappa) ** 2).replace(sp.Abs, lambda z: z),
-        )
+            signed_tangent(t, kappa) ** 2,
+        ),
     )
-    return tuple(steps)
 
 
 @claim(

@@ -194,7 +194,7 @@ def _derive_map() -> list[ProofStep]:
         identity("at T = 0 the map's derivative is U ↦ U(I − 2ηΣ): eigenvalues 1 − 2ησ_j²", slope,
             U @ (sp.eye(2) - 2 * eta * Sd)),
         identity("r = 1: the square of the map is that of theory.md §2", rank_one**2,
-            sp.simplify(population_map.next_tangent(t, kappa) ** 2).replace(sp.Abs, lambda z: z)),
+            population_map.signed_tangent(t, kappa) ** 2),
     ]  # fmt: skip
 
 

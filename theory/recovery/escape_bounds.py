@@ -50,8 +50,7 @@ def extra_rounds_above_one(kappa: Any, *, log: Any = math.log) -> Any:
 
 def _ratio(t: sp.Symbol, kappa: Any) -> Any:
     """Tan θ⁺/tan θ without its absolute value, positive for κ < 1."""
-    signed = population_map.next_tangent(t, kappa).replace(sp.Abs, lambda z: z)
-    return sp.nsimplify(sp.cancel(signed / t), rational=True)
+    return sp.cancel(population_map.signed_tangent(t, kappa) / t)
 
 
 def derive() -> tuple[ProofStep, ...]:

@@ -13,18 +13,19 @@ from typing import Any
 import numpy as np
 import sympy as sp
 
+from theory.samples.finite_sample import b_scale
 from verification.claim import PAPER, claim
 from verification.evidence import Evidence, at_least
 from verification.finding import Mark, Plot, ProofStep, Series
-from verification.proof.identities import generic_symmetric, identity, nonnegative_on_box
+from verification.proof.identities import (
+    generic_matrix,
+    generic_symmetric,
+    identity,
+    nonnegative_on_box,
+)
 from verification.verdict import Verdict
 
 ROUNDING = 1e-9
-
-
-def bstep_factor(c: Any, s: Any, rho: Any) -> Any:
-    """β with b̄ = β b*: `c + s ρ̄`. Source: theory.md §1."""
-    return c + s * rho
 
 
 def astep_gradient(G: Any, a: Any, u: Any, s: Any, rho: Any, beta: Any, norm: Any) -> Any:
@@ -66,21 +67,21 @@ def derive(shrink: Any = 1) -> tuple[ProofStep, ...]:
 
     b = sp.Matrix(sp.symbols("y1 y2", real=True))
     x = sp.Matrix(sp.symbols("x1 x2 x3", real=True))
-    solved = b_star * bstep_factor(c, s, rhos[0])
+    solved = b_star * b_scale(c, s, rhos[0])
     slope = _gradient(_loss(G[0], a, b, a_star, b_star), b)
     curvature = slope.jacobian(b)
     mean_b = sum(
-        (w * b_star * bstep_factor(c, s, r) for w, r in zip(weights, rhos, strict=True)),
+        (w * b_star * b_scale(c, s, r) for w, r in zip(weights, rhos, strict=True)),
         sp.zeros(2, 1),
     )
     mean_rho = sum(w * r for w, r in zip(weights, rhos, strict=True))
-    beta = bstep_factor(c, s, mean_rho)
+    beta = b_scale(c, s, mean_rho)
     slopes = [_gradient(_loss(g, x, b, a_star, b_star), x) for g in G]
     at = dict(zip([*x, *b], [*a, *(beta * b_star)], strict=True))
     mean_slope = sum((w * g for w, g in zip(weights, slopes, strict=True)), sp.zeros(3, 1))
     mean_gram = weights[0] * G[0] + weights[1] * G[1]
 
-    error = a * (bstep_factor(c, s, rho) * b_star).T - a_star * b_star.T
+    error = a * (b_scale(c, s, rho) * b_star).T - a_star * b_star.T
     squared = sum(entry**2 for entry in error)
     r, B = sp.symbols("r B", nonnegative=True)
     exact_square = recovery_norm(s, r, B) ** 2
@@ -117,8 +118,7 @@ def _gradient(loss: Any, variables: sp.Matrix) -> sp.Matrix:
 
 def _loss_step() -> ProofStep:
     m = sp.Symbol("m", positive=True)
-    X = sp.Matrix(2, 3, lambda i, j: sp.Symbol(f"X_{i}{j}", real=True))
-    E = sp.Matrix(3, 2, lambda i, j: sp.Symbol(f"E_{i}{j}", real=True))
+    X, E = generic_matrix("X", 2, 3), generic_matrix("E", 3, 2)
     literal = sum(entry**2 for entry in X * E) / m
     return identity(
         "the loss (1/m)‖X E‖² with E = a bᵀ − a* b*ᵀ is tr(Eᵀ G E), G = XᵀX/m",
@@ -159,7 +159,7 @@ def _literal_round(
         axis=0,
     )
     rho = float(np.mean([(X @ u) @ (X @ a) / ((X @ a) @ (X @ a)) for X in data]))
-    beta = bstep_factor(cosine, sine, rho)
+    beta = b_scale(cosine, sine, rho)
     gram = np.mean([X.T @ X / samples for X in data], axis=0)
     stated = astep_gradient(gram, a, u, sine, rho, beta, scale)
     # Not the gradient's own size: with one client and one sample it is exactly zero.

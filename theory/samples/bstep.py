@@ -141,14 +141,8 @@ def _derive_moments() -> list[ProofStep]:
                 normal_moment(order) * chi_squared_moment(m, -half)),
             identity(f"E(χ²_m)^(−{half}) by the Gamma integral", chi_squared_moment(m, -half), by_gamma),
         ]  # fmt: skip
-    steps.append(
-        identity(
-            "N independent clients of mean 0: Var ρ̄ = E ρ_i²/N",
-            mean_variance(N, m),
-            moment(2, m) / N,
-        )
-    )
-    return steps
+    words = "N independent clients of mean 0: Var ρ̄ = E ρ_i²/N"
+    return [*steps, identity(words, mean_variance(N, m), moment(2, m) / N)]
 
 
 def _derive_constant() -> ProofStep:

@@ -120,53 +120,44 @@ def _pulls() -> list[ProofStep]:
         return (residual.T * gram * residual)[0, 0]
 
     rhos = [gram[0, 1] / gram[0, 0] for gram in grams]
-    steps = [
-        identity(
-            f"client {k}: argmin_b of its loss is (c + s ρ_{k}) b*",
-            sp.solve(sp.diff(loss(gram, a, b), b), b)[0],
-            B * b_scale(c, s, rhos[k]),
-        )
-        for k, gram in enumerate(grams)
-    ]
-    rho = sp.Symbol("rho", real=True)
+    rho, gamma, along = sp.symbols("rho gamma along", real=True)
     mean_gram = (grams[0] + grams[1]) / 2
     mean_loss = sum(loss(gram, x, B * b_scale(c, s, rho)) for gram in grams) / 2
     at_a = dict(zip(x, a, strict=True))
     gradient = sp.Matrix([sp.diff(mean_loss, entry).subs(at_a) for entry in x])
     pulled = mean_gram * sp.Matrix([rho, -1, 0])
-    steps.append(
+    gg, gh, hh = mean_gram[0, 0], mean_gram[0, 1], mean_gram[1, 1]
+    p, q, _ = pull_of_same_batch(rho, gg, gh, hh, 1)
+    g0, g1, h0, h1, across = sp.symbols("g0 g1 h0 h1 across", real=True)
+    out = pull_of_same_batch(rho, g0**2 + g1**2, g0 * h0 + g1 * h1, h0**2 + h1**2, across)[2]
+    length = sp.sqrt(1 + rho**2)
+    unit, beside = sp.Matrix([rho, -1, 0]) / length, sp.Matrix([1, rho, 0]) / length
+    return [
+        *(
+            identity(
+                f"client {k}: argmin_b of its loss is (c + s ρ_{k}) b*",
+                sp.solve(sp.diff(loss(gram, a, b), b), b)[0],
+                B * b_scale(c, s, rhos[k]),
+            )
+            for k, gram in enumerate(grams)
+        ),
         identity(
             "the averaged gradient at (a, b̄) is 2 ||b*||² β s Ḡ(ρ̄ a − u)",
             gradient,
             2 * B**2 * b_scale(c, s, rho) * s * pulled,
-        )
-    )
-
-    gg, gh, hh = mean_gram[0, 0], mean_gram[0, 1], mean_gram[1, 1]
-    p, q, _ = pull_of_same_batch(rho, gg, gh, hh, 1)
-    steps.append(
-        identity("same batch: in-plane part of Ḡ(ρ̄ a − u)", sp.Matrix([p, q]), pulled[:2, 0])
-    )
-    g0, g1, h0, h1, across = sp.symbols("g0 g1 h0 h1 across", real=True)
-    out = pull_of_same_batch(rho, g0**2 + g1**2, g0 * h0 + g1 * h1, h0**2 + h1**2, across)[2]
-    steps.append(
+        ),
+        identity("same batch: in-plane part of Ḡ(ρ̄ a − u)", sp.Matrix([p, q]), pulled[:2, 0]),
         identity(
             "same batch: out of plane the sum over samples of (ρ̄ g − h) w has variance Σ (ρ̄ g − h)²",
             out**2,
             ((rho * g0 - h0) ** 2 + (rho * g1 - h1) ** 2) * across**2,
-        )
-    )
-    gamma, along = sp.symbols("gamma along", real=True)
-    length = sp.sqrt(1 + rho**2)
-    unit, beside = sp.Matrix([rho, -1, 0]) / length, sp.Matrix([1, rho, 0]) / length
-    steps.append(
+        ),
         identity(
             "new batch: |V| (γ V/|V| + leaks orthogonal to V), V = ρ̄ a − u",
             sp.Matrix(pull_of_new_batch(rho, gamma, along, across)),
             length * (gamma * unit + along * beside + sp.Matrix([0, 0, across])),
-        )
-    )
-    return steps
+        ),
+    ]
 
 
 def _moves() -> list[ProofStep]:

@@ -19,13 +19,11 @@ class SignInterval:
 
     Attributes:
         low, high: exact ends; `high` may be oo.
-        sample: the rational at which it was decided.
-        holds: the decision.
+        holds: the decision, at one rational inside.
     """
 
     low: Any
     high: Any
-    sample: Any
     holds: bool
 
 
@@ -61,10 +59,8 @@ def decide(polynomial: Any, variable: sp.Symbol, parameter: sp.Symbol) -> tuple[
     ordered = sorted(critical, key=lambda root: sp.N(root, 50))
     cells = []
     for low, high in zip([sp.Integer(0), *ordered], [*ordered, sp.oo], strict=True):
-        sample = _between(low, high)
-        cells.append(
-            SignInterval(low, high, sample, _nonnegative(expression, variable, parameter, sample))
-        )
+        holds = _nonnegative(expression, variable, parameter, _between(low, high))
+        cells.append(SignInterval(low, high, holds))
     return tuple(cells)
 
 

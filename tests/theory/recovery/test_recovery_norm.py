@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from theory.recovery import recovery_norm
+from theory.samples.finite_sample import b_scale
 
 
 def test_gradient_is_the_numerical_derivative_of_the_loss():
@@ -13,7 +14,7 @@ def test_gradient_is_the_numerical_derivative_of_the_loss():
     X = rng.standard_normal((N, m, d))
     G = np.mean([x.T @ x / m for x in X], axis=0)
     rho = np.mean([(x @ u) @ (x @ a) / ((x @ a) @ (x @ a)) for x in X])
-    beta = recovery_norm.bstep_factor(c, s, rho)
+    beta = b_scale(c, s, rho)
     b = beta * b_star
 
     def loss(point):
