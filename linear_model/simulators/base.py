@@ -31,16 +31,7 @@ Source = Callable[[Problem, np.random.Generator, np.ndarray, np.ndarray], Client
 
 @dataclass(frozen=True, eq=False)
 class Job:
-    """One block of trials: what every simulator is handed.
-
-    Attributes:
-        problem, method: as given.
-        eta: resolved step size.
-        rounds: number of rounds.
-        start: checked start.
-        first, count: which trials.
-        seed, axes: name of the random streams.
-    """
+    """One block of `count` trials from the `first` on, with step size and start checked, and its streams."""
 
     problem: Problem
     method: LinearMethod

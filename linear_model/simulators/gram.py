@@ -72,14 +72,7 @@ def bartlett_root(
 ) -> np.ndarray:
     """Triangular factors R with RᵀR distributed as XᵀX for X (samples × d) of i.i.d. N(0, 1).
 
-    Args:
-        rng: stream.
-        samples: m ≥ 1, may be below d.
-        d: width.
-        shape: leading axes of independent draws.
-
-    Returns:
-        float64, shape (*shape, min(samples, d), d), zero below the diagonal.
+    One for each place of `shape`: float64, (*shape, min(samples, d), d), zero below the diagonal.
     """
     rows = min(samples, d)
     root = np.zeros((*shape, rows, d))

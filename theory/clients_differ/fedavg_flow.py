@@ -40,12 +40,7 @@ def client_scale(q: Any, target_norm: Any) -> Any:
 def client_optima(
     q: float, targets: Float[np.ndarray, "N p"]
 ) -> tuple[Float[np.ndarray, " N"], Float[np.ndarray, "N p"]]:
-    """Where the clients end: α_i, shape (N,), and b_i = b_i*/α_i, shape (N, p).
-
-    Args:
-        q: conserved ‖a‖² − ‖b‖² of the broadcast factors.
-        targets: b_i*, shape (N, p), float64.
-    """
+    """Where the clients end: α_i and b_i = b_i*/α_i, from the broadcast factors' q and the b_i*."""
     scales = np.asarray(client_scale(q, np.linalg.norm(targets, axis=1)), dtype=np.float64)
     return scales, targets / scales[:, None]
 
@@ -53,9 +48,7 @@ def client_optima(
 def interference(scales: Shaped[np.ndarray, " N"], fits: Shaped[np.ndarray, "N p"]) -> Any:
     """Excess risk of the averaged factors, `‖Cov(α_i, b_i)‖²` (population covariance over clients).
 
-    Args:
-        scales: α_i, shape (N,), float64 or SymPy expressions in an object array.
-        fits: b_i, shape (N, p), alike.
+    `scales` and `fits` are the α_i and b_i, float64 or SymPy expressions in object arrays.
     """
     covariance = ((scales - scales.mean())[:, None] * (fits - fits.mean(axis=0))).mean(axis=0)
     return _plain(covariance @ covariance)
@@ -70,8 +63,7 @@ def growth(scales: Shaped[np.ndarray, " N"], fits: Shaped[np.ndarray, "N p"]) ->
 def decay_constant(targets: Shaped[np.ndarray, "N p"]) -> Any:
     """`lim t²·excess = ‖Cov(‖b_i*‖², b_i*)‖²/(16 V²)`, V = mean ‖b_i* − b̄*‖². Ours.
 
-    Args:
-        targets: b_i*, shape (N, p), not all equal; float64 or SymPy numbers in an object array.
+    The b_i* are float64 or SymPy numbers in an object array.
 
     Raises:
         ValueError: if all targets are equal (the excess is 0 from the first round on).
@@ -90,13 +82,7 @@ def trajectory(
 ) -> tuple[Float[np.ndarray, " T"], Float[np.ndarray, " T"]]:
     """Excess risk and q after each round of FedAvg-LoRA, by the closed form.
 
-    Args:
-        targets: b_i*, shape (N, p).
-        rounds: number of rounds.
-        q: ‖a⁰‖² − ‖b⁰‖² at the start, > 0; 1 for a unit a and b = 0.
-
-    Returns:
-        (excess, q), each of shape (rounds,).
+    The start's q, ‖a⁰‖² − ‖b⁰‖² > 0, is 1 for a unit a and b = 0.
     """
     excess, sizes = np.empty(rounds), np.empty(rounds)
     for t in range(rounds):

@@ -33,12 +33,7 @@ def excess(sine: Any, mean_norm: Any) -> Any:
 
 
 def excess_after_round(t: Any, kappa: Any, mean_norm: Any) -> Any:
-    """Excess risk right after the a-step, with the b̄ of that round and a⁺ normalised. Ours.
-
-    Args:
-        t: tan θ before the round.
-        kappa: effective step.
-        mean_norm: ‖b̄*‖.
+    """Excess risk right after the a-step from tan θ = t, with that round's b̄ and a⁺ normalised. Ours.
 
     `‖a⁺ b̄ᵀ − a* b̄*ᵀ‖² = ‖b̄*‖² (c² + 1 − 2 c c⁺)`, c and c⁺ the cosines before and after the round.
     """

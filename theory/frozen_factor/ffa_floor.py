@@ -24,11 +24,7 @@ from verification.proof.identities import identity, nonnegative_on_box
 def training_constant(clients: Any, samples: Any) -> Any:
     """c̃ of the loss on the training samples, per-client least squares then averaging.
 
-    Args:
-        clients: N ≥ 1.
-        samples: m per client; m > 2 unless N = 1.
-
-    Source: theory.md §8. Works on numbers and SymPy expressions.
+    For m > 2, or N = 1. Source: theory.md §8. Works on numbers and SymPy expressions.
     """
     pooled = clients * samples
     if clients == 1:

@@ -25,12 +25,7 @@ def inverse_wishart_mean(samples: Any, rank: Any) -> Any:
 def training_constant(clients: Any, samples: Any, rank: Any) -> Any:
     """c̃_r of the loss on the training samples, per-client least squares then averaging.
 
-    Args:
-        clients: N ≥ 1.
-        samples: m per client, m > r + 1.
-        rank: r ≥ 1.
-
-    Source: theory.md §8. Works on numbers and SymPy expressions.
+    For m > r + 1 samples a client. Source: theory.md §8. Works on numbers and SymPy expressions.
     """
     pooled = clients * samples
     other = (clients - 1) * samples / (samples - rank - 1)

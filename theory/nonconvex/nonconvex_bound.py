@@ -41,11 +41,7 @@ def gradient_bound(
 ) -> Any:
     """Bound on the average over T rounds of both blocks' squared gradient norms. Source: theory.md §13.
 
-    Args:
-        gap: f_0 − f*, or anything above it.
-        eta: step, at most `largest_step(L, K)`.
-        K, T, L, N: local steps, rounds, smoothness, clients.
-        zeta2, sigma2: ζ² and σ².
+    For η ≤ `largest_step(L, K)`; the gap is f_0 − f*, or anything above it.
     """
     e2 = sp.E**2 if _symbolic(eta, K) else np.e**2
     return (

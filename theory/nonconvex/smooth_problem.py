@@ -106,14 +106,10 @@ def alternate(
 ) -> Trajectories:
     """RoLoRA with K local SGD steps a half-round, from the zero point.
 
+    A round is K = `local_steps` steps on B, average, K steps on A, average.
+
     Args:
-        problem: the objective.
-        rounds: T. A round is K steps on B, average, K steps on A, average.
-        local_steps: K.
-        step: η.
-        sigma: root of the variance E||noise||² of each client's stochastic gradient.
-        trials: R.
-        rng: source of the noise.
+        sigma: root of the variance E||noise||² of each client's stochastic gradient, drawn from `rng`.
     """
     N, n, p = problem.U.shape
     A, B = np.zeros((trials, p)), np.zeros((trials, p))

@@ -51,12 +51,6 @@ def spectral_norm(
 
     Squaring costs the largest singular value no relative precision, only the small ones. Entries are
     scaled first, so nothing under- or overflows.
-
-    Args:
-        matrix: float64, shape (*batch, d, r).
-
-    Returns:
-        float64, shape (*batch,).
     """
     largest = np.abs(matrix).max(axis=(-2, -1))
     scale = np.where(largest > 0.0, largest, 1.0)

@@ -28,12 +28,7 @@ FOUNDATION = 2
 
 
 def lemma_factor(y: Any, kappa: Any) -> Any:
-    """The lemma's bound on (δ⁺/δ)², `1 − η ||b*||² y` with κ = 2 η ||b*||² (true gradient).
-
-    Args:
-        y: cos²θ of the present angle, or of the first one.
-        kappa: dimensionless step 2 η ||b*||².
-    """
+    """The lemma's bound on (δ⁺/δ)², `1 − η ||b*||² y`, κ = 2 η ||b*||², y the cos² of this or the first θ."""
     return 1 - kappa * y / 2
 
 
@@ -55,8 +50,7 @@ def largest_step_without_two(norm: Any) -> Any:
 def largest_kappa_from(y_0: Any) -> Any:
     """The largest κ for which the lemma holds in every round from one start, `2 − cos²θ⁰/2`.
 
-    Args:
-        y_0: cos²θ⁰ in (0, 1). Its infimum over all starts is the 3/2 of `largest_step`.
+    Its infimum over all starts, y_0 = cos²θ⁰ in (0, 1), is the 3/2 of `largest_step`.
     """
     return 2 - y_0 / 2
 

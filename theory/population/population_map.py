@@ -35,15 +35,7 @@ def signed_tangent(t: Any, kappa: Any) -> Any:
 def round_by_vectors(
     a: Float[np.ndarray, " d"], a_star: Float[np.ndarray, " d"], kappa: float
 ) -> Float[np.ndarray, " d"]:
-    """The literal population round on vectors: exact b-step, gradient step on a, normalise.
-
-    Args:
-        a, a_star: unit vectors, shape (d,), float64.
-        kappa: dimensionless step 2 η ||b*||², with b* of unit norm.
-
-    Returns:
-        The next unit vector a, shape (d,).
-    """
+    """The literal population round on unit vectors: exact b-step, gradient step on a, normalise."""
     c = float(a_star @ a)  # b̄ = c b*
     gradient = 2.0 * c * (c * a - a_star)  # of ||a b̄ᵀ − a* b*ᵀ||² in a, ||b*|| = 1
     moved = a - 0.5 * kappa * gradient

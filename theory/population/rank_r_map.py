@@ -71,12 +71,7 @@ def next_tangents(tangents: Any, sigma: Any, eta: Any) -> Any:
 
 
 def local_rate(singular_values: Float[np.ndarray, " r"], eta: float) -> float:
-    """`max_j |1 − 2ησ_j²|`, the factor by which small angles shrink per round. Source: theory.md §12.
-
-    Args:
-        singular_values: of B*, shape (r,).
-        eta: step size.
-    """
+    """`max_j |1 − 2ησ_j(B*)²|`, the factor by which small angles shrink per round. Source: theory.md §12."""
     values = np.asarray(singular_values, dtype=np.float64)
     return float(np.max(np.abs(1.0 - 2.0 * eta * values**2)))
 
@@ -97,15 +92,9 @@ def round_by_matrices(
     B_star: Float[np.ndarray, "r p"],
     eta: float,
 ) -> Float[np.ndarray, "d r"]:
-    """The literal population round: least squares for B, gradient step on A, QR.
+    """The literal population round: least squares for B, a step on the gradient of ||A B − A*B*||_F², QR.
 
-    Args:
-        A, A_star: orthonormal columns, shape (d, r), float64.
-        B_star: shape (r, p).
-        eta: step size of the gradient of ||A B − A*B*||_F².
-
-    Returns:
-        The next A, orthonormal columns, shape (d, r).
+    A, A_star and the A returned have orthonormal columns.
     """
     target = A_star @ B_star
     B = np.linalg.lstsq(A, target, rcond=None)[0]
@@ -116,7 +105,7 @@ def round_by_matrices(
 def tangents_of(
     A: Float[np.ndarray, "d r"], A_star: Float[np.ndarray, "d r"]
 ) -> Float[np.ndarray, "d r"]:
-    """`P A (A*ᵀA)⁻¹`, shape (d, r): singular values are the tangents of the principal angles."""
+    """`P A (A*ᵀA)⁻¹`: singular values are the tangents of the principal angles."""
     along = A_star.T @ A
     return (A - A_star @ along) @ np.linalg.inv(along)
 

@@ -21,12 +21,7 @@ def approximate_rounds(start: Any, target: Any, kappa: Any, *, log: Any = math.l
 
     `log(start)/log(1 + κ) + log(1/target)/log(1/|1 − κ|)`: escape, then local contraction.
 
-    Args:
-        start, target: tangents, numbers or SymPy expressions.
-        kappa: dimensionless step 2 η ||b*||².
-        log: natural logarithm of the caller's kind of number.
-
-    Source: theory.md §3.
+    `log` is the natural logarithm of the caller's kind of number. Source: theory.md §3.
     """
     return log(start) / log(1 + kappa) - log(target) / log(1 / abs(1 - kappa))
 

@@ -27,7 +27,6 @@ def pull_of_new_batch(rho: Any, gamma: Any, along: Any, across: Any) -> tuple[An
     """`Ḡ(ρ̄ a − u)` in the frame (a, u, out of plane) when the a-step has its own samples.
 
     Args:
-        rho: ρ̄.
         gamma: χ²_M / M, the Rayleigh quotient of Ḡ along ρ̄ a − u.
         along: sqrt(γ/M) · N(0, 1), what leaks within the plane.
         across: sqrt(γ/M) · χ_{d−2}, what leaks out of it.
@@ -41,7 +40,6 @@ def pull_of_same_batch(rho: Any, gg: Any, gh: Any, hh: Any, across: Any) -> tupl
     """`Ḡ(ρ̄ a − u)` in the same frame when both half-steps see the same samples.
 
     Args:
-        rho: ρ̄.
         gg, gh, hh: sums over clients of |g_i|², g_i·h_i, |h_i|², each over M.
         across: χ_{d−2} / sqrt(M).
 
@@ -60,8 +58,6 @@ def next_direction(
 
     Args:
         c, s: cosine (any sign) and sine (≥ 0) before the round.
-        kappa: 2 η ||b*||².
-        rho: ρ̄ of the b-step.
         pull: `Ḡ(ρ̄ a − u)` in the frame (a, u, out of plane).
     """
     p, q, out = pull

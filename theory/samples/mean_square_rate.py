@@ -21,12 +21,8 @@ from verification.proof.identities import identity
 def noise_ratio(d: Any, clients: Any, samples: Any) -> Any:
     """The noise ratio q = (d + (d − 1) v)/M: width over pooled samples, up to v.
 
-    Args:
-        d: input width ≥ 2.
-        clients: N ≥ 1.
-        samples: m > 2 per client and half-step.
-
-    Source: theory.md §6. Works on numbers, arrays and SymPy expressions.
+    For m > 2 samples per client and half-step. Source: theory.md §6. Works on numbers, arrays and SymPy
+    expressions.
     """
     return (d + (d - 1) * mean_variance(clients, samples)) / (clients * samples)
 

@@ -25,15 +25,8 @@ from verification.proof.identities import generic_symmetric, identity
 def round_noise(kappa: Any, noise: Any, length: Any, d: Any, clients: Any, samples: Any) -> Any:
     """What one round adds to E s²: `(d − 1)κ²σ²(1 + v)/(B²M)`, at first order in σ².
 
-    Args:
-        kappa: dimensionless step 2ηB².
-        noise: σ ≥ 0.
-        length: B = ‖b*‖ > 0.
-        d: input width.
-        clients: N.
-        samples: m > 2 per client and half-step.
-
-    Works on numbers and SymPy expressions. Source: theory.md §9 with the factor 1 + v added.
+    With σ = `noise` ≥ 0, B = `length` and m > 2 samples per client and half-step. Works on numbers and
+    SymPy expressions. Source: theory.md §9 with the factor 1 + v added.
     """
     extra = 1 + mean_variance(clients, samples)
     return (d - 1) * kappa**2 * noise**2 * extra / (length**2 * clients * samples)

@@ -45,7 +45,6 @@ def flow_rounds(
     Args:
         targets: b_i*, shape (N, p).
         a, b: start factors, shapes (d,) and (p,).
-        rounds: number of rounds.
 
     Returns:
         Per round: excess risk, ‖a‖² − ‖b‖², and largest sine of a client's angle to a*.

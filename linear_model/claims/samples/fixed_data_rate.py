@@ -182,14 +182,7 @@ def simulated_jacobians(
 ) -> np.ndarray:
     """Jacobian of one round of the simulator at a*, by central differences of the tangent vector.
 
-    Args:
-        problem: rank 1, fixed data.
-        X: samples (T, N, m, d).
-        kappa: dimensionless step.
-        step: length of the difference.
-
-    Returns:
-        (T, d, d), acting on the complement of a*.
+    On samples X (T, N, m, d), rank 1: (T, d, d), acting on the complement of a*.
     """
     trials, d = X.shape[0], problem.d
     a_star = _truth(problem)
