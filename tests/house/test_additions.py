@@ -17,6 +17,9 @@ from linear_model import Problem, method_named, simulate
 from llm_validation.training.export import export
 from llm_validation.training.loop import run as train
 from llm_validation.training.server import write_server
+from nonlinear_model.configuration import Configuration
+from nonlinear_model.data.digits import load
+from nonlinear_model.training import experiment
 from rolora.storage.run_folder import read
 from tests.llm_validation.conftest import data_dir, gpt2, llama, roberta, tiny  # noqa: F401
 from tests.support import linear_loop, rolora_helpers
@@ -189,6 +192,22 @@ def test_what_is_merged_or_kept_survives_a_stop_and_an_export(name, folder, tiny
         loaded = PeftModel.from_pretrained(base, place).eval()(input_ids=ids).logits
         torch.testing.assert_close(loaded, again.space.model.eval()(input_ids=ids).logits)
         assert changed.exists() == (name == "fedex")
+
+
+@pytest.mark.parametrize("name", ["fedex", "fedsa"])
+def test_a_network_goes_on_with_what_is_merged_or_kept(name, folder):
+    (folder / "mine.py").write_text(METHODS[name], "utf-8")
+    where = LABORATORIES["network, local heads"]
+    config, data = Configuration(method="mine:Mine", **where.settings), load()
+    whole = experiment.run(config, data, checkpoints=folder / "kept", every=1)
+    shutil.rmtree(max((folder / "kept").iterdir()))
+    again = experiment.run(config, data, checkpoints=folder / "kept", every=1)
+    assert again.rows == whole.rows
+    assert experiment.weights_bytes(again) == experiment.weights_bytes(whole)
+    assert ("merged" in again.weights, "own.B" in again.weights) == (
+        name == "fedex",
+        name == "fedsa",
+    )
 
 
 def test_a_name_of_the_laboratorys_own_is_refused(folder):
