@@ -42,20 +42,11 @@ Verdicts = dict[str, tuple[str, bool]]
 def verdicts(environment: Mapping[str, str], jobs: int) -> tuple[Verdicts, str]:
     """The quick profile's verdicts, and what `verify` says of itself."""
     with tempfile.TemporaryDirectory() as folder:
-        words = [
-            "verify",
-            "--profile",
-            "quick",
-            "--json",
-            "--jobs",
-            str(jobs),
-            "--out",
-            f"{folder}/v",
-        ]
+        words = f"verify --profile quick --json --jobs {jobs} --out".split()
         code = "from rolora.cli import main; main()"
         done = subprocess.run(
-            [sys.executable, "-c", code, *words], cwd=ROOT, env=environment, capture_output=True, text=True,
-            check=False,
+            [sys.executable, "-c", code, *words, f"{folder}/v"],
+            cwd=ROOT, env=environment, capture_output=True, text=True, check=False,
         )  # fmt: skip
     if done.returncode not in (0, 1):
         return {}, done.stderr.strip().rsplit("\n", 1)[-1]

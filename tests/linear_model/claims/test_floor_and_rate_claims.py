@@ -5,7 +5,7 @@ import pytest
 
 from linear_model.claims.frozen_factor import ffa_random_init
 from linear_model.claims.recovery.recovery_theorem import Setting, hitting_rounds
-from linear_model.claims.samples import mean_square_rate, pooled_samples
+from linear_model.claims.samples import mean_square_rate, noise_floor, pooled_samples
 from verification.budget import Budget
 from verification.evidence import Evidence
 
@@ -15,6 +15,13 @@ def test_the_same_seed_gives_the_same_numbers() -> None:
     assert first.comparisons == again.comparisons
     other = ffa_random_init.check(Budget(seed=3))
     assert first.comparisons != other.comparisons
+
+
+def test_each_trial_gives_one_number() -> None:
+    evidence = Evidence("noise-floor", Budget())
+    squares = noise_floor.stationary_squares(evidence, (4, 2, 8, 0.5), 0.01, 7)
+    assert squares.shape == (7,)
+    assert np.all(squares > 0)
 
 
 def test_a_round_is_a_parabola_in_the_step() -> None:

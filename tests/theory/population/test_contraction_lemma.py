@@ -58,12 +58,8 @@ def test_cells_of_known_inequalities():
     # y² − κ y + 1 ≥ 0 on [0, 1] iff κ ≤ 2; roots meet at κ = 2, at the end y = 1.
     assert sign_intervals.largest(sign_intervals.decide(Y**2 - K * Y + 1, Y, K)) == 2
     # (y − 1/2)² ≥ (κ − 1)/4: fails inside, true at both ends for κ ≤ 2, from κ = 1 on.
-    assert (
-        sign_intervals.largest(
-            sign_intervals.decide((Y - sp.Rational(1, 2)) ** 2 - (K - 1) / 4, Y, K)
-        )
-        == 1
-    )
+    inside = (Y - sp.Rational(1, 2)) ** 2 - (K - 1) / 4
+    assert sign_intervals.largest(sign_intervals.decide(inside, Y, K)) == 1
     # An irrational end: 2 − κ² y.
     assert sign_intervals.largest(sign_intervals.decide(2 - K**2 * Y, Y, K)) == sp.sqrt(2)
     assert sign_intervals.largest(sign_intervals.decide(1 + K * Y, Y, K)) == sp.oo

@@ -27,9 +27,8 @@ def test_rate_at_known_values() -> None:
     assert q == pytest.approx((50 + 49 / 90) / 100)
     assert mean_square_rate.rate_squared(0.5, q) == pytest.approx(0.25 + 0.25 * q)
     best = mean_square_rate.optimal_kappa(q)
-    assert mean_square_rate.rate_squared(best, q) == pytest.approx(
-        mean_square_rate.best_rate_squared(q)
-    )
+    least = mean_square_rate.best_rate_squared(q)
+    assert mean_square_rate.rate_squared(best, q) == pytest.approx(least)
     grid = np.linspace(0.0, 2.0, 2001)
     assert grid[np.argmin(mean_square_rate.rate_squared(grid, q))] == pytest.approx(best, abs=1e-3)
     assert mean_square_rate.rate_squared(mean_square_rate.threshold_kappa(q), q) == pytest.approx(1)
