@@ -78,14 +78,8 @@ def _any_number_of_clients(total: Any) -> ProofStep:
     image = {A * B: M, A * mean_B: mean_A * mean_B, mean_A * B: mean_A * mean_B}
     image[mean_A * mean_B] = total * mean_A * mean_B
     expanded = sp.expand((A - mean_A) * (B - mean_B))
-    averaged = sp.Add(
-        *(
-            coefficient * image[monomial]
-            for coefficient, monomial in (
-                term.as_coeff_Mul() for term in sp.Add.make_args(expanded)
-            )
-        )
-    )
+    terms = (term.as_coeff_Mul() for term in sp.Add.make_args(expanded))
+    averaged = sp.Add(*(coefficient * image[monomial] for coefficient, monomial in terms))
     return identity(
         "any number of clients and any shapes: the mean of the expanded product is M − Ā B̄",
         averaged,

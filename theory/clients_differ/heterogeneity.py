@@ -96,11 +96,7 @@ def _any_number_of_clients() -> ProofStep:
     """The sums above for every N, d and p: T = (t_1 … t_N)ᵀ stacked, w the weights, 1ᵀw = 1."""
     n, p, d = sp.symbols("n p d", integer=True, positive=True)
     T, w = sp.MatrixSymbol("T", n, p), sp.MatrixSymbol("w", n, 1)
-    a, a_star, b = (
-        sp.MatrixSymbol("a", d, 1),
-        sp.MatrixSymbol("A", d, 1),
-        sp.MatrixSymbol("b", p, 1),
-    )
+    a, a_star, b = (sp.MatrixSymbol(name, size, 1) for name, size in (("a", d), ("A", d), ("b", p)))
     # Σ w_i (a bᵀ − a* t_iᵀ) b = a bᵀb − a* (wᵀT) b: the a-gradient needs only the mean row wᵀT.
     clientwise = a * b.T * b - a_star * w.T * (T * b)
     pooled = (a * b.T - a_star * (w.T * T)) * b

@@ -150,11 +150,9 @@ def _closing_step(c: Any) -> ProofStep:
 
 
 def _rate_steps(gap: Any, eta: Any, K: Any, T: Any, L: Any, N: Any) -> list[ProofStep]:
-    s2 = sp.Symbol("s2", positive=True)
-    z2 = sp.Symbol("z2", positive=True)
-    both = gradient_bound(gap, eta, K, T, L, N, 0, s2) - gradient_bound(
-        0, eta, K, T, sp.Integer(1) * L, sp.oo, 0, s2
-    )
+    s2, z2 = sp.symbols("s2 z2", positive=True)
+    drift_alone = gradient_bound(0, eta, K, T, L, sp.oo, 0, s2)
+    both = gradient_bound(gap, eta, K, T, L, N, 0, s2) - drift_alone
     best = balanced_step(gap, K, T, L, N, s2)
     drifted = gradient_bound(0, best, K, T, L, sp.oo, z2, s2)
     return [
@@ -246,12 +244,8 @@ PLOT = Plot(
 def _settings(evidence: Evidence, base: dict[str, Any]) -> list[dict[str, Any]]:
     """One axis at a time around the user's setting, T alone at the balanced step, a loud, long run."""
     found = [base]
-    for name, values in (
-        ("K", (1, 16)),
-        ("N", (1, 16)),
-        ("sigma", (0.0, 4.0)),
-        ("heterogeneity", (0.0, 3.0)),
-    ):
+    axes = {"K": (1, 16), "N": (1, 16), "sigma": (0.0, 4.0), "heterogeneity": (0.0, 3.0)}
+    for name, values in axes.items():
         found += [{**base, name: value, "sweep": name} for value in values]
     last = evidence.pick(4096, 65536)
     lengths = [4**k for k in range(2, 10) if 4**k <= last]

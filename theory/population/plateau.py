@@ -15,7 +15,7 @@ import sympy as sp
 from theory.population import population_map
 from verification.claim import OURS, claim
 from verification.evidence import Evidence
-from verification.finding import Mark, Plot, ProofStep, Series, Table
+from verification.finding import Mark, Plot, ProofStep, Series
 from verification.proof.identities import identity, nonnegative_on_box, rational_identity
 from verification.verdict import Verdict
 
@@ -214,24 +214,22 @@ def _one_round_error(kappa: float, distance: float) -> float:
     return float(abs(population_map.next_tangent(point + distance, kappa) - point))
 
 
-def _bifurcation(evidence: Evidence) -> Table:
+def _bifurcation(evidence: Evidence) -> list[dict[str, float]]:
     steps = np.linspace(0.1, 8.0, evidence.pick(80, 317))
     t = np.broadcast_to(np.array(STARTS)[:, None], (len(STARTS), steps.size)).copy()
     for _ in range(evidence.pick(400, 4000)):
         t = population_map.next_tangent(t, steps)
     sines = t / np.hypot(1.0, t)
-    return Table.from_rows(
-        [
-            {
-                "kappa": float(kappa),
-                "start": float(start),
-                "sine": float(sines[i, j]),
-                "theory": _long_run_sine(float(kappa)),
-            }
-            for j, kappa in enumerate(steps)
-            for i, start in enumerate(STARTS)
-        ]
-    )
+    return [
+        {
+            "kappa": float(kappa),
+            "start": float(start),
+            "sine": float(sines[i, j]),
+            "theory": _long_run_sine(float(kappa)),
+        }
+        for j, kappa in enumerate(steps)
+        for i, start in enumerate(STARTS)
+    ]
 
 
 def _long_run_sine(kappa: float) -> float:
@@ -239,7 +237,7 @@ def _long_run_sine(kappa: float) -> float:
     return float(np.sqrt(square / (1.0 + square)))
 
 
-def _phases() -> Table:
+def _phases() -> list[dict[str, str]]:
     rows = [
         ("0 < κ < 1", "falls monotonically to 0", "1 − κ"),
         ("κ = 1", "falls to 0, locally superlinear (cubic)", "0"),
@@ -250,4 +248,4 @@ def _phases() -> Table:
         ("κ > 2√2", "plateau, approached from alternating sides", "8/κ² − 1 < 0"),
     ]
     names = ("step size", "angle", "factor per round in the end")
-    return Table.from_rows([dict(zip(names, row, strict=True)) for row in rows])
+    return [dict(zip(names, row, strict=True)) for row in rows]

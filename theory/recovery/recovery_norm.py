@@ -238,11 +238,8 @@ def check(
         rounding=ROUNDING,
         why="the bound is loosest at |ρ̄| = 1, by √2",
     )
-    for key, name in (
-        ("recovery", "recovery norm"),
-        ("bstep", "b-step"),
-        ("astep", "averaged gradient"),
-    ):
+    gaps = {"recovery": "recovery norm", "bstep": "b-step", "astep": "averaged gradient"}
+    for key, name in gaps.items():
         evidence.equal(
             f"largest relative gap of the {name} to literal rounds",
             0.0,

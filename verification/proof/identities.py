@@ -11,19 +11,11 @@ from verification.finding import ProofStep
 
 def identity(statement: str, left: Any, right: Any) -> ProofStep:
     """A step that holds if `left − right` simplifies to exactly 0 (scalars or matrices)."""
-    difference = _reduced(left - right) if _scalar(left) else None
-    if difference is None:
-        matrix = (left - right).applyfunc(_reduced)
-        holds = all(entry == 0 for entry in matrix)
-        return ProofStep(
-            statement,
-            holds,
-            "every entry of the difference simplifies to 0" if holds else f"difference: {matrix}",
-        )
-    holds = difference == 0
-    return ProofStep(
-        statement, holds, "difference simplifies to 0" if holds else f"difference: {difference}"
-    )
+    matrix = hasattr(left, "applyfunc")
+    difference = (left - right).applyfunc(_reduced) if matrix else _reduced(left - right)
+    holds = all(entry == 0 for entry in difference) if matrix else difference == 0
+    certificate = ("every entry of the " if matrix else "") + "difference simplifies to 0"
+    return ProofStep(statement, holds, certificate if holds else f"difference: {difference}")
 
 
 def rational_identity(statement: str, left: Any, right: Any) -> ProofStep:
@@ -81,10 +73,6 @@ def generic_matrix(name: str, rows: int, columns: int) -> sp.Matrix:
 def generic_symmetric(name: str, size: int) -> sp.Matrix:
     """A symmetric matrix of real symbols `name` followed by i and j ≥ i, counting from 0."""
     return sp.Matrix(size, size, lambda i, j: sp.Symbol(f"{name}{min(i, j)}{max(i, j)}", real=True))
-
-
-def _scalar(expression: Any) -> bool:
-    return not hasattr(expression, "applyfunc")
 
 
 def _reduced(difference: Any) -> Any:

@@ -129,7 +129,7 @@ def _compare(
     shape = (instances, problem.clients, problem.samples, problem.d)
     X = evidence.rng(place).standard_normal(shape)
     grams = np.swapaxes(X, -1, -2) @ X / problem.samples
-    a_star = _truth(problem)
+    a_star = problem.A_star[:, 0]
     stated = np.array([_rate(g, a_star, kappa, answered) for g in grams])
     gap = max(
         float(np.max(np.abs(_jacobian(g, a_star, kappa, answered) - measured)))
@@ -185,7 +185,7 @@ def simulated_jacobians(
     On samples X (T, N, m, d), rank 1: (T, d, d), acting on the complement of a*.
     """
     trials, d = X.shape[0], problem.d
-    a_star = _truth(problem)
+    a_star = problem.A_star[:, 0]
     project = np.eye(d) - np.outer(a_star, a_star)
     method = Algorithm2(kappa=kappa)
     samples = SameEveryRound(problem, X)
@@ -200,10 +200,6 @@ def simulated_jacobians(
             ends.append(moved @ project / (moved @ a_star)[:, None])
         columns.append((ends[0] - ends[1]) / (2.0 * step))
     return np.stack(columns, axis=-1)
-
-
-def _truth(problem: Problem) -> np.ndarray:
-    return np.asarray(problem.A_star[:, 0])
 
 
 def _jacobian(grams: np.ndarray, a_star: np.ndarray, kappa: float, answered: bool) -> np.ndarray:

@@ -159,14 +159,9 @@ def _row(
 ) -> dict[str, Any]:
     clients, samples, d = shape
     q = stretch * float(rate.noise_ratio(d, clients, samples))
-    cell = {
-        "clients": clients,
-        "samples": samples,
-        "d": d,
-        "cell": f"N={clients} m={samples} d={d}",
-    }
-    stated = {"theory": float(rate.rate_squared(kappa, q))}
-    return {**cell, "kappa": kappa, "simulator": simulator, **stated}
+    sizes = {"clients": clients, "samples": samples, "d": d}
+    cell = {"cell": f"N={clients} m={samples} d={d}", "kappa": kappa, "simulator": simulator}
+    return {**sizes, **cell, "theory": float(rate.rate_squared(kappa, q))}
 
 
 def _curve(
