@@ -137,9 +137,9 @@ def test_a_method_is_the_literal_loop_over_dense_models(name, laboratory, folder
     expected_loss, expected_error = where.literal(name)
     np.testing.assert_allclose(loss, expected_loss, rtol=1e-10, atol=1e-10)
     np.testing.assert_allclose(error, expected_error, rtol=1e-10, atol=1e-10)
-    # The control: forgetting what was merged, or whose B it is, is another loss.
+    # The control: forgetting what was merged, or whose B it is, is a thousand times what is allowed.
     plain, _ = where.run("fedavg")
-    assert np.abs(plain[-1] - loss[-1]).min() > 1e-4
+    assert (np.abs(plain - loss).max(axis=0) > 1e-7 * (1.0 + np.abs(loss).max(axis=0))).all()
 
 
 @pytest.mark.parametrize("laboratory", ["linear", "network"])
