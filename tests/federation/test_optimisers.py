@@ -61,7 +61,7 @@ def gap(one, two):
 @pytest.mark.parametrize(("decay", "clip"), [(0.0, 0.0), (0.1, 0.0), (0.0, 0.7), (0.1, 0.7)])
 @pytest.mark.parametrize("name", ["sgd", "momentum", "adam", "adamw"])
 def test_every_rule_is_torchs_with_unequal_step_counts(name, decay, clip, rate):
-    generator = torch.Generator().manual_seed(3)
+    generator = torch.manual_seed(3)
     start = stacks(generator)
     gradients = [[stacks(generator) for _ in range(STEPS)] for _ in range(2)]
     rule, pace = Optimiser(name, weight_decay=decay, clip=clip), RATES[rate]()
@@ -79,7 +79,7 @@ def test_every_rule_is_torchs_with_unequal_step_counts(name, decay, clip, rate):
 @pytest.mark.parametrize("name", ["sgd", "momentum", "adam", "adamw"])
 def test_clients_own_states_join_into_a_stack_in_any_company(name):
     """Clients with 0, 1 and 2 steps behind them share a step; each moves as it would alone, to the bit."""
-    rule, generator = Optimiser(name, weight_decay=0.1), torch.Generator().manual_seed(5)
+    rule, generator = Optimiser(name, weight_decay=0.1), torch.manual_seed(5)
     start = torch.randn(3, 4, generator=generator)
     gradients = torch.randn(3, 3, 4, generator=generator)
     alone, states = start.clone(), []
