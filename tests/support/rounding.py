@@ -1,7 +1,7 @@
 """Tests and `rolora verify` under other kernels of this machine; exit status 1 on a difference.
 
-Each setting makes the libraries sum in another order, as another CPU would: torch's own kernels, oneDNN's and
-OpenBLAS's (numpy's), and the number of threads. `make test-rounding` runs it.
+Each setting makes the libraries sum in another order, as another CPU would: torch's own kernels, oneDNN's,
+MKL's (torch's products of matrices) and OpenBLAS's (numpy's), and the number of threads.
 """
 
 from __future__ import annotations
@@ -22,17 +22,20 @@ ROOT = Path(__file__).parents[2]
 SETTINGS: tuple[tuple[dict[str, str], str], ...] = (
     ({}, ""),
     ({"ATEN_CPU_CAPABILITY": "default"}, ""),
-    ({"ATEN_CPU_CAPABILITY": "avx2"}, "AVX2"),
+    ({"ATEN_CPU_CAPABILITY": "avx2"}, "AVX512F"),
     ({"ATEN_CPU_CAPABILITY": "avx512"}, "AVX512F"),
     ({"ONEDNN_MAX_CPU_ISA": "SSE41"}, ""),
-    ({"ONEDNN_MAX_CPU_ISA": "AVX2"}, "AVX2"),
-    ({"OPENBLAS_CORETYPE": "Haswell"}, "AVX2"),
-    ({"OPENBLAS_CORETYPE": "Zen"}, "AVX2"),
+    ({"ONEDNN_MAX_CPU_ISA": "AVX2"}, "AVX512F"),
+    ({"MKL_CBWR": "COMPATIBLE"}, ""),
+    ({"OPENBLAS_CORETYPE": "Prescott"}, ""),
+    ({"OPENBLAS_CORETYPE": "Haswell"}, "AVX512F"),
+    ({"OPENBLAS_CORETYPE": "Zen"}, "AVX512F"),
     ({"OPENBLAS_CORETYPE": "SkylakeX"}, "AVX512_SKX"),
     ({"OMP_NUM_THREADS": "2", "OPENBLAS_NUM_THREADS": "2"}, ""),
-    ({"OMP_NUM_THREADS": "2", "ATEN_CPU_CAPABILITY": "default", "OPENBLAS_CORETYPE": "Haswell"}, "AVX2"),
+    ({"OMP_NUM_THREADS": "2", "OPENBLAS_NUM_THREADS": "2", "OPENBLAS_CORETYPE": "Prescott",
+      "ATEN_CPU_CAPABILITY": "default", "ONEDNN_MAX_CPU_ISA": "SSE41", "MKL_CBWR": "COMPATIBLE"}, ""),
 )  # fmt: skip
-"""What is set, and the instructions of the CPU it takes."""
+"""What is set, and what a CPU must have for it to change anything: without, those kernels run anyway."""
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 
 Verdicts = dict[str, tuple[str, bool]]
