@@ -179,7 +179,7 @@ def test_a_change_of_a_16_bit_base_is_rounded_once():
 def test_personal_factors_stay_with_their_clients():
     server, A, B = setup()
     result = after(FedSA(), 1, server, A, B)
-    np.testing.assert_allclose(result.adapter.A, literal_mean(A, SIZES), rtol=1e-13)
+    np.testing.assert_allclose(result.adapter.A, literal_mean(A, SIZES), rtol=1e-13, atol=1e-14)
     assert result.adapter.B is server.B
     assert result.personal.A is None
     assert result.personal.B is B
