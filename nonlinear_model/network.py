@@ -19,7 +19,7 @@ from torch.nn import functional
 
 from nonlinear_model.configuration import Network
 from nonlinear_model.data.dataset import Dataset
-from verification.streams import generator
+from verification.streams import design, generator
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,7 +66,7 @@ def pretrain(
     """
     if spec.base_classes > data.classes:
         raise ValueError(f"base_classes must be at most {data.classes}, got {spec.base_classes}")
-    rng = generator(0, "nonlinear", "base", spec.base_classes, spec.hidden)
+    rng = design("nonlinear", "base", spec.base_classes, spec.hidden)
     W = torch.tensor(rng.standard_normal((data.width, spec.hidden)) * np.sqrt(2.0 / data.width))
     head = torch.tensor(rng.standard_normal((spec.hidden, data.classes)) / np.sqrt(spec.hidden))
     members = np.flatnonzero(data.train_y < spec.base_classes)

@@ -32,6 +32,11 @@ def generator(seed: int, *axes: str | int) -> np.random.Generator:
     return np.random.default_rng(seed_sequence(seed, *axes))
 
 
+def design(*axes: str | int) -> np.random.Generator:
+    """A fresh generator of what is the same for every seed: a claim's problem, a base model."""
+    return np.random.default_rng(np.random.SeedSequence(0, spawn_key=tuple(map(_key, axes))))
+
+
 def _key(axis: str | int) -> int:
     if isinstance(axis, (int, np.integer)):
         if axis < 0:

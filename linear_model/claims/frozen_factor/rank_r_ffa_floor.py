@@ -15,7 +15,7 @@ from verification.claim import OURS, claim
 from verification.evidence import Asked, Evidence, between
 from verification.finding import Mark, Plot, Series
 from verification.statistics import mean_estimate
-from verification.streams import generator
+from verification.streams import design
 from verification.verdict import Verdict
 
 WIDTH = 6
@@ -87,7 +87,7 @@ def _constants(
 ) -> list[tuple[dict[str, Any], Asked]]:
     """Every constant of one setting against its measurement: rows of the table, and what was asked."""
     # The same problem for every seed, so that the spread of the losses is known beforehand.
-    rng = generator(0, evidence.id, "problem", rank)
+    rng = design(evidence.id, "problem", rank)
     A_star, A_start = (np.linalg.qr(rng.standard_normal((WIDTH, rank)))[0] for _ in range(2))
     B_star = rng.standard_normal((rank, OUTPUTS))
     target = A_star @ B_star
