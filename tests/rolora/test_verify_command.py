@@ -58,6 +58,7 @@ def test_everything_as_expected_is_success(provide, capsys, tmp_path):
     }
 
 
+@pytest.mark.fixed_seed
 def test_json_has_the_same_verdicts_and_numbers_for_any_number_of_jobs(provide, capsys, tmp_path):
     provide("good", "theory.population")
     only = [w for c in ("fake-mean", "fake-grid", "population-map") for w in ("--only", c)]
