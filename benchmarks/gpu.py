@@ -20,7 +20,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -38,6 +38,8 @@ from llm_validation.training.one_by_one import OneByOne
 from llm_validation.training.server import Server, Work, read_server
 from verification import files
 from verification.codec import json_text
+
+Device = Literal["cpu", "cuda"]
 
 DEFAULT_OUT = Path(__file__).parent / "results" / "gpu.json"
 CLIENTS = (1, 4, 8, 16, 50)
@@ -111,7 +113,7 @@ def workspace(model: str, config: Config) -> Workspace:
     causal = kind == "LlamaConfig"
     dropout = {} if causal else {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
     settings = getattr(transformers, kind)(**sizes, **dropout)
-    auto = (
+    auto: Any = (
         transformers.AutoModelForCausalLM
         if causal
         else transformers.AutoModelForSequenceClassification
@@ -130,7 +132,7 @@ def examples(count: int, vocabulary: int, *, causal: bool) -> Encoded:
     return Encoded(ids, None, labels, np.full(count, LENGTH - ANSWER) if causal else None)
 
 
-def settings_of(device: str, method: str, clients: int, batch: int, model: str) -> Config:
+def settings_of(device: Device, method: str, clients: int, batch: int, model: str) -> Config:
     """The run of a cell."""
     return Config(
         model=model,
@@ -212,7 +214,7 @@ def replace_steps(work: Work, steps: int) -> Work:
     return replace(work, batches=[own[:steps] for own in work.batches])
 
 
-def measure(model: str, device: str, quick: bool, repeats: int) -> Iterator[dict[str, Any]]:
+def measure(model: str, device: Device, quick: bool, repeats: int) -> Iterator[dict[str, Any]]:
     """Every cell of one model."""
     config = settings_of(device, "rolora", 1, 4, model)
     try:
@@ -274,7 +276,7 @@ def main() -> int:
         )
         return 2
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
-    device = "cpu" if chosen.cpu else "cuda"
+    device: Device = "cpu" if chosen.cpu else "cuda"
     facts = environment() | device_facts(device)
     records: list[dict[str, Any]] = []
     try:

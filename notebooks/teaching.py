@@ -15,6 +15,7 @@ STILL = "ROLORA_STILL"
 def plot_style() -> None:
     """Use the toolkit's look for the pictures of this notebook."""
     import matplotlib as mpl
+    from matplotlib import rcsetup
 
     from rolora.plotting.look import page
     from rolora.plotting.style import COLOURS
@@ -26,7 +27,7 @@ def plot_style() -> None:
             if name.split(".")[0] in {"font", "axes", "lines", "legend", "grid", "mathtext"}
         }
     mpl.rcParams.update(settings)
-    mpl.rcParams["axes.prop_cycle"] = mpl.cycler(color=COLOURS)
+    mpl.rcParams["axes.prop_cycle"] = rcsetup.cycler(color=COLOURS)
     mpl.rcParams.update({"figure.figsize": (5.5, 2.8), "figure.constrained_layout.use": True})
 
 
