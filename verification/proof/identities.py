@@ -65,6 +65,40 @@ def nonnegative_on_box(
     )
 
 
+def by_slope(
+    statement: str, gap: Any, variable: sp.Symbol, box: dict[Any, tuple[Any, Any]]
+) -> tuple[ProofStep, ProofStep]:
+    """Two steps that show `gap ≥ 0` on a box: 0 where the variable starts, and a slope ≥ 0 in it."""
+    start = gap.subs(variable, box[variable][0])
+    slope = sp.cancel(sp.together(sp.diff(gap, variable)))
+    return (
+        identity(f"{statement}: the gap is 0 at {variable} = {box[variable][0]}", start, 0),
+        nonnegative_on_box(f"{statement}: and grows with {variable}", slope, box),
+    )
+
+
+def follows(statement: str, goal: Any, *because: tuple[Any, Any]) -> ProofStep:
+    """A step that holds if `goal` is the sum of multiplier × hypothesis: ≥ 0 if every hypothesis is.
+
+    Args:
+        because: pairs of a multiplier, ≥ 0 by the assumptions on its symbols, and a hypothesis "≥ 0".
+    """
+    step = identity(statement, goal, sp.Add(*(factor * least for factor, least in because)))
+    if signs := [factor for factor, _ in because if not sp.sympify(factor).is_nonnegative]:
+        return ProofStep(statement, False, f"multipliers of unknown sign: {signs}")
+    return step
+
+
+def induction(statement: str, total: Any, count: sp.Symbol, added: Any) -> ProofStep:
+    """A step that holds if `total` is the sum of what is added at 0, 1, …, count − 1: for every count.
+
+    By induction: it is 0 at count 0, and grows by `added` (an expression in count) from count to count + 1.
+    """
+    grown = total.subs(count, count + 1) - total
+    found = sp.Matrix([total.subs(count, 0), sp.powsimp(sp.expand(grown))])
+    return identity(f"{statement} (induction)", found, sp.Matrix([0, added]))
+
+
 def generic_matrix(name: str, rows: int, columns: int) -> sp.Matrix:
     """A matrix of independent real symbols `name_ij`, i and j counting from 1."""
     return sp.Matrix(rows, columns, lambda i, j: sp.Symbol(f"{name}_{i + 1}{j + 1}", real=True))
