@@ -26,11 +26,7 @@ def aggregation_error(
     formed only where that is the smaller way or where `merged` is dense anyway.
 
     Args:
-        adapter: the aggregated adapter.
         server: the broadcast adapter; stands in for a factor the clients did not train.
-        clients: what the clients came out of their training with.
-        weights: normalised weights, shape (N,).
-        merged: change of W0, or None.
         personal: what the clients keep for themselves, which takes the adapter's place in the mean:
             `||Σ p_k s A_k' B_k' + merged − Σ p_k s A_k B_k||_F`.
 

@@ -26,7 +26,6 @@ def added(weight: Array, change: Adapter | Array) -> Array:
 
     Args:
         weight: W0 in the convention `x ↦ x W`, shape (*batch, d_in, d_out).
-        change: what a method merged.
     """
     return like(accumulator(weight) + accumulator(dense(change)), weight)
 
@@ -42,10 +41,7 @@ def residual(
     """`Σ p_k s A_k B_k − s·A·B` as a thin product, of rank (N + 1) r at most.
 
     Args:
-        adapter: A, B and s.
         server: the broadcast adapter; stands in for a factor that was not sent.
-        replies: A_k and B_k, or one of them.
-        weights: p_k, shape (N,).
         personal: the clients' own factors, which take the adapter's place: `Σ p_k s A_k' B_k'`.
 
     Returns:

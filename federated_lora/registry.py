@@ -41,7 +41,6 @@ def method_named(
             `rolora-then-ffa:20` (the first 20 % of the rounds RoLoRA, then FFA-LoRA with the A found),
             `ffa-then-rolora:20`; or anybody's, as `module:Class`, with `:parameter` if it takes one.
         rounds: length of the run, of which a percentage is taken; None where nobody knows it yet.
-        argument: how the user calls the choice.
         more: names beside these that the user could have meant.
 
     Raises:

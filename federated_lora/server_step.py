@@ -59,12 +59,9 @@ def aggregate(
     """Combine what the clients trained in a round.
 
     Args:
-        method: the rule.
-        server: the adapter that was broadcast.
         clients: what the clients came out of their training with: the factors trained in the round,
             and in every round the method's personal ones; another only if it is unchanged.
         weights: client sizes or weights, None for uniform.
-        round: server round, counting from 1.
 
     Raises:
         ValueError: if a factor is missing, has a wrong shape or type, is not finite (client and round
@@ -99,13 +96,6 @@ def aggregate_model(
     round: int,
 ) -> dict[str, Aggregate]:
     """Apply a method's rule to every adapted matrix of a model.
-
-    Args:
-        method: the rule.
-        server: layer name to broadcast adapter.
-        clients: layer name to what came back, with exactly the same layers.
-        weights: client sizes or weights, None for uniform.
-        round: server round, counting from 1.
 
     Returns:
         Layer name to aggregate, in the server's order.

@@ -18,7 +18,6 @@ def client_weights(
     Args:
         sizes: example counts or any non-negative importance per client, length `clients`;
             None for uniform weights.
-        clients: number of clients N ≥ 1.
 
     Returns:
         float64 array of shape (N,), non-negative, summing to one.

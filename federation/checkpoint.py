@@ -58,9 +58,7 @@ def write(folder: Path, run: Mapping[str, Any], state: Checkpoint) -> Path:
     """Write a checkpoint and drop the oldest ones; no moment is without a sound one.
 
     Args:
-        folder: of the run's checkpoints.
         run: everything that decides the outcome, by name, plain values: `read` refuses any other.
-        state: what to keep.
 
     Returns:
         The checkpoint's folder.
@@ -94,10 +92,6 @@ def write(folder: Path, run: Mapping[str, Any], state: Checkpoint) -> Path:
 
 def read(folder: Path, run: Mapping[str, Any]) -> Checkpoint | None:
     """The newest sound checkpoint of a run; None if there is none at all.
-
-    Args:
-        folder: of the run's checkpoints.
-        run: as `write` was given it.
 
     Raises:
         ValueError: if the checkpoint belongs to another run (the first difference is named) or was

@@ -128,9 +128,6 @@ def tuned_sweep(run: Runner, method: str, design: Design, *, halfway: bool = Fal
     next lower rate, as one would in practice, whatever the method.
 
     Args:
-        run: runs the method.
-        method: its name.
-        design: grid and seeds.
         halfway: also run the rate that is best after half of the rounds, for `Sweep.halfway`.
     """
     tuned = sweep(run, method, design.rates, design.tuning_seeds)

@@ -97,11 +97,9 @@ class Optimiser:
         """One step of every client, in place on the stacks and their states.
 
         Args:
-            stacks: parameters by name.
             gradients: by name, the shapes of the stacks; may be overwritten.
             states: by name, as `fresh` made them.
             rate: learning rate of all, or one for each entry of the first client axes.
-            axes: number of client axes.
             moving: bool, of the client axes' shape: the others keep their bits; None if all step.
         """
         if self.clip:

@@ -12,10 +12,6 @@ from federated_lora import client_weights
 def how_many(clients: int, share: float) -> int:
     """Participants of a round: the share of the clients, halves rounded up, at least one.
 
-    Args:
-        clients: number of clients N ≥ 1.
-        share: in (0, 1].
-
     Raises:
         ValueError: if the share is out of range.
     """
@@ -33,10 +29,5 @@ def participants(rng: np.random.Generator, clients: int, share: float) -> np.nda
 
 
 def weights_of(weighting: str, sizes: np.ndarray) -> np.ndarray:
-    """Normalised weights of a round's participants, float64 (n,).
-
-    Args:
-        weighting: by number of `examples`, or `uniform`.
-        sizes: examples of each participant, (n,).
-    """
+    """Normalised weights of a round's participants, float64 (n,)."""
     return client_weights(sizes if weighting == "examples" else None, len(sizes))

@@ -28,9 +28,6 @@ def iid(
     """Shuffle the examples and deal them out, evenly or in given proportions.
 
     Args:
-        examples: number of examples, at least `clients`.
-        clients: number of clients N ≥ 1.
-        rng: source of the shuffle.
         proportions: N positive relative client sizes; None for sizes that differ by at most one.
 
     Raises:
@@ -56,10 +53,7 @@ def shards(
     1 label, hold disjoint labels. A label held by several clients is split evenly between them.
 
     Args:
-        labels: label of each example, shape (examples,), integers.
-        clients: number of clients N ≥ 1.
         labels_per_client: distinct labels a client holds, between 1 and the number of labels.
-        rng: source of the dealing.
 
     Raises:
         ValueError: if a client would need more labels than exist, if some label would have no holder,
@@ -107,10 +101,7 @@ def dirichlet(
     `at_least` examples: the law is Dirichlet's, conditioned on that.
 
     Args:
-        labels: label of each example, shape (examples,), integers.
-        clients: number of clients N ≥ 1.
         alpha: concentration α > 0; small is uneven, large tends to IID.
-        rng: source of the proportions and the dealing.
         at_least: smallest client size accepted, at least 1.
 
     Raises:
@@ -143,7 +134,6 @@ def apportion(total: int, shares: np.ndarray) -> np.ndarray:
     """Whole numbers that sum to `total`, as near as can be to the given shares (largest remainders).
 
     Args:
-        total: non-negative integer.
         shares: non-negative relative shares, not all zero, shape (n,).
 
     Returns:

@@ -34,10 +34,6 @@ class Split(Settings):
     def deal(self, labels: np.ndarray, rng: np.random.Generator) -> Partition:
         """Positions of each client's examples, disjoint, increasing and not empty.
 
-        Args:
-            labels: of all examples, integers of shape (n,).
-            rng: source of the dealing.
-
         Raises:
             ValueError: if the split cannot be made of these labels.
         """

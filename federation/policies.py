@@ -19,9 +19,6 @@ _VALUES = {
 def refuse_old_names(values: Mapping[str, object]) -> None:
     """Refuse options and values under the names one of the laboratories used to give them.
 
-    Args:
-        values: option to value, as the user gave them.
-
     Raises:
         ValueError: on the first old one; the sentence says the new one.
     """

@@ -13,7 +13,6 @@ def require_able(method: Method, cannot: Mapping[str, str]) -> None:
     """Refuse a method before any work, where the run could not do what it asks for.
 
     Args:
-        method: the rule.
         cannot: of `merges` (changes W0) and `personal` (factors stay with their client), what is not
             possible, and with what option of the run.
 

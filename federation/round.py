@@ -148,13 +148,8 @@ def combined(
     """The server's part of a round.
 
     Args:
-        method: the rule.
-        shared: what was broadcast.
-        trained: what came back.
         weights: client sizes or weights, (N,), None for uniform; or (R, N), one row per replica, which
             are then combined one by one unless the rows are equal.
-        round: server round, counting from 1.
-        head: policy of the head, one of `policies.HEADS`.
 
     Raises:
         ValueError: for any reason of `federated_lora.aggregate_model`.

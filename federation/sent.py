@@ -61,7 +61,6 @@ class Sent:
         """The count after one more round.
 
         Args:
-            round: server round, counting from 1.
             people: its participants, (R, n).
             traffic: what one of them sends, and receives if it missed nothing.
             changed: names of the arrays that the round changed.

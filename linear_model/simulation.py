@@ -60,17 +60,12 @@ def simulate(
     has its own random streams, so a result depends on nothing but the arguments that define it.
 
     Args:
-        problem: the distribution of the experiment.
         method: a method of this package, or the name of one that needs no options.
         simulator: "data", "gram", "chain" or "population", or a simulator object.
-        rounds: number of rounds ≥ 1.
-        trials: number of independent repetitions ≥ 1.
-        seed: root of all randomness, a non-negative integer.
         start: "random" (Haar, drawn per trial); a float δ0 in (0, 1) for rank 1 (that angle distance in
             a random direction); or orthonormal columns, (d, r) or (trials, d, r).
         axes: further names of this cell's random streams, strings or non-negative integers.
         memory_bytes: most memory to use; None for half of what is available now.
-        progress: called with trial-rounds done and in all.
 
     Returns:
         Trajectories of all trials.

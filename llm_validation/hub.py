@@ -19,10 +19,6 @@ def offline() -> bool:
 def require_hub(what: str, instead: str) -> None:
     """Check that the hub answers, before the client library starts its minute of retries.
 
-    Args:
-        what: what is wanted, for the message.
-        instead: how to do without, for the message.
-
     Raises:
         ValueError: if the hub does not answer, or the user forbade the network.
     """

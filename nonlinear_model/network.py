@@ -133,7 +133,6 @@ def gradients(
         x: images (R, N, b, d); not looked at if `projected` is given.
         y: labels (R, N, b), int64.
         A, B, head: shared (three axes) or per client (four axes).
-        scale: s.
         base: x·W0, (R, N, b, hidden), or None.
         projected: x·A if it is known already (a frozen A), (R, N, b, r).
         want_A, want_B, want_head: gradients to compute; the others cost nothing.

@@ -58,9 +58,6 @@ def main(arguments: list[str] | None = None) -> None:
 
     Exit status 0: done and as expected; 1: some verdict differs; 2: bad usage or an input or output
     that does not work; 130: interrupted.
-
-    Args:
-        arguments: without the program's name; None for the process's own.
     """
     given = sys.argv[1:] if arguments is None else list(arguments)
     debug = "--debug" in given

@@ -86,11 +86,6 @@ class LinearMethod(Protocol):
 def require_samples(problem: Problem, samples: int, whose: str) -> None:
     """Refuse least squares on so few samples that the mean of what it fits is infinite.
 
-    Args:
-        problem: for its rank.
-        samples: rows of one least-squares problem.
-        whose: how the message names them.
-
     Raises:
         ValueError: unless samples > rank + 1, where E[(ZᵀZ)⁻¹] exists.
     """

@@ -40,9 +40,6 @@ def method_named(
 
     Args:
         name: one of `OWN`, or a name for `federated_lora.method_named` (`module:Class` too).
-        rounds: length of the run, which some schedules need.
-        argument: how the user calls the choice.
-        options: see `options_of`.
 
     Raises:
         ValueError: if there is none (the nearest name is suggested), or if it has no such option.

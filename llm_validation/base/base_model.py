@@ -42,10 +42,6 @@ def check_checkpoint(model: str) -> None:
 def require_causal(model: str, settings: Any) -> None:
     """Refuse an encoder for a task that continues text: it would see the token it is to predict.
 
-    Args:
-        model: its name, for the message.
-        settings: its transformers configuration.
-
     Raises:
         ValueError: if it attends in both directions.
     """
@@ -75,8 +71,6 @@ def require_complete(model: str, base: nn.Module, missing: list[str]) -> None:
     """Refuse weight files that lack tensors of the transformer itself, which would stay random.
 
     Args:
-        model: its name, for the message.
-        base: the loaded model.
         missing: names transformers found no weights for; a head, and the pooler some encoders are
             published without, may be among them.
 
@@ -94,11 +88,6 @@ def require_complete(model: str, base: nn.Module, missing: list[str]) -> None:
 
 def require_positions(config: Config, base: nn.Module, longest: int) -> None:
     """Check that the model has a learned position for every token of the data.
-
-    Args:
-        config: the run.
-        base: the model.
-        longest: tokens of the longest example.
 
     Raises:
         ValueError: if it goes beyond the model's positions.

@@ -70,12 +70,6 @@ def encode(examples: Examples, tokenizer: Any, max_length: int, *, segments: boo
     """Tokenise a split; the texts are cut to `max_length` tokens.
 
     A prompt is cut at its front, so that the question and the answer survive.
-
-    Args:
-        examples: the split.
-        tokenizer: a fast Hugging Face tokenizer.
-        max_length: tokens kept.
-        segments: whether the model takes segment ids.
     """
     if isinstance(examples, Classified):
         return _encode_classified(examples, tokenizer, max_length, segments=segments)
@@ -132,13 +126,7 @@ def _encode_pairs(
 
 
 def cut_prompt(ids: Sequence[int], room: int, bos_id: int | None) -> list[int]:
-    """A prompt's last `room` tokens, near the answer; the token that opens every text stays in front.
-
-    Args:
-        ids: the prompt's token ids.
-        room: tokens kept, at least 0.
-        bos_id: id of the opening token, None if the model has none.
-    """
+    """A prompt's last `room` tokens, near the answer; a token that opens every text stays in front."""
     ids = list(ids)
     excess = len(ids) - max(room, 0)
     if excess <= 0:
@@ -160,10 +148,7 @@ def collate(
     client with fewer examples than the others gets padding rows, which carry no loss.
 
     Args:
-        data: encoded split.
         indices: per client, the examples of its minibatch, each non-empty.
-        pad_id: token id to pad with.
-        device: where the tensors go.
     """
     left = data.prompt is not None
     rows = max(index.size for index in indices)

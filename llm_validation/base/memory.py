@@ -46,11 +46,6 @@ def _left_by_control_group() -> Iterator[int]:
 def require_base_fits(config: Config, device: torch.device, numbers: int) -> None:
     """Check that the frozen base fits the free memory.
 
-    Args:
-        config: the run.
-        device: where the base will be.
-        numbers: parameters of the base.
-
     Raises:
         ValueError: naming the options that help.
     """

@@ -107,11 +107,6 @@ def resolve_device(name: str) -> torch.device:
 def build(config: Config, *, causal: bool, names: tuple[str, ...] = ()) -> Workspace:
     """Load the base, check the adapter's shape against it, and put the adapter on.
 
-    Args:
-        config: the run.
-        causal: load a causal LM rather than a sequence classifier.
-        names: class names of a sequence classifier.
-
     Raises:
         ValueError: for any reason of `check_checkpoint`, an unknown target module, a rank above a
             layer's width, an unsupported head, missing bitsandbytes, or a base that does not fit.

@@ -17,11 +17,8 @@ class StackedLoRA(nn.Module):
     since nothing asks for its gradient, none is computed and its input need not be kept.
 
     Args:
-        base: the frozen layer.
         A: (n, d_in, r), or (d_in, r) if shared.
         B: (n, r, d_out), or (r, d_out) if shared.
-        scale: s.
-        dropout: module applied to the adapter's input.
         clients: n; rows come client after client, equally many of each.
     """
 

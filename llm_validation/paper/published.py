@@ -85,7 +85,6 @@ def nearest(task: str, method: str, clients: int) -> PublishedNumber | None:
     Args:
         task: any spelling of the data set's name (SST-2, sst2).
         method: this toolkit's name, or the paper's.
-        clients: of the run it stands beside.
     """
     found = [
         cell

@@ -77,12 +77,7 @@ def classified(
     """Records as texts with classes.
 
     Args:
-        records: rows with named columns.
-        columns: one or two text columns.
         label_column: column of the class: an id, or one of `names`.
-        names: class names by id.
-        where: what is being read, for messages.
-        note: handed on.
         empty: share of rows whose text may be empty.
 
     Raises:

@@ -21,7 +21,6 @@ def read_split(folder: Path, names: Sequence[str]) -> tuple[list[Record], str]:
     A split may also be in numbered Parquet files, as the hub keeps them (`train-00000-of-00002.parquet`).
 
     Args:
-        folder: folder of one task.
         names: split names in order of preference.
 
     Returns:

@@ -32,12 +32,6 @@ class AllAtOnce:
     The frozen base does the same work for all clients in one matrix product; each client's adapter is
     applied to its own rows. What shares a pass changes results only by rounding.
 
-    Args:
-        config: the run.
-        space: the shared model.
-        data: encoded training split.
-        at_once: clients per pass, at least 1.
-
     Raises:
         ValueError: if the head has trainable tensors outside linear layers.
     """

@@ -32,11 +32,7 @@ def save(
     """Write the checkpoint of a completed round.
 
     Args:
-        folder: the run's checkpoint folder.
-        config: the run.
         data: digest of its examples.
-        server: the state after the round.
-        rows: the metrics so far.
         facts: what a resumed run must take over (clients per pass, say).
 
     Returns:
@@ -58,11 +54,6 @@ def load(
     folder: Path, config: Config, data: str
 ) -> tuple[Server, list[dict[str, Any]], dict[str, Any], str] | None:
     """The newest sound checkpoint of a run: state, metrics, facts and a warning if a newer one is damaged.
-
-    Args:
-        folder: the run's checkpoint folder.
-        config: the run.
-        data: digest of its examples.
 
     Raises:
         ValueError: for any reason of `federation.checkpoint.read`.

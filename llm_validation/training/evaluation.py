@@ -36,13 +36,7 @@ class Score:
 
 
 class Evaluator:
-    """Scores a server's state on one split.
-
-    Args:
-        config: the run.
-        space: the shared model.
-        examples: the split.
-    """
+    """Scores a server's state on one split."""
 
     def __init__(self, config: Config, space: Workspace, examples: Examples) -> None:
         self.config = config

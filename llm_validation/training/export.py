@@ -34,11 +34,7 @@ def export(space: Workspace, server: Server, folder: Path) -> list[Path]:
     Where something stays with the clients (a local head, personal factors) there is no one model: the
     adapter is written once per client, in `folder/client-0000` and so on, each with the client's own.
     Frozen weights that a method changed are written beside the adapter, as `base_weights.safetensors`.
-
-    Args:
-        space: the model; left holding the server's state.
-        server: the state to write.
-        folder: where to; an older export there is replaced.
+    An older export is replaced; the model is left holding the server's state.
 
     Returns:
         The folders that hold an adapter.

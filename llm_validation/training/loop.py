@@ -83,11 +83,9 @@ def run(
     """Federated fine-tuning from the configuration to the final adapter.
 
     Args:
-        config: the run.
         folder: where checkpoints go (in `folder/checkpoints`, where a run that does not resume removes
             those of an earlier one); None for none.
         resume: continue from the newest checkpoint in the folder, if there is one.
-        data: the task's examples, if already read.
         on_round: called with the metrics of every completed round.
         evaluate_start: whether the untrained model is measured too.
 

@@ -17,7 +17,6 @@ def client_losses(logits: torch.Tensor, batch: Batch) -> torch.Tensor:
     Args:
         logits: (clients · rows, classes), or (clients · rows, tail, vocabulary) for the last `tail`
             positions of causal text.
-        batch: the pass.
 
     Returns:
         float32 or float64 tensor of shape (clients,).

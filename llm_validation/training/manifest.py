@@ -18,12 +18,7 @@ LABELS = {
 
 
 def manifest(config: Config, facts: Mapping[str, Any]) -> dict[str, Any]:
-    """The manifest of a run, without what only the caller knows (command line, environment).
-
-    Args:
-        config: the run.
-        facts: of the result.
-    """
+    """The manifest of a run, without what only the caller knows (command line, environment)."""
     values = config.as_dict()
     local = Path(config.model).is_dir()
     # A machine's paths are no part of a result.

@@ -30,13 +30,7 @@ from llm_validation.training.server import (
 
 
 class OneByOne:
-    """Trains the participants of a round one after another.
-
-    Args:
-        config: the run.
-        space: the shared model.
-        data: encoded training split.
-    """
+    """Trains the participants of a round one after another."""
 
     def __init__(self, config: Config, space: Workspace, data: Encoded) -> None:
         self.config = config

@@ -31,10 +31,8 @@ def local_batches(
     client and across the clients of one pass.
 
     Args:
-        seed: root of the streams.
         members: the client's examples, positions in the split, shape (n,).
         lengths: tokens of every example of the split.
-        client: number of the client.
         visit: how many rounds it took part in before.
         round: server round, for the shared shuffle.
         steps: minibatches K.

@@ -138,8 +138,6 @@ def write_server(space: Workspace, server: Server, client: int | None = None) ->
     """Put the frozen weights, both factors of every layer and the head into the workspace's model.
 
     Args:
-        space: the model.
-        server: the state.
         client: whose own tensors take the shared ones' place, if it has any; None for nobody's.
     """
     write_base(space, server.merged)

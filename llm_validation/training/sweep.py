@@ -43,10 +43,7 @@ def best_rate(
     A rate that diverges is out. Ties go to the smaller loss. The only rate of a grid is taken untried.
 
     Args:
-        config: the run, with a `learning_rate_grid`.
         folder: where the trials' checkpoints go.
-        resume: continue trials that were interrupted.
-        data: the task's examples, if already read.
         on_trial: called with each rate and its accuracy (None if it diverged).
 
     Returns:

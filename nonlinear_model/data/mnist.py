@@ -83,9 +83,6 @@ def missing_message(data_dir: Path | None = None) -> str:
 def read_idx(path: Path) -> np.ndarray:
     """Read one IDX file of unsigned bytes.
 
-    Args:
-        path: the file, gzipped if its name ends in `.gz`.
-
     Returns:
         uint8 array: (n, rows, columns) for images, (n,) for labels.
 

@@ -19,12 +19,7 @@ IMAGES: Catalogue[Images] = Catalogue(
 
 
 def load(name: str, data_dir: Path | None = None, *, download: bool = False) -> Dataset:
-    """The named data set.
-
-    Args:
-        name: `mnist` (IDX files), `digits` (ships with scikit-learn, no files), or one's own.
-        data_dir: folder with its files; None for the environment variable ROLORA_DATA_DIR.
-        download: fetch missing files (needs a network).
+    """The named data set; a folder of None is that of the environment variable ROLORA_DATA_DIR.
 
     Raises:
         ValueError: on an unknown name, or files that are missing, truncated or no such data set.

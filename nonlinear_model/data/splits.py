@@ -13,11 +13,7 @@ def label_counts(parts: Partition, labels: np.ndarray, classes: int) -> np.ndarr
 
 
 def picture(counts: np.ndarray) -> str:
-    """The split as text for a terminal: one row per client, darker for more images of a label.
-
-    Args:
-        counts: as `label_counts` returns.
-    """
+    """The split as text for a terminal: one row per client, darker for more images of a label."""
     shades = " ░▒▓█"
     top = max(int(counts.max()), 1)
     header = "client " + " ".join(f"{label:>2}" for label in range(counts.shape[1])) + "  images"
@@ -30,10 +26,6 @@ def picture(counts: np.ndarray) -> str:
 
 def figure(counts: np.ndarray, title: str = "") -> object:
     """The split as a matplotlib figure: clients down, labels across, image counts as colour.
-
-    Args:
-        counts: as `label_counts` returns.
-        title: heading, "" for none.
 
     Returns:
         A `matplotlib.figure.Figure`, made without global state.

@@ -99,10 +99,6 @@ def train(
     """K local steps of every participant from the server's model.
 
     Args:
-        server: the broadcast model.
-        examples: the training set.
-        work: batches, what trains, learning rates.
-        optimiser: the update rule.
         states: the participants' optimiser states by tensor name; None for fresh ones.
 
     Returns:

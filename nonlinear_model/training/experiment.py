@@ -61,11 +61,7 @@ def run(
     """Run all rounds, going on from the folder's checkpoint if it holds one of this configuration.
 
     Args:
-        config: the run.
-        data: its data set.
-        checkpoints: folder for checkpoints; None for none.
         every: rounds between checkpoints, at least 1.
-        progress: told of every finished round.
 
     Returns:
         The result; a divergence ends the run early and is reported in it, with the record up to there.

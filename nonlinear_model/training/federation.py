@@ -53,10 +53,7 @@ class Federation:
         """Deal the images, draw the start, and refuse a start that cannot move.
 
         Args:
-            config: the run.
-            data: its data set.
             replicas: repetitions side by side; None for the configuration's seeds and learning rate.
-            engine: local training; None for the configuration's.
             give_up: leave a diverged replica where it was instead of raising `DivergenceError`.
 
         Raises:

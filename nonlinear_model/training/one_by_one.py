@@ -20,10 +20,6 @@ def train(
     """K local steps of every participant from the server's model, client by client.
 
     Args:
-        server: the broadcast model.
-        examples: the training set.
-        work: batches, what trains, learning rates.
-        optimiser: the update rule; carried out by `torch.optim`.
         states: the participants' optimiser states by tensor name, updated in place; None for fresh ones.
 
     Returns:

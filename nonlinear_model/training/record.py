@@ -54,18 +54,7 @@ class Record:
         examples: tuple[Examples, Examples],
         sent: Sent,
     ) -> None:
-        """An empty record.
-
-        Args:
-            config: the run.
-            method: the run's method.
-            replicas: its repetitions.
-            parts: each replica's clients' images.
-            label_counts: images by label, (R, N, classes).
-            weights: of all clients, (R, N).
-            examples: training and test set on the device.
-            sent: the count of numbers sent, before the first round.
-        """
+        """An empty record; label counts are (R, N, classes), the weights those of all clients, (R, N)."""
         self.rows: list[tracking.Row] = []
         self.sent = sent
         self._config, self._method, self._replicas = config, method, replicas
@@ -96,12 +85,10 @@ class Record:
         """Measure the server's model after a round and write it down.
 
         Args:
-            round: rounds finished.
             server: the model, with every client's own of what stays with them.
             A: the server's, (R, d, r), whose subspace is followed.
             train_loss: weighted mean of the participants' losses, (R,); None before the first round.
             error: the round's aggregation error, (R,); None before the first round.
-            trained: letters of the factors that trained.
 
         Returns:
             The rows added, one per replica.

@@ -20,12 +20,7 @@ def draw(
     than a batch sees some of them twice in it.
 
     Args:
-        seed: of the experiment.
-        round: server round, counting from 1.
-        client: number of the client.
         part: indices of the client's examples.
-        steps: local steps K.
-        batch: examples a step, b.
 
     Returns:
         int64 array of shape (steps, batch).

@@ -22,9 +22,6 @@ def runs(
 
     Args:
         config: what all runs share; its method, learning rate, seed and repeats are not looked at.
-        data: the data set.
-        method: a name for `method_named`.
-        rate: the learning rate.
         seeds: they fix split, start and batches, the same for all methods and rates.
     """
     from nonlinear_model.training.federation import Federation
@@ -57,8 +54,6 @@ def sweep(
 
     Args:
         config, data, seeds: as in `runs`.
-        methods: names for `method_named`.
-        rates: learning rates, finite and positive.
 
     Raises:
         ValueError: on an empty or bad grid.

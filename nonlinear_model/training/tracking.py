@@ -59,9 +59,6 @@ def evaluate(
     Args:
         server: the model; where something in it is each client's own, (R, N, ·, ·), every client's model
             is measured, and the mean is over those that took part.
-        test: the test set.
-        scale: s of the adapter.
-        classes: number of labels.
         present: whether a client took part so far, bool (R, N).
     """
     R, N = present.shape
@@ -104,7 +101,6 @@ def client_accuracies(evaluation: Evaluation, label_shares: np.ndarray) -> np.nd
     """Accuracy of the server's model, or of its own, on each client's own mix of labels: (R, N).
 
     Args:
-        evaluation: on the test set.
         label_shares: share of each label among a client's images, (R, N, classes).
     """
     of = "rc" if evaluation.by_class.ndim == 2 else "rnc"
@@ -119,11 +115,8 @@ def block_gradient_norms(
     A factor of which every client has its own is the block of all of them.
 
     Args:
-        server: the model.
-        examples: the training set.
         probe: indices of the same images in every round, (R, N, p).
         weights: client weights, (R, N).
-        scale: s of the adapter.
     """
     R, N, p = probe.shape
     flat = probe.reshape(-1)

@@ -110,8 +110,6 @@ def draw_one(
     """Compute (unless the table is given) and draw one figure; runs in a worker.
 
     Args:
-        name: of the figure, or its place `module:name`.
-        budget: profile, seed and data folders.
         table: CSV text to draw instead.
 
     Returns:

@@ -77,7 +77,6 @@ def configured(
     The command's first argument receives what the user gave.
 
     Args:
-        configuration: its class.
         old: names of options that had another one, so that they can be refused with the new one.
     """
 

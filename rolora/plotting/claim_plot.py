@@ -33,11 +33,6 @@ _GREEK = {
 def svg(name: str, table: Table, plot: Plot) -> str:
     """The picture as SVG text in the placeholder colours INK and PAPER.
 
-    Args:
-        name: names the figure; the same name, table and plot give the same bytes.
-        table: tidy data.
-        plot: what to draw of it.
-
     Raises:
         ValueError: if the plot names a column the table does not have, or there is nothing to draw.
     """
@@ -69,9 +64,7 @@ def inline(drawing: str, name: str, label: str) -> str:
     """For the body of an HTML page: transparent, in the page's text colour, identifiers prefixed.
 
     Args:
-        drawing: result of `svg`.
         name: prefix of the identifiers, unique on the page.
-        label: plain-text description for readers who do not see the picture.
     """
     text = drawing[drawing.index("<svg") :]
     text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)

@@ -57,10 +57,6 @@ def figure(
 def table_of(claim_id: str, **parameters: Any) -> Data:
     """Data of a figure that draws what a claim found: the table of its check.
 
-    Args:
-        claim_id: key of the claim.
-        parameters: values for the check's parameters.
-
     Returns:
         A function that raises ValueError on an unknown claim, and if the check leaves no table.
     """

@@ -50,11 +50,7 @@ def of_method(name: str) -> Look:
 
 @contextmanager
 def page(name: str) -> Iterator[None]:
-    """Matplotlib settings of a figure on paper: the report's style, black on white.
-
-    Args:
-        name: of the figure; salts the identifiers inside an SVG.
-    """
+    """Matplotlib settings of a figure on paper: the report's style, black on white."""
     import matplotlib as mpl
 
     on_paper: Any = {

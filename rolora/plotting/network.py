@@ -23,14 +23,7 @@ def dataset_name(budget: Budget) -> str:
 def configuration(
     budget: Budget, clients: int, *, rounds: int = 60, every: int = 2
 ) -> Configuration:
-    """The setting: label-split clients, plain SGD.
-
-    Args:
-        budget: profile and data folder.
-        clients: number of clients N; each holds 10/N labels.
-        rounds: of every run.
-        every: rounds between two measurements.
-    """
+    """The setting: label-split clients, plain SGD."""
     from nonlinear_model.configuration import Configuration
 
     name = dataset_name(budget)
@@ -49,13 +42,7 @@ def configuration(
 
 
 def sweeps(budget: Budget, config: Configuration, methods: Sequence[str]) -> dict[str, Sweep]:
-    """Each method at the rate other seeds chose from the grid, on 5 seeds (quick) or 10.
-
-    Args:
-        budget: profile, seed and data folder.
-        config: the setting.
-        methods: names for `federated_lora.method_named`.
-    """
+    """Each method at the rate other seeds chose from the grid, on 5 seeds (quick) or 10."""
     from nonlinear_model.claims import study
 
     return study.judged(budget, config, methods, budget.pick(5, 10))

@@ -26,9 +26,6 @@ def load(name: str) -> Figure:
 def select(names: Collection[str]) -> tuple[Found[Figure], ...]:
     """The given figures in the order of presentation; all of them if none is given.
 
-    Args:
-        names: of figures; `module:name` for one from outside.
-
     Raises:
         ValueError: on an unknown name; the nearest one is suggested.
     """

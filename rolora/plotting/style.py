@@ -26,11 +26,7 @@ SEQUENCE = "viridis"
 
 @contextmanager
 def style(name: str) -> Iterator[None]:
-    """Matplotlib settings for one figure.
-
-    Args:
-        name: of the figure; salts the identifiers inside its SVG, which are then reproducible.
-    """
+    """Matplotlib settings for one figure, whose name salts the identifiers inside its SVG."""
     import matplotlib as mpl
 
     settings: Any = {

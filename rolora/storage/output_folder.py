@@ -20,9 +20,6 @@ class OutputFolder:
     be written; `publish` renames the staged files; leaving without `publish` removes everything this
     object made, folders included.
 
-    Args:
-        path: the folder; made if missing, other files in it are left alone.
-
     Raises:
         ValueError: on entering, staging or publishing, if the folder cannot be written.
     """
@@ -57,12 +54,7 @@ class OutputFolder:
         self._clean(published=False)
 
     def write(self, name: str, content: str | bytes) -> None:
-        """Stage one file.
-
-        Args:
-            name: path relative to the folder, with forward slashes.
-            content: text (written as UTF-8) or bytes.
-        """
+        """Stage one file."""
         assert self._staging is not None, "enter the folder first"
         target = self._staging / name
         try:

@@ -76,12 +76,6 @@ def stage(
 ) -> str:
     """Stage a run's files; the caller publishes them.
 
-    Args:
-        folder: an entered output folder.
-        columns: the tidy table, equally long columns.
-        manifest: complete manifest (see `complete`).
-        more: further files by name.
-
     Returns:
         The manifest's text.
     """
