@@ -88,32 +88,22 @@ def shards(
 
 
 def dirichlet(
-    labels: np.ndarray,
-    clients: int,
-    alpha: float,
-    rng: np.random.Generator,
-    *,
-    at_least: int = 1,
+    labels: np.ndarray, clients: int, alpha: float, rng: np.random.Generator
 ) -> Partition:
     """Split each label's examples among the clients in proportions drawn from Dirichlet(α, …, α).
 
     The whole split is drawn again, up to `DIRICHLET_ATTEMPTS` times, until every client holds
-    `at_least` examples: the law is Dirichlet's, conditioned on that.
+    an example: the law is Dirichlet's, conditioned on that.
 
     Args:
         alpha: concentration α > 0; small is uneven, large tends to IID.
-        at_least: smallest client size accepted, at least 1.
 
     Raises:
-        ValueError: if α is not positive and finite, or if no draw gave every client enough examples.
+        ValueError: if α is not positive and finite, or if no draw gave every client an example.
     """
     labels, classes = _check_labels(labels, clients)
     if not isfinite(alpha) or alpha <= 0.0:
         raise ValueError(f"alpha must be positive and finite, got {alpha}")
-    if at_least < 1 or at_least * clients > labels.size:
-        raise ValueError(
-            f"at_least must lie between 1 and {labels.size // clients} (examples per client), got {at_least}"
-        )
     for _ in range(DIRICHLET_ATTEMPTS):
         held: list[list[np.ndarray]] = [[] for _ in range(clients)]
         for label in classes:
@@ -122,10 +112,10 @@ def dirichlet(
             for owner, part in enumerate(np.split(members, np.cumsum(sizes)[:-1])):
                 held[owner].append(part)
         parts = [np.concatenate(pieces) for pieces in held]
-        if min(part.size for part in parts) >= at_least:
+        if all(part.size for part in parts):
             return _sorted(parts)
     raise ValueError(
-        f"alpha = {alpha} left a client with fewer than {at_least} examples in each of"
+        f"alpha = {alpha} left a client without examples in each of"
         f" {DIRICHLET_ATTEMPTS} draws: raise alpha or lower the number of clients ({clients})"
     )
 

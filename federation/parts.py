@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 from pydantic import Field
 
+from federation.refusals import refuse_old_names
 from verification.settings import Count, Natural, Positive, Settings, Share, settings
 
 if TYPE_CHECKING:
@@ -97,3 +99,9 @@ class Server(Settings):
     rounds: Count = Field(default=100, description="Server rounds T.")
     evaluate_every: Count = Field(default=1, description="Rounds between two evaluations.")
     seed: Natural = Field(default=0, description="Root of all randomness.")
+
+    @classmethod
+    def read(cls, values: Mapping[str, Any]) -> Self:
+        """As `Settings.read`; names of earlier versions get a sentence that says the new one."""
+        refuse_old_names({name.replace("-", "_"): value for name, value in values.items()})
+        return super().read(values)

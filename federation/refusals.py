@@ -1,4 +1,4 @@
-"""What a laboratory refuses before any work: a method that asks for what the run cannot do."""
+"""What a laboratory refuses before any work: methods the run cannot do, and names of earlier versions."""
 
 from __future__ import annotations
 
@@ -7,6 +7,17 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from federated_lora import Method
+
+_NAMES = {
+    "alpha": "dirichlet_alpha",
+    "participants": "participation, a share of the clients in (0, 1]",
+}
+_VALUES = {
+    "engine": {"batched": "all-at-once", "sequential": "one-by-one"},
+    "head": {"fixed": "frozen", "trained": "average"},
+    "optimiser_state": {"kept": "keep"},
+    "weighting": {"size": "examples"},
+}
 
 
 def require_able(method: Method, cannot: Mapping[str, str]) -> None:
@@ -25,3 +36,17 @@ def require_able(method: Method, cannot: Mapping[str, str]) -> None:
             raise ValueError(
                 f"method {method.name} {does[trait]}, which is not possible with {why}"
             )
+
+
+def refuse_old_names(values: Mapping[str, object]) -> None:
+    """Refuse options and values under the names one of the laboratories used to give them.
+
+    Raises:
+        ValueError: on the first old one; the sentence says the new one.
+    """
+    for name, value in values.items():
+        if name in _NAMES:
+            raise ValueError(f"{name} is now called {_NAMES[name]}")
+        now = _VALUES.get(name, {}).get(str(value))
+        if now is not None:
+            raise ValueError(f"{name} = {value} is now called {name} = {now}")

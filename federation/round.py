@@ -154,25 +154,14 @@ def combined(
     Raises:
         ValueError: for any reason of `federated_lora.aggregate_model`.
     """
-    if weights is None or weights.ndim == 1:
-        return _combined(method, shared, trained, weights, round, head)
-    if np.all(weights == weights[0]):
-        return _combined(method, shared, trained, weights[0], round, head)
-    parts = [
-        _combined(method, shared.replica(r), trained.replica(r), row, round, head)
-        for r, row in enumerate(weights)
-    ]
-    return _side_by_side(shared, parts)
-
-
-def _combined(
-    method: Method,
-    shared: Shared,
-    trained: Trained,
-    weights: np.ndarray | None,
-    round: int,
-    head: str,
-) -> Outcome:
+    if weights is not None and weights.ndim == 2:
+        if np.any(weights != weights[0]):
+            parts = [
+                combined(method, shared.replica(r), trained.replica(r), row, round, head=head)
+                for r, row in enumerate(weights)
+            ]
+            return _side_by_side(shared, parts)
+        weights = weights[0]
     aggregates = aggregate_model(method, shared.adapters, trained.factors, weights, round)
     changed, merged = set[str](), dict(shared.merged)
     own: dict[str, Tensor] = {}

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field
 
 from federation import parts
 from federation.parts import LocalTraining, Server, Split, SplitName
-from federation.policies import refuse_old_names
 from federation.refusals import require_able
 from verification.settings import Count, Natural, NonNegative, Positive, Settings, settings
 
@@ -140,12 +138,6 @@ class Config(Machine, LocalTraining, Adapters, Server, Texts, Model):
             )
         if self.optimiser == "adamw" and self.momentum:
             raise ValueError(f"momentum belongs to optimiser = sgd, got {self.momentum} with adamw")
-
-    @classmethod
-    def read(cls, values: Mapping[str, Any]) -> Self:
-        """As `Settings.read`; names of earlier versions get a sentence that says the new one."""
-        refuse_old_names({name.replace("-", "_"): value for name, value in values.items()})
-        return super().read(values)
 
     def optimiser_rule(self) -> Optimiser:
         """The update rule; torch is imported only here."""

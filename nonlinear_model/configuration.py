@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
 from federation import parts
 from federation.parts import LocalTraining, Server, Split
-from federation.policies import refuse_old_names
 from verification.settings import Count, Natural, Positive, Settings, settings
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from typing import Self
-
     import numpy as np
 
     from federation.optimisers import Optimiser
@@ -129,12 +125,6 @@ class Configuration(Machine, LocalTraining, Network, Server, Images):
         from federation.optimisers import Optimiser
 
         return Optimiser(self.optimiser, self.momentum, state=self.optimiser_state)
-
-    @classmethod
-    def read(cls, values: Mapping[str, Any]) -> Self:
-        """As `Settings.read`; names of earlier versions get a sentence that says the new one."""
-        refuse_old_names({name.replace("-", "_"): value for name, value in values.items()})
-        return super().read(values)
 
     @property
     def seeds(self) -> tuple[int, ...]:

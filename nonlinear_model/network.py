@@ -105,14 +105,6 @@ def multiply(x: Tensor, W: Tensor) -> Tensor:
     return torch.bmm(x.reshape(R * N, b, i), W.reshape(R * N, i, W.shape[-1])).view(R, N, b, -1)
 
 
-def forward(
-    x: Tensor, A: Tensor, B: Tensor, head: Tensor, scale: float, base: Tensor | None = None
-) -> Tensor:
-    """Logits (R, N, b, classes) of images x (R, N, b, d); `base` is x·W0, (R, N, b, hidden)."""
-    pre = multiply(multiply(x, A), B) * scale
-    return multiply(torch.relu(pre if base is None else pre + base), head)
-
-
 def gradients(
     x: Tensor,
     y: Tensor,

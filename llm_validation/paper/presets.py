@@ -21,7 +21,6 @@ ROUNDS_TIMES_CLIENTS = 1500
 GRID = (5e-4, 1e-3, 2e-3, 5e-3, 1e-2, 2e-2, 5e-2, 1e-1)
 TERAFLOPS = 150.0
 """Assumed sustained speed of one data-centre GPU in bf16, TFLOP/s; hours scale with it."""
-SEEDS = 3
 
 
 @dataclass(frozen=True, slots=True)

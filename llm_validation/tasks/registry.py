@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, TypeGuard
-
 from llm_validation.config import Config
 from llm_validation.tasks.examples import TaskData
 from llm_validation.tasks.task import Task
 from verification.discovery import Catalogue
 
-
-def _is_task(value: Any) -> TypeGuard[Task]:
-    return isinstance(value, Task)
-
-
-TASKS: Catalogue[Task] = Catalogue("task", ("llm_validation.tasks",), "rolora.tasks", _is_task)
+TASKS: Catalogue[Task] = Catalogue(
+    "task", ("llm_validation.tasks",), "rolora.tasks", lambda value: isinstance(value, Task)
+)
 
 
 def task_named(name: str) -> Task:

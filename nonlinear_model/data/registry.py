@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, TypeGuard
 
 from nonlinear_model.data.dataset import Dataset, Images
 from verification.discovery import Catalogue
 
-
-def _is_images(value: Any) -> TypeGuard[Images]:
-    return isinstance(value, Images)
-
-
 IMAGES: Catalogue[Images] = Catalogue(
-    "dataset", ("nonlinear_model.data",), "rolora.datasets", _is_images
+    "dataset",
+    ("nonlinear_model.data",),
+    "rolora.datasets",
+    lambda value: isinstance(value, Images),
 )
 
 

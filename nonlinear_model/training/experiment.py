@@ -19,7 +19,8 @@ from nonlinear_model.data.dataset import Dataset
 from nonlinear_model.data.registry import IMAGES
 from nonlinear_model.training import tracking
 from nonlinear_model.training.federation import DivergenceError, Federation
-from nonlinear_model.training.rates import MIN_POINTS, geometric, power_law
+from nonlinear_model.training.rates import MIN_POINTS, MODELS, fit
+from verification.codec import columns_of
 from verification.statistics import mean_estimate
 
 CONFIDENCE = 0.95
@@ -32,7 +33,7 @@ class Result:
     """What a run leaves.
 
     Attributes:
-        rows: the tidy record (`tracking.COLUMNS`), the same bits whether or not the run was resumed.
+        rows: the tidy record, the same bits whether or not the run was resumed.
         weights: the server's final A, B and head, and what was merged into W0, one per repetition along the
             first axis; `own.` before what each client has of its own, (R, N, …).
         seconds: wall time of each round run by this process: (round, seconds). Apart from the record,
@@ -115,33 +116,26 @@ def summarise(rows: list[tracking.Row]) -> dict[str, list[Any]]:
     """One row per tracked round: the mean over repetitions, and an interval for the test accuracy.
 
     Returns:
-        Equally long columns: `round`, `method`, `trained`, every measured column of
-        `tracking.COLUMNS`, and `test_accuracy_low`, `test_accuracy_high` (95 % Student interval of the
+        Equally long columns: `round`, `method`, `trained`, every measured column, and
+        `test_accuracy_low`, `test_accuracy_high` (95 % Student interval of the
         mean over repetitions; empty for a single one).
     """
     by_round: dict[int, list[tracking.Row]] = {}
     for row in rows:
         by_round.setdefault(row["round"], []).append(row)
-    kept = [name for name in tracking.COLUMNS if name not in ("seed", "learning_rate")]
-    columns: dict[str, list[Any]] = {name: [] for name in kept}
-    columns |= {"test_accuracy_low": [], "test_accuracy_high": []}
+    kept = [name for name in rows[0] if name not in ("seed", "learning_rate")]
+    summary = []
     for group in by_round.values():
+        means: tracking.Row = {}
         for name in kept:
-            values = [row[name] for row in group]
+            values = [one[name] for one in group]
             same = name in ("round", "method", "trained") or len(values) == 1
-            empty = any(value is None for value in values)
-            columns[name].append(values[0] if same or empty else float(np.mean(values)))
-        low, high = _interval([row["test_accuracy"] for row in group])
-        columns["test_accuracy_low"].append(low)
-        columns["test_accuracy_high"].append(high)
-    return columns
-
-
-def _interval(values: list[float]) -> tuple[float | None, float | None]:
-    if len(values) < 2:
-        return None, None
-    found = mean_estimate(np.array(values), alpha=1.0 - CONFIDENCE)
-    return found.interval
+            means[name] = values[0] if same or None in values else float(np.mean(values))
+        scores = np.array([one["test_accuracy"] for one in group])
+        alone = scores.size < 2
+        ends = (None, None) if alone else mean_estimate(scores, alpha=1.0 - CONFIDENCE).interval
+        summary.append(means | {"test_accuracy_low": ends[0], "test_accuracy_high": ends[1]})
+    return columns_of(summary)
 
 
 FALLING = ("test_loss", "train_loss", "gradient_norm_A", "gradient_norm_B", "angle_step")
@@ -172,16 +166,17 @@ def rates(rows: list[tracking.Row]) -> list[dict[str, Any]]:
         if len(inside) < MIN_POINTS:
             continue
         t, y = (np.array(column, dtype=np.float64) for column in zip(*inside, strict=True))
-        for fit in (geometric(t, y, window=window), power_law(t, y, window=window)):
-            compared = name == AVERAGE and fit.model == "power"
+        for model in MODELS:
+            found = fit(model, t, y, window=window)
+            compared = name == AVERAGE and model == "power"
             fits.append(
                 {
                     "quantity": name,
-                    "model": fit.model,
-                    "rate": fit.rate,
-                    "low": fit.interval[0],
-                    "high": fit.interval[1],
-                    "residual": fit.residual,
+                    "model": model,
+                    "rate": found.rate,
+                    "low": found.interval[0],
+                    "high": found.interval[1],
+                    "residual": found.residual,
                     "first_round": window[0],
                     "last_round": window[1],
                     "points": len(inside),

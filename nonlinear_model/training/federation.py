@@ -115,7 +115,7 @@ class Federation:
 
     @property
     def rows(self) -> list[tracking.Row]:
-        """The tidy record so far (`tracking.COLUMNS`)."""
+        """The tidy record so far."""
         return self.record.rows
 
     def step(self) -> list[tracking.Row]:

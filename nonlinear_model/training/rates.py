@@ -10,12 +10,17 @@ holds few independent stretches still tells less than its interval says: at 50 p
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal, get_args
 
 import numpy as np
 from scipy import stats
 
+Model = Literal["geometric", "power"]
+MODELS: tuple[Model, ...] = get_args(Model)
 MIN_POINTS = 8
 """Fewest points a rate is fitted to."""
+LEVEL, RESAMPLES = 0.95, 1000
+"""Of the intervals, and the bootstrap's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,79 +30,40 @@ class Fit:
     Attributes:
         model: `geometric`, y ≈ C ρᵗ, or `power`, y ≈ C t^(−p).
         rate: ρ per round, or the exponent p.
-        interval: block-bootstrap interval of the rate.
+        interval: block-bootstrap interval of the rate, at `LEVEL`.
         constant: C.
-        window: first and last round used.
         residual: root mean square of the residuals in log y: which model fits better.
-        level: of the interval.
     """
 
-    model: str
+    model: Model
     rate: float
     interval: tuple[float, float]
     constant: float
-    window: tuple[float, float]
     residual: float
-    level: float
 
 
-def geometric(
+def fit(
+    model: Model,
     rounds: np.ndarray,
     values: np.ndarray,
     *,
     window: tuple[float, float] | None = None,
-    level: float = 0.95,
     rng: np.random.Generator | None = None,
 ) -> Fit:
-    """Fit `y ≈ C ρᵗ` by least squares in log y. Arguments as for `power_law`."""
-    return _fit("geometric", rounds, values, window, level, rng)
-
-
-def power_law(
-    rounds: np.ndarray,
-    values: np.ndarray,
-    *,
-    window: tuple[float, float] | None = None,
-    level: float = 0.95,
-    rng: np.random.Generator | None = None,
-) -> Fit:
-    """Fit `y ≈ C t^(−p)` by least squares in log y over log t.
+    """Least squares in log y: `y ≈ C ρᵗ` over t, or `y ≈ C t^(−p)` over log t.
 
     Args:
-        rounds: increasing, positive in the window, shape (n,).
+        rounds: increasing, for a power law positive in the window, shape (n,).
         values: positive in the window, shape (n,).
         window: first and last round to use; None for all.
-        level: of the interval, strictly between 0 and 1.
         rng: source of the bootstrap; None for a fixed one.
 
     Raises:
         ValueError: with fewer than `MIN_POINTS` points in the window, or a value there that has no logarithm.
     """
-    return _fit("power", rounds, values, window, level, rng)
-
-
-def best(
-    rounds: np.ndarray, values: np.ndarray, *, window: tuple[float, float] | None = None
-) -> Fit:
-    """The better of the two models by its residual."""
-    fits = (geometric(rounds, values, window=window), power_law(rounds, values, window=window))
-    return min(fits, key=lambda fit: fit.residual)
-
-
-def _fit(
-    model: str,
-    rounds: np.ndarray,
-    values: np.ndarray,
-    window: tuple[float, float] | None,
-    level: float,
-    rng: np.random.Generator | None,
-    resamples: int = 1000,
-) -> Fit:
     t, y = np.asarray(rounds, dtype=np.float64), np.asarray(values, dtype=np.float64)
     if t.shape != y.shape or t.ndim != 1:
         raise ValueError(f"rounds and values must be equally long, got {t.shape} and {y.shape}")
-    if not 0.0 < level < 1.0:
-        raise ValueError(f"level must lie strictly between 0 and 1, got {level}")
     low, high = window or (float(t.min()) if t.size else 0.0, float(t.max()) if t.size else 0.0)
     inside = (t >= low) & (t <= high)
     t, y = t[inside], y[inside]
@@ -114,39 +80,27 @@ def _fit(
     fitted = design @ coefficients
     residuals = np.log(y) - fitted
     slope = float(coefficients[1])
-    reach = _bootstrap_reach(solve[1], residuals, level, resamples, rng or np.random.default_rng(0))
-    ends = slope + reach
+    ends = slope + _bootstrap_reach(solve[1], residuals, rng or np.random.default_rng(0))
     if model == "geometric":
         rate, interval = float(np.exp(slope)), (float(np.exp(ends[0])), float(np.exp(ends[1])))
     else:
         rate, interval = -slope, (float(-ends[1]), float(-ends[0]))
-    return Fit(
-        model,
-        rate,
-        interval,
-        float(np.exp(coefficients[0])),
-        (low, high),
-        float(np.sqrt(np.mean(residuals**2))),
-        level,
-    )
+    spread = float(np.sqrt(np.mean(residuals**2)))
+    return Fit(model, rate, interval, float(np.exp(coefficients[0])), spread)
 
 
 def _bootstrap_reach(
-    to_slope: np.ndarray,
-    residuals: np.ndarray,
-    level: float,
-    resamples: int,
-    rng: np.random.Generator,
+    to_slope: np.ndarray, residuals: np.ndarray, rng: np.random.Generator
 ) -> np.ndarray:
     """How far below and above the fitted slope the interval ends: slopes of resampled circular blocks."""
     n = residuals.size
     length = block_length(residuals)
     blocks = -(-n // length)
-    starts = rng.integers(0, n, size=(resamples, blocks))
+    starts = rng.integers(0, n, size=(RESAMPLES, blocks))
     places = (starts[:, :, None] + np.arange(length)) % n
     # The fit took two degrees of freedom from the residuals, and from the blocks that tell their spread.
-    resampled = residuals[places.reshape(resamples, -1)[:, :n]] * np.sqrt(n / (n - 2.0))
-    tail = (1.0 - level) / 2.0
+    resampled = residuals[places.reshape(RESAMPLES, -1)[:, :n]] * np.sqrt(n / (n - 2.0))
+    tail = (1.0 - LEVEL) / 2.0
     wider = stats.t.isf(tail, max(n / length - 2.0, 1.0)) / stats.norm.isf(tail)
     return np.quantile(resampled @ to_slope, [tail, 1.0 - tail]) * wider
 

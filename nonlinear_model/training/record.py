@@ -38,7 +38,7 @@ class Record:
     """The rows of a run, and what their angles and gradient norms are measured against.
 
     Attributes:
-        rows: one per tracked round and replica (`tracking.COLUMNS`).
+        rows: one per tracked round and replica.
         sent: the numbers sent so far.
         probe: the images gradient norms are taken on, (R, N, p) indices; None without a probe.
     """
@@ -103,30 +103,29 @@ class Record:
                 server, self._train, self.probe, self._weights, scale
             )
         step = self._angle_step(A)
-        added = []
-        for r, replica in enumerate(self._replicas):
-            added.append(
-                {
-                    "round": round,
-                    "seed": replica.seed,
-                    "learning_rate": replica.rate,
-                    "method": self._method.name,
-                    "trained": trained,
-                    "test_accuracy": float(evaluation.accuracy[r]),
-                    "test_loss": float(evaluation.loss[r]),
-                    "train_loss": None if train_loss is None else float(train_loss[r]),
-                    "client_accuracy_min": float(spread[r].min()),
-                    "client_accuracy_max": float(spread[r].max()),
-                    "client_accuracy_std": float(spread[r].std()),
-                    "gradient_norm_A": None if norms is None else float(norms[0][r]),
-                    "gradient_norm_B": None if norms is None else float(norms[1][r]),
-                    "aggregation_error": None if error is None else float(error[r]),
-                    "angle_step": None if step is None else float(step[r]),
-                    "angle_to_final": None,
-                    "numbers_up": int(self.sent.up[r]),
-                    "numbers_down": int(self.sent.down[r]),
-                }
-            )
+        added = [
+            {
+                "round": round,
+                "seed": replica.seed,
+                "learning_rate": replica.rate,
+                "method": self._method.name,
+                "trained": trained,
+                "test_accuracy": float(evaluation.accuracy[r]),
+                "test_loss": float(evaluation.loss[r]),
+                "train_loss": None if train_loss is None else float(train_loss[r]),
+                "client_accuracy_min": float(spread[r].min()),
+                "client_accuracy_max": float(spread[r].max()),
+                "client_accuracy_std": float(spread[r].std()),
+                "gradient_norm_A": None if norms is None else float(norms[0][r]),
+                "gradient_norm_B": None if norms is None else float(norms[1][r]),
+                "aggregation_error": None if error is None else float(error[r]),
+                "angle_step": None if step is None else float(step[r]),
+                "angle_to_final": None,
+                "numbers_up": int(self.sent.up[r]),
+                "numbers_down": int(self.sent.down[r]),
+            }
+            for r, replica in enumerate(self._replicas)
+        ]
         self.rows.extend(added)
         return added
 

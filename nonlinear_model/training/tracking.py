@@ -12,31 +12,10 @@ from torch import Tensor
 from nonlinear_model.network import gradients
 from nonlinear_model.training.all_at_once import Examples, Server, with_merged
 
-COLUMNS = (
-    "round",
-    "seed",
-    "learning_rate",
-    "method",
-    "trained",
-    "test_accuracy",
-    "test_loss",
-    "train_loss",
-    "client_accuracy_min",
-    "client_accuracy_max",
-    "client_accuracy_std",
-    "gradient_norm_A",
-    "gradient_norm_B",
-    "aggregation_error",
-    "angle_step",
-    "angle_to_final",
-    "numbers_up",
-    "numbers_down",
-)
-"""Columns of the tidy record, one row per tracked round and repetition. Angles are sines in [0, 1] of the
-largest principal angle; empty where a quantity does not exist (no A-step before the first round, no
-gradient norms without a probe). Numbers are counted since the start, over all clients."""
-
 Row = dict[str, Any]
+"""One tracked round of one repetition, as `Record.add` makes it. Angles are sines in [0, 1] of the largest
+principal angle; None where a quantity does not exist (no A-step before the first round, no gradient norms
+without a probe). Numbers are counted since the start, over all clients."""
 
 
 @dataclass(frozen=True, eq=False)

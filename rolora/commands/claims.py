@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from rolora.commands.options import Json
 from rolora.console import VERDICT_STYLES, output, table
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ def claims(
         list[str] | None,
         typer.Option("--claims", metavar="MODULE", help="Also the claims of this module."),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON only.")] = False,
+    as_json: Json = False,
 ) -> None:
     """List the claims, or explain one."""
     from rolora.verify import registry

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from rolora.commands.options import Json
+from rolora.commands.options import Json, Out
 from rolora.console import messages, output, table
 from verification.names import one_of
 
@@ -37,9 +37,7 @@ def compare(
     y: Annotated[
         str | None, typer.Option("--y", metavar="COLUMN", help="Column to draw; the runs' first.")
     ] = None,
-    out: Annotated[Path, typer.Option(metavar="DIR", help="Folder for figure and tables.")] = Path(
-        "results/compare"
-    ),
+    out: Out = Path("results/compare"),
     as_json: Json = False,
 ) -> None:
     """Show the final numbers of runs side by side and draw their curves into one figure."""

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
+from rolora.commands.options import Json
 from rolora.console import output
 
 SCHEMAS = {
@@ -25,7 +26,7 @@ def env(
             metavar="NAME", help="Print a JSON schema: report, run, linear, nonlinear or llm."
         ),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON only.")] = False,
+    as_json: Json = False,
 ) -> None:
     """Print versions, platform and commit, as every report and run records them."""
     from rolora.storage.environment import environment

@@ -10,15 +10,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from rolora.commands.options import DataDir, Jobs, Profile, ResultsDir, Seed, budget_of
+from rolora.commands.options import DataDir, Jobs, Out, Profile, ResultsDir, Seed, budget_of
 from rolora.console import messages, output
 
 if TYPE_CHECKING:
     from rolora.plotting.figure import Figure
     from verification.budget import Budget
     from verification.discovery import Found
-
-DEFAULT_OUT = Path("results/figures")
 
 
 def figures(
@@ -29,7 +27,7 @@ def figures(
             help="Figures to draw (module:name from outside); all of them if none is named.",
         ),
     ] = None,
-    out: Annotated[Path, typer.Option(metavar="DIR", help="Folder for the files.")] = DEFAULT_OUT,
+    out: Out = Path("results/figures"),
     reuse_data: Annotated[
         bool, typer.Option("--reuse-data", help="Redraw from the CSV files in the folder.")
     ] = False,
@@ -117,12 +115,12 @@ def draw_one(
     """
     from threadpoolctl import threadpool_limits
 
-    from rolora.plotting import files, registry
+    from rolora.plotting import files, registry, tidy
 
     start = time.perf_counter()
     figure = registry.load(name)
     # One thread in every mode, so that sums are taken in one order.
     with threadpool_limits(limits=1):
-        text = files.data(figure, budget) if table is None else table
+        text = tidy.to_csv(figure.data(budget)) if table is None else table
         content = files.files(figure, text)
     return figure.name, content, time.perf_counter() - start

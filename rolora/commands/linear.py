@@ -11,7 +11,7 @@ import typer
 
 from linear_model import Run
 from linear_model.experiment import Experiment
-from rolora.commands.options import Given, Json, Quiet, configured
+from rolora.commands.options import Given, Json, Out, Quiet, configured
 from rolora.console import bar, messages, output, table
 
 app = typer.Typer()
@@ -35,9 +35,7 @@ def group() -> None:
 @configured(Experiment)
 def run(
     given: Given,
-    out: Annotated[Path, typer.Option(metavar="DIR", help="Folder for the run.")] = Path(
-        "results/linear"
-    ),
+    out: Out = Path("results/linear"),
     every_trial: Annotated[
         bool,
         typer.Option("--every-trial", help="Also write trials.csv, a row per trial and round."),

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from llm_validation.config import Config
-from rolora.commands.options import Given, Json, Quiet, configured
+from rolora.commands.options import Given, Json, Out, Quiet, Resume, configured
 from rolora.console import messages, output, table
 
 if TYPE_CHECKING:
@@ -31,12 +31,8 @@ def run(
         str | None,
         typer.Option(help="A published cell; `rolora llm presets` lists them."),
     ] = None,
-    out: Annotated[Path, typer.Option(metavar="DIR", help="Folder for the run.")] = Path(
-        "results/llm"
-    ),
-    resume: Annotated[
-        bool, typer.Option("--resume", help="Go on from the newest checkpoint in DIR.")
-    ] = False,
+    out: Out = Path("results/llm"),
+    resume: Resume = False,
     tensorboard: Annotated[
         bool, typer.Option("--tensorboard", help="Also log to DIR/tensorboard.")
     ] = False,
@@ -205,7 +201,7 @@ def _show(rows: list[dict[str, Any]], name: str, out: Path) -> None:
 @app.command("presets")
 def presets(
     name: Annotated[str | None, typer.Argument(help="One preset, as TOML.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, and nothing else.")] = False,
+    as_json: Json = False,
 ) -> None:
     """List the published cells as runs: paper's number, rounds and an estimate of cost."""
     from llm_validation.paper.presets import TERAFLOPS, preset_named

@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from rolora.commands.options import Out
 from rolora.console import output
 
 KINDS = ("method", "claim")
@@ -22,7 +23,7 @@ NEXT = {
 def new(
     kind: Annotated[str, typer.Argument(metavar="method|claim", help="What to begin.")],
     name: Annotated[str, typer.Argument(help="Its name, in kebab-case: two-to-one.")],
-    out: Annotated[Path, typer.Option(metavar="DIR", help="Folder for the files.")] = Path(),
+    out: Out = Path(),
 ) -> None:
     """Write a method or a claim that works, and its test, to go on from."""
     from importlib import resources

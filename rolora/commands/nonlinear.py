@@ -9,18 +9,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from nonlinear_model.configuration import Configuration
-from rolora.commands.options import Given, Json, Quiet, configured
+from rolora.commands.options import DataDir, Given, Json, Out, Quiet, Resume, configured
 from rolora.console import bar, fail, messages, output, table
 
 if TYPE_CHECKING:
     from nonlinear_model.training.experiment import Result
 
 app = typer.Typer()
-DataDir = Annotated[
-    Path | None,
-    typer.Option(help="Folder with MNIST's IDX files; else the variable ROLORA_DATA_DIR."),
-]
-
 CHECKPOINTS = "checkpoint"
 
 
@@ -33,17 +28,12 @@ def run(
         typer.Option(help="CPU threads of each tensor operation; torch's choice.", min=1),
     ] = None,
     checkpoint_every: Annotated[int, typer.Option(help="Rounds between checkpoints.")] = 10,
-    resume: Annotated[
-        bool,
-        typer.Option("--resume", help="Go on from the checkpoint in the output folder."),
-    ] = False,
+    resume: Resume = False,
     data_dir: DataDir = None,
     download: Annotated[
         bool, typer.Option("--download", help="Fetch missing MNIST files (needs a network).")
     ] = False,
-    out: Annotated[Path, typer.Option(metavar="DIR", help="Folder for the run.")] = Path(
-        "results/nonlinear"
-    ),
+    out: Out = Path("results/nonlinear"),
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -66,9 +56,7 @@ def regimes(
         list[str] | None,
         typer.Option(metavar="N,K", help="Only these cells: clients, local steps. Repeatable."),
     ] = None,
-    out: Annotated[Path, typer.Option(metavar="DIR", help="Folder for the map.")] = Path(
-        "results/nonlinear-map"
-    ),
+    out: Out = Path("results/nonlinear-map"),
     quiet: Annotated[bool, typer.Option(help="No progress.")] = False,
 ) -> None:
     """Run every method on a grid of clients × local steps; goes on where it was stopped. Takes hours."""

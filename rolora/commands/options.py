@@ -30,6 +30,8 @@ DataDir = Annotated[Path | None, typer.Option(metavar="DIR", help=_DATA, envvar=
 ResultsDir = Annotated[
     Path | None, typer.Option(metavar="DIR", help="Folder with finished language-model runs.")
 ]
+Out = Annotated[Path, typer.Option(metavar="DIR", help="Folder for what is written.")]
+Resume = Annotated[bool, typer.Option("--resume", help="Go on from the newest checkpoint in DIR.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, and nothing else.")]
 Quiet = Annotated[bool, typer.Option(help="No progress and no table.")]
 KINDS = {"integer": int, "number": float, "boolean": bool, "string": str, "array": str}
@@ -92,12 +94,9 @@ def configured(
             command((file, told), **{n: v for n, v in words.items() if n not in names})
 
         help = "TOML file of these options; options given here win."
-        file = Annotated[Path | None, typer.Option("--config", metavar="FILE", help=help)]
-        settings = inspect.Parameter(
-            "config", inspect.Parameter.KEYWORD_ONLY, default=None, annotation=file
-        )
+        file = _parameter("config", Path, typer.Option("--config", metavar="FILE", help=help))
         keyword = [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in own]
-        run.__signature__ = inspect.Signature([*options, settings, *keyword])  # type: ignore[attr-defined]
+        run.__signature__ = inspect.Signature([*options, file, *keyword])  # type: ignore[attr-defined]
         run.__annotations__ = {}
         run.__doc__ = command.__doc__
         return run
@@ -117,8 +116,7 @@ def _options(configuration: type[Settings], old: tuple[str, ...]) -> Iterator[in
             rich_help_panel=panel if part(configuration, name) is not configuration else None,
             autocompletion=_completing(values) if values else None,
         )
-        kind = KINDS[of.get("type", "string")]
-        yield _parameter(name, kind, option)
+        yield _parameter(name, KINDS[of.get("type", "string")], option)
     for name in old:
         yield _parameter(name, str, typer.Option(hidden=True))
 

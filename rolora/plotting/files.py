@@ -11,15 +11,9 @@ from rolora.plotting.style import WIDTH
 
 if TYPE_CHECKING:
     from rolora.plotting.figure import Figure
-    from verification.budget import Budget
     from verification.finding import Table
 
 PNG_DPI = 200
-
-
-def data(figure: Figure, budget: Budget) -> str:
-    """Compute the figure's table; its CSV text."""
-    return tidy.to_csv(figure.data(budget))
 
 
 def files(figure: Figure, csv: str) -> dict[str, bytes]:

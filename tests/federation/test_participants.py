@@ -17,7 +17,7 @@ from federated_lora import (
     residual,
 )
 from federation.participants import how_many, participants, weights_of
-from federation.policies import refuse_old_names
+from federation.refusals import refuse_old_names
 from federation.round import Shared, Trained, combined
 from federation.sent import Sent
 from verification.streams import generator

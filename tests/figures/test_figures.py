@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import json
 import re
-import sys
 import zlib
 from dataclasses import replace
 from itertools import combinations
@@ -22,6 +21,8 @@ from rolora import cli
 from rolora.commands import figures as command
 from rolora.plotting import files, look, registry, style, tidy
 from rolora.plotting.figure import Drawing, Figure, table_of
+from tests.support.pages import block
+from tests.support.pages import folder as folder
 from verification.budget import Budget, Profile
 from verification.discovery import LAST
 from verification.finding import Table
@@ -45,44 +46,31 @@ def test_every_file_holds_the_figure_it_is_named_after_and_states_its_place() ->
     assert orders[-1] < LAST
 
 
-MINE = """
-from rolora.plotting.figure import figure, table_of
-
-def caption(table):
-    return f"{len(table.columns['kappa'])} steps"
-
-@figure("{name}", "Mine", data=table_of("{claim}"), caption=caption)
-def mine(table, drawing):
-    drawing.subplots().plot(table.columns["kappa"], table.columns["sine"], ".")
-"""
-
-
 def test_one_file_adds_a_figure_of_a_claims_table(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "path", [*sys.path])
     monkeypatch.delenv("ROLORA_DATA_DIR", raising=False)
     for name, figure, claim in (
         ("steps", "my-steps", "plateau"),
         ("absent", "absent", "no-claim"),
         ("taken", "glue", "plateau"),
     ):
-        text = MINE.replace("{name}", figure).replace("{claim}", claim)
-        Path(f"my_{name}.py").write_text(text, "utf-8")
-    done = CliRunner().invoke(cli.app, ["figures", "my_steps:mine", "--out", "out", "--quiet"])
+        text = block("add-a-figure.md").replace("long-run-angle", figure)
+        Path(f"my_{name}.py").write_text(text.replace('"plateau"', f'"{claim}"'), "utf-8")
+    place = "my_steps:long_run_angle"
+    done = CliRunner().invoke(cli.app, ["figures", place, "--out", "out", "--quiet"])
     assert done.exit_code == 0, done.output
-    assert Path("out/my-steps.caption.md").read_text("utf-8") == "320 steps\n"
+    assert "for 80 step sizes." in Path("out/my-steps.caption.md").read_text("utf-8")
     drawn = tidy.from_csv(Path("out/my-steps.csv").read_text("utf-8"))
     found = rolora.check("plateau").finding.table
     assert {name: list(column) for name, column in found.columns.items()} == drawn.columns
-    assert [one.name for one in registry.select(["glue", "my_steps:mine"])] == ["glue", "my-steps"]
+    assert [one.name for one in registry.select(["glue", place])] == ["glue", "my-steps"]
     with pytest.raises(ValueError, match="unknown claim 'no-claim'"):
-        registry.load("my_absent:mine").data(Budget())
+        registry.load("my_absent:long_run_angle").data(Budget())
     with pytest.raises(ValueError, match=r"left no table to draw: .*rolora verify --profile full"):
-        table_of("mnist-ranking")(Budget(Profile.FULL, data_dir=tmp_path))
+        table_of("mnist-ranking")(Budget(Profile.FULL, data_dir=folder))
     with pytest.raises(ValueError, match="names must be unique, got 'glue' from both"):
-        registry.select(["my_taken:mine"])
+        registry.select(["my_taken:long_run_angle"])
 
 
 @pytest.mark.parametrize("name", FAST)

@@ -1,23 +1,18 @@
-"""A task, a data set, a claim and a figure are one file each, written into an empty folder."""
+"""A task and a data set are one file each, written into an empty folder."""
 
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 import pytest
 
 from llm_validation.config import Config
 from llm_validation.tasks.registry import load, task_named
-from tests.house.test_additions import folder as folder
 from tests.llm_validation.conftest import roberta as roberta
+from tests.support.pages import block
+from tests.support.pages import folder as folder
 from tests.support.rolora_helpers import run, strict_json
 
-TASK = """
-from llm_validation.tasks.glue import GlueTask
-
-COLA = GlueTask("cola", ("sentence",), ("unacceptable", "acceptable"))
-"""
 FAMILY = """
 from dataclasses import dataclass
 
@@ -57,23 +52,10 @@ def read(data_dir, download):
 
 BLOBS = Images("blobs", read)
 """
-FIGURE = """
-from rolora.plotting.figure import figure
-from verification.finding import Table
-
-
-def data(budget):
-    return Table({"x": [1.0, 2.0], "y": [budget.seed, 3.0]})
-
-
-@figure("mine", "a line", data=data, caption=lambda table: f"{len(table.rows())} points.")
-def draw(table, drawing):
-    drawing.subplots().plot(table.columns["x"], table.columns["y"])
-"""
 
 
 def test_a_glue_like_task_is_read_by_its_place(folder):
-    (folder / "mine.py").write_text(TASK)
+    (folder / "mine.py").write_text(block("add-a-task.md"))
     (folder / "data" / "cola").mkdir(parents=True)
     rows = [{"sentence": "a b", "label": 1}, {"sentence": "b a", "label": 0}]
     for split in ("train", "validation"):
@@ -106,12 +88,3 @@ def test_a_data_set_trains_the_network(folder, capsys):
     )  # fmt: skip
     assert code == 0, err
     assert strict_json(out)["configuration"]["dataset"] == "mine:BLOBS"
-
-
-def test_a_figure_is_drawn_by_its_place(folder, capsys):
-    (folder / "mine.py").write_text(FIGURE)
-    code, _, err = run(capsys, "figures", "mine:draw", "--seed", "4", "--out", "drawn")
-    assert code == 0, err
-    assert {p.name for p in Path("drawn").iterdir()} >= {"mine.pdf", "mine.png", "mine.csv"}
-    assert Path("drawn/mine.csv").read_text().splitlines()[1:] == ["1.0,4", "2.0,3.0"]
-    assert Path("drawn/mine.caption.md").read_text() == "2 points.\n"

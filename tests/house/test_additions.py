@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import re
 import shutil
-import sys
 from typing import Any
 
 import numpy as np
@@ -26,35 +26,17 @@ from tests.support import linear_loop, rolora_helpers
 from tests.support.language_loop import by_hand, by_laboratory
 from tests.support.linear_loop import ETA, ROUNDS, SEED, TRIALS, K
 from tests.support.network_loop import Network
+from tests.support.pages import block
+from tests.support.pages import folder as folder
 
 METHODS = {
-    "two-to-one": """
-from federated_lora import ONLY_A, ONLY_B, Averaging, method
-
-@method("two-to-one", label="2 : 1", source="nobody's")
-class Mine(Averaging):
-    def trainable(self, round):
-        return ONLY_A if round % 3 == 0 else ONLY_B
-""",
-    "fedex": """
-from federated_lora import BOTH, Averaging, Update, method, residual
-
-@method("fedex", label="FedEx-LoRA", source="Singhal et al., arXiv 2410.09432")
-class Mine(Averaging):
-    merges = True
-
-    def trainable(self, round):
-        return BOTH
-
-    def combine(self, server, replies, round):
-        mean = super().combine(server, replies, round).adapter
-        return Update(mean, merged=residual(mean, server, replies, replies.weights))
-""",
+    "two-to-one": block("add-a-method.md"),
+    "fedex": block("add-a-method.md", 1),
     "fedsa": """
 from federated_lora import BOTH, ONLY_B, Averaging, method
 
 @method("fedsa", label="FedSA-LoRA", source="Guo et al., arXiv 2410.01463")
-class Mine(Averaging):
+class FedSA(Averaging):
     personal = ONLY_B
 
     def trainable(self, round):
@@ -64,16 +46,10 @@ class Mine(Averaging):
 """A scheduled, a merging and a personalised method."""
 
 
-@pytest.fixture
-def folder(tmp_path, monkeypatch):
-    """An empty current folder, whose modules are forgotten afterwards."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "path", [*sys.path])
-    before = set(sys.modules)
-    yield tmp_path
-    for name in set(sys.modules) - before:
-        if str(tmp_path) in str(getattr(sys.modules[name], "__file__", "")):
-            del sys.modules[name]
+def place_of(name, folder):
+    """Where a method is, once its file is written."""
+    (folder / "mine.py").write_text(METHODS[name], "utf-8")
+    return "mine:" + re.search(r"class (\w+)", METHODS[name])[1]
 
 
 class Linear:
@@ -131,9 +107,8 @@ LABORATORIES: dict[str, Any] = {
 @pytest.mark.parametrize("laboratory", LABORATORIES)
 @pytest.mark.parametrize("name", METHODS)
 def test_a_method_is_the_literal_loop_over_dense_models(name, laboratory, folder):
-    (folder / "mine.py").write_text(METHODS[name], "utf-8")
     where = LABORATORIES[laboratory]
-    loss, error = where.run("mine:Mine")
+    loss, error = where.run(place_of(name, folder))
     expected_loss, expected_error = where.literal(name)
     np.testing.assert_allclose(loss, expected_loss, rtol=1e-10, atol=1e-10)
     np.testing.assert_allclose(error, expected_error, rtol=1e-10, atol=1e-10)
@@ -145,23 +120,21 @@ def test_a_method_is_the_literal_loop_over_dense_models(name, laboratory, folder
 @pytest.mark.parametrize("laboratory", ["linear", "network"])
 @pytest.mark.parametrize("name", METHODS)
 def test_a_method_runs_from_the_command_line(name, laboratory, folder, capsys):
-    (folder / "mine.py").write_text(METHODS[name], "utf-8")
-    where = LABORATORIES[laboratory]
-    loss = where.command(capsys, "mine:Mine", folder / "out")
+    where, place = LABORATORIES[laboratory], place_of(name, folder)
+    loss = where.command(capsys, place, folder / "out")
     assert loss[-1] < loss[0]
     assert loss != where.command(capsys, "fedavg", folder / "plain")
-    assert read(folder / "out").manifest["configuration"]["method"] == "mine:Mine"
+    assert read(folder / "out").manifest["configuration"]["method"] == place
     assert name in read(folder / "out").manifest["name"]
 
 
 @pytest.mark.parametrize("kind", ["classifier", "transposed weights"])
 @pytest.mark.parametrize("name", METHODS)
 def test_a_language_model_is_the_literal_loop_over_dense_models(name, kind, folder, tiny, gpt2):  # noqa: F811
-    (folder / "mine.py").write_text(METHODS[name], "utf-8")
     changes = {"model": gpt2} if kind == "transposed weights" else {}
     config = tiny(
         "llama" if changes else "roberta", dtype="float64", optimiser="sgd", learning_rate=0.2,
-        split="dirichlet", participation=0.5, rounds=4, method="mine:Mine", **changes,
+        split="dirichlet", participation=0.5, rounds=4, method=place_of(name, folder), **changes,
     )  # fmt: skip
     found = by_laboratory(config)
     np.testing.assert_allclose(found, by_hand(config, name), rtol=1e-10, atol=1e-10)
@@ -171,9 +144,8 @@ def test_a_language_model_is_the_literal_loop_over_dense_models(name, kind, fold
 
 @pytest.mark.parametrize("name", ["fedex", "fedsa"])
 def test_what_is_merged_or_kept_survives_a_stop_and_an_export(name, folder, tiny, gpt2):  # noqa: F811
-    (folder / "mine.py").write_text(METHODS[name], "utf-8")
-    config = tiny("llama", model=gpt2, method="mine:Mine", optimiser="sgd", learning_rate=0.2,
-                  checkpoint_every=1, rounds=4, participation=0.5)  # fmt: skip
+    config = tiny("llama", model=gpt2, method=place_of(name, folder), optimiser="sgd",
+                  learning_rate=0.2, checkpoint_every=1, rounds=4, participation=0.5)  # fmt: skip
     whole = train(config, folder=folder / "run")
     shutil.rmtree(folder / "run" / "checkpoints" / "round-000004")
     again = train(config, folder=folder / "run", resume=True)
@@ -196,9 +168,8 @@ def test_what_is_merged_or_kept_survives_a_stop_and_an_export(name, folder, tiny
 
 @pytest.mark.parametrize("name", ["fedex", "fedsa"])
 def test_a_network_goes_on_with_what_is_merged_or_kept(name, folder):
-    (folder / "mine.py").write_text(METHODS[name], "utf-8")
-    where = LABORATORIES["network, local heads"]
-    config, data = Configuration(method="mine:Mine", **where.settings), load()
+    settings = LABORATORIES["network, local heads"].settings
+    config, data = Configuration(method=place_of(name, folder), **settings), load()
     whole = experiment.run(config, data, checkpoints=folder / "kept", every=1)
     shutil.rmtree(max((folder / "kept").iterdir()))
     again = experiment.run(config, data, checkpoints=folder / "kept", every=1)
@@ -213,10 +184,10 @@ def test_a_network_goes_on_with_what_is_merged_or_kept(name, folder):
 def test_a_name_of_the_laboratorys_own_is_refused(folder):
     (folder / "mine.py").write_text(METHODS["fedsa"].replace('"fedsa"', '"algorithm2"'), "utf-8")
     with pytest.raises(ValueError, match="must not take the name of another: algorithm2"):
-        LABORATORIES["linear"].run("mine:Mine")
+        LABORATORIES["linear"].run("mine:FedSA")
 
 
 def test_a_simulator_refuses_what_it_cannot_do_before_any_work(folder):
-    (folder / "mine.py").write_text(METHODS["fedex"], "utf-8")
+    method = method_named(place_of("fedex", folder), eta=0.1)
     with pytest.raises(ValueError, match="ffa-pooled only, got fedex; use simulator 'gram'"):
-        simulate(Problem(d=6), method_named("mine:Mine", eta=0.1), simulator="chain", rounds=1)
+        simulate(Problem(d=6), method, simulator="chain", rounds=1)

@@ -28,7 +28,7 @@ HEAVY = sorted({module for brought in EXTRAS.values() for module in brought})
 TORCH_FREE = {
     "verification": "statistics evidence",
     "federated_lora": "diagnostics adapter",
-    "federation": "learning_rates participants partition parts policies refusals sent",
+    "federation": "learning_rates participants partition parts refusals sent",
     "theory": "population.population_map",
     "linear_model": "problem claims",
     "nonlinear_model": "configuration claims.study",

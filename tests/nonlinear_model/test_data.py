@@ -171,14 +171,12 @@ def test_draws_are_epochs_without_repetition():
 
 def test_rates_of_known_curves_are_found_exactly():
     t = np.arange(1.0, 41.0)
-    fit = rates.geometric(t, 3.0 * 0.9**t)
+    fit = rates.fit("geometric", t, 3.0 * 0.9**t)
     assert fit.rate == pytest.approx(0.9, rel=1e-12)
     assert fit.constant == pytest.approx(3.0, rel=1e-12)
-    fit = rates.power_law(t, 2.0 / np.sqrt(t), window=(10, 40))
+    fit = rates.fit("power", t, 2.0 / np.sqrt(t), window=(10, 40))
     assert fit.rate == pytest.approx(0.5, rel=1e-12)
     assert fit.interval == pytest.approx((0.5, 0.5), abs=1e-9)
-    assert rates.best(t, 2.0 / t).model == "power"
-    assert rates.best(t, 0.5**t).model == "geometric"
 
 
 @pytest.mark.parametrize(("points", "rho", "least"), [(8, 0.0, 360), (50, 0.8, 300)])
@@ -192,7 +190,7 @@ def test_block_bootstrap_covers_a_noisy_rate(points, rho, least):
         for i in range(1, noise.size):
             noise[i] += rho * noise[i - 1]
         y = 0.97**t * np.exp(0.05 * noise[50:])
-        low, high = rates.geometric(t, y, rng=rng).interval
+        low, high = rates.fit("geometric", t, y, rng=rng).interval
         hits += low <= 0.97 <= high
     assert hits >= least
 
@@ -218,4 +216,4 @@ def test_blocks_are_longer_where_neighbours_are_alike():
 )
 def test_rates_refuse_what_has_no_logarithm(t, y):
     with pytest.raises(ValueError):
-        rates.power_law(t, y)
+        rates.fit("power", t, y)
