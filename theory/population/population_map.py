@@ -15,7 +15,7 @@ from jaxtyping import Float
 from verification.claim import OURS, claim
 from verification.evidence import Evidence, at_least, between
 from verification.finding import Mark, Plot, ProofStep, Series
-from verification.proof.identities import identity
+from verification.proof.identities import identity, sized_identity
 from verification.verdict import Verdict
 
 
@@ -54,6 +54,7 @@ def derive() -> tuple[ProofStep, ...]:
     moved = sp.simplify((ay / ax).subs({x: c, y: s, beta: c}))
     circle = {c: 1 / sp.sqrt(1 + t**2), s: t / sp.sqrt(1 + t**2)}
     return (
+        *_derive_plane(),
         identity("b-step: argmin_b has b̄ = cos θ · b*", sp.simplify(best), c),
         identity(
             "a-step and normalisation: tan²θ⁺ is the square of the stated map",
@@ -61,6 +62,21 @@ def derive() -> tuple[ProofStep, ...]:
             signed_tangent(t, kappa) ** 2,
         ),
     )
+
+
+def _derive_plane() -> list[ProofStep]:
+    """Every width: a round stays in the plane of a and a*, in which the rest of the derivation works."""
+    d, p = sp.symbols("d p", integer=True, positive=True)
+    a, a_star, b_star = (sp.MatrixSymbol(n, k, 1) for n, k in (("a", d), ("A", d), ("b", p)))
+    c, one = a_star.T * a, sp.Identity(1)
+    fit = b_star * c
+    return [
+        sized_identity("every d and p: the normal equation b‖a‖² = (a* b*ᵀ)ᵀa has b̄ = (a*ᵀa) b* at ‖a‖ = 1",
+            fit * (a.T * a) - (a_star * b_star.T).T * a, fit * (a.T * a - one)),
+        sized_identity("every d and p: the gradient's (a b̄ᵀ − a* b*ᵀ) b̄ lies in the plane of a and a*",
+            (a * fit.T - a_star * b_star.T) * fit,
+            a * (c.T * (b_star.T * b_star) * c) - a_star * ((b_star.T * b_star) * c)),
+    ]  # fmt: skip
 
 
 @claim(
@@ -73,8 +89,8 @@ def derive() -> tuple[ProofStep, ...]:
     source=OURS,
     assumptions=("rank 1", "population limit m → ∞", "homogeneous clients", "no label noise"),
     expected=Verdict.PROVED,
-    mutant={"stretch": 1.05},
-    says="the map at a step 5 % longer than the one taken",
+    mutant={"stretch": 1.02},
+    says="the map at a step 2 % longer than the one taken",
     order=30,
 )
 def check(

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 import sympy as sp
 
+from linear_model.claims.population import contraction_lemma as claim
 from theory.population import contraction_lemma, population_map
 from verification.budget import Budget
 from verification.proof import sign_intervals
@@ -12,14 +13,14 @@ Y, K = sp.symbols("y kappa", positive=True)
 def test_the_lemma_holds_exactly_up_to_three_halves():
     assert contraction_lemma.largest_kappa(contraction_lemma.lemma_factor) == sp.Rational(3, 2)
     assert contraction_lemma.largest_kappa(contraction_lemma.lemma_factor_without_two) == 1
-    finding = contraction_lemma.check(Budget())
+    finding = claim.check(Budget())
     assert "3/2" in finding.added_assumption
     assert all(step.holds for step in finding.proof)
     assert finding.comparisons[0].measured == 1.5
 
 
 def test_literal_rounds_alone_would_refute_the_control():
-    control = contraction_lemma.check.negative_control(Budget())
+    control = claim.check.negative_control(Budget())
     assert control.added_assumption == ""
     assert not control.comparisons[2].holds
 
@@ -35,7 +36,7 @@ def test_slack_is_the_difference_seen_on_vectors(kappa):
         truth = (moved[1] ** 2 + moved[2] ** 2) / (1 - y)
         stated = float((numerator / denominator).subs({Y: y, K: kappa}))
         assert stated == pytest.approx(1 - kappa * y / 2 - truth, abs=1e-12)
-        assert contraction_lemma._sine_ratio_squared(y, kappa) == pytest.approx(truth, abs=1e-12)
+        assert claim.sine_ratio_squared(y, kappa) == pytest.approx(truth, abs=1e-12)
 
 
 def test_range_from_one_start_is_what_simulation_shows():
