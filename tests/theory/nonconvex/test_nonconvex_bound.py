@@ -4,9 +4,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import sympy as sp
 
-from theory.nonconvex import smooth_problem
+from theory.nonconvex import extremes, nonconvex_bound, smooth_problem
 from theory.nonconvex.smooth_problem import SmoothProblem, alternate
+from verification.budget import Budget
+from verification.verdict import Verdict
 
 
 def test_gradients_are_those_of_finite_differences_and_within_the_smoothness():
@@ -85,3 +88,40 @@ def test_noise_has_the_stated_variance():
     n = 20000
     ratio = found.squared_norms[:, 1].var(ddof=1) / expected
     assert abs(ratio - 1.0) < 5.0 * np.sqrt(2.0 / n) + 0.005
+
+
+def test_thirteen_percent_of_the_bound_is_refuted_by_a_parabola(monkeypatch):
+    monkeypatch.setattr(nonconvex_bound, "derive", lambda _: ())
+    found = nonconvex_bound.check(Budget(), shrink=sp.Rational(13, 100))
+    assert found.verdict is Verdict.REFUTED
+    assert "parabola" in found.counterexample
+
+
+def test_counted_clients_are_literal_ones():
+    """Mean and spread of where a round ends, against every client's own steps, two kinds of three."""
+    problem = extremes.TwoSided(
+        np.array([1.0, 0.3]), np.array([0.2, 0.9]), np.array([0.0, 0.4]), clients=6
+    )
+    start, step, K, trials = 0.1, 0.05, 2, 20_000
+    rng = np.random.default_rng(8)
+    x = np.full((trials, 3, 2), start)
+    for _ in range(K):
+        x = x - step * (problem.slopes(x) + rng.choice([-2.0, 2.0], x.shape))
+    literal = x.mean(axis=(1, 2))
+    ends = problem.ends(np.full(1, start), step, extremes._paths(K, 2.0))
+    assert literal.mean() == pytest.approx(ends.mean(), abs=5 * literal.std() / np.sqrt(trials))
+    settings = {"rounds": 2, "local_steps": K, "step": step, "sigma": 2.0, "trials": trials}
+    averages, apart = problem.run(start, rng=rng, **settings)
+    at = problem.slopes(literal[:, None]).mean(axis=1) ** 2
+    first = problem.slopes(np.array(start)).mean() ** 2
+    # Both blocks' second gradient, twice the average less the first: 5 standard errors.
+    second = averages - first
+    error = np.hypot(second.std(), at.std()) / np.sqrt(trials)
+    assert second.mean() == pytest.approx(at.mean(), abs=5 * error)
+    assert apart >= problem.slopes(np.array(start)).var()
+
+
+def test_the_gap_is_to_the_minimum():
+    problem = extremes.TwoSided(*(np.array(v) for v in ([1.0, 1.0], [1.0, 1.0], [0.0, 2.0])), 2)
+    # mean of x²/2 and (x − 2)²/2, least at 1
+    assert problem.gap(3.0) == pytest.approx(2 * ((9 + 1) / 4 - 0.5))
