@@ -83,7 +83,8 @@ def follows(statement: str, goal: Any, *because: tuple[Any, Any]) -> ProofStep:
     Args:
         because: pairs of a multiplier, ≥ 0 by the assumptions on its symbols, and a hypothesis "≥ 0".
     """
-    step = identity(statement, goal, sp.Add(*(factor * least for factor, least in because)))
+    total = sp.Add(*(factor * least for factor, least in because))
+    step = rational_identity(statement, goal, total)
     if signs := [factor for factor, _ in because if not sp.sympify(factor).is_nonnegative]:
         return ProofStep(statement, False, f"multipliers of unknown sign: {signs}")
     return step
