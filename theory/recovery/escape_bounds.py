@@ -128,12 +128,12 @@ def _below_one_steps() -> tuple[ProofStep, ...]:
     return (
         follows("what falls by at least λ in each round falls by (n + 1)λ in n + 1, if by nλ in n",
             log_t - (n + 1) * fall - then, (1, log_t - n * fall - now), (1, now - fall - then)),
-        follows("contraction: log t + c t² falls by log 1/(1 − κ) a round, c = (extra_rounds − 2) log 1/(1 − κ)",
+        follows("contraction: log t + c t² falls by λ = log 1/(1 − κ) a round, c = (extra_rounds − 2)λ",
             log_t + c * square - contract - (log_next + c * square_next),
             (1, log_t - contract + kappa**2 * square / (1 - kappa) - log_next),
             (sp.factor(c), square / (1 + kappa) ** 2 - square_next)),
-        follows("upper bound, κ < 1: not below 1 a round before n_escape, not at the target a round before the "
-            "end: together at most the approximation + extra_rounds(κ)",
+        follows("upper bound, κ < 1: not below 1 a round before n_escape, not at the target a round "
+            "before the end: together at most the approximation + extra_rounds(κ)",
             _rounds(extra_rounds, kappa) - n_escape - n_contract,
             (1 / escape, log_start - (n_escape - 1) * escape),
             (1 / contract, c - (n_contract - 1) * contract - log_target)),

@@ -14,7 +14,7 @@ import sympy as sp
 
 from theory.samples import finite_sample
 from verification.finding import ProofStep
-from verification.proof.identities import identity
+from verification.proof.identities import by_slope, identity
 
 
 def rounds_bound(delta0: Any, epsilon: Any, kappa: Any, *, log: Any = sp.log) -> Any:
@@ -51,7 +51,6 @@ def derive() -> tuple[ProofStep, ...]:
     delta, epsilon, ratio, kappa, x = sp.symbols("delta epsilon R kappa x", positive=True)
     T = rounds_bound(delta, epsilon, kappa)
     rate = 1 - promised_contraction(delta, kappa)
-    gap = sp.exp(-x) - (1 - x)
     c, s, rho, prime = sp.symbols("c s rho prime", nonnegative=True)
     # a* = c·a + s·u, b̄ = (c + s ρ̄) b*: the product's error in the frame (a, u).
     error = sp.Matrix([c + s * rho, 0]) - sp.Matrix([c, s])
@@ -59,10 +58,7 @@ def derive() -> tuple[ProofStep, ...]:
     return (
         identity("δ⁰ exp(−κ(1 − (δ⁰)²)T/4) = ε exactly at the theorem's T (R = log δ⁰/ε)",
             sp.expand_log(rate * T / 2).subs(sp.log(delta), ratio + sp.log(epsilon)), ratio),
-        ProofStep(
-            "1 − x ≤ e^(−x): the gap is convex, with value and slope 0 at x = 0; so T contractions suffice",
-            bool(gap.subs(x, 0) == 0 and sp.diff(gap, x).subs(x, 0) == 0 and sp.diff(gap, x, 2).is_positive),
-            f"second derivative {sp.diff(gap, x, 2)}"),
+        *by_slope("−log(1 − x) ≥ x, so T contractions by 1 − x suffice", -sp.log(1 - x) - x, x, {x: (0, 1)}),
         identity("||a b̄ᵀ − a* b*ᵀ||² / ||b*||² = s²(1 + ρ̄²)", error.dot(error),
             finite_sample.excess_of_fit(s, rho)),
         identity("s ≤ ε and |ρ̄| ≤ ε' give the second conclusion: (1 + ε')² − (1 + ε'²) = 2ε' ≥ 0", slack,
