@@ -19,7 +19,7 @@ from scipy import special
 
 from theory.samples.moments import chi_squared_moment, normal_moment
 from verification.finding import ProofStep
-from verification.proof.identities import identity
+from verification.proof.identities import identity, nonnegative_on_box
 
 MIXTURE_CONSTANT = sp.Rational(3315, 10000)
 """Upper bound of max_y y² P(|Z| > y), Z ~ N(0, 1), attained near y = 1.19. Proved in `derive`."""
@@ -93,8 +93,14 @@ def union_bound(epsilon: Any, clients: Any, samples: Any) -> Any:
 
 
 def derive() -> tuple[ProofStep, ...]:
-    """Closed form, conditional law, density, moments, variance of the mean, mixture constant."""
-    return (*_derive_law(), *_derive_moments(), _derive_constant())
+    """Closed form, conditional law, density, moments, variance of the mean, and the two bounds."""
+    return (
+        *_derive_law(),
+        *_derive_moments(),
+        *_derive_mills(),
+        _derive_constant(),
+        *_derive_union(),
+    )
 
 
 def _derive_law() -> list[ProofStep]:
@@ -109,6 +115,8 @@ def _derive_law() -> list[ProofStep]:
     z = g.dot(h) / sp.sqrt(g.dot(g))
     # h is standard normal and independent of g: given g, z is linear in h, so normal of this variance.
     given_g = sum(sp.diff(z, entry) ** 2 for entry in h)
+    t, w = sp.symbols("t w", real=True)
+    one = sp.integrate(sp.exp(t * w * x - x**2 / 2), (x, -sp.oo, sp.oo)) / sp.sqrt(2 * sp.pi)
     normal = sp.exp(-(x**2) * k / (2 * m)) * sp.sqrt(k / m) / sp.sqrt(2 * sp.pi)
     chi = k ** (m / 2 - 1) * sp.exp(-k / 2) / (2 ** (m / 2) * sp.gamma(m / 2))
     mixed = sp.integrate(
@@ -119,7 +127,14 @@ def _derive_law() -> list[ProofStep]:
     return [
         identity("least squares: β_i = c + s ρ_i with ρ_i = g·h/‖g‖²", best, c + s * rho),
         identity("ρ_i = z/‖g‖ with z = h·g/‖g‖", rho, z / sp.sqrt(g.dot(g))),
-        identity("given g, z is normal of variance 1, whatever g: independent of ‖g‖", given_g, 1),
+        identity(
+            "E exp(t w h) = exp(t²w²/2) for a standard normal h", one, sp.exp(t**2 * w**2 / 2)
+        ),
+        identity(
+            "given g, z = Σ w_k h_k with Σ w_k² = 1: E[exp(t z) | g] = exp(t²/2), whatever g",
+            given_g,
+            1,
+        ),
         identity(
             "every m: the mixture over ‖g‖² ~ χ²_m of the normal density of √m z/‖g‖ is the density of "
             "Student t (logarithm of the ratio)",
@@ -145,6 +160,45 @@ def _derive_moments() -> list[ProofStep]:
     return [*steps, identity(words, mean_variance(N, m), moment(2, m) / N)]
 
 
+def _derive_mills() -> list[ProofStep]:
+    """P(|Z| > y) ≤ √(2/π) exp(−y²/2)/y, and y exp(−y²/2) falls beyond 1: the constant's last stretch."""
+    y = sp.Symbol("y", positive=True)
+    bound = sp.sqrt(2 / sp.pi) * sp.exp(-(y**2) / 2) / y
+    gap = bound - sp.erfc(y / sp.sqrt(2))
+    scaled = sp.diff(y * sp.exp(-(y**2) / 2), y) * sp.exp(y**2 / 2)
+    return [
+        identity("Mills: the gap between √(2/π) exp(−y²/2)/y and P(|Z| > y) has slope "
+            "−√(2/π) exp(−y²/2)/y² < 0 …", sp.diff(gap, y), -bound / y),
+        identity("… and tends to 0 as y → ∞: it is positive", sp.limit(gap, y, sp.oo), sp.Integer(0)),
+        nonnegative_on_box("y exp(−y²/2) falls for y ≥ 1", -scaled, {y: (1, sp.oo)}),
+    ]  # fmt: skip
+
+
+def _derive_union() -> list[ProofStep]:
+    """With indicators x_i of thin clients (‖X_i a‖² < m/2), y of a failure, P_n = Π_{i<n} (1 − x_i)."""
+    N, m, epsilon, V, k, x, y, S, P, more = sp.symbols(
+        "N m epsilon V k x y S P more", positive=True
+    )
+    share = 1 / (N**2 * (m / 2 + k))  # of Var(ρ̄ | g), from a client of ‖X_i a‖² = m/2 + k
+    tail = sp.erfc(epsilon / sp.sqrt(2 * V))
+    unit = {x: (0, 1), P: (0, 1)}
+    return [
+        nonnegative_on_box("Boole by induction on the clients: P_n ≥ 1 − S_n, S_n = Σ x_i, gives P_{n+1} ≥ "
+            "1 − S_{n+1} for 0 ≤ x, P ≤ 1", (P * (1 - x) - (1 - S - x)).subs(S, 1 - P + more),
+            unit | {more: (0, sp.oo)}),
+        nonnegative_on_box("so y ≤ S + y P: a failure needs a thin client, or happens without one",
+            (S + y * P - y).subs(P, 1 - S + more), {S: (0, 1), y: (0, 1), more: (0, sp.oo)}),
+        nonnegative_on_box("without a thin client each adds at most 2/(N²m) to the variance of ρ̄ …",
+            2 / (N**2 * m) - share, {k: (0, sp.oo), N: (1, sp.oo), m: (1, sp.oo)}),
+        identity("… and N of them 2/(Nm)", N * (2 / (N**2 * m)), 2 / (N * m)),
+        identity("P(|√V Z| > ε) = erfc(ε/√(2V)) grows with the variance V: its slope is positive",
+            sp.diff(tail, V),
+            epsilon * sp.exp(-(epsilon**2) / (2 * V)) / (sp.sqrt(2 * sp.pi) * V ** sp.Rational(3, 2))),
+        identity("at V = 2/(Nm) it is P(|Z| > ε √(Nm/2)) = erfc(ε √(Nm)/2)", tail.subs(V, 2 / (N * m)),
+            sp.erfc(epsilon * sp.sqrt(N * m) / 2)),
+    ]  # fmt: skip
+
+
 def _derive_constant() -> ProofStep:
     """y² P(|Z| > y) ≤ MIXTURE_CONSTANT for all y ≥ 0, in ball arithmetic.
 
@@ -163,7 +217,7 @@ def _derive_constant() -> ProofStep:
         holds = high - low > least_width
         middle = (low + high) / 2
         stack += [(low, middle), (middle, high)]
-    # Beyond: P(|Z| > y) ≤ √(2/π) exp(−y²/2)/y, and y exp(−y²/2) falls for y > 1.
+    # Beyond, by the steps above it: √(2/π) y exp(−y²/2), which falls for y > 1.
     beyond = arb(end) * (-(arb(end) ** 2) / 2).exp()
     holds = holds and bool(beyond < limit)
     return ProofStep(

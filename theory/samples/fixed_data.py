@@ -15,7 +15,7 @@ import sympy as sp
 from jaxtyping import Float
 
 from verification.finding import ProofStep
-from verification.proof.identities import generic_symmetric, identity
+from verification.proof.identities import generic_symmetric, identity, sized_identity
 
 
 def fit_direction(grams: Any, a_star: Any) -> Any:
@@ -110,19 +110,19 @@ def _derive_jacobian() -> list[ProofStep]:
     # Every dimension and number of clients: only these numbers enter the b-step, one client at a time.
     p, q, w = sp.symbols("p q w", positive=True)  # a*ᵀGx, xᵀGx, a*ᵀGa*
     beta = (w + e * p) / (w + 2 * e * p + e**2 * q)
-    A, X, G = sp.symbols("A X G", commutative=False)
     f = sp.Symbol("f", real=True)  # gᵀx
-    free = (A + e * X) - kappa * (1 - e * f) * G * ((1 - e * f) * (A + e * X) - A)
-    linear = sp.expand(sp.diff(sp.expand(free), e).subs(e, 0))
+    d = sp.Symbol("d", integer=True, positive=True)
+    A, X, G = sp.MatrixSymbol("A", d, 1), sp.MatrixSymbol("X", d, 1), sp.MatrixSymbol("G", d, d)
+    literal = (A + e * X) - kappa * (1 - e * f) * G * ((1 - e * f) * (A + e * X) - A)
+    linear = A + e * (X - kappa * G * (X - f * A))
     return [
         identity("a* is a fixed point", moved.subs(e, 0), a_star),
         identity("two clients, d = 3, generic Gram matrices: the derivative at a* is J", slope, stated),
         identity(
             "every d and N: d b_i = −(a*ᵀG_i x)/(a*ᵀG_i a*), whose mean is −gᵀx", sp.diff(beta, e).subs(e, 0),
             -p / w),
-        ProofStep("every d and N (vectors as free symbols): d a⁺ = x − κ Ḡ(x − a* gᵀx)",
-            sp.expand(linear - (X - kappa * G * (X - A * f))) == 0,
-            "difference expands to 0 in the free algebra"),
+        sized_identity("every d and N: a⁺ = a* + ε(x − κ Ḡ(x − a* gᵀx)) and terms of order ε²", literal,
+            linear - kappa * e**2 * G * (f**2 * A - 2 * f * X + e * f**2 * X)),
     ]  # fmt: skip
 
 

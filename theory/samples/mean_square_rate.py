@@ -15,7 +15,7 @@ import sympy as sp
 from theory.samples import finite_sample, moments
 from theory.samples.bstep import mean_variance
 from verification.finding import ProofStep
-from verification.proof.identities import identity
+from verification.proof.identities import identity, nonnegative_on_box
 
 
 def noise_ratio(d: Any, clients: Any, samples: Any) -> Any:
@@ -49,7 +49,8 @@ def threshold_kappa(q: Any) -> Any:
 
 def derive() -> tuple[ProofStep, ...]:
     """The rate from the literal round: the chain from the loss, its small-angle limit, its moments."""
-    return (*moments.derive((-1, 1, 2)), *finite_sample.derive(), *_limit(), *_optimum())
+    chain = finite_sample.derive()
+    return (*moments.derive((-1, 1, 2)), *chain, *_limit(), *_domination(), *_optimum())
 
 
 def _limit() -> list[ProofStep]:
@@ -91,6 +92,39 @@ def _limit() -> list[ProofStep]:
         identity("Var ρ̄ = E[t²/χ²_m]/N = v", one / N, mean_variance(N, m)),
         identity("its expectation is (1 − κ)² + κ² q, q = (d + (d − 1) v)/M", mean,
             rate_squared(kappa, noise_ratio(d, N, m))),
+    ]  # fmt: skip
+
+
+def _domination() -> list[ProofStep]:
+    """What bounds s⁺²/s² for every s where the step along a is short, with a finite mean."""
+    half, x, y = sp.symbols("half x y", real=True)
+    rho, kappa, p, q, out = sp.symbols("rho kappa p q out", real=True)
+    c, s = (1 - half**2) / (1 + half**2), 2 * half / (1 + half**2)  # every angle but 180°
+    moved = finite_sample.next_direction(c, s, kappa, rho, (p, q, out))
+    gain = kappa * finite_sample.b_scale(c, s, rho)
+    length = moved[0] ** 2 + s**2 * (moved[1] ** 2 + moved[2] ** 2)
+    gamma, along, across, v, M, d = sp.symbols("gamma along across v M d", positive=True)
+    new = finite_sample.pull_of_new_batch(rho, gamma, along, across)
+    laws: dict[sp.Symbol, moments.Law] = {
+        along: moments.Symmetric(1 / M),
+        rho: moments.Symmetric(v),
+        gamma: lambda power: moments.chi_squared_moment(M, power) / M**power,
+        across: {2: (d - 2) / M}.__getitem__,
+    }
+    return [
+        identity("for every s the moved factor has squared length (1 − x)² + κ²β²s²(q² + o²), x = κβsp, for "
+            "a pull (p, q, o)", sp.cancel(length),
+            sp.cancel((1 - gain * s * p) ** 2 + gain**2 * s**2 * (q**2 + out**2))),
+        nonnegative_on_box("where |x| ≤ ½ it is at least ¼ …", (1 - x) ** 2 - sp.Rational(1, 4),
+            {x: (-sp.Rational(1, 2), sp.Rational(1, 2))}),
+        identity("… and the squared length across a* over s² is (1 − x + y)² + z², y = κβcq, z = κβo …",
+            sp.cancel(moved[1] ** 2 + moved[2] ** 2),
+            sp.cancel((1 - gain * s * p + gain * c * q) ** 2 + (gain * out) ** 2)),
+        identity("… at most 3(1 + x² + y²) + z²: the difference is a sum of squares",
+            3 * (1 + x**2 + y**2) - (1 - x + y) ** 2, (1 + x) ** 2 + (1 - y) ** 2 + (x + y) ** 2),
+        identity("where also s|ρ̄| ≤ 1, so |β| ≤ 2: s⁺²/s² ≤ 15 + 16κ²(3q² + o²), whose mean needs no more "
+            "than v = Var ρ̄", moments.expectation(sp.expand(3 * new[1] ** 2 + new[2] ** 2), laws),
+            sp.together(3 * ((M + 2) + v) / M + (1 + v) * (d - 2) / M)),
     ]  # fmt: skip
 
 

@@ -38,8 +38,8 @@ Rows = list[dict[str, Any]]
 @claim(
     "fixed-data-rate",
     "Fixed data: the rate is a spectral radius",
-    statement="On fixed data, small angles shrink by the spectral radius of "
-    "J = P(I − κḠ(I − a*gᵀ))P, g = mean_i G_i a*/(a*ᵀG_i a*), per round.",
+    statement="On fixed data, a round multiplies a small tangent vector by J = P(I − κḠ(I − a*gᵀ))P, "
+    "g = mean_i G_i a*/(a*ᵀG_i a*): in the long run small angles shrink by its spectral radius per round.",
     latex=r"J=P\bigl(I-\kappa\bar G(I-a^{*}g^{\top})\bigr)P,\quad g=\frac1N\sum_i"
     r"\frac{G_ia^*}{a^{*\top}G_ia^*},\quad \text{rate}=\rho(J)",
     source=OURS,
@@ -51,8 +51,8 @@ Rows = list[dict[str, Any]]
         "small angles",
     ),
     expected=Verdict.PROVED,
-    mutant={"answered": False},
-    says="J without a*gᵀ, as if the b-step did not answer a change of the angle",
+    mutant={"answered": 0.95},
+    says="J with 95 % of a*gᵀ, as if the b-step answered a change of the angle 5 % too weakly",
     order=150,
 )
 def check(
@@ -62,7 +62,7 @@ def check(
     clients: int = 3,
     samples: int = 20,
     kappa: float = 0.8,
-    answered: bool = True,
+    answered: float = 1.0,
 ) -> None:
     """Derive J, then compare it with the simulator's own Jacobian and with long runs.
 
@@ -71,7 +71,7 @@ def check(
         clients: N.
         samples: m, at least 10.
         kappa: step size.
-        answered: whether J has the b-step's answer a*gᵀ.
+        answered: share of the b-step's answer a*gᵀ that J has; 1 for the true statement.
     """
     between(2, 50, d=d)
     between(1, 100, clients=clients)
@@ -83,8 +83,14 @@ def check(
     curves: Rows = []
     for place, (problem, step) in enumerate(((own, kappa), *SETTINGS)):
         _compare(evidence, place, problem, step, answered, rows, curves)
-    if answered:
+    if answered == 1.0:
         evidence.steps(*fixed_data.derive())
+    evidence.argued(
+        "in the long run the angle falls by the spectral radius of J per round, if that is below 1",
+        because="the round is differentiable at a* with derivative J, and the norm of a power J^t grows like "
+        "the t-th power of the spectral radius (Gelfand); a start without a part along the leading "
+        "eigenvectors, a set of measure zero to first order, falls faster",
+    )
     evidence.record(trials=len(rows))
     evidence.method(
         "SymPy: J is the derivative of the literal round; beside it the Jacobian of the simulator by "
@@ -119,7 +125,7 @@ def _compare(
     place: int,
     problem: Problem,
     kappa: float,
-    answered: bool,
+    answered: float,
     rows: Rows,
     curves: Rows,
 ) -> None:
@@ -202,17 +208,21 @@ def simulated_jacobians(
     return np.stack(columns, axis=-1)
 
 
-def _jacobian(grams: np.ndarray, a_star: np.ndarray, kappa: float, answered: bool) -> np.ndarray:
-    if answered:
-        return np.asarray(fixed_data.round_jacobian(grams, a_star, kappa))
+def _jacobian(grams: np.ndarray, a_star: np.ndarray, kappa: float, answered: float) -> np.ndarray:
+    """J, less what is missing of the b-step's answer: κ P Ḡ a* gᵀ P."""
+    J = np.asarray(fixed_data.round_jacobian(grams, a_star, kappa))
+    if answered == 1.0:
+        return J
     project = np.eye(a_star.size) - np.outer(a_star, a_star)
-    return project @ (np.eye(a_star.size) - kappa * grams.mean(axis=0)) @ project
+    pull = project @ grams.mean(axis=0) @ a_star
+    answer = project @ fixed_data.fit_direction(grams, a_star)
+    return np.asarray(J - (1.0 - answered) * kappa * np.outer(pull, answer))
 
 
-def _rate(grams: np.ndarray, a_star: np.ndarray, kappa: float, answered: bool) -> float:
-    if answered:
+def _rate(grams: np.ndarray, a_star: np.ndarray, kappa: float, answered: float) -> float:
+    if answered == 1.0:
         return fixed_data.local_rate(grams, a_star, kappa)
-    return float(np.max(np.abs(np.linalg.eigvals(_jacobian(grams, a_star, kappa, False)))))
+    return float(np.max(np.abs(np.linalg.eigvals(_jacobian(grams, a_star, kappa, answered)))))
 
 
 def _contamination(grams: np.ndarray, a_star: np.ndarray, kappa: float) -> float:

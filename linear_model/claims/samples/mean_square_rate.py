@@ -56,11 +56,11 @@ def one_round_ratios(
         "no label noise",
         "fresh samples in each half-step",
         "m > 2",
-        "small angle; the limit passes under the expectation (by domination, not machine-checked)",
+        "the angle tends to 0",
     ),
     expected=Verdict.PROVED,
-    mutant={"stretch": 0.93, "alone": True},
-    says="a noise ratio q 7 % smaller",
+    mutant={"stretch": 0.97, "alone": True},
+    says="a noise ratio q 3 % smaller",
     order=130,
 )
 def check(
@@ -105,9 +105,15 @@ def check(
         f"round from s = {START:g}, {trials:,} trials a cell with the angle chain, and Gram matrices at one"
     )
     evidence.argued(
-        "the limit s → 0 passes under the expectation",
-        because="since s⁺²/s² is dominated by a polynomial in ρ̄, γ, τ with finite mean where the step is "
-        "short, and the step is long with probability o(s²), for m > 2",
+        "the limit s → 0 passes under the expectation, for m > 2",
+        because="where s|ρ̄| ≤ 1 and the step is short, |x| ≤ ½, the bound above dominates s⁺²/s²; elsewhere "
+        "s⁺²/s² ≤ 1/s², and that happens with probability o(s²), because ρ̄ and the pull p along a have "
+        "finite second moments",
+    )
+    evidence.argued(
+        "new samples pull with the laws put in: γ ~ χ²_M/M along V = ρ̄ a − u, independent leaks across it",
+        because="a standard normal sample's coordinates along V and across it are independent in every "
+        "rotated frame, and V is fixed by the b-step's own samples",
     )
     evidence.note("Intervals rest on the central limit theorem for the mean of many i.i.d. rounds.")
     curve = [] if alone else _curve(evidence, shapes, trials // 10)

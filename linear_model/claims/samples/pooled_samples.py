@@ -78,9 +78,9 @@ def one_round(evidence: Evidence, clients: int, samples: int, d: int, trials: in
 @claim(
     "pooled-samples",
     "Pooled samples against width decide",
-    statement="RoLoRA's convergence depends on the pooled N·m against d, not on m per client: near the "
-    "solution the mean square of the angle shrinks iff κ < 2/(1+q) with d/(Nm) ≤ q ≤ (1+v)d/(Nm), and "
-    "many clients with m ≪ d recover from random starts.",
+    statement="With one averaged gradient step on A a round, RoLoRA's convergence depends on the pooled N·m "
+    "against d, not on m per client: near the solution the mean square of the angle shrinks iff κ < 2/(1+q) "
+    "with d/(Nm) ≤ q ≤ (1+v)d/(Nm), and many clients with m ≪ d recover from random starts.",
     latex=r"\kappa<\frac{2}{1+q},\qquad \frac{d}{Nm}\le q\le(1+v)\frac{d}{Nm},\quad"
     r" v=\frac{1}{N(m-2)}",
     source=OURS,
@@ -89,12 +89,13 @@ def one_round(evidence: Evidence, clients: int, samples: int, d: int, trials: in
         "homogeneous clients",
         "no label noise",
         "fresh samples in each half-step",
+        "one averaged gradient step on A a round: with more local steps m per client counts again",
         "m > 2",
         "small angle for the threshold; recovery from random starts is measured",
     ),
     expected=Verdict.CONSISTENT,
-    mutant={"per_client": True, "alone": True},
-    says="thresholds predicted from one client's m instead of N·m",
+    mutant={"stretch": 1.05, "alone": True},
+    says="thresholds predicted from a noise ratio q 5 % larger, as of a pool 5 % smaller",
     exact="The condition m = Ω(d log(2/ε₀)/ε₂²) per client of the theorem is not needed.",
     order=140,
 )
@@ -105,7 +106,7 @@ def check(
     clients: int = 10,
     samples: tuple[int, ...] = (10, 20, 40, 80, 160, 320),
     alone: bool = False,
-    per_client: bool = False,
+    stretch: float = 1.0,
 ) -> None:
     """Bound q by M alone; measure thresholds, equal pools and success far below d samples a client.
 
@@ -114,15 +115,14 @@ def check(
         clients: N of the phase picture.
         samples: its m, each at least 8: with fewer the ratio's tails are too heavy for the intervals.
         alone: whether to leave out one client at width 10, and the runs from random starts.
-        per_client: predicts from the samples of one client instead of the pool.
+        stretch: multiplies the noise ratio predicted from; 1 for the true statement.
     """
     between(10, 100_000, d=d)
     for m in samples:
         between(8, 100_000, samples=m)
 
     def predicted(clients: int, samples: int, d: int) -> float:
-        q = rate.noise_ratio(d, 1 if per_client else clients, samples)
-        return float(rate.threshold_kappa(q))
+        return float(rate.threshold_kappa(stretch * rate.noise_ratio(d, clients, samples)))
 
     trials = evidence.pick(20_000, 300_000)
     settings = [(clients, m, d) for m in samples]
@@ -138,7 +138,7 @@ def check(
     evidence.extra_table("equal pools", _same_pool(evidence, d, trials, predicted))
     if not alone:
         _successes(evidence)
-    if not per_client:
+    if stretch == 1.0:
         evidence.steps(*pooled_samples.derive(), *rate.derive())
     evidence.record(detectable=max(asked.detectable for _, asked in thresholds))
     evidence.method(
@@ -150,6 +150,8 @@ def check(
         "which have light tails. A long run's mean square near the threshold is carried by rare "
         "trajectories and cannot be estimated by averaging runs; a typical trajectory shrinks up to "
         "the larger step of the column 'typical', where E[log(s⁺/s)] = 0.",
+        "With K ≥ 2 local steps on A every client's Gram matrix enters by its powers: even infinitely many "
+        "clients leave a factor E tr(I − κG)^K/d of one client's m samples.",
         "The paper's sample condition m = Ω(d …) per client is sufficient, not necessary: see the runs "
         "with m = 5 and d = 500.",
     )
