@@ -16,9 +16,10 @@ from typing import Any
 
 import sympy as sp
 
+from theory.frozen_factor import client_sums
 from theory.samples import moments
 from verification.finding import ProofStep
-from verification.proof.identities import identity, nonnegative_on_box
+from verification.proof.identities import identity, nonnegative_on_box, sized_identity
 
 
 def training_constant(clients: Any, samples: Any) -> Any:
@@ -53,22 +54,38 @@ def loss_in_frame(beta: Any, c: Any, s: Any, gg: Any, gh: Any, hh: Any) -> Any:
     return (beta - c) ** 2 * gg - 2 * (beta - c) * s * gh + s**2 * hh
 
 
+ARGUED = (
+    ("|X_i a|² is χ²_m, t_i = (X_i a)·(X_i u)/|X_i a| normal and the rest of |X_i u|² χ²_(m−1), independent; "
+        "and what one client brings is independent of what another does",
+        "since X_i a and X_i u are independent standard normal vectors, whose parts along and across another "
+        "are independent (Cochran's theorem), and samples are drawn anew for each client"),
+)  # fmt: skip
+"""What the derivation takes from probability: statement and reason."""
+
+
 def derive() -> tuple[ProofStep, ...]:
     """Both constants from the normal equation and the moments of Student's t, with their size."""
-    return (*moments.derive((-1, 1)), *_closed_form(), *_constants(), *_size())
+    steps = (*moments.derive((-1, 1)), *client_sums.derive())
+    return (*steps, *_closed_form(), *_constants(), *_size())
 
 
 def _closed_form() -> list[ProofStep]:
-    beta, c, s, gg, gh, hh, rho = sp.symbols("beta c s gg gh hh rho", real=True)
-    g, h = sp.Matrix(sp.symbols("g1:4", real=True)), sp.Matrix(sp.symbols("h1:4", real=True))
+    beta, c, s, gg, gh, hh, rho, kk = sp.symbols("beta c s gg gh hh rho kk", real=True)
+    m = sp.Symbol("m", integer=True, positive=True)
+    g, h = (sp.MatrixSymbol(name, m, 1) for name in ("g", "h"))  # X a and X u
     residual = beta * g - (c * g + s * h)
-    literal = {gg: g.dot(g), gh: g.dot(h), hh: h.dot(h)}
     loss = loss_in_frame(beta, c, s, gg, gh, hh)
     best = sp.solve(sp.diff(loss, beta), beta)[0]
+    truth = c**2 * gg + 2 * c * s * gh + s**2 * hh
     return [
-        identity("loss of b = β b*: |X(β a − a*)|² expands to the quadratic in β (three samples, symbolic)",
-            residual.dot(residual), loss.subs(literal)),
+        sized_identity("loss of b = β b*, any m: |X(β a − a*)|² is the quadratic in β",
+            residual.T @ residual,
+            loss_in_frame(beta, c, s, g.T @ g, (g.T @ h + h.T @ g) / 2, h.T @ h)),
         identity("least squares: β_i = c + s ρ_i, ρ_i = gh/gg", best, c + s * gh / gg),
+        identity("no other β has a smaller loss: it grows by gg (β − β_i)²",
+            loss - loss.subs(beta, best), gg * (beta - best) ** 2),
+        identity("nor has a b with a part k across b*, which adds gg ‖k‖²/‖b*‖²",
+            gg * (beta**2 + kk) - 2 * (c * gg + s * gh) * beta + truth - loss, gg * kk),
         identity("loss of the averaged b̄: s²(ρ̄² gg − 2 ρ̄ gh + hh)", loss.subs(beta, c + s * rho),
             s**2 * (rho**2 * gg - 2 * rho * gh + hh)),
     ]  # fmt: skip
@@ -76,47 +93,32 @@ def _closed_form() -> list[ProofStep]:
 
 def _constants() -> list[ProofStep]:
     N, m, M = sp.symbols("N m M", positive=True)
-    scaled = sp.cancel(N**3 * training_constant(N, m))
-    degree = sp.degree(scaled, N) if scaled.is_polynomial(N) else sp.oo
-    return [
-        *(step for count in (1, 2, 3, 4) for step in _expected_losses(count, m)),
-        ProofStep(
-            "N³ c̃ is a polynomial of degree ≤ 3 in N, as is N³ E[loss] (N equal terms and N(N−1) equal"
-            " pairs): agreement at N = 1, 2, 3, 4 is agreement at every N",
-            bool(degree <= 3),
-            f"degree {degree}",
-        ),
-        identity(
-            "joint least squares is one client with M samples: c̃ = −1/M",
-            pooled_constant(M),
-            training_constant(1, M),
-        ),
-    ]
+    t = sp.Symbol("t", real=True)
+    x, y, z = sp.symbols("x y z", positive=True)
+    laws: dict[sp.Symbol, moments.Law] = {
+        t: moments.normal_moment,
+        x: partial(moments.chi_squared_moment, m),  # |X_i a|²
+        z: partial(moments.chi_squared_moment, m),  # another client's
+        y: partial(moments.chi_squared_moment, m - 1),  # the rest of |X_i u|²
+    }
+    rho, gh, hh = t / sp.sqrt(x), t * sp.sqrt(x), t**2 + y
 
+    def mean(expression: Any) -> Any:
+        return moments.expectation(expression, laws)
 
-def _expected_losses(count: int, m: sp.Symbol) -> list[ProofStep]:
-    t = sp.symbols(f"t1:{count + 1}", real=True)  # (X_i a)·(X_i u)/|X_i a| ~ N(0, 1)
-    x = sp.symbols(f"x1:{count + 1}", positive=True)  # |X_i a|² ~ χ²_m
-    y = sp.symbols(f"y1:{count + 1}", positive=True)  # the rest of |X_i u|² ~ χ²_(m−1)
-    laws: dict[sp.Symbol, moments.Law] = dict.fromkeys(t, moments.normal_moment)
-    laws |= dict.fromkeys(x, partial(moments.chi_squared_moment, m))
-    laws |= dict.fromkeys(y, partial(moments.chi_squared_moment, m - 1))
-    rho = sum(ti / sp.sqrt(xi) for ti, xi in zip(t, x, strict=True)) / count
-    gg = sum(x) / (count * m)
-    gh = sum(ti * sp.sqrt(xi) for ti, xi in zip(t, x, strict=True)) / (count * m)
-    hh = sum(ti**2 + yi for ti, yi in zip(t, y, strict=True)) / (count * m)
+    squares = client_sums.pair_sum(N, mean(rho**2 * x), mean(rho**2 * z)) / N**3
+    trained = squares - 2 * client_sums.own_sum(N, mean(rho * gh)) / N**2 + mean(hh)
+    fresh = client_sums.own_sum(N, mean(rho**2)) / N**2
     return [
-        identity(
-            f"N = {count}, any m: E[training loss]/(B²s²) = 1 + c̃",
-            moments.expectation(loss_in_frame(rho, 0, 1, gg, gh, hh), laws),
-            1 + training_constant(count, m),
-        ),
-        identity(
-            f"N = {count}, any m > 2: E[loss on new samples]/(B²s²) = 1 + 1/(N(m−2))",
-            moments.expectation(loss_in_frame(rho, 0, 1, 1, 0, 1), laws),
-            1 + fresh_constant(count, m),
-        ),
-    ]
+        identity("odd in t, of mean 0: ρ, ρ·|X a|², (X a)·(X u)",
+            sp.Matrix([mean(rho), mean(rho * x), mean(gh)]), sp.zeros(3, 1)),
+        identity("any N and m: E[training loss]/(B²s²) = E[ρ̄² gg − 2 ρ̄ gh + hh] = 1 + c̃", trained / m,
+            1 + training_constant(N, m)),
+        identity("any N and m > 2: E[loss on new samples]/(B²s²) = 1 + E ρ̄² = 1 + 1/(N(m−2))",
+            loss_in_frame(0, 0, 1, 1, 0, 1) + fresh, 1 + fresh_constant(N, m)),
+        identity("joint least squares is one client with M samples: c̃ = −1/M", pooled_constant(M),
+            training_constant(1, M)),
+    ]  # fmt: skip
 
 
 def _size() -> list[ProofStep]:

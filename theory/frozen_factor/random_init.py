@@ -8,7 +8,7 @@ import sympy as sp
 
 from theory.samples import moments
 from verification.finding import ProofStep
-from verification.proof.identities import identity
+from verification.proof.identities import identity, induction, sized_identity
 
 
 def remaining_fraction(rank: Any, d: Any) -> Any:
@@ -19,20 +19,30 @@ def remaining_fraction(rank: Any, d: Any) -> Any:
     return 1 - rank / d
 
 
+ARGUED = (
+    ("each column w of A⁰ is uniform on the unit sphere, and (w·v)² has the law of ‖v‖² w₁²",
+        "since the law of a uniform frame does not change under rotations"),
+)  # fmt: skip
+"""What the derivation takes from probability: statement and reason."""
+
+
 def derive() -> tuple[ProofStep, ...]:
-    """E[A⁰A⁰ᵀ] = (r/d) I: every column is uniform on the sphere, and the mean commutes with rotations."""
-    d, r, norm = sp.symbols("d r F", positive=True)
-    signs, swaps = sp.diag(-1, 1, 1), sp.Matrix([[0, 1, 0], [0, 0, 1], [1, 0, 0]])
-    E = sp.Matrix(3, 3, sp.symbols("e1:10", real=True))
-    equations = [*(signs * E - E * signs), *(swaps * E - E * swaps)]
-    solution = sp.solve(equations, list(E), dict=True)[0]
-    free = E.subs(solution)
-    learned = r * moments.sphere_second_moment(d) * norm**2
+    """For any d, r and target: the projection's Pythagoras, and r columns that each catch 1/d."""
+    d, r, outputs = sp.symbols("d r p", integer=True, positive=True)
+    A, target = sp.MatrixSymbol("A", d, r), sp.MatrixSymbol("T", d, outputs)
+    count, norm = sp.Symbol("k", integer=True, nonnegative=True), sp.Symbol("F", positive=True)
+    caught = moments.sphere_second_moment(d) * norm**2
+    left, learned = target - A @ A.T @ target, A.T @ target
+    one = sp.Identity(r)
     return (
         *moments.derive((1,)),
-        identity("a matrix that commutes with a sign flip and the cyclic permutation is a multiple of I"
-            " (d = 3; the same elimination at every d)", free, free[0, 0] * sp.eye(3)),
+        sized_identity("‖(I − AAᵀ)T‖² = ‖T‖² − ‖AᵀT‖² for AᵀA = I: the difference has the factor AᵀA − I",
+            left.T @ left - target.T @ target + learned.T @ learned,
+            learned.T @ (A.T @ A - one) @ learned),
+        identity("the d coordinates of a unit vector have like laws, and squares that add up to 1",
+            d * moments.sphere_second_moment(d), sp.Integer(1)),
+        induction("r columns catch r times what one does", count * caught, count, caught),
         identity(
-            "so E||A⁰ᵀ A*B*||² = r·E[w₁²]·||A*B*||², and what is left is 1 − r/d of it", norm**2 - learned,
-            remaining_fraction(r, d) * norm**2),
+            "so E||A⁰ᵀ A*B*||² = r·E[w₁²]·||A*B*||², and what is left is 1 − r/d of it",
+            norm**2 - (count * caught).subs(count, r), remaining_fraction(r, d) * norm**2),
     )  # fmt: skip

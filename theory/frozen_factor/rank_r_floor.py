@@ -11,10 +11,10 @@ from typing import Any
 
 import sympy as sp
 
-from theory.frozen_factor import ffa_floor
+from theory.frozen_factor import client_sums, ffa_floor
 from theory.samples import moments
 from verification.finding import ProofStep
-from verification.proof.identities import generic_symmetric, identity
+from verification.proof.identities import identity, sized_identity
 
 
 def inverse_wishart_mean(samples: Any, rank: Any) -> Any:
@@ -42,58 +42,64 @@ def fresh_constant(clients: Any, samples: Any, rank: Any) -> Any:
     return rank * inverse_wishart_mean(samples, rank) / clients
 
 
+ARGUED = (
+    ("Z_i = X_i A⁰ and X_iV are independent normal matrices, E xᵀPx = tr P for a standard normal x and a "
+        "fixed P, and given Z_i the mean of R_i is 0; clients are independent",
+        "since A⁰ and V are orthogonal, P is fixed given Z_i, and R_i is linear in X_iV"),
+    ("|z|² off an independent subspace of dimension r − 1 is χ² with m − (r − 1) degrees of freedom, and "
+        "E (ZᵀZ)⁻¹ is a multiple of I",
+        "since a normal vector is invariant under rotations, and so is Z under those of its columns "
+        "(Muirhead, Aspects of Multivariate Statistical Theory, 3.2.12)"),
+)  # fmt: skip
+"""What the derivation takes from probability: statement and reason."""
+
+
 def derive() -> tuple[ProofStep, ...]:
     """The constants from the trace of a projection and the mean of an inverse Wishart matrix."""
-    return (*moments.derive((-1,)), *_projection(), *_wishart(), *_assembly())
+    steps = (*moments.derive((-1,)), *client_sums.derive())
+    return (*steps, *_projection(), *_wishart(), *_assembly())
 
 
 def _projection() -> list[ProofStep]:
-    Z = sp.Matrix(3, 2, sp.symbols("z1:7", real=True))
-    W = Z.T * Z
-    P = Z * W.adjugate() * Z.T / W.det()
+    m, r = sp.symbols("m r", integer=True, positive=True)
+    Z, inverse, one = sp.MatrixSymbol("Z", m, r), sp.MatrixSymbol("V", r, r), sp.Identity(r)
+    P = Z @ inverse @ Z.T
+    # tr(Z V Zᵀ) = tr(V ZᵀZ) = tr I, as a trace is cyclic
     return [
-        identity("P = Z(ZᵀZ)⁻¹Zᵀ is idempotent (m = 3, r = 2, symbolic)", (P * P - P).applyfunc(sp.cancel),
-            sp.zeros(3)),
-        identity("its trace is r, so E tr(R_iᵀ Z_iᵀ X_iV) = E||P_Z X_iV||² = r ||V||²", sp.cancel(P.trace()),
-            sp.Integer(2)),
+        sized_identity("P = Z(ZᵀZ)⁻¹Zᵀ is a projection, any m and r, of trace tr I = r: P² − P has the "
+            "factor ZᵀZ V − I, which is 0 for V = (ZᵀZ)⁻¹",
+            P @ Z @ inverse @ Z.T - P, Z @ inverse @ (Z.T @ Z @ inverse - one) @ Z.T),
     ]  # fmt: skip
 
 
 def _wishart() -> list[ProofStep]:
     m, r = sp.symbols("m r", positive=True)
+    size = sp.Symbol("n", integer=True, positive=True)
+    rest, inverse = (sp.MatrixSymbol(name, size, size) for name in ("W", "S"))
+    y = sp.MatrixSymbol("y", size, 1)
     return [
-        *map(_schur_complement, (2, 3)),
-        identity(
-            "that is χ² with m − (r − 1) degrees of freedom, and flipping a column's sign kills the "
-            "off-diagonal: E(ZᵀZ)⁻¹ = I/(m − r − 1)",
-            inverse_wishart_mean(m, r),
-            1 / (m - r - 1),
-        ),
-    ]
-
-
-def _schur_complement(rank: int) -> ProofStep:
-    W = generic_symmetric("w", rank)
-    rest = W[1:, 1:]
-    schur = W[0, 0] - (W[0, 1:] * rest.inv() * W[1:, 0])[0, 0]
-    first = rest.det() / W.det()  # Cramer's rule
-    words = f"1/(W⁻¹)₁₁ is the Schur complement: |z₁|² off the other r − 1 columns (r = {rank})"
-    return identity(words, 1 / first, schur)
+        sized_identity("any r: (ZᵀZ)(1, −Sy) is (w − yᵀSy, 0) where ZᵀZ has the rows (w, yᵀ) and (y, W) and "
+            "S = W⁻¹: so 1/((ZᵀZ)⁻¹)₁₁ is |z₁|² off the other r − 1 columns", y - rest @ inverse @ y,
+            (sp.Identity(size) - rest @ inverse) @ y),
+        identity("that is χ² with m − (r − 1) degrees of freedom: E (ZᵀZ)⁻¹ = I/(m − r − 1)",
+            inverse_wishart_mean(m, r), 1 / (m - r - 1)),
+    ]  # fmt: skip
 
 
 def _assembly() -> list[ProofStep]:
     N, m, r, M = sp.symbols("N m r M", positive=True)
-    cross = r  # E tr(R_iᵀ Z_iᵀ X_iV) / ||V||²; other clients' R have mean zero given Z_i, X_iV
+    own = r  # E tr(R_iᵀ Z_iᵀ X_iV) / ||V||², a projection's trace
     same = r  # E ||Z_i R_i||² / ||V||²
     other = m * r * inverse_wishart_mean(m, r)  # E ||Z_j R_i||² / ||V||², Z_j independent of R_i
-    loss = 1 - 2 * cross / (N * m) + (N * same + N * (N - 1) * other) / (N**3 * m)
+    loss = 1 - 2 * client_sums.own_sum(N, own) / (N**2 * m)
+    loss += client_sums.pair_sum(N, same, other) / (N**3 * m)
     return [
         identity("E[training loss]/||V||² = 1 − 2r/M + (N·r + N(N−1)·m r/(m−r−1))/(N³m) = 1 + c̃_r", loss,
             1 + training_constant(N, m, r)),
         identity("joint least squares is one client with M samples: c̃_r = −r/M", pooled_constant(M, r),
             training_constant(sp.Integer(1), M, r)),
         identity("on new samples E||R̄||² = (1/N)·E tr(ZᵀZ)⁻¹ ||V||² = r/(N(m−r−1)) ||V||²",
-            fresh_constant(N, m, r), r / (N * (m - r - 1))),
+            fresh_constant(N, m, r), client_sums.own_sum(N, r * inverse_wishart_mean(m, r)) / N**2),
         identity("at r = 1 both are the rank-1 constants",
             sp.Matrix([training_constant(N, m, 1), fresh_constant(N, m, 1)]),
             sp.Matrix([ffa_floor.training_constant(N, m), ffa_floor.fresh_constant(N, m)])),
