@@ -82,19 +82,48 @@ class Comparison:
         )
 
 
+class Says(StrEnum):
+    """What a further engine says of a proof step; no opinion is no agreement."""
+
+    AGREES = "agrees"
+    DISAGREES = "disagrees"
+    NOTHING = "no opinion"
+
+
+@dataclass(frozen=True, slots=True)
+class Opinion:
+    """One engine's word on a proof step.
+
+    Attributes:
+        engine: its name.
+        says: agrees, disagrees or no opinion.
+        detail: how it decided, or why it could not.
+    """
+
+    engine: str
+    says: Says
+    detail: str
+
+
 @dataclass(frozen=True, slots=True)
 class ProofStep:
     """One machine-checked step of a derivation.
 
     Attributes:
         statement: what the step says, in plain mathematics.
-        holds: whether the machine confirmed it.
+        holds: whether the machine confirmed it, and no further engine disagrees.
         certificate: how: the identity reduced to 0, the non-negative coefficients, the enclosing ball.
+        opinions: of engines that share no code with the first, see `verification.proof.second_opinion`.
+        smt2: the step as SMT-LIB 2, one text a part.
+        coq: the step as lemmas of Coq, or as a comment that says why there is none.
     """
 
     statement: str
     holds: bool
     certificate: str
+    opinions: tuple[Opinion, ...] = ()
+    smt2: tuple[str, ...] = ()
+    coq: str = ""
 
 
 @dataclass(frozen=True, slots=True)

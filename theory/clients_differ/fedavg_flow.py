@@ -23,7 +23,7 @@ import sympy as sp
 from jaxtyping import Float, Shaped
 
 from verification.finding import ProofStep
-from verification.proof.identities import identity
+from verification.proof.identities import identity, positive
 
 
 def client_scale(q: Any, target_norm: Any) -> Any:
@@ -115,8 +115,7 @@ def _derive_optimum() -> list[ProofStep]:
         identity("gradient flow conserves ‖a‖² − ‖b‖² for any target matrix (3 × 2, generic)",
             sp.expand(2 * a.dot(flow_a) - 2 * b.dot(flow_b)), sp.Integer(0)),
         identity("α_i² − ‖b_i*‖²/α_i² = q", sp.radsimp(scale**2 - n**2 / scale**2), q),
-        ProofStep(
-            "α_i is the positive root", bool(client_scale(q, n).is_positive), "positive under q, ‖b_i*‖ > 0"),
+        positive("α_i is the positive root", client_scale(q, n)),
         identity("the part of a across a* shrinks at rate 2‖b‖² and nothing feeds it: it ends at 0",
             -sp.diff(plane, across), -2 * across * beta**2),
         identity("on the edges of α, β > 0 the flow points inwards: α grows at α = 0, β at β = 0",

@@ -16,7 +16,7 @@ import sympy as sp
 
 from theory.population import population_map
 from verification.finding import ProofStep
-from verification.proof.identities import identity, nonnegative_on_box, sized_identity
+from verification.proof.identities import identity, nonnegative_on_box, positive, sized_identity
 
 
 def effective_kappa(eta: Any, mean_norm: Any) -> Any:
@@ -136,8 +136,8 @@ def _derive_fate() -> list[ProofStep]:
     t, kappa = sp.symbols("t kappa", positive=True)
     larger = 1 + t**2 + kappa * t**2
     return [
-        ProofStep("tan θ⁺ < tan θ, first side: (1 + t² + κt²) − (1 + t² − κ) > 0",
-            bool(sp.factor(larger - (1 + t**2 - kappa)).is_positive), "factors with positive signs"),
+        positive("tan θ⁺ < tan θ, first side: (1 + t² + κt²) − (1 + t² − κ) > 0",
+            larger - (1 + t**2 - kappa)),
         nonnegative_on_box(
             "second side: (1 + t² + κt²) + (1 + t² − κ) ≥ 0 for 0 ≤ κ ≤ 2 (equal only at κ = 2, t = 0); "
             "so the tangent falls to the only fixed point, 0", sp.expand(larger + 1 + t**2 - kappa),

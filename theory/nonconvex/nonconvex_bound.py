@@ -25,6 +25,8 @@ from verification.proof.identities import (
     identity,
     induction,
     nonnegative_on_box,
+    positive,
+    positive_on_half_line,
 )
 from verification.verdict import Verdict
 
@@ -213,32 +215,17 @@ def _test_function_steps() -> list[ProofStep]:
         identity("test problem: φ' is its stated formula", sp.diff(smooth_problem.phi(t), t),
             smooth_problem.phi_slope(t)),
         nonnegative_on_box("test problem: φ'' ≤ 2", 2 - at, {y: (0, sp.oo)}),
-        ProofStep("test problem: φ'' ≥ −2", _positive_polynomial(sp.numer(sp.together(2 + at)), y),
-            "the numerator of 2 + φ'' has no root in t² ≥ 0 (Sturm) and is positive at 0"),
+        positive_on_half_line("test problem: φ'' ≥ −2", 2 + at, y),
     ]  # fmt: skip
 
 
-def _positive_polynomial(expression: Any, y: Any) -> bool:
-    polynomial = sp.Poly(sp.expand(expression), y)
-    return bool(polynomial.count_roots(0, sp.oo) == 0 and polynomial.eval(0) > 0)
-
-
 def _closing_step(c: Any) -> ProofStep:
-    """¼ − 3e²/c² ≥ ⅛ in ball arithmetic, at the smallest whole c for which it is true."""
-    from flint import arb
-
-    statement = (
-        "G keeps at least ηK/8: ¼ − 3e²η²L²K² ≥ ⅛ at the largest step, and 14 is the least whole"
-    )
-    if c.free_symbols or not c.is_Integer:
-        return ProofStep(statement, False, f"1/(ηLK) is {c}, not a whole number")
-    whole = int(c)
-    room = arb(1) / 8 - 3 * arb(2).exp() / arb(whole) ** 2
-    before = arb(1) / 8 - 3 * arb(2).exp() / arb(whole - 1) ** 2
-    return ProofStep(
-        statement,
-        bool(room > 0) and bool(before < 0),
-        f"⅛ − 3e²/{whole}² = {room.str(6)}; with {whole - 1} it is {before.str(6)}",
+    """¼ − 3e²/c² > ⅛ at the smallest whole c for which it is true."""
+    room, before = (sp.Rational(1, 8) - 3 * sp.E**2 / whole**2 for whole in (c, c - 1))
+    return positive(
+        "G keeps at least ηK/8: ¼ − 3e²η²L²K² > ⅛ at the largest step, and 14 is the least whole",
+        room,
+        -before,
     )
 
 

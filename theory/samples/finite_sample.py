@@ -9,6 +9,7 @@ The functions take floats, arrays and SymPy expressions; `derive` checks them ag
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -169,37 +170,21 @@ def _moves() -> list[ProofStep]:
     c_next, s_next = next_angle(c, s, kappa, rho, pull)
     c_after, s_after = sp.symbols("c_after s_after", real=True)
     beta = b_scale(c, s, rho)
-    circle = ((c, s), (c_after, s_after))
+    circles = (c**2 + s**2 - 1, c_after**2 + s_after**2 - 1)
+    on_circle = partial(identity, vanishing=circles)
     return [
-        _vanishes("component along a* of a − κ β s Ḡ(ρ̄ a − u)", cosine - forward, circle),
-        _vanishes("squared length of its component orthogonal to a*",
-            s**2 * (inside**2 + outside**2) - (aside.T * aside)[0, 0], circle),
-        _vanishes("cos²θ⁺ + sin²θ⁺ = 1", c_next**2 + s_next**2 - 1, ()),
-        _vanishes("tan²θ⁺ is the ratio of the two",
-            s_next**2 * cosine**2 - c_next**2 * s**2 * (inside**2 + outside**2), ()),
-        _vanishes(
-            "c − c⁺ = (s⁺² − s²)/(c + c⁺)", cosine_drop(c, s, c_after, s_after) - (c - c_after), circle),
-        _vanishes("||a⁺ b̄ᵀ − a* b*ᵀ||² = ||b*||² ((β − c⁺)² + s⁺²)",
-            excess_of_round(c - c_after, s, s_after, rho) - (
-                (beta * c_after - 1) ** 2 + (beta * s_after) ** 2), circle),
-        _vanishes("||a b̄ᵀ − a* b*ᵀ||² = ||b*||² s² (1 + ρ̄²)",
-            excess_of_fit(s, rho) - ((beta * c - 1) ** 2 + (beta * s) ** 2), circle),
+        on_circle("component along a* of a − κ β s Ḡ(ρ̄ a − u)", cosine, forward),
+        on_circle("squared length of its component orthogonal to a*", s**2 * (inside**2 + outside**2),
+            (aside.T * aside)[0, 0]),
+        identity("cos²θ⁺ + sin²θ⁺ = 1", c_next**2 + s_next**2, 1),
+        identity("tan²θ⁺ is the ratio of the two", s_next**2 * cosine**2,
+            c_next**2 * s**2 * (inside**2 + outside**2)),
+        on_circle("c − c⁺ = (s⁺² − s²)/(c + c⁺)", cosine_drop(c, s, c_after, s_after), c - c_after),
+        on_circle("||a⁺ b̄ᵀ − a* b*ᵀ||² = ||b*||² ((β − c⁺)² + s⁺²)",
+            excess_of_round(c - c_after, s, s_after, rho), (beta * c_after - 1) ** 2 + (beta * s_after) ** 2),
+        on_circle("||a b̄ᵀ − a* b*ᵀ||² = ||b*||² s² (1 + ρ̄²)", excess_of_fit(s, rho),
+            (beta * c - 1) ** 2 + (beta * s) ** 2),
     ]  # fmt: skip
-
-
-def _vanishes(statement: str, expression: Any, circles: tuple[tuple[Any, Any], ...]) -> ProofStep:
-    """A step that holds if the expression is 0 wherever c² + s² = 1 for each (c, s) of `circles`.
-
-    A rational function is cleared of its denominator and its numerator divided by the circles'
-    equations: remainder 0 is a proof, and unlike simplification it ends quickly.
-    """
-    rest = sp.expand(sp.fraction(sp.together(expression))[0])
-    for cosine, sine in circles:
-        rest = sp.expand(sp.rem(rest, cosine**2 + sine**2 - 1, cosine))
-    holds = rest == 0
-    return ProofStep(
-        statement, bool(holds), "remainder 0 on the unit circle" if holds else f"remainder: {rest}"
-    )
 
 
 def _sqrt(value: Any) -> Any:

@@ -2,25 +2,52 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import sympy as sp
 
 from verification.finding import ProofStep
+from verification.proof import words
+from verification.proof.obligations import Reader
+from verification.proof.second_opinion import decided_again
 
 
-def identity(statement: str, left: Any, right: Any) -> ProofStep:
-    """A step that holds if `left − right` simplifies to exactly 0 (scalars or matrices)."""
+def identity(statement: str, left: Any, right: Any, *, vanishing: Sequence[Any] = ()) -> ProofStep:
+    """A step that holds if `left − right` simplifies to exactly 0 (scalars or matrices).
+
+    Args:
+        statement: what it says.
+        left, right: the two sides.
+        vanishing: expressions that are 0 by assumption, such as c² + s² − 1, each a square of a symbol up to
+            others; with them the two sides are polynomials or quotients of them.
+    """
     matrix = hasattr(left, "applyfunc")
-    difference = (left - right).applyfunc(_reduced) if matrix else _reduced(left - right)
+    difference = left - right
+    reduced = partial(_reduced, vanishing=vanishing)
+    difference = difference.applyfunc(reduced) if matrix else reduced(sp.sympify(difference))
     holds = all(entry == 0 for entry in difference) if matrix else difference == 0
     certificate = ("every entry of the " if matrix else "") + "difference simplifies to 0"
-    return ProofStep(statement, holds, certificate if holds else f"difference: {difference}")
+    said = certificate if holds else f"difference: {difference}"
+    if not matrix and not sp.sympify(left - right).is_commutative:
+        instance, same = (
+            partial(words.instance, left, right),
+            partial(words.same_words, left, right),
+        )
+        return decided_again(statement, holds, said, lambda: [instance()], same)
+    pairs = list(zip(left, right, strict=True)) if matrix else [(left, right)]
+    return decided_again(
+        statement, holds, said, lambda: [Reader().obligation(pairs, vanishing=vanishing)]
+    )
 
 
 def rational_identity(statement: str, left: Any, right: Any) -> ProofStep:
     """The same for rational functions, over one denominator."""
-    return identity(statement, sp.cancel(sp.together(left - right)), sp.Integer(0))
+    difference = sp.cancel(sp.together(left - right))
+    holds = difference == 0
+    said = "difference simplifies to 0" if holds else f"difference: {difference}"
+    return decided_again(statement, holds, said, lambda: [Reader().obligation([(left, right)])])
 
 
 def sized_identity(statement: str, left: Any, right: Any) -> ProofStep:
@@ -31,7 +58,13 @@ def sized_identity(statement: str, left: Any, right: Any) -> ProofStep:
     difference = sp.expand(sp.expand(left - right).doit()).doit()
     holds = difference == sp.ZeroMatrix(*difference.shape)
     certificate = "expands to the zero matrix with symbolic sizes"
-    return ProofStep(statement, holds, certificate if holds else f"difference: {difference}")
+    return decided_again(
+        statement,
+        holds,
+        certificate if holds else f"difference: {difference}",
+        lambda: [words.instance(left, right)],
+        lambda: words.same_words(left, right),
+    )
 
 
 def nonnegative_on_box(
@@ -56,12 +89,42 @@ def nonnegative_on_box(
         numerator, bottom = -numerator, [-c for c in bottom]
     top = sp.Poly(sp.expand(numerator), *fresh).coeffs()
     holds = all(c >= 0 for c in top) and all(c > 0 for c in bottom)
-    return ProofStep(
+    return decided_again(
         statement,
         bool(holds),
         f"all {len(top)} coefficients non-negative after mapping the box to t ≥ 0"
         if holds
         else f"coefficients of mixed sign: {top}",
+        lambda: [Reader().obligation([(expression, 0)], "≥", box)],
+    )
+
+
+def positive(statement: str, *expressions: Any) -> ProofStep:
+    """A step that holds if SymPy sees each expression > 0 under its symbols' assumptions."""
+    holds = all(sp.factor(expression).is_positive for expression in expressions)
+    return decided_again(
+        statement,
+        bool(holds),
+        "positive under the assumptions on the symbols" if holds else f"not seen: {expressions}",
+        lambda: [Reader().obligation([(expression, 0) for expression in expressions], ">")],
+    )
+
+
+def positive_on_half_line(statement: str, expression: Any, variable: sp.Symbol) -> ProofStep:
+    """A step that holds if a rational function of one variable is > 0 for all its values ≥ 0.
+
+    Its numerator and denominator have no root there (Sturm), and it is positive at 0.
+    """
+    parts = [sp.Poly(sp.expand(part), variable) for part in sp.fraction(sp.together(expression))]
+    roots = [part.count_roots(0, sp.oo) for part in parts]
+    holds = not any(roots) and bool(expression.subs(variable, 0) > 0)
+    return decided_again(
+        statement,
+        holds,
+        f"numerator and denominator have no root in {variable} ≥ 0 (Sturm), positive at 0"
+        if holds
+        else f"roots of numerator and denominator in {variable} ≥ 0: {roots}",
+        lambda: [Reader().obligation([(expression, 0)], ">", {variable: (0, sp.oo)})],
     )
 
 
@@ -84,10 +147,19 @@ def follows(statement: str, goal: Any, *because: tuple[Any, Any]) -> ProofStep:
         because: pairs of a multiplier, ≥ 0 by the assumptions on its symbols, and a hypothesis "≥ 0".
     """
     total = sp.Add(*(factor * least for factor, least in because))
-    step = rational_identity(statement, goal, total)
-    if signs := [factor for factor, _ in because if not sp.sympify(factor).is_nonnegative]:
-        return ProofStep(statement, False, f"multipliers of unknown sign: {signs}")
-    return step
+    difference = sp.cancel(sp.together(goal - total))
+    factors = [sp.sympify(factor) for factor, _ in because]
+    unknown = [factor for factor in factors if not factor.is_nonnegative]
+    said = f"multipliers of unknown sign: {unknown}" if unknown else f"difference: {difference}"
+    return decided_again(
+        statement,
+        difference == 0 and not unknown,
+        said if unknown or difference != 0 else "the difference is 0, and no multiplier negative",
+        lambda: [
+            Reader().obligation([(goal, total)]),
+            Reader().obligation([(factor, 0) for factor in factors], "≥"),
+        ],
+    )
 
 
 def induction(statement: str, total: Any, count: sp.Symbol, added: Any) -> ProofStep:
@@ -110,8 +182,10 @@ def generic_symmetric(name: str, size: int) -> sp.Matrix:
     return sp.Matrix(size, size, lambda i, j: sp.Symbol(f"{name}{min(i, j)}{max(i, j)}", real=True))
 
 
-def _reduced(difference: Any) -> Any:
+def _reduced(difference: Any, vanishing: Sequence[Any] = ()) -> Any:
     """The difference in a form that is 0 if the machine can see that it is."""
+    if vanishing:
+        return _remainder(difference, vanishing)
     if (gap := _gap_at_a_point(difference)) is not None:
         return gap  # no simplification can make it 0
     expanded = sp.expand(difference)
@@ -121,6 +195,14 @@ def _reduced(difference: Any) -> Any:
         if domain.is_ZZ or domain.is_QQ:
             return expanded  # expanded rational polynomials are equal only if identical
     return sp.simplify(sp.together(expanded))
+
+
+def _remainder(difference: Any, vanishing: Sequence[Any]) -> Any:
+    """The numerator divided by each equation in the first of its symbols: 0 is a proof."""
+    rest = sp.expand(sp.fraction(sp.together(difference))[0])
+    for equation in vanishing:
+        rest = sp.expand(sp.rem(rest, equation, min(equation.free_symbols, key=str)))
+    return rest
 
 
 def _gap_at_a_point(difference: Any) -> Any:

@@ -1,0 +1,58 @@
+"""Every algebraic step is decided again by engines that share no code with SymPy."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from verification.finding import Opinion, ProofStep, Says
+from verification.proof import coq, flint_engine, smt
+from verification.proof.obligations import Obligation, UnreadableError
+
+ENGINES = {flint_engine.NAME: flint_engine.opinion, smt.NAME: smt.opinion}
+WORDS = {True: Says.AGREES, False: Says.DISAGREES, None: Says.NOTHING}
+
+
+def decided_again(
+    statement: str,
+    holds: bool,
+    certificate: str,
+    oblige: Callable[[], Sequence[Obligation]],
+    every_size: Callable[[], bool] | None = None,
+) -> ProofStep:
+    """A step with every engine's opinion; one that disagrees makes it not hold.
+
+    Args:
+        statement, holds, certificate: what SymPy found.
+        oblige: what together is the step, for engines of numbers; may raise `UnreadableError`.
+        every_size: for matrices of symbolic size: whether the sides are the same words. `oblige` is an
+            instance then.
+    """
+    try:
+        obligations = tuple(oblige())
+    except UnreadableError as reason:
+        opinions = tuple(Opinion(name, Says.NOTHING, str(reason)) for name in ENGINES)
+        return ProofStep(statement, holds, certificate, opinions, coq=coq.comment(str(reason)))
+    opinions = tuple(_opinion(name, obligations) for name in ENGINES)
+    if every_size is not None and opinions[0].says is Says.AGREES and every_size():
+        words = "the same words in matrices of any size"
+        opinions = Opinion(flint_engine.NAME, Says.AGREES, words), *opinions[1:]
+    against = [o for o in opinions if o.says is Says.DISAGREES]
+    if against and holds:
+        certificate = f"SymPy: {certificate}; {against[0].engine} disagrees: {against[0].detail}"
+    return ProofStep(
+        statement,
+        bool(holds) and not against,
+        certificate,
+        opinions,
+        tuple(smt.text(obligation, statement) for obligation in obligations),
+        "\n".join(coq.lemma(obligation) for obligation in obligations),
+    )
+
+
+def _opinion(name: str, obligations: Sequence[Obligation]) -> Opinion:
+    said = [(ENGINES[name](obligation), obligation.scope) for obligation in obligations]
+    for wanted in (False, None, True):
+        for (truth, why), scope in said:
+            if truth is wanted:
+                return Opinion(name, WORDS[truth], f"{why}; {scope}" if scope else why)
+    return Opinion(name, Says.NOTHING, "nothing to decide")
