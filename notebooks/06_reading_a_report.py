@@ -13,7 +13,7 @@
 # of it, reads the result as data, and adds a new claim in ten lines.
 #
 # **After this notebook you can**
-# - tell the seven verdicts apart, and read theory, measurement and margin in a row of the report;
+# - tell the nine verdicts apart, and read theory, measurement and margin in a row of the report;
 # - say what a negative control is for, and spot a check that decides nothing;
 # - write a claim with a proof, a measurement and a control.
 
@@ -60,8 +60,8 @@ print("exit status", outcome.exit_code)
 print(report["headline"])
 
 # %% [markdown]
-# Status 0 means: every verdict is the expected one **and** every negative control was refuted. 1 means that some was not, 2
-# that the command was used wrongly.
+# Status 0 means: every verdict was reached and is the expected one **and** every negative control was refuted. 1 means that
+# some was not, 2 that the command was used wrongly, 3 that nothing differs but claims are open: undecided or not run.
 #
 # **Question 3.** What does one claim's row rest on? *Predict:* does a proved claim carry measurements too?
 

@@ -57,7 +57,7 @@ def main(arguments: list[str] | None = None) -> None:
     """Run the command line.
 
     Exit status 0: done and as expected; 1: some verdict differs; 2: bad usage or an input or output
-    that does not work; 130: interrupted.
+    that does not work; 3: claims are open; 130: interrupted.
     """
     given = sys.argv[1:] if arguments is None else list(arguments)
     debug = "--debug" in given

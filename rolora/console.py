@@ -13,12 +13,14 @@ if TYPE_CHECKING:
 
 VERDICT_STYLES = {
     "PROVED": "bold green",
+    "DERIVED": "bold green",
     "CERTIFIED": "bold green",
     "CONSISTENT": "bold cyan",
     "SUPPORTED": "bold cyan",
     "HOLDS_UNDER": "bold yellow",
     "REFUTED": "bold red",
-    "NOT_CHECKED": "dim",
+    "UNDECIDED": "bold",
+    "NOT_RUN": "dim",
     "ERROR": "bold white on red",
 }
 

@@ -65,6 +65,11 @@ class Claim:
             raise ValueError(
                 f"claim {self.id} must have a mutant: a check that cannot fail decides nothing"
             )
+        if self.expected.open or not self.confirms.confirms:
+            raise ValueError(
+                f"claim {self.id} must expect a verdict that decides, and confirm by one that does,"
+                f" got {self.expected} and {self.confirms}"
+            )
         self.require_known(self.mutant)
 
     @property
@@ -90,7 +95,7 @@ class Claim:
             with extras_named():
                 self.function(evidence, **parameters)
         except MissingExtraError as error:
-            evidence.open(f"{error}; then run `rolora verify --only {self.id}`", method="not run")
+            evidence.not_run(str(error), command=f"rolora verify --only {self.id}")
         return evidence.conclude(self.confirms)
 
     __call__ = check

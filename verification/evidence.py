@@ -14,7 +14,16 @@ import numpy as np
 
 from verification import statistics
 from verification.budget import Budget, Profile
-from verification.finding import Comparison, Finding, Plot, ProofStep, Relation, Table
+from verification.finding import (
+    ArguedStep,
+    Comparison,
+    Finding,
+    Plot,
+    ProofStep,
+    Relation,
+    Rule,
+    Table,
+)  # fmt: skip
 from verification.proof import identities
 from verification.statistics import ALPHA
 from verification.verdict import Verdict
@@ -22,8 +31,6 @@ from verification.verdict import Verdict
 T = TypeVar("T")
 Interval = tuple[float, float]
 Rows = Table | Sequence[Mapping[str, Any]]
-Judge = Callable[[Sequence[Comparison]], tuple[Verdict, dict[str, str]]]
-"""From all comparisons to a verdict, and to the `Finding`'s fields that tell why."""
 
 
 def at_least(least: float, **given: float) -> None:
@@ -110,14 +117,14 @@ class Evidence:
         self._asked: list[Asked] = []
         self._told: list[Asked] = []
         self._proof: list[ProofStep] = []
+        self._argued: list[ArguedStep] = []
         self._notes: list[str] = []
         self._table: Callable[[], Rows] | None = None
         self._extra: dict[str, Callable[[], Rows]] = {}
         self._facts: dict[str, Any] = {}
         self._method = ""
-        self._family, self._planned = ALPHA, 0
-        self._judge: Judge | None = None
-        self._open = self._closed = False
+        self._rule, self._planned = Rule(ALPHA), 0
+        self._not_run = self._closed = False
 
     # What the check is given.
 
@@ -153,8 +160,13 @@ class Evidence:
         self._proof += steps
 
     def argued(self, statement: str, *, because: str) -> None:
-        """A step that no machine checked: told to the reader as such."""
-        self._notes.append(f"Argued, not machine-checked: {statement}, {because}.")
+        """A step that no machine checked: listed as such, and what rests on it is not PROVED.
+
+        Args:
+            statement: what the step says.
+            because: the argument for it.
+        """
+        self._argued.append(ArguedStep(statement, because))
 
     # Numbers.
 
@@ -193,9 +205,9 @@ class Evidence:
         """Say beforehand how many assertions, at most, will be asked, so that intervals are known at once."""
         self._planned = assertions
 
-    def judge(self, judge: Judge, alpha: float) -> None:
-        """Let another rule than "everything holds" draw the verdict, at its own error probability."""
-        self._judge, self._family = judge, alpha
+    def judge(self, rule: Rule) -> None:
+        """Judge at another error probability than the toolkit's, and tell numbers in another form."""
+        self._rule = rule
 
     @property
     def alpha(self) -> float:
@@ -206,7 +218,7 @@ class Evidence:
         """
         if not self._planned and not self._closed:
             raise RuntimeError("intervals are known after all assertions are asked, or share()")
-        return self._family / (self._planned or len(self._asked))
+        return self._rule.alpha / (self._planned or len(self._asked))
 
     def mean(self, quantity: str, samples: np.ndarray, **stands: Any) -> Asked:
         """The mean of i.i.d. samples stands to theory as in `state`, with a Student interval."""
@@ -252,7 +264,8 @@ class Evidence:
             quantity: in words, with its setting.
             asked: the estimate.
             equals, at_most, at_least: the theory value; exactly one is given.
-            certify: for the last two: whether the whole interval must lie on the right side.
+            certify: for the last two: whether the whole interval must lie on the right side; while it
+                contains the bound the claim is UNDECIDED.
             correction: absolute slack for a correction that theory states.
             why: why bound and measurement differ.
         """
@@ -262,7 +275,7 @@ class Evidence:
             self._told.append(asked)
         fixed = quantity, float(theory), asked.measured, relation
         self._comparisons.append(
-            lambda: Comparison(*fixed, asked.interval, correction, certify, why)
+            lambda: Comparison(*fixed, asked.interval, correction, certify, why, asked.n)
         )
 
     def distance(self, quantity: str, measured: float, n: int, *, why: str = "") -> None:
@@ -307,14 +320,27 @@ class Evidence:
 
     # Endings other than a verdict from the evidence.
 
-    def open(self, missing: str, *, method: str = "") -> None:
-        """Nothing can be decided: say what is missing, with the command that would decide."""
-        self._open = True
-        self._method = method or self._method
-        self._facts |= {"missing": missing, "seed": None}
+    def not_run(
+        self, missing: str, *, command: str, cost: str = "", method: str = "not run"
+    ) -> None:
+        """Nothing can be decided.
+
+        Args:
+            missing: what is needed, in words.
+            command: what would decide, once that is there.
+            cost: what it takes, in words.
+            method: in place of how it was done.
+        """
+        self._not_run = True
+        self._method = method
+        price = f" ({cost})" if cost else ""
+        self._facts |= {"missing": f"{missing}; then run `{command}`{price}", "seed": None}
 
     def conclude(self, if_all_hold: Verdict) -> Finding:
-        """The finding: `if_all_hold`, REFUTED with the first failure as counterexample, or not checked.
+        """The finding: `if_all_hold`, REFUTED with the first failure as counterexample, or open.
+
+        What holds is HOLDS_UNDER where an added assumption was recorded, and DERIVED in place of PROVED
+        where a step was argued.
 
         Raises:
             ValueError: without any evidence at all, or with more assertions than `share` announced.
@@ -328,8 +354,8 @@ class Evidence:
         verdict, facts = self._verdict(if_all_hold, comparisons)
         if self._asked:
             facts.setdefault("trials", max(asked.n for asked in self._asked))
-        if self._asked or self._judge:
-            facts.setdefault("alpha", self._family)
+        if self._asked or self._rule.alpha != ALPHA:
+            facts.setdefault("alpha", self._rule.alpha)
         if self._told:
             facts.setdefault("detectable", max(asked.detectable for asked in self._told))
         return Finding(
@@ -337,6 +363,7 @@ class Evidence:
             self._method,
             comparisons=comparisons,
             proof=tuple(self._proof),
+            argued=tuple(self._argued),
             notes=tuple(self._notes),
             table=None if self._table is None else _table(self._table()),
             extra_tables={name: _table(rows()) for name, rows in self._extra.items()},
@@ -346,23 +373,25 @@ class Evidence:
     def _verdict(
         self, if_all_hold: Verdict, comparisons: Sequence[Comparison]
     ) -> tuple[Verdict, dict[str, Any]]:
-        facts = dict(self._facts)
-        if self._open:
-            return Verdict.NOT_CHECKED, facts
+        facts = {name: fact for name, fact in self._facts.items() if fact != ""}
+        if self._not_run:
+            return Verdict.NOT_RUN, facts
         if not comparisons and not self._proof:
             raise ValueError("a verdict needs evidence: give comparisons or proof steps")
-        if self._judge is not None:
-            verdict, words = self._judge(comparisons)
-            if verdict is if_all_hold and facts.get("added_assumption"):
-                verdict = Verdict.HOLDS_UNDER
-            return verdict, words | facts
-        failures = [f"{s.statement}: {s.certificate}" for s in self._proof if not s.holds]
-        failures += [c.failure for c in comparisons if not c.holds]
-        if not failures:
-            return if_all_hold, facts
-        facts["counterexample"] = facts.get("counterexample") or failures[0]
-        facts["added_assumption"] = ""
-        return Verdict.REFUTED, facts
+        failed, why = self._rule.judge(comparisons, self._proof)
+        if failed is not None:
+            facts.pop("added_assumption", None)
+            if failed is Verdict.REFUTED:
+                return failed, {"counterexample": why, **facts}
+            facts.pop("counterexample", None)
+            return failed, facts | {
+                "missing": "; ".join([why, *filter(None, [facts.get("missing")])])
+            }
+        facts.pop("missing", None)
+        if "added_assumption" in facts:
+            return Verdict.HOLDS_UNDER, facts
+        argued = if_all_hold is Verdict.PROVED and self._argued
+        return Verdict.DERIVED if argued else if_all_hold, facts
 
 
 def _table(rows: Rows) -> Table:

@@ -10,6 +10,9 @@ from typing import Any
 
 from verification.verdict import Verdict
 
+MOST = 30
+"""Half-widths per distance from which on no number of runs is named: it would be 900 times as many."""
+
 
 class Relation(StrEnum):
     """How the measured value should stand to the theory value."""
@@ -32,10 +35,11 @@ class Comparison:
             for a deterministic computation.
         tolerance: absolute slack, for deterministic rounding or for a correction the theory states;
             never a statistical allowance.
-        certify: for ≤ and ≥ with an interval: True demands that the whole interval lies on the
-            right side ("certified"), False only that it is not wholly on the wrong side
-            ("not refuted").
+        certify: for ≤ and ≥ with an interval: True demands that the whole interval lies strictly on
+            the right side ("certified"; undecided while it contains the bound), False only that it
+            is not wholly on the wrong side ("not refuted").
         why: where the tolerance comes from, or why bound and measurement differ.
+        n: sample size behind the interval, 0 without one.
     """
 
     quantity: str
@@ -46,6 +50,7 @@ class Comparison:
     tolerance: float = 0.0
     certify: bool = False
     why: str = ""
+    n: int = 0
 
     @property
     def margin(self) -> float:
@@ -59,27 +64,61 @@ class Comparison:
 
     @property
     def holds(self) -> bool:
-        """True if the comparison did not fail. A NaN anywhere fails."""
-        return math.isfinite(self.measured) and self.margin >= 0.0
+        """True if the comparison shows what it should. A NaN anywhere fails."""
+        if not math.isfinite(self.measured):
+            return False
+        strictly = self.certify and self.interval is not None
+        return self.margin > 0.0 if strictly else self.margin >= 0.0
+
+    @property
+    def undecided(self) -> bool:
+        """Whether the interval contains the bound it should exclude: neither shown nor refuted."""
+        return self.certify and not self.holds and replace(self, certify=False).holds
 
     @property
     def standing(self) -> str:
-        """In words: equal, certified, not refuted, not certified, or violated."""
+        """In words: equal, certified, not refuted, undecided, or violated."""
         if not self.holds:
-            undecided = self.certify and replace(self, certify=False).holds
-            return "not certified" if undecided else "violated"
+            return "undecided" if self.undecided else "violated"
         if self.relation is Relation.EQ:
             return "equal" if self.interval is None else "equal within the interval"
         return "certified" if self.interval is None or self.certify else "not refuted"
 
-    @property
-    def failure(self) -> str:
-        """In one line, what a failing comparison says against the claim."""
-        seen = f" in [{self.interval[0]:.6g}, {self.interval[1]:.6g}]" if self.interval else ""
+    def told(self, number: str = ".6g", unit: str = "") -> str:
+        """Measurement and theory in one line, the measured numbers in a format and with a unit."""
+        seen = ""
+        if self.interval:
+            seen = " in [{}, {}]".format(*(format(end, number) for end in self.interval))
         return (
-            f"{self.quantity}: measured {self.measured:.6g}{seen},"
+            f"{self.quantity}: measured {self.measured:{number}}{unit}{seen},"
             f" theory {self.relation} {self.theory:.6g}"
         )
+
+    @property
+    def shortfall(self) -> float:
+        """Half-widths from the estimate to the bound: above 1, the interval contains the bound."""
+        half, distance = self._half, abs(self.theory - self.measured)
+        return half / distance if distance else math.inf
+
+    @property
+    def enough(self) -> str:
+        """How many runs would put the bound at the interval's end, or what these can resolve.
+
+        The half-width falls as 1/√n: n·(half-width/distance)² runs.
+        """
+        if self.shortfall > MOST:
+            return (
+                f"too near the bound to name a number: {self.n} runs resolve a difference of"
+                f" {self._half:.2g}, {4 * self.n} one of {self._half / 2:.2g}"
+            )
+        wanted = max(math.ceil(self.n * self.shortfall**2), self.n + 1)
+        return f"about {wanted} runs in place of {self.n} if the estimate stays"
+
+    @property
+    def _half(self) -> float:
+        """Half-width of the interval on the bound's side."""
+        low, high = self.interval or (self.measured, self.measured)
+        return high - self.measured if self.theory > self.measured else self.measured - low
 
 
 class Says(StrEnum):
@@ -124,6 +163,52 @@ class ProofStep:
     opinions: tuple[Opinion, ...] = ()
     smt2: tuple[str, ...] = ()
     coq: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """How comparisons and steps make a verdict: one that fails refutes, one that is undecided leaves it open.
+
+    Attributes:
+        alpha: error probability of all intervals together.
+        number: how a measured number is written.
+        unit: behind it.
+    """
+
+    alpha: float
+    number: str = ".6g"
+    unit: str = ""
+
+    def judge(
+        self, comparisons: Sequence[Comparison], steps: Sequence[ProofStep] = ()
+    ) -> tuple[Verdict | None, str]:
+        """REFUTED with the counterexample, UNDECIDED with how many runs would do, None if all holds."""
+        failures = [f"{step.statement}: {step.certificate}" for step in steps if not step.holds]
+        violated = [c for c in comparisons if not (c.holds or c.undecided)]
+        failures += [c.told(self.number, self.unit) for c in violated]
+        if failures:
+            return Verdict.REFUTED, failures[0]
+        undecided = [c for c in comparisons if c.undecided]
+        if not undecided:
+            return None, ""
+        worst = max(undecided, key=lambda c: c.shortfall)
+        return (
+            Verdict.UNDECIDED,
+            f"more runs, {worst.enough} ({worst.told(self.number, self.unit)})",
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class ArguedStep:
+    """One step of a derivation that no machine checked.
+
+    Attributes:
+        statement: what the step says.
+        because: the argument for it.
+    """
+
+    statement: str
+    because: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,6 +281,15 @@ class Plot:
     heat: str | None = None
 
 
+CARRIES = {
+    Verdict.HOLDS_UNDER: "added_assumption",
+    Verdict.REFUTED: "counterexample",
+    Verdict.UNDECIDED: "missing",
+    Verdict.NOT_RUN: "missing",
+}
+"""What a verdict must not be without."""
+
+
 @dataclass(frozen=True, slots=True)
 class Finding:
     """The outcome of one check.
@@ -205,6 +299,7 @@ class Finding:
         method: how, in one sentence: proof technique, simulator, sizes.
         comparisons: theory beside measurement.
         proof: machine-checked steps, empty for a purely statistical check.
+        argued: the steps that only words stand for.
         trials: number of Monte Carlo repetitions (0 for none).
         alpha: false-failure probability of the statistical assertions together, None without any.
         detectable: smallest relative gap the statistics could have seen, None without any.
@@ -212,10 +307,14 @@ class Finding:
         seconds: filled in by the runner.
         added_assumption: for HOLDS_UNDER: the assumption.
         counterexample: for REFUTED: the counterexample in words.
-        missing: for NOT_CHECKED: what is needed, with the command that would check.
+        missing: for NOT_RUN: what is needed, the command that would check and its cost; for UNDECIDED: how
+            many runs would do.
         notes: further remarks for the reader.
         table: tidy data behind the picture.
         plot: how to draw the table.
+
+    Raises:
+        ValueError: if a verdict does not carry what it must.
     """
 
     verdict: Verdict
@@ -234,9 +333,19 @@ class Finding:
     table: Table | None = None
     plot: Plot | None = None
     extra_tables: Mapping[str, Table] = field(default_factory=dict)
+    argued: tuple[ArguedStep, ...] = ()
+
+    def __post_init__(self) -> None:
+        name = CARRIES.get(self.verdict)
+        if name is not None and not getattr(self, name):
+            raise ValueError(
+                f"a finding that is {self.verdict} must have: {name.replace('_', ' ')}"
+            )
+        if self.verdict is Verdict.PROVED and self.argued:
+            raise ValueError("a finding with an argued step must not be PROVED")
 
     @property
     def headline(self) -> Comparison | None:
-        """The comparison to show in a one-row summary: the first that fails, else the first."""
-        failing = (c for c in self.comparisons if not c.holds)
-        return next(failing, self.comparisons[0] if self.comparisons else None)
+        """The comparison of a one-row summary: the first that fails, or is undecided, else the first."""
+        telling = sorted(self.comparisons, key=lambda c: (c.holds, c.undecided))
+        return telling[0] if telling else None

@@ -19,9 +19,8 @@ import numpy as np
 from verification.codec import columns_of, csv_text, json_text
 from verification.evidence import Asked, Evidence
 from verification.files import write
-from verification.finding import Comparison, Relation
+from verification.finding import Comparison, Relation, Rule
 from verification.statistics import mean_estimate
-from verification.verdict import Verdict
 
 T = TypeVar("T")
 PAIRED = "paired over {} seeds with the same split, start and batches"
@@ -48,50 +47,6 @@ class Run:
     facts: Mapping[str, Any] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class Rule:
-    """What paired intervals say together of a statement that one side leads, everywhere it is compared.
-
-    Attributes:
-        alpha: error probability of all intervals together.
-        smallest: smallest difference worth a name: an interval wholly below it denies a lead.
-        number: how a difference is written.
-        unit: behind it.
-    """
-
-    alpha: float
-    smallest: float = 0.0
-    number: str = "+.4f"
-    unit: str = ""
-
-    def standing(self, comparisons: Sequence[Comparison]) -> Verdict:
-        """SUPPORTED if every interval lies above its demand; REFUTED if one that does not denies it.
-
-        Else NOT_CHECKED: the seeds were too few to tell.
-        """
-        open_ones = _open(comparisons)
-        if not open_ones:
-            return Verdict.SUPPORTED
-        # A small but certain lead counts: it must not settle a comparison whose own interval is open.
-        against = any(_interval(c)[1] < c.theory + self.smallest for c in open_ones)
-        return Verdict.REFUTED if against else Verdict.NOT_CHECKED
-
-    def judge(self, comparisons: Sequence[Comparison]) -> tuple[Verdict, dict[str, str]]:
-        """The standing, with its counterexample or what is missing in words: for `Evidence.judge`."""
-        verdict = self.standing(comparisons)
-        if verdict is Verdict.SUPPORTED:
-            return verdict, {}
-        worst = min(_open(comparisons), key=lambda c: _interval(c)[1] - c.theory)
-        low, high = (format(end, self.number) for end in _interval(worst))
-        demand = f", not above {worst.theory:g}" if worst.theory else ""
-        said = f"{worst.quantity}: {worst.measured:{self.number}}{self.unit} in [{low}, {high}]{demand}"
-        if verdict is Verdict.REFUTED:
-            return verdict, {"counterexample": said}
-        return verdict, {
-            "missing": f"more seeds: the interval still holds {worst.theory:g} ({said})"
-        }
-
-
 def paired(quantity: str, differences: np.ndarray, alpha: float, *, by: float = 0.0) -> Comparison:
     """A mean of paired differences that should exceed a demand with its whole Student interval.
 
@@ -103,21 +58,15 @@ def paired(quantity: str, differences: np.ndarray, alpha: float, *, by: float = 
     """
     found = mean_estimate(differences, alpha)
     why = PAIRED.format(found.n)
-    return Comparison(quantity, by, found.mean, Relation.GE, found.interval, certify=True, why=why)
+    return Comparison(
+        quantity, by, found.mean, Relation.GE, found.interval, certify=True, why=why, n=found.n
+    )
 
 
 def lead(evidence: Evidence, quantity: str, differences: np.ndarray, *, by: float = 0.0) -> Asked:
     """The same as evidence, which divides its error probability itself. Arguments as in `paired`."""
     why = PAIRED.format(len(differences))
     return evidence.mean(quantity, differences, at_least=by, certify=True, why=why)
-
-
-def _interval(comparison: Comparison) -> tuple[float, float]:
-    return comparison.interval or (comparison.measured, comparison.measured)
-
-
-def _open(comparisons: Iterable[Comparison]) -> list[Comparison]:
-    return [c for c in comparisons if not _interval(c)[0] > c.theory]
 
 
 @dataclass(frozen=True, slots=True)

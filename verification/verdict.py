@@ -15,19 +15,28 @@ class Verdict(StrEnum):
 
     meaning: str
 
-    PROVED = "PROVED", "exact symbolic proof, checked by machine"
+    PROVED = "PROVED", "exact symbolic proof, every step checked by machine"
+    DERIVED = "DERIVED", "derived: the algebra checked by machine, the analysis argued in words"
     CERTIFIED = "CERTIFIED", "rigorous enclosure in ball arithmetic"
     CONSISTENT = "CONSISTENT", "simulation with a stated error probability did not refute it"
     SUPPORTED = "SUPPORTED", "an empirical study with error bars points the claimed way"
     HOLDS_UNDER = "HOLDS_UNDER", "true only with the added assumption stated beside it"
     REFUTED = "REFUTED", "false: there is a counterexample"
-    NOT_CHECKED = (
-        "NOT_CHECKED",
-        "not decided: something needed was missing, or the runs were too few to tell",
-    )
+    UNDECIDED = "UNDECIDED", "open: it ran, and the runs are too few to tell"
+    NOT_RUN = "NOT_RUN", "open: it did not run, something it needs is missing"
 
     def __new__(cls, value: str, meaning: str) -> Self:
         """Its word, with the meaning beside it."""
         verdict = str.__new__(cls, value)
         verdict._value_, verdict.meaning = value, meaning
         return verdict
+
+    @property
+    def open(self) -> bool:
+        """Whether nothing was decided."""
+        return self in (Verdict.UNDECIDED, Verdict.NOT_RUN)
+
+    @property
+    def confirms(self) -> bool:
+        """Whether the statement was borne out, under an added assumption or without."""
+        return not self.open and self is not Verdict.REFUTED

@@ -15,8 +15,7 @@ import numpy as np
 from llm_validation.paper.records import Record, by_seed, from_folders, from_paper
 from verification.claim import PAPER
 from verification.evidence import Evidence
-from verification.finding import Mark, Plot, Series
-from verification.paired_study import Rule
+from verification.finding import Mark, Plot, Rule, Series
 
 RULE = Rule(alpha=0.05, number="+.2f", unit=" points")
 """An empirical study, not a simulation: 5 % error probability of all intervals of one claim together."""
@@ -43,7 +42,13 @@ Leads = dict[str, Scores]
 
 
 def decide(
-    evidence: Evidence, leads: Leads, demands: Mapping[str, float], *, method: str, missing: str
+    evidence: Evidence,
+    leads: Leads,
+    demands: Mapping[str, float],
+    *,
+    method: str,
+    missing: str,
+    command: str,
 ) -> None:
     """Every lead exceeds its demand, as `RULE` judges it.
 
@@ -52,18 +57,19 @@ def decide(
         leads: what is compared; each needs `LEAST_SEEDS` seeds.
         demands: points by which RoLoRA is said to be ahead at least, by the same words.
         method: how the numbers were made.
-        missing: what is needed, said where nothing can be decided.
+        missing, command: what is needed and what makes it, said where nothing can be decided.
     """
     n = min(map(len, leads.values()))
     if n < LEAST_SEEDS:
-        evidence.open(missing, method="no verdict: results are missing")
+        evidence.not_run(missing, command=command, method="no verdict: results are missing")
         return
-    evidence.judge(RULE.judge, RULE.alpha)
+    evidence.judge(RULE)
     for quantity, found in leads.items():
         evidence.mean(
             quantity,
             np.array(list(found.values())),
             at_least=demands[quantity],
+            certify=True,
             why="points of accuracy, mean of paired differences over seeds; the theory value is the"
             " lead that the statement demands",
         )
@@ -106,9 +112,9 @@ def on_large(
         quantity: lead + (overstated * _mean(found) if overstated else 0.0)
         for quantity, found in leads.items()
     }
-    missing = _missing(evidence.id, setting, presets, loop)
+    missing, command = _missing(evidence.id, setting, presets, loop)
     method = f"RoBERTa-Large, five GLUE tasks, {setting}"
-    decide(evidence, leads, demands, method=method, missing=missing)
+    decide(evidence, leads, demands, method=method, missing=missing, command=command)
     evidence.note(
         "The paper names neither optimiser nor head policy; every run records its own, and a comparison"
         " sweeps the same grid of learning rates for every method."
@@ -172,22 +178,23 @@ def require_setting(rank: int, *clients: int) -> None:
         )
 
 
-def _missing(claim_id: str, setting: str, presets: str, loop: str) -> str:
-    """The commands that would make the results and check the claim."""
+def _missing(claim_id: str, setting: str, presets: str, loop: str) -> tuple[str, str]:
+    """What is missing, and the commands that would make it and check the claim."""
+    verify = f"rolora verify --only {claim_id} --results-dir results/llm"
     if not presets:
         return (
             f"finished runs on RoBERTa-Large at {setting}, of {', '.join(NAMES)} on {', '.join(GLUE)} with"
             " the same seeds, three at least: begin with a preset of `rolora llm presets`, and set"
-            " --clients, --rank and --rounds"
+            " --clients, --rank and --rounds",
+            verify,
         )
     loops = [f"for t in {' '.join(GLUE)}", f"for m in {' '.join(NAMES)}", "for s in 1 2 3"]
     loops += [loop] if loop else []
     head = " ".join(f"{loop}; do" for loop in loops)
     tail = " done;" * len(loops)
     return (
-        "finished runs on RoBERTa-Large (a GPU and the model are needed): "
-        f"{head} rolora llm run --preset {presets} --seed $s --out results/llm/{presets}-$s;{tail}"
-        f" rolora verify --only {claim_id} --results-dir results/llm"
+        "finished runs on RoBERTa-Large (a GPU and the model are needed)",
+        f"{head} rolora llm run --preset {presets} --seed $s --out results/llm/{presets}-$s;{tail} {verify}",
     )
 
 

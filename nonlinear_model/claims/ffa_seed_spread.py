@@ -12,13 +12,12 @@ from nonlinear_model.claims import study
 from nonlinear_model.claims.study import Setting
 from verification.claim import PAPER, claim
 from verification.evidence import Evidence
-from verification.finding import Mark, Plot, Series
+from verification.finding import Mark, Plot, Rule, Series
 from verification.names import one_of
-from verification.paired_study import Rule
 from verification.verdict import Verdict
 
 METHODS = ("ffa", "rolora")
-RULE = Rule(study.ALPHA, number=".2f")
+RULE = Rule(study.ALPHA, ".2f")
 
 
 def spread_ratio(

@@ -99,10 +99,7 @@ def check(
     study.tables(evidence, found, ("clients", "method"))
 
 
-MORE_SEEDS = (
-    "more seeds: the widening is too small for the runs at hand;"
-    " `rolora nonlinear map --dataset mnist --seeds 40 --data-dir DIR` would tell"
-)
+MORE_SEEDS = "`rolora nonlinear map --dataset mnist --seeds 40 --data-dir DIR` runs more"
 PLOT = Plot(
     x="local_steps",
     series=(Series("lead", "lead, 95 % interval", Mark.POINTS, "low", "high"),),

@@ -55,11 +55,15 @@ def verify(
         bool, typer.Option("--json", help="Print the JSON report, and nothing else.")
     ] = False,
     quiet: Annotated[bool, typer.Option(help="No progress; only the table.")] = False,
+    allow_open: Annotated[
+        bool, typer.Option("--allow-open", help="Exit with 0, not 3, if claims are only open.")
+    ] = False,
 ) -> None:
     """Check every claim and its negative control; write report.html, report.md and report.json.
 
-    Exit status 0: every verdict is the expected one and every negative control was refuted;
-    1: some were not; 2: bad usage; 130: interrupted.
+    Exit status 0: every verdict was reached and is the expected one, every control came out as it must;
+    1: some verdict or control differs; 2: bad usage; 3: nothing differs, but claims are open;
+    130: interrupted.
     """
     budget = budget_of(profile, seed, data_dir, results_dir)
     from rolora.report import files
@@ -88,8 +92,9 @@ def verify(
         typer.echo(text, nl=False)
     else:
         _show(report, out, quiet)
-    if not report.ok:
-        raise typer.Exit(1)
+    status = report.exit_status
+    if status and not (status == 3 and allow_open):
+        raise typer.Exit(status)
 
 
 def _run(
@@ -159,8 +164,8 @@ def _show(report: Report, out: Path, quiet: bool) -> None:
     console.print(_summary(report, wide=console.width >= 120))
     for outcome in report.outcomes:
         words, style = outcome.error, "red"
-        if outcome.not_checked and outcome.finding is not None:
-            words, style = f"not checked: {outcome.finding.missing}", "dim"
+        if outcome.open and outcome.finding is not None:
+            words, style = f"open: {outcome.finding.missing}", "dim"
         if words:
             console.print(Text(f"{outcome.claim.id}: {words}", style=style), soft_wrap=True)
     console.print(Text(report.headline, style="bold"), soft_wrap=True)
@@ -193,8 +198,8 @@ def _summary(report: Report, *, wide: bool) -> Table:
 
 def _expected(outcome: Outcome) -> tuple[str, str]:
     """Whether a claim came out as it should, in a word, and the word's style."""
-    if not outcome.as_expected:
+    if not (outcome.as_expected or outcome.open):
         return "NO", "bold red"
-    if not outcome.control_failed:
+    if outcome.differs:
         return "control", "bold red"
-    return ("allowed", "dim") if outcome.not_checked else ("yes", "green")
+    return ("open", "bold") if outcome.open else ("yes", "green")

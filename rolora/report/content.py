@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from rolora.report.numbers import number
@@ -13,7 +13,7 @@ from verification.codec import plain
 from verification.finding import Comparison, Finding, Table
 from verification.verdict import Verdict
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,9 +38,16 @@ class Report:
     environment: dict[str, Any]
 
     @property
+    def exit_status(self) -> int:
+        """0 if all is reached and as it should be, 1 if some verdict or control differs, else 3: open."""
+        if any(outcome.differs for outcome in self.outcomes):
+            return 1
+        return 3 if any(outcome.open for outcome in self.outcomes) else 0
+
+    @property
     def ok(self) -> bool:
-        """Whether every verdict is the expected one and every negative control failed."""
-        return all(outcome.ok for outcome in self.outcomes)
+        """Whether every verdict is reached, and it and all controls are as they should be."""
+        return self.exit_status == 0
 
     @property
     def counts(self) -> dict[str, int]:
@@ -51,14 +58,17 @@ class Report:
 
     @property
     def headline(self) -> str:
-        """One sentence: how many claims came out how."""
-        parts = [f"{count} {_IN_WORDS[name]}" for name, count in self.counts.items()]
+        """One sentence: how many claims came out how, and how many are open."""
+        counts = self.counts
+        parts = [f"{counts[name]} {words}" for name, words in _IN_WORDS.items() if name in counts]
+        left = sum(outcome.open for outcome in self.outcomes)
+        parts = [part for part in (_enumerate(parts), f"{left} open" * bool(left)) if part]
         total = len(self.outcomes)
-        return f"Of {total} claim{'s' * (total != 1)}, {_enumerate(parts)}."
+        return f"Of {total} claim{'s' * (total != 1)}, {'; '.join(parts)}."
 
     @property
     def details(self) -> tuple[str, ...]:
-        """The sentences after the headline: refuted, unexpected, unchecked, negative controls."""
+        """The sentences after the headline: refuted, open, unexpected, negative controls."""
         said = []
         refuted = self._ids(lambda o: o.verdict == "REFUTED")
         said.append(f"Refuted: {_enumerate(refuted)}." if refuted else "Nothing was refuted.")
@@ -68,11 +78,17 @@ class Report:
         errors = self._ids(lambda o: o.verdict == "ERROR")
         if errors:
             said.append(f"Stopped by an error: {_enumerate(errors)}.")
-        surprises = self._ids(lambda o: not o.as_expected and not o.error)
+        undecided = self._ids(lambda o: o.verdict == Verdict.UNDECIDED)
+        if undecided:
+            said.append(f"Open, more runs are needed: {_enumerate(undecided)}.")
+        missing = self._ids(lambda o: o.verdict == Verdict.NOT_RUN)
+        if missing:
+            said.append(f"Open, not run for want of something: {_enumerate(missing)}.")
+        surprises = self._ids(lambda o: not (o.as_expected or o.open or o.error))
         said.append(
             f"Not the expected verdict: {_enumerate(surprises)}."
             if surprises
-            else f"Every {'other ' if errors else ''}verdict reached is the expected one."
+            else f"Every {'other ' * bool(errors)}verdict that was reached is the expected one."
         )
         passed = self._ids(lambda o: not o.control_failed and not o.error)
         ran = sum(
@@ -85,14 +101,11 @@ class Report:
             )
         else:
             skipped = len(self.outcomes) - ran
-            rest = f" ({skipped} did not run)" if skipped else ""
+            rest = f" ({skipped} open)" if skipped else ""
             said.append(
                 f"Negative controls: {ran} of {len(self.outcomes)} deliberately false variants were "
                 f"refuted by the same checks{rest}."
             )
-        unchecked = self._ids(lambda o: o.not_checked)
-        if unchecked:
-            said.append(f"Not checked for want of something: {_enumerate(unchecked)}.")
         if len(self.outcomes) < self.total_claims:
             said.append(f"Only these of the toolkit's {self.total_claims} claims were run.")
         return tuple(said)
@@ -116,12 +129,12 @@ class Report:
 
 _IN_WORDS = {
     "PROVED": "proved",
+    "DERIVED": "derived",
     "CERTIFIED": "certified by interval arithmetic",
     "CONSISTENT": "consistent with simulation",
     "SUPPORTED": "supported by experiment",
     "HOLDS_UNDER": "true only under an added assumption",
     "REFUTED": "refuted",
-    "NOT_CHECKED": "not checked",
     "ERROR": "stopped by an error",
 }
 
@@ -150,7 +163,7 @@ class Row:
     interval: str
     margin: str
     method: str
-    as_expected: bool
+    standing: str
     control: str
 
 
@@ -169,7 +182,7 @@ def summary_row(outcome: Outcome) -> Row:
         interval=interval_text(headline),
         margin=number(headline.margin, 2) if headline else "–",
         method=outcome.error or (finding.method if finding is not None else ""),
-        as_expected=outcome.as_expected,
+        standing="open" if outcome.open else "yes" if outcome.as_expected else "NO",
         control=control_text(outcome),
     )
 
@@ -196,16 +209,15 @@ def control_text(outcome: Outcome) -> str:
     """What the negative control did, in one or two words."""
     if outcome.control is None:
         return "did not run"
-    if outcome.control.verdict is Verdict.REFUTED:
+    verdict = outcome.control.verdict
+    if verdict is Verdict.REFUTED:
         return "refuted"
-    return (
-        f"NOT REFUTED ({outcome.control.verdict})" if not outcome.control_failed else "did not run"
-    )
+    return f"open ({verdict})" if outcome.control_failed else f"NOT REFUTED ({verdict})"
 
 
 def as_json(report: Report, files: Sequence[str]) -> dict[str, Any]:
     """The report as JSON data. Numbers that are not finite become the strings "nan", "inf", "-inf"."""
-    names = ("ok", "headline", "details", "counts", "profile", "seed", "command")
+    names = ("ok", "exit_status", "headline", "details", "counts", "profile", "seed", "command")
     return {
         "schema_version": SCHEMA_VERSION,
         **{name: plain(getattr(report, name)) for name in names},
@@ -227,9 +239,10 @@ def _outcome_json(outcome: Outcome) -> dict[str, Any]:
     return claim_json(claim) | {
         "verdict": outcome.verdict,
         "expected": str(claim.expected),
+        "open": outcome.open,
         "as_expected": outcome.as_expected,
         "negative_control_failed": outcome.control_failed,
-        "ok": outcome.ok,
+        "differs": outcome.differs,
         "error": outcome.error,
         "warnings": list(outcome.warnings),
         "finding": finding_json(outcome.finding),
@@ -246,12 +259,13 @@ def finding_json(finding: Finding | None) -> dict[str, Any] | None:
     values["comparisons"] = [_comparison_json(c) for c in finding.comparisons]
     steps = ("statement", "holds", "certificate")
     values["proof"] = [{name: getattr(step, name) for name in steps} for step in finding.proof]
+    values["argued"] = [asdict(step) for step in finding.argued]
     return values | {"seconds": round(finding.seconds, 3)}
 
 
-PARTS = ("comparisons", "proof")
+PARTS = ("comparisons", "proof", "argued")
 FINDING = (
-    "verdict", "method", "comparisons", "proof", "trials", "alpha", "detectable", "seed", "seconds",
+    "verdict", "method", "comparisons", "proof", "argued", "trials", "alpha", "detectable", "seed", "seconds",
     "added_assumption", "counterexample", "missing", "notes",
 )  # fmt: skip
 
@@ -265,5 +279,5 @@ def _comparison_json(comparison: Comparison) -> dict[str, Any]:
 
 COMPARISON = (
     "quantity", "theory", "measured", "relation", "interval", "tolerance", "certify", "margin",
-    "holds", "standing", "why",
+    "holds", "standing", "why", "n",
 )  # fmt: skip

@@ -8,19 +8,21 @@ from rolora.plotting import claim_plot
 from rolora.report import content
 from rolora.report.content import Report
 from rolora.report.formulas import formula_html
-from rolora.report.markdown import control_sentence, evidence_sentence
+from rolora.report.markdown import OPEN, control_sentence, evidence_sentence
 from rolora.report.numbers import number, seconds
 from verification.finding import Finding
 from verification.verdict import Verdict
 
 SYMBOLS = {
     "PROVED": "✓",
+    "DERIVED": "✓",
     "CERTIFIED": "✓",
     "CONSISTENT": "≈",
     "SUPPORTED": "≈",
     "HOLDS_UNDER": "◐",
     "REFUTED": "✗",
-    "NOT_CHECKED": "–",
+    "UNDECIDED": "?",
+    "NOT_RUN": "–",
     "ERROR": "!",
 }
 """Beside the colour, so that a grey print and a colour-blind reader see the verdict too."""
@@ -63,6 +65,7 @@ def as_html(report: Report) -> str:
         meanings={str(v): v.meaning for v in Verdict} | {"ERROR": "the check stopped"},
         theory_text=content.theory_text,
         interval_text=content.interval_text,
+        open_label=OPEN,
     )
 
 

@@ -6,6 +6,10 @@ from rolora.report.content import Report, measured_text, summary_row, theory_tex
 from rolora.report.numbers import number, seconds
 from rolora.verify.runner import Outcome
 from verification.finding import Finding
+from verification.verdict import Verdict
+
+OPEN = {Verdict.UNDECIDED: "What would decide", Verdict.NOT_RUN: "Missing"}
+"""What stands before what an open verdict says."""
 
 
 def as_markdown(report: Report, figures: dict[str, str]) -> str:
@@ -27,7 +31,7 @@ def as_markdown(report: Report, figures: dict[str, str]) -> str:
     ]
     for outcome in report.outcomes:
         row = summary_row(outcome)
-        expected = "yes" if row.as_expected else f"NO, {row.expected}"
+        expected = row.standing if row.standing == "yes" else f"{row.standing}, {row.expected}"
         measured = f"{row.measured} {row.interval}".rstrip()
         link = f"[{row.id}](#{row.id})"
         lines.append(
@@ -81,7 +85,7 @@ def _found(finding: Finding) -> list[str]:
     said = {
         "Added assumption": finding.added_assumption,
         "Counterexample": finding.counterexample,
-        "Missing": finding.missing,
+        OPEN.get(finding.verdict, ""): finding.missing,
     }
     lines = [f"- {label}: {text}" for label, text in said.items() if text]
     lines += [f"- Note: {note}" for note in finding.notes]
@@ -96,6 +100,10 @@ def _found(finding: Finding) -> list[str]:
     for index, step in enumerate(finding.proof, 1):
         mark = "holds" if step.holds else "FAILS"
         lines.append(f"{index}. {step.statement} — {mark}: {step.certificate}")
+    if finding.argued:
+        lines += ["", "Proof steps, argued in words:", ""]
+    for index, argued in enumerate(finding.argued, 1):
+        lines.append(f"{index}. {argued.statement}, because {argued.because}")
     return lines
 
 
@@ -106,10 +114,8 @@ def control_sentence(outcome: Outcome) -> str:
         return "It did not run."
     if outcome.control_failed and control.counterexample:
         return f"Refuted, as it must be: {control.counterexample}."
-    if outcome.control_failed and control.missing:
-        return f"It did not run: {control.missing}."
     if outcome.control_failed:
-        return "Refuted, as it must be."
+        return f"Open as the claim is, {control.verdict}: {control.missing}."
     return f"It came out {control.verdict}, so this check cannot tell the claim from a false one."
 
 

@@ -50,13 +50,9 @@ class Outcome:
     svg: str = ""
 
     @property
-    def not_checked(self) -> bool:
-        """Whether the check said that, and what, it is missing."""
-        return (
-            self.finding is not None
-            and self.finding.verdict is Verdict.NOT_CHECKED
-            and bool(self.finding.missing)
-        )
+    def open(self) -> bool:
+        """Whether the check ended without deciding, and says what would decide."""
+        return not self.error and self.finding is not None and self.finding.verdict.open
 
     @property
     def refusal(self) -> str:
@@ -65,24 +61,23 @@ class Outcome:
 
     @property
     def as_expected(self) -> bool:
-        """Whether the verdict is the expected one, or an openly unchecked claim."""
+        """Whether the verdict is the expected one; an open verdict never is."""
         if self.error or self.finding is None:
             return False
-        return self.finding.verdict is self.claim.expected or self.not_checked
+        return self.finding.verdict is self.claim.expected
 
     @property
     def control_failed(self) -> bool:
-        """Whether the negative control failed as it must (or had nothing to fail on)."""
+        """Whether the negative control failed as it must; an open claim's may be open too."""
         if self.error or self.control is None:
             return False
-        if self.control.verdict is Verdict.NOT_CHECKED:
-            return self.not_checked and bool(self.control.missing)
-        return self.control.verdict is Verdict.REFUTED
+        verdict = self.control.verdict
+        return verdict is Verdict.REFUTED or (self.open and verdict.open)
 
     @property
-    def ok(self) -> bool:
-        """Whether this claim lets the whole run succeed."""
-        return self.as_expected and self.control_failed
+    def differs(self) -> bool:
+        """Whether the verdict reached, or a control, is not as it should be."""
+        return not (self.control_failed and (self.open or self.as_expected))
 
     @property
     def verdict(self) -> str:

@@ -39,7 +39,7 @@ def test_controls_are_refuted(claim):
 @pytest.mark.parametrize("claim", ON_LARGE, ids=lambda c: c.id)
 def test_without_runs_nothing_is_decided_and_the_command_is_given(claim):
     finding = claim.check(Budget())
-    assert finding.verdict is Verdict.NOT_CHECKED
+    assert finding.verdict is Verdict.NOT_RUN
     assert f"rolora verify --only {claim.id}" in finding.missing
     assert "rolora llm run --preset glue-" in finding.missing
 
@@ -111,14 +111,16 @@ def test_claims_at_the_users_own_parameters(name, parameters, verdict, first, re
 def test_too_few_seeds_and_wide_intervals_decide_nothing(monkeypatch):
     ranking = BY_ID["llm-ranking"]
     finding = judge(monkeypatch, ranking, records.from_paper((1, 2)))
-    assert finding.verdict is Verdict.NOT_CHECKED
+    assert finding.verdict is Verdict.NOT_RUN
     noisy = [
         replace(r, accuracy=r.accuracy + 40.0 * ((r.seed, r.method) == (1, "fedavg")))
         for r in PAPER
     ]
     finding = judge(monkeypatch, ranking, noisy)
-    assert finding.verdict is Verdict.NOT_CHECKED
-    assert finding.missing.startswith("more seeds: the interval still holds 0 (RoLoRA minus")
+    assert finding.verdict is Verdict.UNDECIDED
+    assert finding.missing.startswith(
+        "more runs, too near the bound to name a number: 3 runs resolve a difference of 83"
+    )
 
 
 def made_up_study(levels):

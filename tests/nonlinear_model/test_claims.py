@@ -25,7 +25,7 @@ CLAIMS = [entry.value for entry in entries() if entry.place.startswith("nonlinea
 def test_without_mnist_the_full_profile_says_what_is_missing(claim, tmp_path, monkeypatch):
     monkeypatch.delenv("ROLORA_DATA_DIR", raising=False)
     finding = claim.check(Budget(Profile.FULL, data_dir=tmp_path))
-    assert finding.verdict is Verdict.NOT_CHECKED
+    assert finding.verdict is Verdict.NOT_RUN
     assert f"rolora verify --profile full --only {claim.id} --data-dir DIR" in finding.missing
     assert "train-images-idx3-ubyte" in finding.missing
 

@@ -55,12 +55,14 @@ def test_what_is_written_fits_its_schema(written, name):
 @pytest.mark.parametrize(
     ("name", "path", "value"),
     [
-        ("report", ["schema_version"], 2),
+        ("report", ["schema_version"], 1),
         ("report", ["claims", 0, "verdict"], "TRUE"),
         ("report", ["claims", 0, "finding", "comparisons", 0, "relation"], "<"),
         ("report", ["claims", 0, "finding", "comparisons", 0, "interval"], [1.0]),
         ("report", ["counts"], {"PROVED": "many"}),
         ("report", ["seed"], -1),
+        ("report", ["exit_status"], 2),
+        ("report", ["claims", 0, "expected"], "UNDECIDED"),
         ("run", ["kind"], "quadratic"),
         ("run", ["x"], "round"),
         ("run", ["y"], []),

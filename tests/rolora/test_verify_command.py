@@ -39,10 +39,13 @@ def without_times(report):
 
 def test_everything_as_expected_is_success(provide, capsys, tmp_path):
     provide("good")
-    code, out, err = run(capsys, "verify", "--out", tmp_path / "a" / "b")
+    code, out, err = run(capsys, "verify", "--allow-open", "--out", tmp_path / "a" / "b")
     assert code == 0
     assert err.startswith("Report: ")
-    assert "Of 5 claims, 1 proved, 1 consistent with simulation" in out
+    assert (
+        "Of 5 claims, 1 proved, 1 consistent with simulation, 1 true only under an added assumption"
+        " and 1 refuted; 1 open."
+    ) in out
     for claim_id in ("fake-proved", "fake-mean", "fake-grid", "fake-missing", "fake-false"):
         assert claim_id in out
     assert "put MNIST into DIR" in out
@@ -111,6 +114,50 @@ def test_a_surprise_or_a_toothless_check_fails_the_run(provide, capsys, tmp_path
     assert code == 1
     assert said in out
     assert said.split(":")[0] in (tmp_path / "report.html").read_text()
+
+
+@pytest.mark.parametrize(
+    ("claims", "status"),
+    [
+        ("fake-proved", 0),
+        ("fake-proved fake-missing", 3),
+        ("fake-few", 3),
+        ("fake-proved fake-few fake-missing fake-surprise", 1),
+    ],
+)
+def test_an_open_claim_is_neither_as_expected_nor_a_difference(
+    provide, capsys, tmp_path, claims, status
+):
+    provide("good", "surprising", "open")
+    for more, wanted in ((), status), (("--allow-open",), status % 3):
+        code, out, _ = run(capsys, "verify", *claims.split(), *more, "--out", tmp_path)
+        assert code == wanted
+    report = strict_json((tmp_path / "report.json").read_text())
+    assert (report["exit_status"], report["ok"]) == (status, status == 0)
+    left = claims.count("few") + claims.count("missing")
+    assert (f"{left} open." in report["headline"]) == bool(left)
+    for claim in report["claims"]:
+        is_open = claim["verdict"] in ("UNDECIDED", "NOT_RUN")
+        assert claim["open"] == is_open
+        assert not (is_open and (claim["as_expected"] or claim["differs"]))
+        assert bool(claim["finding"]["missing"]) == is_open
+    if "few" in claims:
+        assert "Open, more runs are needed: fake-few." in out
+        assert "about 36 runs in place of 9 if the estimate stays" in out
+    if "missing" in claims:
+        assert "put MNIST into DIR; then run `rolora verify --data-dir DIR` (a minute)" in out
+
+
+def test_argued_steps_are_listed_apart_and_derive(provide, capsys, tmp_path):
+    provide("argued")
+    assert run(capsys, "verify", "--out", tmp_path)[0] == 0
+    (claim,) = strict_json((tmp_path / "report.json").read_text())["claims"]
+    assert (claim["verdict"], len(claim["finding"]["proof"])) == ("DERIVED", 1)
+    assert claim["finding"]["argued"] == [{"statement": "the limit exists", "because": "it does"}]
+    for form in ("md", "html"):
+        text = (tmp_path / f"report.{form}").read_text(encoding="utf-8")
+        assert "argued in words" in text.split("checked by machine", 1)[1]
+        assert "because it does" in text
 
 
 def test_a_check_that_raises_is_a_row_and_the_others_still_run(provide, capsys, tmp_path):
@@ -308,7 +355,8 @@ def test_an_interrupted_run_goes_on_and_ends_with_the_same_report(provide, capsy
     data.mkdir()
 
     def verify(out, *more):
-        return run(capsys, "verify", "--out", tmp_path / out, "--data-dir", data, *more)
+        common = "verify", "--allow-open", "--data-dir", data
+        return run(capsys, *common, "--out", tmp_path / out, *more)
 
     def report(out):
         return without_times(strict_json((tmp_path / out / "report.json").read_text()))
@@ -342,7 +390,7 @@ def test_what_another_seed_or_an_unresumed_run_left_is_not_taken_up(provide, cap
     provide("interrupted_once")
     data = tmp_path / "data"
     data.mkdir()
-    common = ("verify", "--out", tmp_path / "r", "--data-dir", data)
+    common = ("verify", "--allow-open", "--out", tmp_path / "r", "--data-dir", data)
     assert run(capsys, *common)[0] == 130
     (data / "go").touch()
     assert run(capsys, *common, "--resume", "--seed", 1)[0] == 0

@@ -18,6 +18,8 @@ from verification.verdict import Verdict
 SETS = {
     "good": "proved mean grid missing false",
     "surprising": "surprise fine",
+    "open": "few",
+    "argued": "argued",
     "toothless": "toothless",
     "raising": "raises control_raises fine",
     "interrupting": "proved interrupted",
@@ -135,7 +137,7 @@ def grid(evidence):
 
 
 def open_(evidence):
-    evidence.open("put MNIST into DIR and give --data-dir DIR", method="needs data")
+    evidence.not_run("put MNIST into DIR", command="rolora verify --data-dir DIR", cost="a minute")
 
 
 missing = fake("missing", Verdict.SUPPORTED, control=open_)(open_)
@@ -147,6 +149,19 @@ def false(evidence):
     evidence.equal("a division", 1.0, float("nan"))
     evidence.record(counterexample="0/0")
     evidence.table([{"x": 1, "y": float("inf")}])
+
+
+@fake("few", Verdict.CONSISTENT)
+def few(evidence):
+    evidence.method("9 simulated values")
+    asked = evidence.ask(1.0, 9, lambda _alpha: (-1.0, 3.0))
+    evidence.state("a mean that should exceed 0", asked, at_least=0.0, certify=True)
+
+
+@fake("argued", Verdict.DERIVED, Verdict.PROVED)
+def argued(evidence):
+    prove(evidence)
+    evidence.argued("the limit exists", because="it does")
 
 
 def divide(evidence):

@@ -10,7 +10,8 @@ from scipy import stats
 
 from verification.budget import Budget
 from verification.evidence import Evidence
-from verification.paired_study import Design, Rule, Run, lead, paired, run
+from verification.finding import Rule
+from verification.paired_study import Design, Run, lead, paired, run
 from verification.verdict import Verdict
 
 DESIGN = Design(
@@ -24,7 +25,7 @@ DESIGN = Design(
     rule=Rule(0.05),
     fixed={"rounds": 4},
 )
-RULE = Rule(0.01, smallest=0.02)
+RULE = Rule(0.01)
 SPREAD = np.linspace(-1.0, 1.0, 8)
 
 
@@ -40,19 +41,28 @@ def test_the_paired_interval_is_students():
     ("leads", "verdict"),
     [
         ([0.01 + 0.001 * SPREAD], Verdict.SUPPORTED),
-        ([0.05 + 0.2 * SPREAD], Verdict.NOT_CHECKED),
-        ([0.01 + 0.001 * SPREAD, 0.05 + 0.2 * SPREAD], Verdict.NOT_CHECKED),
+        ([0.05 + 0.2 * SPREAD], Verdict.UNDECIDED),
+        ([0.01 + 0.001 * SPREAD, 0.05 + 0.2 * SPREAD], Verdict.UNDECIDED),
         ([0.01 + 0.001 * SPREAD, -0.1 + 0.001 * SPREAD], Verdict.REFUTED),
         ([0.05 + 0.2 * SPREAD, -0.1 + 0.001 * SPREAD], Verdict.REFUTED),
-        ([np.zeros(8)], Verdict.REFUTED),
+        ([np.zeros(8)], Verdict.UNDECIDED),
+        ([0.01 * SPREAD], Verdict.UNDECIDED),
     ],
-    ids=["certain", "open", "certain and open", "certain and absent", "open and absent", "none"],
+    ids=[
+        "certain",
+        "open",
+        "certain and open",
+        "certain and absent",
+        "open and absent",
+        "none",
+        "small",
+    ],
 )
 def test_what_paired_intervals_say_together(leads, verdict):
     comparisons = [paired(f"lead {i}", lead, 0.005) for i, lead in enumerate(leads)]
-    assert RULE.standing(comparisons) is verdict
+    assert RULE.judge(comparisons)[0] is (None if verdict is Verdict.SUPPORTED else verdict)
     evidence = Evidence("made-up", Budget())
-    evidence.judge(RULE.judge, RULE.alpha)
+    evidence.judge(RULE)
     evidence.share(2)
     for comparison, differences in zip(comparisons, leads, strict=True):
         asked = lead(evidence, comparison.quantity, differences)
@@ -61,21 +71,24 @@ def test_what_paired_intervals_say_together(leads, verdict):
     assert finding.comparisons == tuple(comparisons)
     assert (finding.verdict, finding.alpha) == (verdict, 0.01)
     assert bool(finding.counterexample) == (verdict is Verdict.REFUTED)
-    assert bool(finding.missing) == (verdict is Verdict.NOT_CHECKED)
+    assert bool(finding.missing) == (verdict is Verdict.UNDECIDED)
     evidence.record(added_assumption="many seeds", missing="patience")
     finding = evidence.conclude(Verdict.SUPPORTED)
     under = Verdict.HOLDS_UNDER if verdict is Verdict.SUPPORTED else verdict
-    assert (finding.verdict, finding.missing) == (under, "patience")
+    assert (finding.verdict, finding.missing.endswith("; patience")) == (
+        under,
+        finding.verdict.open,
+    )
 
 
 def test_a_demanded_lead_is_judged_by_the_demand():
     points_ahead = 5.0 + 0.1 * SPREAD
     points = Rule(0.05, number="+.2f", unit=" points")
-    verdicts = {4.0: Verdict.SUPPORTED, 5.0: Verdict.NOT_CHECKED, 6.0: Verdict.REFUTED}
+    verdicts = {4.0: Verdict.SUPPORTED, 5.0: Verdict.UNDECIDED, 6.0: Verdict.REFUTED}
     for by, verdict in verdicts.items():
         found, words = points.judge([paired("a over b", points_ahead, 0.05, by=by)])
-        assert found is verdict
-    assert words == {"counterexample": "a over b: +5.00 points in [+4.94, +5.06], not above 6"}
+        assert found is (None if verdict is Verdict.SUPPORTED else verdict)
+    assert words == "a over b: measured +5.00 points in [+4.94, +5.06], theory ≥ 6"
 
 
 class Laboratory:

@@ -58,7 +58,7 @@ def one_round_ratios(
         "m > 2",
         "the angle tends to 0",
     ),
-    expected=Verdict.PROVED,
+    expected=Verdict.DERIVED,
     mutant={"stretch": 0.97, "alone": True},
     says="a noise ratio q 3 % smaller",
     order=130,
