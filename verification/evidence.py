@@ -339,7 +339,7 @@ class Evidence:
     def conclude(self, if_all_hold: Verdict) -> Finding:
         """The finding: `if_all_hold`, REFUTED with the first failure as counterexample, or open.
 
-        What holds is HOLDS_UNDER where an added assumption was recorded, and DERIVED in place of PROVED
+        What holds is HOLDS_UNDER where an added assumption was recorded; a proof is DERIVED, not PROVED,
         where a step was argued.
 
         Raises:
@@ -390,8 +390,9 @@ class Evidence:
         facts.pop("missing", None)
         if "added_assumption" in facts:
             return Verdict.HOLDS_UNDER, facts
-        argued = if_all_hold is Verdict.PROVED and self._argued
-        return Verdict.DERIVED if argued else if_all_hold, facts
+        if if_all_hold in (Verdict.PROVED, Verdict.DERIVED):
+            return Verdict.DERIVED if self._argued else Verdict.PROVED, facts
+        return if_all_hold, facts
 
 
 def _table(rows: Rows) -> Table:

@@ -158,7 +158,7 @@ def few(evidence):
     evidence.state("a mean that should exceed 0", asked, at_least=0.0, certify=True)
 
 
-@fake("argued", Verdict.DERIVED, Verdict.PROVED)
+@fake("argued", Verdict.DERIVED)
 def argued(evidence):
     prove(evidence)
     evidence.argued("the limit exists", because="it does")

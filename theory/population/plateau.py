@@ -125,7 +125,6 @@ def limit_tangent(start: np.ndarray | float, kappa: float, rounds: int = ROUNDS)
     source=OURS,
     assumptions=("rank 1", "population limit m → ∞", "homogeneous clients", "no label noise"),
     expected=Verdict.DERIVED,
-    confirms=Verdict.PROVED,
     mutant={"stretch": 1.02},
     says="a plateau whose tan²θ is 2 % higher",
     order=50,

@@ -50,7 +50,7 @@ Rows = list[dict[str, Any]]
         "no label noise",
         "small angles",
     ),
-    expected=Verdict.PROVED,
+    expected=Verdict.DERIVED,
     mutant={"answered": 0.95},
     says="J with 95 % of a*gᵀ, as if the b-step answered a change of the angle 5 % too weakly",
     order=150,
