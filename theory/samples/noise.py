@@ -17,9 +17,20 @@ import sympy as sp
 
 from theory.samples import mean_square_rate as rate
 from theory.samples.bstep import mean_variance
-from theory.samples.moments import Law, Symmetric, chi_squared_moment, expectation
+from theory.samples.moments import (
+    Law,
+    Symmetric,
+    chi_squared_moment,
+    expectation,
+    normal_moment,
+)
 from verification.finding import ProofStep
-from verification.proof.identities import generic_symmetric, identity
+from verification.proof.identities import (
+    generic_symmetric,
+    identity,
+    induction,
+    sized_identity,
+)
 
 
 def round_noise(kappa: Any, noise: Any, length: Any, d: Any, clients: Any, samples: Any) -> Any:
@@ -52,21 +63,35 @@ def fit_inflation(noise: Any, outputs: Any, clients: Any, samples: Any) -> Any:
     return outputs * noise**2 * mean_variance(clients, samples)
 
 
-def next_tangent_vector(x: Any, r: Any, gram: Any, label: Any, kappa: Any, length: Any) -> Any:
-    """One round of the tangent vector (in units of σ) at σ → 0: `P(x − κ Ḡ(x + r a*) + κ Zb*/B²)`.
+def tangent_change(
+    x: Any, r: Any, gram: Any, label: Any, kappa: Any, length: Any, a_star: Any
+) -> Any:
+    """What a round makes of the tangent vector x (a* + σx before it) at σ → 0, up to a multiple of a*.
 
-    Coordinates with a* the first axis.
+    `x − κ Ḡ(x + r a*) + κ Zb*/B²`.
 
     Args:
-        x: tangent vector of a over σ, first entry 0, SymPy column of length d.
+        x: tangent vector of a over σ, orthogonal to a*, a column of length d.
         r: first-order relative error of b̄ along b*, over σ: `−gᵀx + ν/B`.
         gram: Ḡ of the a-step's samples, d × d.
         label: Zb* = mean_i X_iᵀE_i b*/m, column of length d.
         kappa, length: κ and B.
+        a_star: the truth, a column of length d.
     """
-    a_star = sp.Matrix([1] + [0] * (x.rows - 1))
-    moved = x - kappa * gram @ (x + r * a_star) + kappa / length**2 * label
-    return sp.Matrix([0, *moved[1:]])
+    return x - kappa * gram @ (x + r * a_star) + kappa / length**2 * label
+
+
+ARGUED = (
+    ("products of Ḡ's and Zb*'s entries that are odd in one coordinate have mean 0, the d − 2 directions "
+        "across a* and x have one law, and r is symmetric and independent of both",
+        "since a normal law changes neither with signs nor rotations, and the b-step's samples are its own"),
+    ("given the ‖X_i a‖², −gᵀx and the noise along b* are normal, of variance ξ²/‖X_i a‖² and 1/(B²‖X_i a‖²)",
+        "since each is linear in normal numbers that are independent of X_i a"),
+    ("the tangent vector of the normalised round is its part across a* over σ, and the linear recursion's "
+        "mean square tends to its fixed point",
+        "since the part along a* is 1 + O(σ), and the recursion contracts in mean square for κ < 2/(1 + q)"),
+)  # fmt: skip
+"""What the derivation takes from analysis and probability: statement and reason."""
 
 
 def derive() -> tuple[ProofStep, ...]:
@@ -75,56 +100,54 @@ def derive() -> tuple[ProofStep, ...]:
 
 
 def _derive_linearisation() -> ProofStep:
-    """Derivative in σ of the normalised round at d = 3, p = 2 with generic statistics."""
-    e, r, across, kappa = sp.symbols("sigma r n kappa", real=True)
-    length = sp.Symbol("B", positive=True)
-    x = sp.Matrix([0, *sp.symbols("x1:3", real=True)])
-    gram = generic_symmetric("g", 3)
-    Z = sp.Matrix(3, 2, sp.symbols("z0:6", real=True))  # mean_i X_iᵀE_i/m
-    a_star, b_star = sp.Matrix([1, 0, 0]), sp.Matrix([length, 0])
-    a = a_star + e * x
-    b = b_star * (1 + e * r) + e * sp.Matrix([0, across])  # noise along b* is in r, across it in n
-    gradient = 2 * (gram @ (a * b.T - a_star * b_star.T) - e * Z) @ b
-    moved = sp.expand(a - kappa / (2 * length**2) * gradient)
-    here, change = moved.subs(e, 0), sp.diff(moved, e).subs(e, 0)
-    # d(moved/moved_0) where moved_0 = here_0 at σ = 0.
-    slope = (change * here[0] - here * change[0]) / here[0] ** 2
-    stated = next_tangent_vector(x, r, gram, Z @ b_star, kappa, length)
-    return identity(
-        "σ → 0: the tangent vector over σ moves by P(x − κḠ(x + r a*) + κZb*/B²); noise across b* "
-        "drops out (d = 3, p = 2, generic statistics)",
-        slope,
-        stated,
+    """The moved factor as a polynomial in σ, for any d and p."""
+    sigma, r, across, kappa = sp.symbols("sigma r nn kappa", real=True)
+    B = sp.Symbol("B", positive=True)
+    d = sp.Symbol("d", integer=True, positive=True)
+    G = sp.MatrixSymbol("G", d, d)
+    # Z b* and Z n, where b = (1 + σr) b* + σn, n across b*; nn = ‖n‖², Z = mean_i X_iᵀE_i/m
+    a_star, x, along, beside = (sp.MatrixSymbol(name, d, 1) for name in ("a*", "x", "z", "zn"))
+    size = B**2 * (1 + sigma * r) ** 2 + sigma**2 * across  # b·b
+    shared = B**2 * (1 + sigma * r)  # b·b*
+    label = (1 + sigma * r) * along + sigma * beside
+    a = a_star + sigma * x
+    moved = a - kappa / B**2 * (G @ (size * a - shared * a_star) - sigma * label)
+    stated = tangent_change(x, r, G, along, kappa, B, a_star)
+    square = B**2 * r**2 + across
+    rest = G @ (square * a_star + (2 * B**2 * r + sigma * square) * x) - r * along - beside
+    return sized_identity(
+        "any d and p: the moved factor is a* + σ(x − κḠ(x + r a*) + κZb*/B²) + σ²(…), exactly: noise across "
+        "b* drops out at first order",
+        moved,
+        a_star + sigma * stated - sigma**2 * kappa / B**2 * rest,
     )
 
 
 def _derive_second_moment() -> list[ProofStep]:
-    """E‖x⁺‖² by Wishart moments, for d = 3 and 4 (further coordinates repeat the last).
+    """E‖x⁺‖² by Wishart moments: x = ξu; the axes are a*, u and one for all d − 2 others.
 
-    Ḡ ~ Wishart_d(M)/M: E g_ii = 1, E g_ij = 0, E g_ii² = 1 + 2/M, E g_ij² = 1/M, other products of
-    different entries that occur here have mean 0. Given Ḡ, Zb* is symmetric about 0 (a sign change of the
-    noise), with E(Zb*)_k² = B²/M. r is symmetric about 0 and independent of both, with
-    E r² = ξ²v + v/B²: from the previous samples' ρ̄ and noise.
+    Ḡ ~ Wishart_d(M)/M, given which Zb* has the second moments B²/M.
     """
-    kappa, length, v, xi, M = sp.symbols("kappa B v xi M", positive=True)
-    r = sp.Symbol("r", real=True)
-    steps = []
-    for d in (3, 4):
-        x = sp.Matrix([0, xi] + [0] * (d - 2))  # x = ξu, u the second axis
-        gram = generic_symmetric("g", d)
-        label = sp.Matrix(sp.symbols(f"y0:{d}", real=True))
-        moved = next_tangent_vector(x, r, gram, label, kappa, length)
-        laws: dict[Any, Law] = {r: Symmetric(xi**2 * v + v / length**2)}
-        laws |= dict.fromkeys(label, Symmetric(length**2 / M)) | dict.fromkeys(
-            gram, Symmetric(1 / M)
-        )
-        laws |= dict.fromkeys(gram.diagonal(), {1: 1, 2: 1 + 2 / M}.__getitem__)
-        noise_ratio = (d + (d - 1) * v) / M  # q's own formula needs N and m
-        stated = rate.rate_squared(kappa, noise_ratio) * xi**2
-        stated += (d - 1) * kappa**2 * (1 + v) / (length**2 * M)
-        found = expectation(moved.dot(moved), laws)
-        steps.append(identity(f"E‖x⁺‖² at first order, d = {d}", found, stated))
-    return steps
+    kappa, length, v, xi, M, d = sp.symbols("kappa B v xi M d", positive=True)
+    r, count = sp.Symbol("r", real=True), sp.Symbol("k", integer=True, nonnegative=True)
+    gram = generic_symmetric("g", 3)
+    label = sp.Matrix(sp.symbols("y0:3", real=True))
+    x, a_star = sp.Matrix([0, xi, 0]), sp.Matrix([1, 0, 0])
+    _, inside, beside = tangent_change(x, r, gram, label, kappa, length, a_star)
+    laws: dict[Any, Law] = {r: Symmetric(xi**2 * v + v / length**2)}
+    laws |= dict.fromkeys(label, Symmetric(length**2 / M)) | dict.fromkeys(gram, Symmetric(1 / M))
+    laws |= dict.fromkeys(gram.diagonal(), {1: 1, 2: 1 + 2 / M}.__getitem__)
+    noise_ratio = (d + (d - 1) * v) / M  # q's own formula needs N and m
+    stated = rate.rate_squared(kappa, noise_ratio) * xi**2
+    stated += (d - 1) * kappa**2 * (1 + v) / (length**2 * M)
+    found = expectation(inside**2, laws) + (d - 2) * expectation(beside**2, laws)
+    square = normal_moment(2)
+    return [
+        identity("E g_ii² = 1 + 2/M: M g_ii is χ²_M", chi_squared_moment(M, 2) / M**2, 1 + 2 / M),
+        induction("E g_ij² = 1/M, E (Zb*)_k² = B²/M: M products of independent normal numbers over M add up "
+            "in mean square", count * square**2 / M**2, count, square**2 / M**2),
+        identity("any d: E‖x⁺‖² = E(x⁺·u)² + (d − 2) E(x⁺·w)² at first order", found, stated),
+    ]  # fmt: skip
 
 
 def _derive_floor() -> list[ProofStep]:

@@ -89,8 +89,8 @@ def fitted_inflation(evidence: Evidence, trials: int) -> tuple[float, np.ndarray
         "a stationary law exists, and t → ∞ may be exchanged with σ → 0 (assumed, not proved)",
     ),
     expected=Verdict.PROVED,
-    mutant={"spread": False, "alone": True},
-    says="the floor without the factor 1 + v, as if the b-step had no noise along b*",
+    mutant={"spread": False, "clients": 3, "samples": 8, "kappa": 0.5, "alone": True},
+    says="the floor without the factor 1 + v (5.6 % there), as if the b-step had no noise along b*",
     exact="corrections to the stated floor are of relative order σ²; the inflation p σ² v/‖b*‖² of ‖b̄‖² is "
     "one of them, not the whole",
     order=190,
@@ -136,10 +136,12 @@ def check(
         evidence.mean("E‖b̄ − b*‖² of one b-step at zero angle: p σ² v", excess, equals=theory)
     if spread:
         evidence.steps(*noise.derive())
+        for statement, because in noise.ARGUED:
+            evidence.argued(statement, because=because)
     evidence.record(trials=trials)
     evidence.method(
-        "SymPy: linearised round, its second moment, its fixed point; beside it Gram-matrix runs at "
-        f"σ/B = {SMALL:g}, one time average per independent run"
+        "SymPy, any sizes: linearised round, its second moment, its fixed point; beside it Gram-matrix "
+        f"runs at σ/B = {SMALL:g}, one time average per independent run"
     )
     evidence.note(
         "The factor 1 + v is the b-step's noise along b*; it is 8.3 % at N = 2, m = 8. Noise across "
