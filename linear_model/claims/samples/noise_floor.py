@@ -88,7 +88,7 @@ def fitted_inflation(evidence: Evidence, trials: int) -> tuple[float, np.ndarray
         "first order in σ²",
         "a stationary law exists, and t → ∞ may be exchanged with σ → 0 (assumed, not proved)",
     ),
-    expected=Verdict.PROVED,
+    expected=Verdict.DERIVED,
     mutant={"spread": False, "clients": 3, "samples": 8, "kappa": 0.5, "alone": True},
     says="the floor without the factor 1 + v (5.6 % there), as if the b-step had no noise along b*",
     exact="corrections to the stated floor are of relative order σ²; the inflation p σ² v/‖b*‖² of ‖b̄‖² is "
