@@ -44,6 +44,8 @@ AT: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "rank-r-ffa-floor": ({"clients": 3, "rank": 1, "alone": True}, {"samples": 10}),
     "ffa-random-init": ({"d": (6,), "rank": (2,), "clients": 3}, {"rank": (1, 2)}),
     "heterogeneous-population": ({"clients": 7, "d": 12, "angle": 0.5}, {"angle": 1}),
+    "heterogeneous-samples": ({"d": 5, "samples": 20, "kappa": 0.5, "alone": True}, {"samples": 7}),
+    "heterogeneous-recovery": ({"d": 4, "clients": 6, "epsilon": 1e-4}, {"spread": 1.5}),
     "fedavg-heterogeneity": ({"clients": 5, "angle": 0.3}, {"clients": 1}),
     "recovery-theorem": (
         {"d": 2_000, "samples": 40_000, "delta0": 0.3, "alone": True},

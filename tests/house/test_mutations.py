@@ -40,7 +40,11 @@ MEASURED = {
     ),
     "heterogeneous-population": (
         "clients_differ.heterogeneity",
-        "effective_kappa excess excess_after_round sampling_floor",
+        "effective_kappa excess excess_after_round",
+    ),
+    "heterogeneous-samples": (
+        "clients_differ.heterogeneous_samples",
+        "spread_along_mean round_spread floor",
     ),
     "ffa-floor": ("frozen_factor.ffa_floor", "training_constant"),
 }

@@ -7,11 +7,6 @@ b = b_i*/α_i, `α_i² = (q + sqrt(q² + 4‖b_i*‖²))/2`, so after the first 
 risk is `‖Cov(α_i, b_i*/α_i)‖²`: pure interference. Over rounds `q⁺ − q = Var(b_i*/α_i) − Var(α_i) ≥ 0`, so
 `q ~ sqrt(2Vt)`, V = mean ‖b_i* − b̄*‖², and `t²·excess → ‖Cov(‖b_i*‖², b_i*)‖²/(16 V²)`: exponent exactly 2
 wherever that covariance is not zero. Clients of equal ‖b_i*‖ do not interfere at all.
-
-Why α_i > 0 and the limits exist: q > 0 (it starts at ‖a⁰‖² − 0) keeps ‖a‖² ≥ q, so a never passes through
-0 and keeps its side of a*; f falls along the flow and f and q bound the factors. Why q → ∞: q increases by
-a continuous function of q that is positive unless all b_i* are equal; a finite limit would be a zero of it.
-Stolz–Cesàro turns `q(q⁺ − q) → V` into q²/t → 2V.
 """
 
 from __future__ import annotations
@@ -23,7 +18,8 @@ import sympy as sp
 from jaxtyping import Float, Shaped
 
 from verification.finding import ProofStep
-from verification.proof.identities import identity, positive
+from verification.proof.identities import identity, sized_identity
+from verification.proof.means import mean
 
 
 def client_scale(q: Any, target_norm: Any) -> Any:
@@ -78,14 +74,16 @@ def decay_constant(targets: Shaped[np.ndarray, "N p"]) -> Any:
 
 
 def trajectory(
-    targets: Float[np.ndarray, "N p"], rounds: int, q: float = 1.0
+    targets: Float[np.ndarray, "N p"], rounds: int, kept: float = 1.0
 ) -> tuple[Float[np.ndarray, " T"], Float[np.ndarray, " T"]]:
-    """Excess risk and q after each round of FedAvg-LoRA, by the closed form.
+    """Excess risk and q after each round of FedAvg-LoRA, by the closed form, from a unit a and b = 0.
 
-    The start's q, ‖a⁰‖² − ‖b⁰‖² > 0, is 1 for a unit a and b = 0.
+    `kept` is the share of ‖a‖² − ‖b‖² that clients keep in a round: all of it.
     """
+    q = 1.0
     excess, sizes = np.empty(rounds), np.empty(rounds)
     for t in range(rounds):
+        q *= kept
         scales, fits = client_optima(q, targets)
         excess[t] = interference(scales, fits)
         q += growth(scales, fits)
@@ -99,23 +97,23 @@ def derive() -> tuple[ProofStep, ...]:
 
 
 def _derive_optimum() -> list[ProofStep]:
-    a = sp.Matrix(sp.symbols("a0:3", real=True))
-    b = sp.Matrix(sp.symbols("b0:2", real=True))
-    T = sp.Matrix(3, 2, sp.symbols("t0:6", real=True))
-    loss = sum(entry**2 for entry in a * b.T - T)
-    flow_a = -sp.Matrix([sp.diff(loss, entry) for entry in a])
-    flow_b = -sp.Matrix([sp.diff(loss, entry) for entry in b])
+    d, p = sp.symbols("d p", integer=True, positive=True)
+    a, b = sp.MatrixSymbol("a", d, 1), sp.MatrixSymbol("b", p, 1)
+    R = sp.MatrixSymbol(
+        "R", d, p
+    )  # a bᵀ − T, whatever the target T; the flow is ȧ = −2 R b, ḃ = −2 Rᵀ a
     q, n = sp.symbols("q n", positive=True)
-    scale = client_scale(q, n)
+    scale, root = client_scale(q, n), sp.sqrt(q**2 + 4 * n**2)
     along, across = sp.symbols("alpha w_perp", real=True)
     beta, target = sp.symbols("beta n", positive=True)
     # In the plane of a* and the start: a = (α, w), b = β b_i*/‖b_i*‖, from b = 0 and α > 0.
     plane = (along * beta - target) ** 2 + (across * beta) ** 2
     return [
-        identity("gradient flow conserves ‖a‖² − ‖b‖² for any target matrix (3 × 2, generic)",
-            sp.expand(2 * a.dot(flow_a) - 2 * b.dot(flow_b)), sp.Integer(0)),
+        sized_identity("gradient flow conserves ‖a‖² − ‖b‖² for any target matrix: aᵀȧ = (bᵀḃ)ᵀ",
+            a.T * (-2 * R * b), (b.T * (-2 * R.T * a)).T),
         identity("α_i² − ‖b_i*‖²/α_i² = q", sp.radsimp(scale**2 - n**2 / scale**2), q),
-        positive("α_i is the positive root", client_scale(q, n)),
+        identity("α_i² is the only positive one: the two values multiply to −‖b_i*‖²",
+            sp.expand(scale**2 * (q - root) / 2), -(n**2)),
         identity("the part of a across a* shrinks at rate 2‖b‖² and nothing feeds it: it ends at 0",
             -sp.diff(plane, across), -2 * across * beta**2),
         identity("on the edges of α, β > 0 the flow points inwards: α grows at α = 0, β at β = 0",
@@ -125,68 +123,74 @@ def _derive_optimum() -> list[ProofStep]:
 
 
 def _derive_average() -> list[ProofStep]:
-    """Three clients with generic α_i, b_i (p = 2)."""
-    alphas = sp.symbols("alpha0:3", positive=True)
-    fits = [sp.Matrix(sp.symbols(f"b{i}_0:2", real=True)) for i in range(3)]
+    """Any number of clients: one coordinate b of the b_i, whose squares add up over the coordinates."""
+    alpha, b, other = sp.symbols("alpha b other", real=True)
     q, x = sp.symbols("q x", positive=True)
-    mean_a, mean_b = sum(alphas) / 3, (fits[0] + fits[1] + fits[2]) / 3
-    target = sum((alphas[i] * fits[i] for i in range(1, 3)), alphas[0] * fits[0]) / 3
-    cov = sp.zeros(2, 1)
-    for i in range(3):
-        cov += (alphas[i] - mean_a) * (fits[i] - mean_b) / 3
-    var_a = sum((alpha - mean_a) ** 2 for alpha in alphas) / 3
-    var_b = sum((fit - mean_b).dot(fit - mean_b) for fit in fits) / 3
-    old = sum(alphas[i] ** 2 - fits[i].dot(fits[i]) for i in range(3)) / 3
-    pairs_b = (
-        sum((fits[i] - fits[j]).dot(fits[i] - fits[j]) for i in range(3) for j in range(i)) / 9
-    )
+    clients = {alpha: "alpha", b: "b"}
+    mean_a, mean_b = mean(alpha, clients), mean(b, clients)
+    pairs = mean(mean((b - other) ** 2, {b: "b"}), {other: "b"}) / 2
     scale = sp.sqrt(q + x**2)  # α_i as a function of x = ‖b_i‖
     return [
-        identity("ā b̄ − b̄* = −Cov(α_i, b_i), b̄* = mean α_i b_i", mean_a * mean_b - target, -cov),
-        identity("‖ā‖² − ‖b̄‖² = mean(α_i² − ‖b_i‖²) + Var(b_i) − Var(α_i)", mean_a**2 - mean_b.dot(mean_b),
-            old + var_b - var_a),
+        identity("any N: ā b̄ − b̄* = −Cov(α_i, b_i), b̄* = mean α_i b_i, coordinate by coordinate",
+            mean_a * mean_b - mean(alpha * b, clients), -mean((alpha - mean_a) * (b - mean_b), clients)),
+        *(
+            identity(f"any N: the square of the mean of {name} is the mean square less the variance; so "
+                "‖ā‖² − ‖b̄‖² = mean(α_i² − ‖b_i‖²) + Var(b_i) − Var(α_i)", centre**2,
+                mean(one**2, clients) - mean((one - centre) ** 2, clients))
+            for name, one, centre in (("α_i", alpha, mean_a), ("b_i", b, mean_b))
+        ),
         identity("q > 0: α_i is a function of ‖b_i‖ with slope² = 1 − q/(q + ‖b_i‖²) < 1 …",
             sp.diff(scale, x) ** 2, 1 - q / (q + x**2)),
-        identity(
-            "… and variances are mean squared differences of pairs: so Var(α_i) ≤ Var(b_i), q never falls",
-            sp.expand(var_b), sp.expand(pairs_b)),
+        identity("… and variances are half the mean squared difference of two clients, for any N: so "
+            "Var(α_i) ≤ Var(b_i), q never falls", mean((b - mean_b) ** 2, clients), pairs),
     ]  # fmt: skip
 
 
 def _derive_asymptotics() -> list[ProofStep]:
     """Limits as q = 1/w² → ∞; covariances do not see the shift α_i − sqrt q."""
-    n, w = sp.symbols("n w", positive=True)
+    n, w, square = sp.symbols("n w square", positive=True)
     scale = client_scale(1 / w**2, n)
     first = sp.limit((scale * w - 1) / w**4, w, 0, "+")
     second = sp.limit(1 / (scale * w), w, 0, "+")
+    x = sp.Symbol("x", positive=True)  # 1/q²
+    beta, r, s = sp.symbols(
+        "beta r s", real=True
+    )  # a coordinate of b_i*, and whatever orders are higher
+    clients = {square: "square", beta: "beta", r: "r", s: "s"}
+    alpha = 1 + x * first.subs(n, sp.sqrt(square)) + x**2 * r  # α_i/√q
+    fit = second * beta + x * s  # √q b_i
+    cov = mean(alpha * fit, clients) - mean(alpha, clients) * mean(fit, clients)
+    variance, of_scales = (mean(one**2, clients) - mean(one, clients) ** 2 for one in (fit, alpha))
+    stated = mean(square * beta, clients) - mean(square, clients) * mean(beta, clients)
+    C2, V = sp.symbols("C2 V", positive=True)
     return [
         identity("q^(3/2) (α_i − √q) → ‖b_i*‖²/2", first, n**2 / 2),
-        identity(
-            "√q b_i → b_i*; so q² Cov(α_i, b_i) → Cov(‖b_i*‖², b_i*)/2", second, sp.Integer(1)
-        ),
-        *_derive_decay(((3, 4), (0, 1), (-5, 12)), first, second, n),
-        *_derive_decay(((2,), (1,), (-1,), (4,)), first, second, n),
-    ]
+        identity("√q b_i → b_i*", second, sp.Integer(1)),
+        identity("any N and b_i*, by power sums: q² Cov(α_i, b_i) → Cov(‖b_i*‖², b_i*)/2 in each coordinate",
+            sp.Matrix([cov.subs(x, 0), sp.diff(cov, x).subs(x, 0)]), sp.Matrix([0, stated / 2])),
+        identity("any N and b_i*: q(q⁺ − q) → V, hence q² ~ 2Vt: Var(√q b_i) → Var(b_i*) in each coordinate, "
+            "q Var(α_i) → 0", sp.Matrix([variance.subs(x, 0), sp.cancel(of_scales / x).subs(x, 0)]),
+            sp.Matrix([mean(beta**2, clients) - mean(beta, clients) ** 2, 0])),
+        identity("so t²·excess → (C²/4)/(2V)² = C²/(16V²), C² the sum of the squared covariances",
+            (C2 / 4) / (2 * V) ** 2, C2 / (16 * V**2)),
+        *_derive_decay(3, 1, first, second, n),
+    ]  # fmt: skip
 
 
-def _derive_decay(
-    exact: tuple[tuple[int, ...], ...], slope: Any, start: Any, n: sp.Symbol
-) -> list[ProofStep]:
-    """The limits of q(q⁺ − q) and of t²·excess for whole targets and generic higher orders.
+def _derive_decay(N: int, p: int, slope: Any, start: Any, n: sp.Symbol) -> list[ProofStep]:
+    """That the functions here have these limits, at N generic targets in R^p and generic higher orders.
 
     Args:
-        exact: b_i*, N rows of length p.
         slope, start: limits of `q^(3/2)(α_i − √q)`, a function of n = ‖b_i*‖, and of `√q b_i / b_i*`.
-        n: that symbol.
     """
     x = sp.Symbol("x", positive=True)  # 1/q²
-    targets = np.array([[sp.Integer(entry) for entry in row] for row in exact], dtype=object)
-    N, p = targets.shape
+    targets, more = (
+        np.array(sp.symbols(f"{name}0:{N * p}", real=True), dtype=object).reshape(N, p)
+        for name in "ts"
+    )
     # α_i = √q·scales_i and b_i = fits_i/√q, whose higher orders are free symbols.
     slopes = np.array([slope.subs(n, sp.sqrt(target @ target)) for target in targets])
-    later = np.array(sp.symbols(f"r0:{N}", real=True), dtype=object)
-    scales = 1 + x * slopes + x**2 * later
-    more = np.array(sp.symbols(f"s0:{N * p}", real=True), dtype=object).reshape(N, p)
+    scales = 1 + x * slopes + x**2 * np.array(sp.symbols(f"r0:{N}", real=True), dtype=object)
     fits = start * targets + x * more
     excess = sp.diff(interference(scales, fits), x, 2).subs(x, 0) / 2  # limit of q⁴·excess
     # q·growth = Var(fits) − Var(scales)/x: its limit is the derivative of x times it at 0.
@@ -194,15 +198,12 @@ def _derive_decay(
     of_scales = growth(scales, np.zeros((N, p), dtype=object))
     gain = sp.diff(x * of_fits + of_scales, x).subs(x, 0)
     spread = np.square(targets - targets.mean(axis=0)).sum(axis=1).mean()
-    named = f"b_i* = {', '.join(str(row) for row in exact)}"
+    named = f"for {N} generic b_i* in R^{p}"
     return [
-        identity(f"q(q⁺ − q) → V, hence q² ~ 2Vt, for {named}", gain, spread),
-        identity(
-            f"lim q⁴·excess ÷ (2V)² is the stated limit of t²·excess, for {named}",
-            excess / (2 * spread) ** 2,
-            decay_constant(targets),
-        ),
-    ]
+        identity(f"q(q⁺ − q) → V by the growth as it is computed, {named}", gain, spread),
+        identity(f"q⁴·excess → (2V)² times the stated limit of t²·excess, as they are computed, {named}",
+            excess, decay_constant(targets) * (2 * spread) ** 2),
+    ]  # fmt: skip
 
 
 def _plain(value: Any) -> Any:
