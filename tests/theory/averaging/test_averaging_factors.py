@@ -52,3 +52,13 @@ def test_the_logged_error_is_the_literal_one():
     for method in (FedAvgLoRA(), RoLoRA(), FFALoRA()):
         for record in alternating_exact._federated_rounds(method, np.random.default_rng(3)):
             assert record["logged"] == pytest.approx(record["error"], rel=1e-9, abs=1e-13)
+
+
+def test_a_schedule_that_is_not_one_of_parity_is_no_proof():
+    class LateB(RoLoRA):
+        def trainable(self, round):
+            return super().trainable(1 if round > 100 else round)
+
+    step = alternating_exact._trains_one(LateB())
+    assert not step.holds
+    assert "more of a round than its parity" in step.certificate
