@@ -21,6 +21,12 @@ _PLACES = frozenset({"data_dir", "checkpoint_every", "device", "threads"})
 """Fields that say where and how conveniently a run happens, not what it computes."""
 
 
+def fingerprint(values: Mapping[str, Any]) -> str:
+    """Hash of a configuration's values that decide the outcome, those of a manifest as well."""
+    kept = {name: value for name, value in values.items() if name not in _PLACES}
+    return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()[:16]
+
+
 @settings
 class Model(Settings):
     """The base model and the task."""
@@ -154,7 +160,7 @@ class Config(Machine, LocalTraining, Adapters, Server, Texts, Model):
     @property
     def fingerprint(self) -> str:
         """Hash of everything that decides the outcome."""
-        return hashlib.sha256(json.dumps(self.deciding, sort_keys=True).encode()).hexdigest()[:16]
+        return fingerprint(self.deciding)
 
     @property
     def deciding(self) -> dict[str, Any]:

@@ -11,6 +11,7 @@ what `llm_validation/results/` holds and the claim `llm-minilm-confirmation` rea
 from __future__ import annotations
 
 import argparse
+import hashlib
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
@@ -134,12 +135,12 @@ def main() -> None:
     paired_study.run(
         DESIGN, own, tuned_sweep, table=table, rows=rows_of, progress=partial(print, flush=True)
     )
-    write(table.with_suffix(".json"), json_text(described(), by_name=True))
+    write(table.with_suffix(".json"), json_text(described(table.read_bytes()), by_name=True))
     print(f"finished: {table}")
 
 
-def described() -> dict[str, Any]:
-    """Manifest of the study: design, policies and versions."""
+def described(table: bytes) -> dict[str, Any]:
+    """Manifest of the study: design, policies and versions, and the digest of its table."""
     import platform
     from importlib.metadata import version
 
@@ -147,6 +148,7 @@ def described() -> dict[str, Any]:
     varied = {"task", "clients", "method", "seed", "learning_rate", "rounds", "evaluate_every"}
     return {
         "schema_version": 1,
+        "table_sha256": hashlib.sha256(table).hexdigest(),
         "command": "python -m llm_validation.claims.confirm --data-dir ../shared/data/glue",
         "model": "all-MiniLM-L6-v2 (BERT, 6 layers, 22.7 M parameters), frozen, bfloat16",
         "design": {

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from llm_validation.claims import decision
-from llm_validation.paper.records import Record, by_seed
+from llm_validation.claims.question import Question
 from verification.claim import claim
 from verification.evidence import Evidence
 from verification.verdict import Verdict
@@ -22,8 +20,7 @@ from verification.verdict import Verdict
     section="language-models",
     assumptions=decision.ASSUMPTIONS,
     expected=Verdict.SUPPORTED,
-    mutant={"overstated": decision.OVERSTATED},
-    says=decision.SAYS,
+    **decision.CONTROLS,
     order=300,
 )
 def check(
@@ -32,7 +29,7 @@ def check(
     clients: int = decision.MANY,
     rank: int = 8,
     lead: float = 0.0,
-    overstated: float = 0.0,
+    runs: str = "own",
 ) -> None:
     """Compare the finished runs at both ranks, seed by seed.
 
@@ -41,31 +38,11 @@ def check(
         clients: of the runs that are compared.
         rank: the rank beside 4.
         lead: points by which RoLoRA is demanded to be ahead.
-        overstated: 0 for finished runs; else the published numbers are judged, leads this many times
-            theirs demanded.
+        runs: `own` for finished runs; `planted` and `exchanged` are the controls.
     """
     decision.require_setting(rank, clients)
     if rank == 4:
         raise ValueError("rank must be another than 4, which it stands beside, got 4")
-    decision.on_large(
-        evidence,
-        lambda records: (
-            decision.leads(records, clients)
-            | decision.leads(_averages(records, clients, rank), clients, rank, ("avg",))
-        ),
-        lead,
-        overstated,
-        setting=f"{clients} clients, ranks 4 and {rank}",
-        presets="glue-${r}$t-50-$m" if (clients, rank) == (decision.MANY, 8) else "",
-        loop="for r in '' rank8-",
-    )
-
-
-def _averages(records: Sequence[Record], clients: int, rank: int) -> list[Record]:
-    """The records and their means over the GLUE tasks, in the form the paper publishes them at rank 8."""
-    means = [
-        Record("mean over GLUE", "avg", method, clients, rank, seed, mean)
-        for method in decision.NAMES
-        for seed, mean in by_seed(records, method, clients, rank, decision.GLUE).items()
-    ]
-    return [*records, *means]
+    both = decision.at(clients, 4), decision.at(clients, rank)
+    question = Question(decision.LARGE, decision.GLUE, ahead=both)
+    decision.from_runs(evidence, question, lead=lead, runs=runs, axis="rank")

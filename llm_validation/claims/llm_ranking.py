@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from llm_validation.claims import decision
+from llm_validation.claims.question import Question
 from verification.claim import claim
 from verification.evidence import Evidence
 from verification.verdict import Verdict
@@ -19,8 +20,7 @@ from verification.verdict import Verdict
     section="language-models",
     assumptions=decision.ASSUMPTIONS,
     expected=Verdict.SUPPORTED,
-    mutant={"overstated": decision.OVERSTATED},
-    says=decision.SAYS,
+    **decision.CONTROLS,
     order=280,
 )
 def check(
@@ -29,7 +29,7 @@ def check(
     clients: int = decision.MANY,
     rank: int = 4,
     lead: float = 0.0,
-    overstated: float = 0.0,
+    runs: str = "own",
 ) -> None:
     """Compare the finished runs, seed by seed.
 
@@ -37,15 +37,9 @@ def check(
         evidence: gathers what is found.
         clients, rank: of the runs that are compared.
         lead: points by which RoLoRA is demanded to be ahead.
-        overstated: 0 for finished runs; else the published numbers are judged, leads this many times
-            theirs demanded.
+        runs: `own` for finished runs; `planted` and `exchanged` are the controls.
     """
     decision.require_setting(rank, clients)
-    decision.on_large(
-        evidence,
-        lambda records: decision.leads(records, clients, rank),
-        lead,
-        overstated,
-        setting=f"{clients} clients, rank {rank}",
-        presets=f"glue-$t-{clients}-$m" if rank == 4 and clients in decision.PUBLISHED else "",
-    )
+    question = Question(decision.LARGE, decision.GLUE, ahead=(decision.at(clients, rank),))
+    shown = [decision.at(n, rank) for n in sorted({*decision.PUBLISHED, clients})]
+    decision.from_runs(evidence, question, lead=lead, runs=runs, shown=shown)

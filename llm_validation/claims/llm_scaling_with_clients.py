@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from llm_validation.claims import decision
+from llm_validation.claims.question import Question
 from verification.claim import claim
 from verification.evidence import Evidence
 from verification.verdict import Verdict
@@ -18,8 +19,7 @@ from verification.verdict import Verdict
     section="language-models",
     assumptions=decision.ASSUMPTIONS,
     expected=Verdict.SUPPORTED,
-    mutant={"overstated": decision.OVERSTATED},
-    says=decision.SAYS,
+    **decision.CONTROLS,
     order=290,
 )
 def check(
@@ -29,7 +29,7 @@ def check(
     many: int = decision.MANY,
     rank: int = 4,
     lead: float = 0.0,
-    overstated: float = 0.0,
+    runs: str = "own",
 ) -> None:
     """Compare the methods' falls in the finished runs, seed by seed.
 
@@ -37,16 +37,10 @@ def check(
         evidence: gathers what is found.
         few, many, rank: of the runs that are compared.
         lead: points by which RoLoRA is demanded to be ahead.
-        overstated: 0 for finished runs; else the published numbers are judged, leads this many times
-            theirs demanded.
+        runs: `own` for finished runs; `planted` and `exchanged` are the controls.
     """
     decision.require_setting(rank, few, many)
-    decision.on_large(
-        evidence,
-        lambda records: decision.changes(records, few, many, rank),
-        lead,
-        overstated,
-        setting=f"{few} against {many} clients, rank {rank}, equal numbers of samples",
-        presets="glue-$t-$n-$m" if rank == 4 and {few, many} <= set(decision.PUBLISHED) else "",
-        loop=f"for n in {few} {many}",
-    )
+    ends = decision.at(few, rank), decision.at(many, rank)
+    question = Question(decision.LARGE, decision.GLUE, falls=ends)
+    shown = [decision.at(n, rank) for n in sorted({*decision.PUBLISHED, few, many})]
+    decision.from_runs(evidence, question, lead=lead, runs=runs, shown=shown)

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
-from llm_validation.paper.presets import task_of
-from llm_validation.paper.published import AVERAGE, METHODS, cells
+from llm_validation.config import Config, fingerprint
+from llm_validation.paper.presets import presets
+from llm_validation.training.manifest import manifest
 
 STUDY = "results/minilm.csv"
+Setting = Mapping[str, Any]
+"""Values of a configuration, by name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,98 +25,118 @@ class Record:
     """One finished run.
 
     Attributes:
-        model: its base.
-        task, method: names in this toolkit.
-        clients, rank, seed: of the run.
+        settings: its configuration as its manifest tells it, and the digest of its data.
         accuracy: final accuracy, in per cent.
+        place: where it was found.
     """
 
-    model: str
-    task: str
-    method: str
-    clients: int
-    rank: int
-    seed: int
+    settings: Setting
     accuracy: float
+    place: str = ""
+
+    @property
+    def task(self) -> str:
+        """Its task, by this toolkit's name."""
+        return str(self.settings["task"])
+
+    @property
+    def method(self) -> str:
+        """Its method, by this toolkit's name."""
+        return str(self.settings["method"])
+
+    @property
+    def seed(self) -> int:
+        """Its seed."""
+        return int(self.settings["seed"])
+
+    def fits(self, setting: Setting) -> bool:
+        """Whether the run was made at these values."""
+        return all(self.settings.get(name) == value for name, value in setting.items())
 
 
-def from_folders(root: Path | None) -> list[Record]:
+def from_folders(root: Path | None) -> tuple[list[Record], list[str]]:
     """Every finished language-model run below a folder, in the order of its paths.
 
-    A folder without a readable manifest and table is none; a run without a final accuracy is left out.
+    Returns:
+        The runs, and one sentence for each folder whose run cannot be trusted: an unreadable manifest or
+        table, a table that ends early, a configuration that is not the one its fingerprint was made of.
     """
-    if root is None or not root.is_dir():
-        return []
-    found = []
-    for path in sorted(root.rglob("manifest.json")):
+    found, faults = [], []
+    for path in sorted(root.rglob("manifest.json")) if root is not None else []:
+        place = path.parent.relative_to(root).as_posix()  # type: ignore[arg-type]
         try:
-            manifest = json.loads(path.read_text(encoding="utf-8"))
-            if manifest.get("kind") != "llm":
-                continue
-            rows = list(csv.DictReader((path.parent / "run.csv").read_text("utf-8").splitlines()))
-            configuration = manifest["configuration"]
-            found.append(
-                Record(
-                    str(configuration["model"]),
-                    str(configuration["task"]),
-                    str(configuration["method"]),
-                    int(configuration["clients"]),
-                    int(configuration["rank"]),
-                    int(configuration["seed"]),
-                    100.0 * float(rows[-1]["accuracy"]),
-                )
-            )
-        except (OSError, ValueError, KeyError, IndexError, AttributeError):
-            continue
-    return found
+            told = json.loads(path.read_text(encoding="utf-8"))
+            if isinstance(told, dict) and told.get("kind") == "llm":
+                rows = csv.DictReader((path.parent / "run.csv").read_text("utf-8").splitlines())
+                found.append(_record(told, list(rows), place))
+        except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
+            said = str(error) if isinstance(error, _UnsoundError) else "cannot be read"
+            faults.append(f"the run in {place} {said}: finish it, or take it away")
+    return found, faults
 
 
-def from_study() -> list[Record]:
-    """The final runs of the committed study on MiniLM; empty where it has not been made."""
-    place = resources.files("llm_validation").joinpath(STUDY)
+class _UnsoundError(ValueError):
+    """A run's files contradict each other."""
+
+
+def _record(told: Mapping[str, Any], rows: Sequence[Mapping[str, str]], place: str) -> Record:
+    settings = told["configuration"]
+    # A folder called `model` is told with its parent, of which the fingerprint does not know.
+    names = {settings["model"], settings["model"].rpartition("/")[2]}
+    if told["fingerprint"] not in {fingerprint(settings | {"model": name}) for name in names}:
+        raise _UnsoundError("has a configuration that is not the one its fingerprint was made of")
+    if int(rows[-1]["round"]) != settings["rounds"]:
+        raise _UnsoundError("has a table that ends before the last round")
+    digest = told["facts"].get("data_digest")
+    accuracy = 100.0 * float(rows[-1]["accuracy"])
+    return Record(_comparable({**settings, "data_digest": digest}), accuracy, place)
+
+
+def _comparable(settings: Setting) -> dict[str, Any]:
+    """A rate that was not chosen from a grid is a grid of one, as it is when it is run."""
+    grid = settings["learning_rate_grid"] or [settings["learning_rate"]]
+    return {**settings, "learning_rate_grid": grid}
+
+
+def from_study() -> tuple[list[Record], list[str]]:
+    """The final runs of the committed study on MiniLM, and what is wrong with them, as in `from_folders`."""
+    place = Path(str(resources.files("llm_validation").joinpath(STUDY)))
     if not place.is_file():
-        return []
-    rows = csv.DictReader(place.read_text("utf-8").splitlines())
-    return [
-        Record(
-            "all-MiniLM-L6-v2",
-            row["task"],
-            row["method"],
-            int(row["clients"]),
-            4,
-            int(row["seed"]),
-            100.0 * float(row["accuracy"]),
-        )
-        for row in rows
-        if row["purpose"] == "final" and row["accuracy"]
-    ]
+        return [], []
+    text = place.read_text("utf-8")
+    described = json.loads((place.parent / "minilm.json").read_text("utf-8"))
+    if described["table_sha256"] != hashlib.sha256(text.encode()).hexdigest():
+        return [], ["minilm.csv is not the table that minilm.json describes"]
+    records = []
+    for row in csv.DictReader(text.splitlines()):
+        if row["purpose"] == "final" and row["accuracy"]:
+            own = {"model": "all-MiniLM-L6-v2", "task": row["task"], "method": row["method"]}
+            own |= {name: int(row[name]) for name in ("clients", "rounds", "seed")}
+            rate = {"learning_rate": float(row["learning_rate"])}
+            settings = _comparable({**described["policies"], **own, **rate})
+            records.append(Record(settings, 100.0 * float(row["accuracy"])))
+    return records, []
 
 
-def from_paper(seeds: Sequence[int] = (1, 2, 3)) -> list[Record]:
-    """The published GLUE cells as if they were runs, alike for every seed: fodder for controls."""
-    found = []
-    for cell in cells():
-        if cell.table == "glue" and cell.task != AVERAGE:
-            rank, task = 4, task_of(cell)
-        elif cell.table == "glue-rank8":
-            rank, task = 8, AVERAGE
-        else:
-            continue
+def from_paper(seeds: Sequence[int] = (1,)) -> list[Record]:
+    """The published numbers as if they were runs of their presets, alike for every seed."""
+    found = {}
+    for preset in presets():
         for seed in seeds:
-            method = METHODS[cell.method]
-            found.append(
-                Record("roberta-large", task, method, cell.clients, rank, seed, cell.value)
-            )
-    return found
+            config = Config.read(preset.options | {"seed": seed})
+            settings = _comparable(manifest(config, {})["configuration"])
+            # One cell stands in two tables.
+            found[config.fingerprint] = Record(settings, preset.cell.value, preset.name)
+    return list(found.values())
 
 
 def by_seed(
-    records: Iterable[Record], method: str, clients: int, rank: int, tasks: Sequence[str]
+    records: Iterable[Record], method: str, setting: Setting, tasks: Sequence[str]
 ) -> dict[int, float]:
     """Mean accuracy over the tasks, for every seed that has them all."""
     scores: dict[int, dict[str, float]] = {}
     for r in records:
-        if (r.method, r.clients, r.rank) == (method, clients, rank) and r.task in tasks:
+        if r.method == method and r.task in tasks and r.fits(setting):
             scores.setdefault(r.seed, {})[r.task] = r.accuracy
     return {
         seed: sum(own.values()) / len(own)

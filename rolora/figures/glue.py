@@ -46,9 +46,11 @@ def data(budget: Budget) -> Table:
 
 def _ours(folder: Path | None) -> list[tuple[Any, ...]]:
     """Rows of our runs, if there are any."""
-    found = records.from_study() if folder is None else records.from_folders(folder)
-    runs = [r for r in found if r.task in NAMED and r.method in METHODS and r.rank == RANK]
-    models = sorted({run.model for run in runs})
+    found, _ = records.from_study() if folder is None else records.from_folders(folder)
+    runs = [
+        r for r in found if r.task in NAMED and r.method in METHODS and r.settings["rank"] == RANK
+    ]
+    models = sorted({str(run.settings["model"]) for run in runs})
     if folder is not None and len(models) != 1:
         raise ValueError(
             f"--results-dir must hold finished GLUE runs of one model at rank {RANK}, {folder} has "
@@ -56,7 +58,7 @@ def _ours(folder: Path | None) -> list[tuple[Any, ...]]:
         )
     cells: dict[tuple[str, int, str], list[float]] = {}
     for run in runs:
-        cells.setdefault((run.task, run.clients, run.method), []).append(run.accuracy)
+        cells.setdefault((run.task, run.settings["clients"], run.method), []).append(run.accuracy)
     rows = []
     for (task, clients, method), values in cells.items():
         middle, reach = float(np.mean(values)), float("nan")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 import re
 import zlib
 from dataclasses import replace
@@ -17,6 +16,8 @@ from typer.testing import CliRunner
 
 import rolora
 import rolora.figures
+from llm_validation.claims.planted import write_run
+from llm_validation.config import Config
 from rolora import cli
 from rolora.commands import figures as command
 from rolora.plotting import files, look, registry, style, tidy
@@ -263,12 +264,8 @@ def _laid_out(figure: Figure, table: Table) -> Drawing:
 
 def _runs(folder: Path, cells: list[tuple[str, int, str, int, float]], model: str) -> None:
     for task, clients, method, seed, accuracy in cells:
-        place = folder / f"{task}-{clients}-{method}-{seed}"
-        place.mkdir(parents=True)
-        choice = {"model": model, "task": task, "method": method, "clients": clients}
-        manifest = {"kind": "llm", "configuration": {**choice, "rank": 4, "seed": seed}}
-        (place / "manifest.json").write_text(json.dumps(manifest), "utf-8")
-        (place / "run.csv").write_text(f"round,accuracy\n0,0.5\n9,{accuracy}\n", "utf-8")
+        config = Config(model=model, task=task, method=method, clients=clients, seed=seed)
+        write_run(folder / f"{task}-{clients}-{method}-{seed}", config, accuracy)
 
 
 def test_the_glue_figure_shows_the_runs_of_the_folder_it_is_given(tmp_path: Path) -> None:

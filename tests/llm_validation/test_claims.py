@@ -7,9 +7,10 @@ from importlib import resources
 import pytest
 
 from federation.learning_rates import tuned_sweep
-from llm_validation.claims import confirm, decision, llm_minilm_confirmation
+from llm_validation.claims import confirm, decision, llm_minilm_confirmation, planted
+from llm_validation.config import Config
 from llm_validation.paper import records
-from llm_validation.paper.published import METHODS, cells
+from llm_validation.paper.presets import presets
 from rolora.verify.registry import entries
 from verification import paired_study
 from verification.budget import Budget
@@ -17,63 +18,81 @@ from verification.paired_study import Run
 from verification.verdict import Verdict
 
 CLAIMS = [entry.value for entry in entries() if entry.place.startswith("llm_validation")]
-ON_LARGE = CLAIMS[:3]
+ON_LARGE = CLAIMS[:-1]
 BY_ID = {claim.id: claim for claim in CLAIMS}
 minilm = llm_minilm_confirmation.check
+PAPER = records.from_paper((1, 2, 3))
 
 
-def judge(monkeypatch, claim, runs, **parameters):
+def judge(monkeypatch, claim, found, **parameters):
     """The verdict on made-up finished runs, or a made-up study."""
-    monkeypatch.setattr(decision, "from_folders", lambda root: runs)
-    monkeypatch.setattr(llm_minilm_confirmation, "from_study", lambda: runs)
+    monkeypatch.setattr(decision, "from_folders", lambda root: (found, []))
+    monkeypatch.setattr(llm_minilm_confirmation, "from_study", lambda: (found, []))
     return claim.check(Budget(), **parameters)
 
 
 @pytest.mark.parametrize("claim", CLAIMS, ids=lambda c: c.id)
-def test_controls_are_refuted(claim):
-    finding = claim.negative_control(Budget())
-    assert finding.verdict is Verdict.REFUTED
-    assert finding.counterexample
+def test_planted_leads_are_confirmed_and_exchanged_names_refuted(claim, monkeypatch):
+    """A tenth beyond the interval's half-width, in made-up runs that are read from folders."""
+    finding = claim.check(Budget(seed=7), runs="planted")
+    assert finding.verdict is Verdict.SUPPORTED
+    nearest = min(c.interval[0] / (c.interval[1] - c.measured) for c in finding.comparisons)
+    assert nearest == pytest.approx(0.1)
+    control = claim.negative_control(Budget(seed=7))
+    assert control.verdict is Verdict.REFUTED
+    with pytest.raises(ValueError, match="runs must be one of own"):
+        claim.check(Budget(), runs="mine")
 
 
 @pytest.mark.parametrize("claim", ON_LARGE, ids=lambda c: c.id)
-def test_without_runs_nothing_is_decided_and_the_command_is_given(claim):
+def test_without_runs_nothing_is_decided_and_command_and_cost_are_given(claim):
     finding = claim.check(Budget())
     assert finding.verdict is Verdict.NOT_RUN
-    assert f"rolora verify --only {claim.id}" in finding.missing
-    assert "rolora llm run --preset glue-" in finding.missing
+    assert f"rolora verify --only {claim.id} --results-dir results/llm" in finding.missing
+    assert "rolora llm run --preset " in finding.missing
+    assert "hours of one data-centre GPU" in finding.missing
 
 
-SWAP = {"rolora": "fedavg", "fedavg": "rolora"}
-PAPER = records.from_paper()
-MUTANT = [replace(r, method=SWAP.get(r.method, r.method)) for r in PAPER]
+POINTS_DOWN = {"llm-shrinking-ranks"}
+"""Of which the published averages say the opposite."""
+UNPUBLISHED = {"llm-parameter-budgets"}
 
 
-@pytest.mark.parametrize(
-    ("runs", "verdict"), [(PAPER, Verdict.SUPPORTED), (MUTANT, Verdict.REFUTED)]
-)
 @pytest.mark.parametrize("claim", ON_LARGE, ids=lambda c: c.id)
-def test_the_published_numbers_bear_the_claims_out_and_exchanged_ones_do_not(
-    claim, runs, verdict, monkeypatch
-):
-    finding = judge(monkeypatch, claim, runs)
-    assert finding.verdict is verdict
-    assert all(one.holds for one in finding.comparisons) == (verdict is Verdict.SUPPORTED)
+def test_the_published_numbers_bear_the_claims_out_and_exchanged_ones_do_not(claim, monkeypatch):
+    finding = judge(monkeypatch, claim, PAPER)
+    expected = Verdict.NOT_RUN if claim.id in UNPUBLISHED else claim.expected
+    assert finding.verdict is expected
+    assert (expected is Verdict.REFUTED) == (claim.id in POINTS_DOWN)
+    swap = {"rolora": "ffa", "ffa": "rolora"}
+    if claim.id == "llm-dirichlet":
+        swap = {"rolora": "fedavg", "fedavg": "rolora"}
+    if expected is Verdict.SUPPORTED:
+        mutant = [planted.altered(r, method=swap.get(r.method, r.method)) for r in PAPER]
+        assert judge(monkeypatch, claim, mutant).verdict is Verdict.REFUTED
 
 
-LEARNED = {"rolora": (90, 88), "fedavg": (91, 80), "ffa": (90, 75)}
-
-
-def made_up_runs(clients, rank):
-    """Three seeds on RoBERTa-Large: RoLoRA 5 points ahead, and the rivals lose a point for each client."""
+def made_up_runs(clients, ranks):
+    """Three seeds on RoBERTa-Large: the rivals lose a point for each client, and RoLoRA none."""
+    config = Config(model="FacebookAI/roberta-large", task="sst2", local_steps=20)
+    settings = {**next(r for r in PAPER).settings, **planted.manifest(config, {})["configuration"]}
+    one = records.Record({**settings, "learning_rate_grid": [1e-3]}, 0.0, "a folder")
     return [
-        records.Record("roberta-large", task, method, n, r, seed, 80 + lead * n + seed / 10)
+        replace(
+            planted.altered(
+                one, task=task, method=method, clients=n, rank=r, seed=seed, rounds=140 // n
+            ),
+            accuracy=80 + lead * n + seed / 10,
+        )
         for task in decision.GLUE
         for method, lead in (("rolora", 0), ("fedavg", -1), ("ffa", -1))
         for n in clients
-        for r in rank
+        for r in ranks
         for seed in (1, 2, 3)
     ]
+
+
+LEARNED = {"rolora": (90, 88), "fedavg": (91, 80), "ffa": (90, 75)}
 
 
 @pytest.mark.parametrize(
@@ -86,6 +105,7 @@ def made_up_runs(clients, rank):
             {"few": 50, "many": 3},
         ),
         ("llm-low-rank", {"clients": 7, "rank": 2}, Verdict.SUPPORTED, 7.0, {"rank": 4}),
+        ("llm-shrinking-ranks", {"clients": 7, "large": 4, "small": 2}, Verdict.UNDECIDED, 0.0, {"small": 8}),
         (
             "llm-minilm-confirmation", {"tasks": ("sst2",), "lead": 3.0}, Verdict.SUPPORTED, 9.0,
             {"tasks": ("qnli",)},
@@ -104,29 +124,94 @@ def test_claims_at_the_users_own_parameters(name, parameters, verdict, first, re
         claim.check(Budget(), **refused)
     if on_large:
         missing = judge(monkeypatch, claim, [], **parameters).missing
-        assert "7 clients, rank" in missing
-        assert "--clients, --rank and --rounds" in missing
+        assert "--clients 7 --rank" in missing
+
+
+@pytest.mark.parametrize(
+    ("name", "refused"),
+    [
+        ("llm-local-steps", {"few": 20}),
+        ("llm-dirichlet", {"alphas": (0.5,)}),
+        ("llm-dirichlet", {"alphas": (0.5, 0.0)}),
+        ("llm-parameter-budgets", {"modules": ()}),
+        ("llm-commonsense", {"rank": 0}),
+    ],
+)
+def test_settings_that_cannot_be_are_refused(name, refused):
+    with pytest.raises(ValueError, match="must be"):
+        BY_ID[name].check(Budget(), **refused)
 
 
 def test_too_few_seeds_and_wide_intervals_decide_nothing(monkeypatch):
     ranking = BY_ID["llm-ranking"]
     finding = judge(monkeypatch, ranking, records.from_paper((1, 2)))
     assert finding.verdict is Verdict.NOT_RUN
+    assert "has 2;" in finding.missing
     noisy = [
         replace(r, accuracy=r.accuracy + 40.0 * ((r.seed, r.method) == (1, "fedavg")))
         for r in PAPER
     ]
     finding = judge(monkeypatch, ranking, noisy)
     assert finding.verdict is Verdict.UNDECIDED
-    assert finding.missing.startswith(
-        "more runs, too near the bound to name a number: 3 runs resolve a difference of 83"
-    )
+    assert "RoLoRA minus FedAvg-LoRA" in finding.missing
+
+
+UNEQUAL = {
+    "head": ("llm-ranking", {"head": "frozen"}),
+    "local_steps": ("llm-ranking", {"local_steps": 1}),
+    "learning_rate_grid": ("llm-ranking", {"learning_rate_grid": [1e-6]}),
+    "max_length": ("llm-commonsense", {"max_length": 64}),
+    "rounds": ("llm-scaling-with-clients", {"rounds": 31}),
+    "data_digest": ("llm-ranking", {"data_digest": "another"}),
+    "roberta-large": ("llm-ranking", {"model": "FacebookAI/roberta-large-mnli"}),
+    "model": ("llm-ranking", {"model": "mine/roberta-large"}),
+    "optimiser is": ("llm-local-steps", {"optimiser": "sgd"}),
+}
+"""Of what a sentence must tell: the claim, and how the rivals' runs at 50 clients are other ones."""
+
+
+@pytest.mark.parametrize("named", UNEQUAL)
+def test_runs_that_differ_in_more_than_the_method_are_not_compared(named, monkeypatch):
+    name, values = UNEQUAL[named]
+    runs = [
+        planted.altered(r, **values) if r.method != "rolora" and r.settings["clients"] == 50 else r
+        for r in PAPER
+    ]
+    finding = judge(monkeypatch, BY_ID[name], runs)
+    assert finding.verdict is Verdict.NOT_RUN
+    assert not finding.comparisons
+    assert named in finding.missing
+    machine = {"engine": "one-by-one", "device": "cuda", "threads": 7, "learning_rate": 0.5}
+    runs = [planted.altered(r, **machine) if r.method == "ffa" else r for r in PAPER]
+    assert judge(monkeypatch, BY_ID[name], runs).verdict is Verdict.SUPPORTED
+
+
+def test_a_run_that_is_there_twice_decides_nothing(monkeypatch):
+    twice = next(r for r in PAPER if r.place == "glue-rte-50-ffa" and r.seed == 2)
+    finding = judge(monkeypatch, BY_ID["llm-ranking"], [*PAPER, replace(twice, place="again")])
+    assert finding.verdict is Verdict.NOT_RUN
+    assert "glue-rte-50-ffa and again are both FFA-LoRA on rte, seed 2" in finding.missing
+
+
+def test_a_control_stops_where_an_altered_run_goes_unnoticed(monkeypatch):
+    monkeypatch.setattr(decision, "from_folders", lambda root: (PAPER, []))
+    monkeypatch.setattr("llm_validation.claims.question._apart", lambda runs, free: "")
+    with pytest.raises(RuntimeError, match="another max_length was compared"):
+        BY_ID["llm-ranking"].negative_control(Budget())
 
 
 def made_up_study(levels):
     """Final accuracies (3 clients, 20 clients) by method on SST-2, with a little noise; RTE not learned."""
+    studied = records.from_study()[0][0]
+
+    def run(**values):
+        return planted.altered(studied, **values, rounds=120 // values["clients"])
+
     return [
-        records.Record("encoder", task, method, clients, 4, seed, level + 0.1 * (seed % 2))
+        replace(
+            run(task=task, method=method, clients=clients, seed=seed),
+            accuracy=level + 0.1 * (seed % 2),
+        )
         for method, pair in levels.items()
         for clients, own in zip(confirm.CLIENTS, pair, strict=True)
         for seed in range(1, 6)
@@ -146,6 +231,8 @@ def test_the_small_study_is_judged_by_fall_and_by_lead(levels, verdict, monkeypa
     study = made_up_study(levels)
     assert judge(monkeypatch, minilm, study).verdict is verdict
     assert judge(monkeypatch, minilm, study, lead=10.0).verdict is Verdict.REFUTED
+    assert judge(monkeypatch, minilm, study, runs="planted").verdict is Verdict.SUPPORTED
+    assert judge(monkeypatch, minilm, study, runs="exchanged").verdict is Verdict.REFUTED
 
 
 def test_a_task_that_nobody_learned_is_called_so(monkeypatch):
@@ -193,22 +280,53 @@ def test_a_cell_of_the_study_runs_on_held_out_data_where_it_tunes(roberta, data_
     assert (hot.diverged, hot.scores, hot.facts) == (True, (None,), {"learning_rate": 1e30})
 
 
-def test_finished_runs_are_found_in_folders(tmp_path):
-    for i, cell in enumerate(c for c in cells() if c.table == "glue" and c.clients == 50):
-        if cell.task == "avg" or cell.method == "FlexLoRA":
-            continue
-        for seed in (1, 2, 3):
-            folder = tmp_path / f"{i}-{seed}"
-            folder.mkdir()
-            task, method = cell.task.lower().replace("-", ""), METHODS[cell.method]
-            chosen = {"task": task, "method": method, "clients": 50, "rank": 4, "seed": seed}
-            configuration = {"model": "FacebookAI/roberta-large", **chosen}
-            manifest = {"kind": "llm", "configuration": configuration}
-            (folder / "manifest.json").write_text(json.dumps(manifest))
-            accuracy = cell.value / 100 + seed / 1e4
-            (folder / "run.csv").write_text(f"round,accuracy\n30,{accuracy}\n")
+def finished(folder):
+    """The published cells at 50 clients as run folders, three seeds of each."""
+    for preset in presets():
+        if preset.name.startswith("glue-") and preset.cell.clients == 50:
+            for seed in (1, 2, 3):
+                config = Config.read(preset.options | {"seed": seed})
+                accuracy = preset.cell.value / 100 + seed / 1e4
+                planted.write_run(folder / f"{preset.name}-{seed}", config, accuracy)
+
+
+def test_finished_runs_are_found_in_folders_and_unsound_ones_named(tmp_path):
+    finished(tmp_path)
     (tmp_path / "junk").mkdir()
     (tmp_path / "junk" / "manifest.json").write_text("[1]")
-    finding = BY_ID["llm-ranking"].check(Budget(results_dir=tmp_path))
+    claim, budget = BY_ID["llm-ranking"], Budget(results_dir=tmp_path)
+    finding = claim.check(budget)
     assert finding.verdict is Verdict.SUPPORTED
     assert finding.comparisons[0].measured == pytest.approx(15.092)
+    assert claim.negative_control(budget).verdict is Verdict.REFUTED
+    run = tmp_path / "glue-sst2-50-ffa-2"
+    for name, old, new, said in (
+        ("manifest.json", '"rank": 4', '"rank": 8', "not the one its fingerprint was made of"),
+        ("manifest.json", '"optimiser": "adamw",', "", "not the one its fingerprint was made of"),
+        ("manifest.json", "}", "", "cannot be read"),
+        ("run.csv", "30,", "29,", "a table that ends before the last round"),
+        ("run.csv", "accuracy", "loss", "cannot be read"),
+    ):
+        text = (run / name).read_text()
+        assert old in text
+        (run / name).write_text(text.replace(old, new))
+        finding = claim.check(budget)
+        assert finding.verdict is Verdict.NOT_RUN
+        assert f"the run in {run.name}" in finding.missing
+        assert said in finding.missing
+        (run / name).write_text(text)
+    assert claim.check(budget).verdict is Verdict.SUPPORTED
+
+
+def test_an_altered_cell_of_the_study_is_noticed(tmp_path, monkeypatch):
+    package = resources.files("llm_validation")
+    (tmp_path / "results").mkdir()
+    for name in ("minilm.csv", "minilm.json"):
+        text = package.joinpath("results", name).read_text()
+        (tmp_path / "results" / name).write_text(text.replace("0.8475,", "0.8476,", 1))
+    monkeypatch.setattr(records.resources, "files", lambda _package: tmp_path)
+    finding = minilm.check(Budget())
+    assert finding.verdict is Verdict.NOT_RUN
+    assert "minilm.csv is not the table that minilm.json describes" in finding.missing
+    (tmp_path / "results" / "minilm.csv").unlink()
+    assert "has none" in minilm.check(Budget()).missing

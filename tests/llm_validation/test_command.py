@@ -8,6 +8,7 @@ import types
 
 import pytest
 
+from llm_validation.paper import records
 from tests.support import rolora_helpers
 
 
@@ -44,6 +45,9 @@ def test_a_run_writes_its_folder_and_compare_reads_it_beside_the_paper(options, 
     assert [row["round"] for row in rows] == ["0", "1", "2"]
     assert float(rows[-1]["accuracy"]) >= 0
     assert (out / "checkpoints" / "round-000002" / "state.json").is_file()
+    (found,), faults = records.from_folders(tmp_path)
+    assert (found.accuracy, found.method) == (100 * float(rows[-1]["accuracy"]), "rolora")
+    assert (found.place, faults) == ("run", [])
     # The finished run resumes to itself.
     adapter = out / "adapter" / "adapter_model.safetensors"
     before = adapter.read_bytes()

@@ -1,0 +1,141 @@
+"""Runs in which the answer is known, for controls: the user's own, or made-up ones read from folders.
+
+The rivals are lowered until RoLoRA's lead, at its real spread, exceeds what is demanded by a tenth more than
+the interval's half-width: a claim must be confirmed by that, and refuted once methods' names are exchanged.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from itertools import product
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+
+from llm_validation.claims.question import LEAST_SEEDS, Question
+from llm_validation.config import Config
+from llm_validation.paper.presets import GRID, ROUNDS_TIMES_CLIENTS, Preset, preset_named
+from llm_validation.paper.records import Record, Setting, from_folders
+from llm_validation.training.manifest import manifest
+from verification.codec import csv_text, json_text
+from verification.statistics import mean_estimate
+
+BEYOND = 1.1
+"""Planted leads in units of the interval's half-width."""
+NARROWEST = 0.01
+"""Half-width in points that a planted lead takes for granted where the runs have less."""
+SEEDS = range(1, LEAST_SEEDS + 1)
+
+
+def planted(
+    question: Question, records: Sequence[Record], lead: float, alpha: float
+) -> list[Record]:
+    """The same runs with the rivals lowered, where they should be behind, until all leads are there.
+
+    Args:
+        question: what is compared.
+        records: runs that can answer it.
+        lead: points demanded of every lead.
+        alpha: error probability of all intervals together.
+    """
+    found = question.leads(records)
+    short = []
+    for own in found.values():
+        seen = mean_estimate(np.array(list(own.values())), alpha / len(found))
+        half = max(seen.interval[1] - seen.mean, NARROWEST)
+        short.append(lead + BEYOND * half - seen.mean)
+    behind = question.at(records, *question.ahead, *question.falls[1:])
+    lowered = {id(r) for r in behind if r.method in question.rivals}
+    return [replace(r, accuracy=r.accuracy - max(short) * (id(r) in lowered)) for r in records]
+
+
+def exchanged(question: Question, records: Sequence[Record]) -> list[Record]:
+    """The same runs with the names of RoLoRA and the first rival exchanged."""
+    rival = question.rivals[0]
+    names = {"rolora": rival, rival: "rolora"}
+    return [altered(r, method=names.get(r.method, r.method)) for r in records]
+
+
+def altered(record: Record, **values: Any) -> Record:
+    """The run with other values in its configuration."""
+    return replace(record, settings={**record.settings, **values})
+
+
+def require_noticed(question: Question, records: Sequence[Record]) -> None:
+    """See that no answer is given once a value of one run, or its method's name, is another.
+
+    Raises:
+        RuntimeError: if one is.
+    """
+    one = next(r for r in question.at(records, *question.settings) if r.method == "rolora")
+    longer = one.settings["max_length"] + 1
+    for name, value in (("method", question.rivals[0]), ("max_length", longer)):
+        changed = [altered(r, **{name: value}) if r is one else r for r in records]
+        if not question.obstacle(changed):
+            raise RuntimeError(f"a run with another {name} was compared as if it were the same")
+
+
+def presets_of(question: Question, setting: Setting) -> Iterator[Preset]:
+    """The published recipe at a setting, for every method and task."""
+    table = "glue" if question.model == "roberta-large" else "commonsense"
+    for task, method in product(question.tasks, question.methods):
+        base = preset_named(f"{table}-{task}-50-{method}")
+        yield replace(base, options={**base.options, **at_length(setting)})
+
+
+def at_length(setting: Setting) -> Setting:
+    """A setting with the rounds that go through the published number of samples."""
+    rounds = ROUNDS_TIMES_CLIENTS * 20 // (setting["clients"] * setting["local_steps"])
+    return {**setting, "rounds": rounds}
+
+
+def command(question: Question, claim_id: str) -> str:
+    """What makes the runs and decides by them, for a shell."""
+    table = "glue" if question.model == "roberta-large" else "commonsense"
+    said = []
+    for i, setting in enumerate(question.settings, 1):
+        options = " ".join(
+            f"--{name.replace('_', '-')} {','.join(value) if isinstance(value, list) else value}"
+            for name, value in at_length(setting).items()
+            if value != []
+        )
+        said.append(
+            f"for t in {' '.join(question.tasks)}; do for m in {' '.join(question.methods)}; do for s in"
+            f" {' '.join(map(str, SEEDS))}; do rolora llm run --preset {table}-$t-50-$m {options} --seed $s"
+            f" --out results/llm/{claim_id}-{i}-$t-$m-$s; done; done; done"
+        )
+    return f"{'; '.join(said)}; rolora verify --only {claim_id} --results-dir results/llm"
+
+
+def cost(question: Question) -> str:
+    """What the command takes at most, in words."""
+    hours = sum(p.hours for one in question.settings for p in presets_of(question, one))
+    hours *= len(SEEDS) * (len(GRID) + 1)
+    return (
+        f"at most {hours:,.0f} hours of one data-centre GPU, with {len(SEEDS)} seeds and the paper's"
+        f" {len(GRID)} learning rates"
+    )
+
+
+def made_up(question: Question, rng: np.random.Generator) -> list[Record]:
+    """Runs of equal methods with some spread, written as run folders and read back."""
+    with TemporaryDirectory() as folder:
+        for i, setting in enumerate(question.settings):
+            for j, preset in enumerate(presets_of(question, setting)):
+                for seed in SEEDS:
+                    config = Config.read(preset.options | {"seed": seed})
+                    accuracy = 0.8 + 0.01 * float(rng.standard_normal())
+                    write_run(Path(folder) / f"{i}-{j}-{seed}", config, accuracy)
+        return from_folders(Path(folder))[0]
+
+
+def write_run(folder: Path, config: Config, accuracy: float) -> None:
+    """Write what is read of a finished run: its manifest and the end of its table."""
+    told = manifest(config, {"data_digest": config.task})
+    table: dict[str, list[float]] = {"round": [config.rounds], "accuracy": [accuracy]}
+    folder.mkdir(parents=True)
+    (folder / "manifest.json").write_text(json_text(told), "utf-8")
+    (folder / "run.csv").write_text(csv_text(table), "utf-8")
