@@ -11,6 +11,7 @@ from llm_validation.claims import confirm, decision, llm_minilm_confirmation, pl
 from llm_validation.config import Config
 from llm_validation.paper import records
 from llm_validation.paper.presets import presets
+from llm_validation.training.manifest import manifest
 from rolora.verify.registry import entries
 from verification import paired_study
 from verification.budget import Budget
@@ -75,7 +76,7 @@ def test_the_published_numbers_bear_the_claims_out_and_exchanged_ones_do_not(cla
 def made_up_runs(clients, ranks):
     """Three seeds on RoBERTa-Large: the rivals lose a point for each client, and RoLoRA none."""
     config = Config(model="FacebookAI/roberta-large", task="sst2", local_steps=20)
-    settings = {**next(r for r in PAPER).settings, **planted.manifest(config, {})["configuration"]}
+    settings = {**PAPER[0].settings, **manifest(config, {})["configuration"]}
     one = records.Record({**settings, "learning_rate_grid": [1e-3]}, 0.0, "a folder")
     return [
         replace(
@@ -324,7 +325,7 @@ def test_an_altered_cell_of_the_study_is_noticed(tmp_path, monkeypatch):
     for name in ("minilm.csv", "minilm.json"):
         text = package.joinpath("results", name).read_text()
         (tmp_path / "results" / name).write_text(text.replace("0.8475,", "0.8476,", 1))
-    monkeypatch.setattr(records.resources, "files", lambda _package: tmp_path)
+    monkeypatch.setattr("llm_validation.paper.records.resources.files", lambda _package: tmp_path)
     finding = minilm.check(Budget())
     assert finding.verdict is Verdict.NOT_RUN
     assert "minilm.csv is not the table that minilm.json describes" in finding.missing
