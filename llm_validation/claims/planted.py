@@ -93,19 +93,22 @@ def at_length(setting: Setting) -> Setting:
 
 
 def command(question: Question, claim_id: str) -> str:
-    """What makes the runs and decides by them, for a shell."""
+    """What makes the runs and decides by them, for a shell; what another claim's command made is kept."""
     table = "glue" if question.model == "roberta-large" else "commonsense"
     said = []
-    for i, setting in enumerate(question.settings, 1):
-        options = " ".join(
-            f"--{name.replace('_', '-')} {','.join(value) if isinstance(value, list) else value}"
+    for setting in question.settings:
+        values = {
+            name: ",".join(value) if isinstance(value, list) else str(value)
             for name, value in at_length(setting).items()
-            if value != []
+        }
+        options = " ".join(
+            f"--{name.replace('_', '-')} {value}" for name, value in values.items() if value
         )
+        folder = "-".join(value or "usual" for value in values.values())
         said.append(
             f"for t in {' '.join(question.tasks)}; do for m in {' '.join(question.methods)}; do for s in"
             f" {' '.join(map(str, SEEDS))}; do rolora llm run --preset {table}-$t-50-$m {options} --seed $s"
-            f" --out results/llm/{claim_id}-{i}-$t-$m-$s; done; done; done"
+            f" --out results/llm/{folder}-$t-$m-$s --resume; done; done; done"
         )
     return f"{'; '.join(said)}; rolora verify --only {claim_id} --results-dir results/llm"
 
