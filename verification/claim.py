@@ -39,6 +39,8 @@ class Claim:
         function: gathers the evidence.
         mutant: values of its parameters that make the statement false: the negative control.
         says: what the mutant says, in words.
+        positive: values that make the statement true, for a claim that expects REFUTED: the positive control.
+        positive_says: what it says there, in words.
         exact: the exact result stated beside the paper's bound, in words ("" if the same).
         order: place in lists and reports.
     """
@@ -57,6 +59,8 @@ class Claim:
     says: str
     exact: str
     order: int
+    positive: Mapping[str, Any]
+    positive_says: str
 
     def __post_init__(self) -> None:
         if not re.fullmatch(r"[a-z0-9]+(-[a-zA-Z0-9]+)*", self.id):
@@ -70,7 +74,14 @@ class Claim:
                 f"claim {self.id} must expect a verdict that decides, and confirm by one that does,"
                 f" got {self.expected} and {self.confirms}"
             )
-        self.require_known(self.mutant)
+        if bool(self.positive) != bool(self.positive_says) or (
+            self.expected is Verdict.REFUTED and not self.positive
+        ):
+            raise ValueError(
+                f"claim {self.id} must have a positive control with its words: a check that only refutes"
+                " decides nothing"
+            )
+        self.require_known([*self.mutant, *self.positive])
 
     @property
     def module(self) -> str:
@@ -104,6 +115,10 @@ class Claim:
         """The same check on the mutant of the statement; must come out REFUTED."""
         return self.check(budget, **{**parameters, **self.mutant})
 
+    def positive_control(self, budget: Budget, **parameters: Any) -> Finding:
+        """The same check where the statement is true; must confirm it."""
+        return self.check(budget, **{**parameters, **self.positive})
+
     def require_known(self, given: Iterable[str]) -> None:
         """Raise ValueError for a name that is no parameter of the check."""
         known = self.parameters
@@ -128,6 +143,8 @@ def claim(
     section: str = "",
     confirms: Verdict | None = None,
     order: int = LAST,
+    positive: Mapping[str, Any] | None = None,
+    positive_says: str = "",
 ) -> Callable[[Check], Claim]:
     """Make a claim of the function that gathers its evidence. Fields as in `Claim`.
 
@@ -141,6 +158,7 @@ def claim(
         return Claim(
             id, title, statement, latex, source, section or folder, assumptions, expected,
             confirms or expected, function, MappingProxyType(dict(mutant)), says, exact, order,
+            MappingProxyType(dict(positive or {})), positive_says,
         )  # fmt: skip
 
     return make

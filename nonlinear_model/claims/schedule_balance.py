@@ -33,6 +33,8 @@ SCHEDULES = {"b-heavy": 0.25, "rolora": 0.5, "a-heavy": 0.75}
     confirms=Verdict.SUPPORTED,
     mutant={"best": "b-heavy"},
     says="three rounds of B for one of A is best",
+    positive={"lead": -0.1},
+    positive_says="the balanced schedule less than 0.1 of accuracy behind the others",
     order=240,
 )
 def check(evidence: Evidence, *, best: str = "rolora", seeds: int = 0, lead: float = 0.0) -> None:

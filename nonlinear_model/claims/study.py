@@ -113,8 +113,8 @@ def trained(
         raise ValueError(
             f"seeds must be 3 to {FIRST_TUNING_SEED - 1}, or 0 for the profile's, got {seeds}"
         )
-    if not 0.0 <= lead < 1.0:
-        raise ValueError(f"lead must be an accuracy from 0 to below 1, got {lead}")
+    if not -1.0 < lead < 1.0:
+        raise ValueError(f"lead must be a difference of accuracies between -1 and 1, got {lead}")
     budget = evidence.budget
     if dataset_of(budget) != "digits" and mnist.find_folder(budget.data_dir) is None:
         command = f"rolora verify --profile full --only {evidence.id} --data-dir DIR"

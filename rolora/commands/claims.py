@@ -40,7 +40,11 @@ def claims(
 def _describe(claim: Claim) -> dict[str, Any]:
     from rolora.report.content import claim_json
 
-    return claim_json(claim) | {"expected": str(claim.expected), "negative_control": claim.says}
+    return claim_json(claim) | {
+        "expected": str(claim.expected),
+        "negative_control": claim.says,
+        "positive_control": claim.positive_says,
+    }
 
 
 def _list(chosen: list[Claim]) -> None:
@@ -72,6 +76,7 @@ def _explain(claim: Claim) -> None:
         ("exact result", claim.exact),
         ("expected", f"{claim.expected} ({claim.expected.meaning})"),
         ("negative control", claim.says),
+        ("positive control", claim.positive_says),
         ("LaTeX", claim.latex),
     ]
     for label, text in lines:

@@ -59,7 +59,7 @@ def verify(
         bool, typer.Option("--allow-open", help="Exit with 0, not 3, if claims are only open.")
     ] = False,
 ) -> None:
-    """Check every claim and its negative control; write report.html, report.md and report.json.
+    """Check every claim and its controls; write report.html, report.md and report.json.
 
     Exit status 0: every verdict was reached and is the expected one, every control came out as it must;
     1: some verdict or control differs; 2: bad usage; 3: nothing differs, but claims are open;

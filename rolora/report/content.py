@@ -106,9 +106,25 @@ class Report:
                 f"Negative controls: {ran} of {len(self.outcomes)} deliberately false variants were "
                 f"refuted by the same checks{rest}."
             )
+        said += self._positive_controls()
         if len(self.outcomes) < self.total_claims:
             said.append(f"Only these of the toolkit's {self.total_claims} claims were run.")
         return tuple(said)
+
+    def _positive_controls(self) -> list[str]:
+        """What became of the variants that must be confirmed, if there are any."""
+        asked = [o for o in self.outcomes if o.claim.positive]
+        idle = self._ids(lambda o: not o.positive_held and not o.error)
+        if idle:
+            return [
+                f"Positive controls that were not confirmed: {_enumerate(idle)}; "
+                "their checks refute nothing until they are."
+            ]
+        held = sum(o.positive is not None and o.positive.verdict.confirms for o in asked)
+        return [
+            f"Positive controls: {held} of {len(asked)} true variants were confirmed "
+            "by the same checks."
+        ] * bool(asked)
 
     def _ids(self, test: Any) -> list[str]:
         return [outcome.claim.id for outcome in self.outcomes if test(outcome)]
@@ -206,13 +222,19 @@ def interval_text(comparison: Comparison | None) -> str:
 
 
 def control_text(outcome: Outcome) -> str:
-    """What the negative control did, in one or two words."""
-    if outcome.control is None:
+    """What the controls did, in a few words."""
+    return _did(outcome.control, outcome.control_failed, "refuted") + (
+        f", {_did(outcome.positive, outcome.positive_held, 'confirmed')}"
+        * bool(outcome.claim.positive)
+    )
+
+
+def _did(control: Finding | None, well: bool, word: str) -> str:
+    if control is None:
         return "did not run"
-    verdict = outcome.control.verdict
-    if verdict is Verdict.REFUTED:
-        return "refuted"
-    return f"open ({verdict})" if outcome.control_failed else f"NOT REFUTED ({verdict})"
+    if well and not control.verdict.open:
+        return word
+    return f"{'open' if well else 'NOT ' + word.upper()} ({control.verdict})"
 
 
 def as_json(report: Report, files: Sequence[str]) -> dict[str, Any]:
@@ -242,12 +264,20 @@ def _outcome_json(outcome: Outcome) -> dict[str, Any]:
         "open": outcome.open,
         "as_expected": outcome.as_expected,
         "negative_control_failed": outcome.control_failed,
+        "positive_control_held": outcome.positive_held,
         "differs": outcome.differs,
         "error": outcome.error,
         "warnings": list(outcome.warnings),
         "finding": finding_json(outcome.finding),
-        "negative_control": {"statement": claim.says, **(finding_json(outcome.control) or {})},
+        "negative_control": _control_json(claim.says, outcome.control),
+        "positive_control": _control_json(claim.positive_says, outcome.positive)
+        if claim.positive
+        else None,
     }
+
+
+def _control_json(statement: str, control: Finding | None) -> dict[str, Any]:
+    return {"statement": statement, **(finding_json(control) or {})}
 
 
 def finding_json(finding: Finding | None) -> dict[str, Any] | None:

@@ -8,7 +8,12 @@ from rolora.plotting import claim_plot
 from rolora.report import content
 from rolora.report.content import Report
 from rolora.report.formulas import formula_html
-from rolora.report.markdown import OPEN, control_sentence, evidence_sentence
+from rolora.report.markdown import (
+    OPEN,
+    control_sentence,
+    evidence_sentence,
+    positive_sentence,
+)
 from rolora.report.numbers import number, seconds
 from verification.finding import Finding
 from verification.verdict import Verdict
@@ -53,6 +58,7 @@ def as_html(report: Report) -> str:
             if outcome.svg
             else "",
             "control": control_sentence(outcome),
+            "positive": positive_sentence(outcome),
             "evidence": evidence_sentence(outcome) if outcome.finding else "",
         }
         for outcome in report.outcomes

@@ -27,7 +27,7 @@ def as_markdown(report: Report, figures: dict[str, str]) -> str:
         f"Profile `{report.profile}`, seed {report.seed}, {seconds(report.seconds)}; "
         f"repeat with `{report.command}`.",
         "",
-        *_head("claim", "verdict", "expected", "theory", "measured", "margin", "negative control"),
+        *_head("claim", "verdict", "expected", "theory", "measured", "margin", "controls"),
     ]
     for outcome in report.outcomes:
         row = summary_row(outcome)
@@ -74,6 +74,8 @@ def _claim(outcome: Outcome, figure: str | None) -> list[str]:
         lines.append(f"- Method: {finding.method}")
         lines += _found(finding)
     lines += ["", f"Negative control: {claim.says}. " + control_sentence(outcome)]
+    if claim.positive:
+        lines += ["", f"Positive control: {claim.positive_says}. " + positive_sentence(outcome)]
     if figure is not None and finding is not None and finding.plot is not None:
         lines += ["", f"![{_cell(claim.title)}]({figure})", "", finding.plot.caption]
     if control is not None and finding is not None:
@@ -117,6 +119,20 @@ def control_sentence(outcome: Outcome) -> str:
     if outcome.control_failed:
         return f"Open as the claim is, {control.verdict}: {control.missing}."
     return f"It came out {control.verdict}, so this check cannot tell the claim from a false one."
+
+
+def positive_sentence(outcome: Outcome) -> str:
+    """How the positive control came out, in one sentence."""
+    control = outcome.positive
+    if control is None:
+        return "It did not run."
+    if control.verdict.confirms:
+        return f"Confirmed, as it must be: {control.verdict}."
+    if outcome.positive_held:
+        return f"Open as the claim is, {control.verdict}: {control.missing}."
+    return (
+        f"It came out {control.verdict}, so this check cannot tell a true statement from the claim."
+    )
 
 
 def evidence_sentence(outcome: Outcome) -> str:

@@ -1,4 +1,4 @@
-"""Runs checks and their negative controls, in this process or in several, with the same numbers."""
+"""Runs checks and their controls, in this process or in several, with the same numbers."""
 
 from __future__ import annotations
 
@@ -38,12 +38,14 @@ class Outcome:
         error: one sentence on what was raised by either, "" if nothing was.
         trace: the traceback behind `error`, for `--debug` only.
         warnings: distinct warnings the two runs gave, in order of appearance.
+        positive: finding of its positive control, None if it has none or that raised or was not run.
         svg: the finding's picture in placeholder colours (see `rolora.plotting.claim_plot`), "" without one.
     """
 
     claim: Claim
     finding: Finding | None
     control: Finding | None
+    positive: Finding | None = None
     error: str = ""
     trace: str = ""
     warnings: tuple[str, ...] = ()
@@ -75,9 +77,20 @@ class Outcome:
         return verdict is Verdict.REFUTED or (self.open and verdict.open)
 
     @property
+    def positive_held(self) -> bool:
+        """Whether the positive control, if there is one, confirmed; an open claim's may be open too."""
+        if not self.claim.positive:
+            return True
+        if self.error or self.positive is None:
+            return False
+        verdict = self.positive.verdict
+        return verdict.confirms or (self.open and verdict.open)
+
+    @property
     def differs(self) -> bool:
         """Whether the verdict reached, or a control, is not as it should be."""
-        return not (self.control_failed and (self.open or self.as_expected))
+        controls = self.control_failed and self.positive_held
+        return not (controls and (self.open or self.as_expected))
 
     @property
     def verdict(self) -> str:
@@ -86,8 +99,9 @@ class Outcome:
 
     @property
     def seconds(self) -> float:
-        """Time of the check and its control together."""
-        return sum(f.seconds for f in (self.finding, self.control) if f is not None)
+        """Time of the check and its controls together."""
+        found = (self.finding, self.control, self.positive)
+        return sum(f.seconds for f in found if f is not None)
 
 
 def run(
@@ -98,7 +112,7 @@ def run(
     jobs: int = 1,
     on_done: Callable[[Outcome], None] | None = None,
 ) -> list[Outcome]:
-    """Check every selected claim and run its negative control.
+    """Check every selected claim and run its controls.
 
     Each claim runs with one thread, whatever the number of jobs, so the numbers are the same.
 
@@ -149,13 +163,13 @@ def run(
     return [outcomes[entry.name] for entry in selected]
 
 
-_Result = tuple[Finding | None, Finding | None, str, str, tuple[str, ...], str]
+_Result = tuple[Finding | None, Finding | None, Finding | None, str, str, tuple[str, ...], str]
 
 
 def _run_one(
     place: str, claim_id: str, budget: Budget, parameters: dict[str, Any]
 ) -> tuple[str, _Result]:
-    """Check and control of one claim; never raises on the claim's account.
+    """Check and controls of one claim; never raises on the claim's account.
 
     The claim travels as a name, not as a pickle: its functions may be closures.
     """
@@ -163,7 +177,7 @@ def _run_one(
 
     from rolora.plotting import claim_plot
 
-    finding = control = None
+    finding = control = positive = None
     error = trace = svg = ""
     with threadpool_limits(1), _one_torch_thread(), warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
@@ -174,6 +188,9 @@ def _run_one(
             finding = _timed(claim.check, budget, parameters)
             step = "the negative control"
             control = _timed(claim.negative_control, budget, parameters)
+            if claim.positive:
+                step = "the positive control"
+                positive = _timed(claim.positive_control, budget, parameters)
             step = "drawing the figure"
             if finding.plot is not None and finding.table is not None:
                 svg = claim_plot.svg(claim.id, finding.table, finding.plot)
@@ -181,7 +198,7 @@ def _run_one(
             error = f"{step} raised {type(raised).__name__}: {raised}"
             trace = traceback.format_exc()
     texts = dict.fromkeys(f"{w.category.__name__}: {w.message}" for w in caught)
-    return claim_id, (finding, control, error, trace, tuple(texts), svg)
+    return claim_id, (finding, control, positive, error, trace, tuple(texts), svg)
 
 
 def _timed(check: Callable[..., Finding], budget: Budget, parameters: dict[str, Any]) -> Finding:

@@ -63,6 +63,7 @@ class Unfinished:
             "fingerprint": self._fingerprint,
             "finding": asdict(outcome.finding),
             "control": asdict(outcome.control),
+            "positive": outcome.positive and asdict(outcome.positive),
             "warnings": outcome.warnings,
             "svg": outcome.svg,
         }
@@ -92,10 +93,12 @@ class Unfinished:
         return self.folder / f"{claim_id}.json"
 
     def _outcome(self, claim: Any, body: dict[str, Any]) -> Outcome:
-        finding, control = (
-            self._finding.validate_python(body[name]) for name in ("finding", "control")
+        finding, control, positive = (
+            body[name] and self._finding.validate_python(body[name])
+            for name in ("finding", "control", "positive")
         )
-        return Outcome(claim, finding, control, warnings=tuple(body["warnings"]), svg=body["svg"])
+        warnings = tuple(body["warnings"])
+        return Outcome(claim, finding, control, positive, warnings=warnings, svg=body["svg"])
 
 
 def _fingerprint(setting: str) -> str:

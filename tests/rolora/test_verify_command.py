@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -15,6 +16,8 @@ import pytest
 from rolora_helpers import files, run, strict_json
 
 from rolora.verify import registry
+from verification.finding import ArguedStep, Finding
+from verification.verdict import Verdict
 
 HERE = Path(__file__).parents[1] / "support"
 
@@ -105,15 +108,63 @@ def test_non_finite_numbers_are_words_in_json(provide, capsys, tmp_path):
             "toothless",
             "Negative controls that did not fail as they must: fake-toothless",
         ),
+        ("stubborn", "Positive controls that were not confirmed: fake-stubborn;"),
         ("undrawable", "Stopped by an error: fake-undrawable."),
     ],
 )
-def test_a_surprise_or_a_toothless_check_fails_the_run(provide, capsys, tmp_path, provider, said):
+def test_a_surprise_or_a_check_that_always_says_the_same_fails_the_run(
+    provide, capsys, tmp_path, provider, said
+):
     provide(provider)
     code, out, _ = run(capsys, "verify", "--out", tmp_path)
     assert code == 1
     assert said in out
     assert said.split(":")[0] in (tmp_path / "report.html").read_text()
+    assert strict_json((tmp_path / "report.json").read_text())["claims"][0]["differs"]
+
+
+def test_a_refuted_claims_positive_control_is_reported(provide, capsys, tmp_path):
+    provide("good")
+    assert run(capsys, "verify", "fake-false", "--out", tmp_path)[0] == 0
+    (claim,) = strict_json((tmp_path / "report.json").read_text())["claims"]
+    assert (claim["verdict"], claim["positive_control"]["verdict"]) == ("REFUTED", "PROVED")
+    for form in ("md", "html"):
+        text = (tmp_path / f"report.{form}").read_text(encoding="utf-8")
+        assert "Positive controls: 1 of 1 true variants were confirmed" in text
+        assert "two by two is four. Confirmed, as it must be: PROVED." in text
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"expected": Verdict.REFUTED, "confirms": Verdict.PROVED}, "must have a positive control"),
+        ({"positive": {"true": True}}, "must have a positive control with its words"),
+        ({"expected": Verdict.UNDECIDED}, "must expect a verdict that decides"),
+        ({"confirms": Verdict.REFUTED}, "must expect a verdict that decides"),
+        ({"mutant": {}}, "must have a mutant"),
+        ({"mutant": {"wrong": 1}}, "has no parameter 'wrong'"),
+    ],
+)
+def test_a_claim_that_could_not_be_wrong_is_refused(changes, said):
+    with pytest.raises(ValueError, match=said):
+        replace(fake_claims.proved, **changes)
+
+
+@pytest.mark.parametrize(
+    ("verdict", "name"),
+    [
+        (Verdict.REFUTED, "counterexample"),
+        (Verdict.UNDECIDED, "missing"),
+        (Verdict.NOT_RUN, "missing"),
+        (Verdict.HOLDS_UNDER, "added_assumption"),
+    ],
+)
+def test_a_verdict_without_what_it_must_carry_is_refused(verdict, name):
+    Finding(verdict, "made up", **{name: "told"})
+    with pytest.raises(ValueError, match=f"{verdict} must have: {name.replace('_', ' ')}"):
+        Finding(verdict, "made up")
+    with pytest.raises(ValueError, match="argued step must not be PROVED"):
+        Finding(Verdict.PROVED, "made up", argued=(ArguedStep("a", "b"),))
 
 
 @pytest.mark.parametrize(
@@ -301,6 +352,8 @@ import sys
 sys.path.insert(0, {here!r})
 from rolora import cli
 from rolora.verify import registry
+from verification.finding import ArguedStep, Finding
+from verification.verdict import Verdict
 import fake_claims
 registry.SOURCES = fake_claims.sources({provider!r})
 {before}

@@ -21,6 +21,7 @@ SETS = {
     "open": "few",
     "argued": "argued",
     "toothless": "toothless",
+    "stubborn": "stubborn",
     "raising": "raises control_raises fine",
     "interrupting": "proved interrupted",
     "interrupted_once": "proved mean grid missing false logged unless_told fine",
@@ -53,12 +54,22 @@ def prove(evidence: Evidence) -> None:
     evidence.steps(ProofStep("2 + 2 = 4", True, "difference is 0"))
 
 
-def fake(claim_id: str, expected=Verdict.PROVED, confirms=None, control=refute, **more):
-    """A claim whose check gathers `gather(evidence)`; at the mutant, `false=True`, `control(evidence)`."""
+def fake(
+    claim_id: str, expected=Verdict.PROVED, confirms=None, control=refute, positive=None, **more
+):
+    """A claim whose check gathers `gather(evidence)`.
+
+    At the mutant, `false=True`, it gathers `control(evidence)`; where it must be confirmed, `true=True`,
+    `positive(evidence)`.
+    """
+    if positive is not None:
+        more |= {"positive": {"true": True}, "positive_says": "two by two is four"}
 
     def make(gather) -> Claim:
-        def check(evidence: Evidence, *, false: bool = False, size: int = 1) -> None:
-            (control if false else gather)(evidence)
+        def check(
+            evidence: Evidence, *, false: bool = False, true: bool = False, size: int = 1
+        ) -> None:
+            (control if false else positive if true else gather)(evidence)
 
         check.__module__ = __name__
         return claim(
@@ -143,7 +154,7 @@ def open_(evidence):
 missing = fake("missing", Verdict.SUPPORTED, control=open_)(open_)
 
 
-@fake("false", Verdict.REFUTED, Verdict.PROVED)
+@fake("false", Verdict.REFUTED, Verdict.PROVED, positive=prove)
 def false(evidence):
     evidence.method("not a number")
     evidence.equal("a division", 1.0, float("nan"))
@@ -174,6 +185,9 @@ def interrupt(evidence):
 
 surprise = fake("surprise")(refute)
 toothless = fake("toothless", control=prove)(prove)
+"""A check that always says PROVED."""
+stubborn = fake("stubborn", Verdict.REFUTED, Verdict.PROVED, positive=refute)(refute)
+"""A check that always says REFUTED."""
 raises = fake("raises", control=divide)(divide)
 control_raises = fake("control-raises", control=divide)(prove)
 interrupted = fake("interrupted")(interrupt)

@@ -40,6 +40,8 @@ SHARE = 0.9
     confirms=Verdict.CONSISTENT,
     mutant={"spread": 0.1},
     says="the same for clients whose lengths along the mean spread by 10 %",
+    positive={"spread": 0.0},
+    positive_says="the same for clients that agree",
     exact="true in the population limit and for equal b̄*ᵀb_i*; else E s² settles near "
     "(d − 1)κ²τ²/(B⁴M)/(1 − (1 − κ)² − κ²q), so an accuracy ε needs M of order d τ²/(B⁴ε²)",
     order=204,
