@@ -20,8 +20,8 @@ def remaining_fraction(rank: Any, d: Any) -> Any:
 
 
 ARGUED = (
-    ("each column w of A⁰ is uniform on the unit sphere, (w·v)² has the law of ‖v‖² w₁², and w's coordinates have "
-        "one law",
+    ("each column w of A⁰ is uniform on the unit sphere, (w·v)² has the law of ‖v‖² w₁², and w's"
+        " coordinates have one law",
         "since the law of a uniform frame does not change under rotations"),
 )  # fmt: skip
 """What the derivation takes from probability: statement and reason."""
