@@ -42,6 +42,8 @@ CONTROLS: dict[str, Any] = {
     "mutant": {"runs": "exchanged"},
     "says": "runs in which RoLoRA leads by a tenth more than the interval's half-width, with its name and the"
     " first rival's exchanged",
+    "positive": {"runs": "planted"},
+    "positive_says": "runs in which RoLoRA leads by a tenth more than the interval's half-width",
 }
 
 
