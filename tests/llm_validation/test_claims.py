@@ -35,7 +35,7 @@ def judge(monkeypatch, claim, found, **parameters):
 @pytest.mark.parametrize("claim", CLAIMS, ids=lambda c: c.id)
 def test_planted_leads_are_confirmed_and_exchanged_names_refuted(claim, monkeypatch):
     """A tenth beyond the interval's half-width, in made-up runs that are read from folders."""
-    finding = claim.check(Budget(seed=7), runs="planted")
+    finding = claim.positive_control(Budget(seed=7))
     assert finding.verdict is Verdict.SUPPORTED
     nearest = min(c.interval[0] / (c.interval[1] - c.measured) for c in finding.comparisons)
     assert nearest == pytest.approx(0.1)
