@@ -186,6 +186,7 @@ def _closing(shrink: Any) -> list[ProofStep]:
     kept = eta * K / 8
     return [
         induction("k steps descend by k times what one does", k * descent, k, descent),
+        identity("at the largest admissible η, ηLK = 1/14", largest_step(L, K) * L * K, sp.Rational(1, 14)),
         nonnegative_on_box("(ηLK)² ≤ 1/14² for every admissible η", 1 / c**2 - sp.simplify(step * L * K) ** 2,
             admissible),
         _closing_step(c),

@@ -4,6 +4,7 @@ import sympy as sp
 
 from linear_model.claims.population import contraction_lemma as claim
 from theory.population import contraction_lemma, population_map
+from theory.samples import mean_square_rate
 from verification.budget import Budget
 from verification.proof import sign_intervals
 
@@ -53,6 +54,14 @@ def test_range_from_one_start_is_what_simulation_shows():
                 if t < 1e-100 or t > start:
                     break
             assert kept is holds
+
+
+def test_the_edge_at_finite_m_is_where_the_mean_square_meets_the_lemma():
+    for q in (0.0, 0.1, 1.7):
+        edge = contraction_lemma.largest_kappa_at(q)
+        kept = mean_square_rate.rate_squared(edge, q)
+        assert kept == pytest.approx(contraction_lemma.lemma_factor(1.0, edge))
+    assert contraction_lemma.largest_kappa_at(0.0) == 1.5
 
 
 def test_cells_of_known_inequalities():

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import sympy as sp
-from scipy import integrate, stats
+from scipy import integrate, special, stats
 
 from theory.samples import bstep
 
@@ -30,6 +30,19 @@ def test_bounds_hold_for_one_client_everywhere() -> None:
         exact = bstep.tail(epsilon, samples)
         assert np.all(exact <= bstep.quadratic_bound(epsilon, 1, samples) * (1 + 1e-12))
         assert np.all(exact <= bstep.union_bound(epsilon, 1, samples) * (1 + 1e-12))
+
+
+def test_bounds_hold_for_many_clients() -> None:
+    clients, trials = 6, 400_000
+    rng = np.random.default_rng(5)
+    for samples in (3, 12, 40):
+        lengths = rng.chisquare(samples, (trials, clients))
+        width = np.sqrt((1.0 / lengths).sum(axis=1)) / clients  # of ρ̄ given the X_i a
+        for epsilon in (0.05, 0.2, 0.6):
+            seen = special.erfc(epsilon / (np.sqrt(2.0) * width))
+            low = seen.mean() - 5.5 * seen.std() / trials**0.5
+            assert low <= bstep.quadratic_bound(epsilon, clients, samples)
+            assert low <= bstep.union_bound(epsilon, clients, samples)
 
 
 def test_mixture_constant_cannot_be_lowered_in_its_last_digit(
