@@ -140,6 +140,10 @@ def check(
         _successes(evidence)
     if stretch == 1.0:
         evidence.steps(*pooled_samples.derive(), *rate.derive())
+    evidence.argued(
+        "the mean square of a small angle is the one whose derivation stands here",
+        because="the limit passes under the expectation, as argued in claim mean-square-rate",
+    )
     evidence.record(detectable=max(asked.detectable for _, asked in thresholds))
     evidence.method(
         "q bounded by d/M and (1 + v) d/M symbolically; one round at small angle with the angle chain, "
