@@ -12,7 +12,7 @@ import sympy as sp
 
 from theory.samples import bstep, mean_square_rate
 from verification.finding import ProofStep
-from verification.proof.identities import identity, nonnegative_on_box
+from verification.proof.identities import identity, nonnegative_on_box, sized_identity
 
 
 def pooled_noise_ratio(d: Any, pooled: Any) -> Any:
@@ -25,6 +25,14 @@ def smallest_pooled(d: Any, kappa: Any) -> Any:
     return d * kappa / (2 - kappa)
 
 
+def two_step_factor(kappa: Any, d: Any, samples: Any) -> Any:
+    """What two local steps on A leave of a small angle for N → ∞, `(1 − κ)² + κ²(d + 1)/m`. Ours.
+
+    It is `E tr(I − κG)²/d` of one client's Gram matrix: m per client counts. One averaged step leaves 1 − κ.
+    """
+    return (1 - kappa) ** 2 + kappa**2 * (d + 1) / samples
+
+
 def derive() -> tuple[ProofStep, ...]:
     """The sandwich of q, and what it says of samples and step."""
     N, m, d, kappa = sp.symbols("N m d kappa", positive=True)
@@ -34,7 +42,22 @@ def derive() -> tuple[ProofStep, ...]:
     pooled = pooled_noise_ratio(d, M)
     box = {N: (1, sp.oo), m: (3, sp.oo), d: (2, sp.oo)}
     edge = mean_square_rate.threshold_kappa(pooled_noise_ratio(d, smallest_pooled(d, kappa)))
+    wide = sp.Symbol("d", integer=True, positive=True)
+    x, G = sp.MatrixSymbol("x", wide, 1), sp.MatrixSymbol("G", wide, wide)
+    once = x - kappa * G * x  # from a = a* + x, b̄ = b* to first order: the pull is κ G x
+    # G ~ Wishart_d(m)/m: the diagonal of mean 1 and variance 2/m, beside it d(d − 1) entries of variance 1/m.
+    squares = d * (1 + 2 / m) + d * (d - 1) / m
     return (
+        sized_identity(
+            "two local steps: client i's x becomes (I − κG_i)² x",
+            once - kappa * G * once,
+            x - 2 * kappa * G * x + kappa**2 * G * G * x,
+        ),
+        identity(
+            "whose mean over the samples is E tr(I − κG)²/d times x, by rotation: (1 − κ)² + κ²(d + 1)/m",
+            (d - 2 * kappa * d + kappa**2 * squares) / d,
+            two_step_factor(kappa, d, m),
+        ),
         nonnegative_on_box("q ≥ d/M for all N ≥ 1, m ≥ 3, d ≥ 2", q - pooled, box),
         nonnegative_on_box("q ≤ (1 + v) d/M on the same range", (1 + v) * pooled - q, box),
         nonnegative_on_box("v ≤ 1/N for m ≥ 3: with many clients only M is left", 1 / N - v, box),
