@@ -51,7 +51,7 @@ def check(
     *,
     d: int = 8,
     clients: int = 3,
-    samples: int = 100,
+    samples: int = 1_000,
     kappa: float = 0.9,
     spread: float = 0.5,
     epsilon: float = 1e-3,
@@ -61,7 +61,7 @@ def check(
     Args:
         d: width.
         clients: N.
-        samples: m, at least 8.
+        samples: m, at least 8; our own is more than a hundred times d, so that it is no want of samples.
         kappa: step size, up to 0.8 of the threshold 2/(1 + q).
         spread: root mean square of b̄*ᵀ(b_i* − b̄*)/‖b̄*‖²; 0 for clients that agree.
         epsilon: accuracy to reach.
