@@ -112,7 +112,7 @@ def check(
     between(0.1, largest, kappa=kappa)
     own = (d, clients, samples, kappa)
     settings = (own,) if alone else dict.fromkeys((own, *evidence.pick(SETTINGS[:1], SETTINGS)))
-    trials = evidence.pick(4_000, 20_000) * max(1, 8 // d)  # narrow problems scatter more
+    trials = evidence.pick(8_000, 20_000) * max(1, 8 // d)  # narrow problems scatter more
     for setting in settings:
         _floor(evidence, setting, trials, stretch)
     if stretch == 1.0:
