@@ -165,7 +165,7 @@ def test_a_formula_off_by_two_percent_is_noticed(module, function, percent, monk
     [(name, module, one) for name, (module, all_) in MEASURED.items() for one in all_.split()],
 )
 def test_measurements_alone_notice_a_formula(name, module, function, monkeypatch):
-    home = _put_off(monkeypatch, module, function, 102)
+    home = _put_off(monkeypatch, module, function, 105)
     monkeypatch.setattr(home, "derive", tuple)
     assert select([name])[0].value.check(Budget()).verdict is Verdict.REFUTED
 
