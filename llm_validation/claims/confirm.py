@@ -11,7 +11,6 @@ what `llm_validation/results/` holds and the claim `llm-minilm-confirmation` rea
 from __future__ import annotations
 
 import argparse
-import hashlib
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
@@ -24,6 +23,7 @@ from federation.learning_rates import Sweep, tuned_sweep
 from llm_validation.base.encoder import minilm_folder
 from llm_validation.claims.decision import RULE
 from llm_validation.config import Config
+from llm_validation.training.manifest import digest
 from verification import paired_study
 from verification.codec import json_text
 from verification.files import require_writable, write
@@ -135,11 +135,11 @@ def main() -> None:
     paired_study.run(
         DESIGN, own, tuned_sweep, table=table, rows=rows_of, progress=partial(print, flush=True)
     )
-    write(table.with_suffix(".json"), json_text(described(table.read_bytes()), by_name=True))
+    write(table.with_suffix(".json"), json_text(described(table.read_text("utf-8")), by_name=True))
     print(f"finished: {table}")
 
 
-def described(table: bytes) -> dict[str, Any]:
+def described(table: str) -> dict[str, Any]:
     """Manifest of the study: design, policies and versions, and the digest of its table."""
     import platform
     from importlib.metadata import version
@@ -148,7 +148,7 @@ def described(table: bytes) -> dict[str, Any]:
     varied = {"task", "clients", "method", "seed", "learning_rate", "rounds", "evaluate_every"}
     return {
         "schema_version": 1,
-        "table_sha256": hashlib.sha256(table).hexdigest(),
+        "table_sha256": digest(table),
         "command": "python -m llm_validation.claims.confirm --data-dir ../shared/data/glue",
         "model": "all-MiniLM-L6-v2 (BERT, 6 layers, 22.7 M parameters), frozen, bfloat16",
         "design": {

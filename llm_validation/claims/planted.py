@@ -19,7 +19,7 @@ from llm_validation.claims.question import LEAST_SEEDS, Question
 from llm_validation.config import Config
 from llm_validation.paper.presets import GRID, ROUNDS_TIMES_CLIENTS, Preset, preset_named
 from llm_validation.paper.records import Record, Setting, from_folders
-from llm_validation.training.manifest import manifest
+from llm_validation.training.manifest import digest, manifest
 from verification.codec import csv_text, json_text
 from verification.statistics import mean_estimate
 
@@ -137,8 +137,9 @@ def made_up(question: Question, rng: np.random.Generator) -> list[Record]:
 
 def write_run(folder: Path, config: Config, accuracy: float) -> None:
     """Write what is read of a finished run: its manifest and the end of its table."""
-    told = manifest(config, {"data_digest": config.task})
-    table: dict[str, list[float]] = {"round": [config.rounds], "accuracy": [accuracy]}
+    columns: dict[str, list[float]] = {"round": [config.rounds], "accuracy": [accuracy]}
+    table = csv_text(columns)
+    told = manifest(config, {"data_digest": config.task}) | {"table_sha256": digest(table)}
     folder.mkdir(parents=True)
     (folder / "manifest.json").write_text(json_text(told), "utf-8")
-    (folder / "run.csv").write_text(csv_text(table), "utf-8")
+    (folder / "run.csv").write_text(table, "utf-8")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,7 +12,7 @@ from typing import Any
 
 from llm_validation.config import Config, fingerprint
 from llm_validation.paper.presets import presets
-from llm_validation.training.manifest import manifest
+from llm_validation.training.manifest import digest, manifest
 
 STUDY = "results/minilm.csv"
 Setting = Mapping[str, Any]
@@ -67,8 +66,7 @@ def from_folders(root: Path | None) -> tuple[list[Record], list[str]]:
         try:
             told = json.loads(path.read_text(encoding="utf-8"))
             if isinstance(told, dict) and told.get("kind") == "llm":
-                rows = csv.DictReader((path.parent / "run.csv").read_text("utf-8").splitlines())
-                found.append(_record(told, list(rows), place))
+                found.append(_record(told, (path.parent / "run.csv").read_text("utf-8"), place))
         except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
             said = str(error) if isinstance(error, _UnsoundError) else "cannot be read"
             faults.append(f"the run in {place} {said}: finish it, or take it away")
@@ -79,17 +77,20 @@ class _UnsoundError(ValueError):
     """A run's files contradict each other."""
 
 
-def _record(told: Mapping[str, Any], rows: Sequence[Mapping[str, str]], place: str) -> Record:
-    settings = told["configuration"]
+def _record(told: Mapping[str, Any], table: str, place: str) -> Record:
+    settings, rows = told["configuration"], list(csv.DictReader(table.splitlines()))
     # A folder called `model` is told with its parent, of which the fingerprint does not know.
     names = {settings["model"], settings["model"].rpartition("/")[2]}
     if told["fingerprint"] not in {fingerprint(settings | {"model": name}) for name in names}:
         raise _UnsoundError("has a configuration that is not the one its fingerprint was made of")
+    # Runs of earlier versions tell no digest of their table.
+    if told.get("table_sha256", digest(table)) != digest(table):
+        raise _UnsoundError("has another table than the one its manifest was written with")
     if int(rows[-1]["round"]) != settings["rounds"]:
         raise _UnsoundError("has a table that ends before the last round")
-    digest = told["facts"].get("data_digest")
+    data = told["facts"].get("data_digest")
     accuracy = 100.0 * float(rows[-1]["accuracy"])
-    return Record(_comparable({**settings, "data_digest": digest}), accuracy, place)
+    return Record(_comparable({**settings, "data_digest": data}), accuracy, place)
 
 
 def _comparable(settings: Setting) -> dict[str, Any]:
@@ -105,7 +106,7 @@ def from_study() -> tuple[list[Record], list[str]]:
         return [], []
     text = place.read_text("utf-8")
     described = json.loads((place.parent / "minilm.json").read_text("utf-8"))
-    if described["table_sha256"] != hashlib.sha256(text.encode()).hexdigest():
+    if described["table_sha256"] != digest(text):
         return [], ["minilm.csv is not the table that minilm.json describes"]
     records = []
     for row in csv.DictReader(text.splitlines()):

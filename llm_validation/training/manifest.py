@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -37,6 +38,11 @@ def manifest(config: Config, facts: Mapping[str, Any]) -> dict[str, Any]:
         ],
         "facts": dict(facts),
     }
+
+
+def digest(table: str) -> str:
+    """What the manifest tells of the run's table, so that an altered cell is noticed."""
+    return hashlib.sha256(table.encode()).hexdigest()
 
 
 def base_name(model: str) -> str:

@@ -73,10 +73,11 @@ def _execute(
     from llm_validation.training.export import export
     from llm_validation.training.loop import DivergedError
     from llm_validation.training.loop import run as train
-    from llm_validation.training.manifest import manifest
+    from llm_validation.training.manifest import digest, manifest
     from llm_validation.training.sweep import best_rate
     from rolora.storage.output_folder import OutputFolder
     from rolora.storage.run_folder import complete, stage
+    from verification.codec import csv_text
     from verification.files import require_writable
 
     require_writable(out)
@@ -89,8 +90,6 @@ def _execute(
         try:
             result = train(settings, folder=out, resume=resume, on_round=report.round)
         except DivergedError as error:
-            from verification.codec import csv_text
-
             if error.rows:
                 folder.write("run.csv", csv_text(_columns(error.rows)))
                 # The manifest of an earlier run would pass this table off as a finished one.
@@ -101,6 +100,7 @@ def _execute(
             report.close()
         adapters = export(result.space, result.server, out / "adapter")
         described = manifest(settings, result.facts)
+        described["table_sha256"] = digest(csv_text(_columns(result.rows)))
         if trials:
             described["learning_rate_trials"] = trials
         described["adapters"] = [str(path.relative_to(out)) for path in adapters]

@@ -308,8 +308,7 @@ def test_finished_runs_are_found_in_folders_and_unsound_ones_named(tmp_path):
         ("manifest.json", '"rank": 4', '"rank": 8', "not the one its fingerprint was made of"),
         ("manifest.json", '"optimiser": "adamw",', "", "not the one its fingerprint was made of"),
         ("manifest.json", "}", "", "cannot be read"),
-        ("run.csv", "30,", "29,", "a table that ends before the last round"),
-        ("run.csv", "accuracy", "loss", "cannot be read"),
+        ("run.csv", "30,0.9", "30,0.8", "another table than the one its manifest was written with"),
     ):
         text = (run / name).read_text()
         assert old in text
@@ -319,7 +318,19 @@ def test_finished_runs_are_found_in_folders_and_unsound_ones_named(tmp_path):
         assert f"the run in {run.name}" in finding.missing
         assert said in finding.missing
         (run / name).write_text(text)
+    # A run of an earlier version tells no digest; its table must at least be whole.
+    told = json.loads((run / "manifest.json").read_text())
+    del told["table_sha256"]
+    (run / "manifest.json").write_text(json.dumps(told))
     assert claim.check(budget).verdict is Verdict.SUPPORTED
+    for name, old, new, said in (
+        ("run.csv", "30,", "29,", "a table that ends before the last round"),
+        ("run.csv", "accuracy", "loss", "cannot be read"),
+    ):
+        text = (run / name).read_text()
+        (run / name).write_text(text.replace(old, new))
+        assert said in claim.check(budget).missing
+        (run / name).write_text(text)
 
 
 def test_an_altered_cell_of_the_study_is_noticed(tmp_path, monkeypatch):
