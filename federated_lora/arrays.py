@@ -30,14 +30,9 @@ def dtype_name(array: Array) -> str:
     return str(array.dtype).rsplit(".", 1)[-1]
 
 
-def is_half(array: Array) -> bool:
-    """True for 16-bit floats, in which no sum over clients should be accumulated."""
-    return dtype_name(array) in {"bfloat16", "float16"}
-
-
 def accumulator(array: Array) -> Array:
-    """The array in the precision sums are taken in: float32 for 16-bit floats, else its own."""
-    if not is_half(array):
+    """The array in the precision sums over clients are taken in: float32 for 16-bit floats, else its own."""
+    if dtype_name(array) not in {"bfloat16", "float16"}:
         return array
     xp = namespace(array)
     return xp.astype(array, xp.float32)

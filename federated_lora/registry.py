@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import Any, TypeGuard
 
 from federated_lora.averaging import Method
 from verification.discovery import Catalogue
 from verification.names import one_of
 
-
-def _is_method(value: Any) -> TypeGuard[type[Method]]:
-    return isinstance(value, type) and issubclass(value, Method) and "name" in vars(value)
-
-
 METHODS: Catalogue[type[Method]] = Catalogue(
-    "method", ("federated_lora.methods",), "rolora.methods", _is_method
+    "method",
+    ("federated_lora.methods",),
+    "rolora.methods",
+    lambda one: isinstance(one, type) and issubclass(one, Method) and "name" in vars(one),
 )
 
 

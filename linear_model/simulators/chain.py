@@ -26,7 +26,6 @@ class ChainSimulator:
         return 4 * problem.clients + 16
 
     def run(self, job: Job, traces: Traces, tick: Tick) -> None:
-        """See Simulator."""
         problem, method = job.problem, job.method
         size = float(np.square(problem.mean_B).sum())
         kappa = 2.0 * job.eta * size

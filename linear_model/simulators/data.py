@@ -22,7 +22,6 @@ class DataSimulator:
         return problem.clients * problem.samples * (problem.d + problem.outputs)
 
     def run(self, job: Job, traces: Traces, tick: Tick) -> None:
-        """See Simulator."""
         run_vectors(job, _samples, traces, tick, tag=TAG)
 
 

@@ -45,7 +45,6 @@ class GramSimulator:
         return copies * problem.clients * problem.d * (rows + problem.outputs)
 
     def run(self, job: Job, traces: Traces, tick: Tick) -> None:
-        """See Simulator."""
         source = _reduced if self._from_samples else _bartlett
         tag = data.TAG if self._from_samples else TAG
         run_vectors(job, source, traces, tick, tag=tag)

@@ -54,7 +54,6 @@ class MomentClients(ABC):
         return self.apply(self.A_star[None, None])
 
     def normal(self, A: SharedA) -> tuple[Squares, OwnB]:
-        """See ClientBatch."""
         square, mixed = self.products(A)
         right = mixed @ self.B_star
         if self.cross is not None:
@@ -62,11 +61,9 @@ class MomentClients(ABC):
         return square, right
 
     def fit(self, A: SharedA) -> OwnB:
-        """See ClientBatch."""
         return solve(*self.normal(A))
 
     def mean_gradient(self, A: SharedA, B: SharedB) -> SharedA:
-        """See ClientBatch."""
         if self.B_star.shape[1] == 1:  # one B* for all: only the mean of the G_i matters
             gradient = self.mean_apply((A @ B - self.A_star @ self.B_star[:, 0]) @ transpose(B))
         else:
@@ -77,7 +74,6 @@ class MomentClients(ABC):
         return 2.0 * gradient
 
     def gradients(self, A: OwnA, B: OwnB, *, of_B: bool) -> tuple[OwnA, OwnB | None]:
-        """See ClientBatch."""
         if not of_B:
             gradient = self.apply((A @ B - self.A_star @ self.B_star) @ transpose(B))
             if self.cross is not None:
@@ -90,12 +86,11 @@ class MomentClients(ABC):
         return 2.0 * (residual @ transpose(B)), 2.0 * (transpose(A) @ residual)
 
     def shifted(self, W: Float[np.ndarray, "T d p"]) -> Self:
-        """See ClientBatch. `X_iᵀ(Y_i − X_i W)/m` differs from `X_iᵀY_i/m` by `G_i W`."""
+        """`X_iᵀ(Y_i − X_i W)/m` differs from `X_iᵀY_i/m` by `G_i W`."""
         moved = self.apply(W[:, None])
         return replace(self, cross=-moved if self.cross is None else self.cross - moved)
 
     def chosen(self, who: Int[np.ndarray, "T n"], B_star: Truth) -> Self:
-        """See ClientBatch."""
         at = np.arange(len(who))[:, None], who
         known = {
             name: held[at] for name in self.per_client if (held := getattr(self, name)) is not None
@@ -120,15 +115,12 @@ class GramClients(MomentClients):
         return self.gram.mean(axis=1)
 
     def apply(self, V: Columns) -> Columns:
-        """See MomentClients."""
         return _apply(self.gram, V)
 
     def mean_apply(self, V: Float[np.ndarray, "T d c"]) -> Float[np.ndarray, "T d c"]:
-        """See MomentClients."""
         return self.mean_gram @ V
 
     def products(self, A: SharedA) -> tuple[Squares, Squares]:
-        """See MomentClients."""
         image = transpose(_apply(self.gram, A[:, None]))
         return image @ A[:, None], image @ self.A_star
 
@@ -145,17 +137,14 @@ class RootClients(MomentClients):
     per_client = ("cross", "root")
 
     def apply(self, V: Columns) -> Columns:
-        """See MomentClients."""
         return transpose(self.root) @ _apply(self.root, V)
 
     def mean_apply(self, V: Float[np.ndarray, "T d c"]) -> Float[np.ndarray, "T d c"]:
-        """See MomentClients."""
         trials, clients, rows, d = self.root.shape
         stacked = self.root.reshape(trials, clients * rows, d)
         return transpose(stacked) @ (stacked @ V) / clients
 
     def products(self, A: SharedA) -> tuple[Squares, Squares]:
-        """See MomentClients."""
         truth = np.broadcast_to(self.A_star, A.shape)
         image = _apply(self.root, np.concatenate([A, truth], axis=-1)[:, None])
         rank = A.shape[-1]
@@ -172,15 +161,12 @@ class PopulationClients(MomentClients):
     """Clients with infinitely many samples: G_i is the identity and label noise averages out."""
 
     def apply(self, V: Columns) -> Columns:
-        """See MomentClients."""
         return V
 
     def mean_apply(self, V: Float[np.ndarray, "T d c"]) -> Float[np.ndarray, "T d c"]:
-        """See MomentClients."""
         return V
 
     def products(self, A: SharedA) -> tuple[Squares, Squares]:
-        """See MomentClients."""
         left = transpose(A)[:, None]
         return left @ A[:, None], left @ self.A_star
 

@@ -31,7 +31,6 @@ class PopulationSimulator:
         return 4 * problem.clients * problem.rank * (2 * problem.rank + problem.outputs)
 
     def run(self, job: Job, traces: Traces, tick: Tick) -> None:
-        """See Simulator."""
         rank = job.problem.rank
         d = max(rank + min(rank, job.problem.d - rank), 2)
         reduced = replace(job.problem, d=d, A_star=np.eye(d, rank))

@@ -23,22 +23,19 @@ class SampleClients:
     Y: Float[np.ndarray, "T n m p"]
 
     def normal(self, A: SharedA) -> tuple[Squares, OwnB]:
-        """See ClientBatch."""
         image = self.X @ A[:, None]
         samples = self.X.shape[2]
         return transpose(image) @ image / samples, transpose(image) @ self.Y / samples
 
     def fit(self, A: SharedA) -> OwnB:
-        """See ClientBatch. By QR of X_i A, not by the normal equations."""
+        """By QR of X_i A, not by the normal equations."""
         Q, R = np.linalg.qr(self.X @ A[:, None])
         return np.linalg.solve(R, transpose(Q) @ self.Y)
 
     def mean_gradient(self, A: SharedA, B: SharedB) -> SharedA:
-        """See ClientBatch."""
         return self.gradients(A[:, None], B[:, None], of_B=False)[0].mean(axis=1)
 
     def gradients(self, A: OwnA, B: OwnB, *, of_B: bool) -> tuple[OwnA, OwnB | None]:
-        """See ClientBatch."""
         samples = self.X.shape[2]
         image = self.X @ A
         residual = image @ B - self.Y
@@ -46,10 +43,8 @@ class SampleClients:
         return of_A, 2.0 / samples * (transpose(image) @ residual) if of_B else None
 
     def shifted(self, W: Float[np.ndarray, "T d p"]) -> SampleClients:
-        """See ClientBatch."""
         return replace(self, Y=self.Y - self.X @ W[:, None])
 
     def chosen(self, who: Int[np.ndarray, "T n"], B_star: Truth) -> SampleClients:
-        """See ClientBatch."""
         at = np.arange(len(who))[:, None], who
         return SampleClients(self.X[at], self.Y[at])

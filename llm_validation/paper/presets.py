@@ -9,13 +9,14 @@ QNLI's.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from difflib import get_close_matches
 from typing import Any
 
 from federated_lora import Shape, method_named
 from llm_validation.paper.published import AVERAGE, METHODS, PublishedNumber, cells
+from verification.names import unknown
 
 ROUNDS_TIMES_CLIENTS = 1500
 GRID = (5e-4, 1e-3, 2e-3, 5e-3, 1e-2, 2e-2, 5e-2, 1e-1)
@@ -94,7 +95,7 @@ class Preset:
         lines = [f"# {self.name}: the paper reports {self.cell.value:.2f} %"]
         if not self.cell.confirmed:
             lines.append("# (from a second-hand source)")
-        lines += [f"{key} = {_toml(value)}" for key, value in self.options.items()]
+        lines += [f"{key} = {json.dumps(value)}" for key, value in self.options.items()]
         return "\n".join(lines) + "\n"
 
     def record(self) -> dict[str, Any]:
@@ -125,10 +126,7 @@ def preset_named(name: str) -> Preset:
     """
     known = {preset.name: preset for preset in presets()}
     if name not in known:
-        near = get_close_matches(name, known, n=1, cutoff=0.0)
-        raise ValueError(
-            f"unknown preset {name!r}; did you mean {near[0]!r}? `rolora llm presets` lists them"
-        )
+        raise ValueError(unknown("preset", name, known, listing="`rolora llm presets` lists them"))
     return known[name]
 
 
@@ -194,11 +192,3 @@ def _recipe(cell: PublishedNumber, task: str, rank: int) -> dict[str, Any]:
         "learning_rate": 1e-3,
         "learning_rate_grid": list(GRID),
     }
-
-
-def _toml(value: Any) -> str:
-    if isinstance(value, str):
-        return f'"{value}"'
-    if isinstance(value, list):
-        return "[" + ", ".join(map(_toml, value)) + "]"
-    return repr(value)

@@ -16,7 +16,7 @@ from federation.round import Outcome, Shared, Trained, combined, sound
 from nonlinear_model.configuration import Configuration
 from nonlinear_model.data.dataset import Dataset
 from nonlinear_model.data.splits import label_counts
-from nonlinear_model.network import draw_start, gradients
+from nonlinear_model.network import draw_start
 from nonlinear_model.training import all_at_once, one_by_one, sampling, tracking
 from nonlinear_model.training.all_at_once import Examples, Returned, Server, Work
 from nonlinear_model.training.record import A_NAME, B_NAME, LAYER, Record, Replica
@@ -238,12 +238,10 @@ class Federation:
     def _states_of(self, people: np.ndarray, train: frozenset[str]) -> dict[str, State] | None:
         if self.optimiser.state == "reset":
             return None
-        held = self.server.tensors()
         index = self._index(people)
         for name in sorted(train - set(self._states)):
-            N = self.config.clients
-            like = held[name].unsqueeze(1).expand(-1, N, -1, -1)
-            self._states[name] = self.optimiser.fresh(like, axes=2)
+            each = all_at_once.for_each(self.server.tensors()[name], self.config.clients)
+            self._states[name] = self.optimiser.fresh(each, axes=2)
         return {
             name: {key: value[index].clone() for key, value in self._states[name].items()}
             for name in sorted(train)
@@ -357,20 +355,12 @@ class Federation:
 
     def _refuse_dead_start(self) -> None:
         """A start at which both factors' gradients vanish stays where it is for ever."""
-        p = self._train.y.shape[0]
-        rows = torch.arange(min(p, 64), device=self._train.y.device)
-        R = len(self.replicas)
-        base = self._train.base
-        found = gradients(
-            self._train.x[rows].expand(R, 1, -1, -1),
-            self._train.y[rows].expand(R, 1, -1),
-            self.server.A,
-            self.server.B,
-            self.server.head,
+        rows = torch.arange(min(self._train.y.shape[0], 64), device=self._train.y.device)
+        found = tracking.gradients_at(
+            self.server,
+            self._train,
+            rows.expand(len(self.replicas), 1, -1),
             self.config.scale,
-            base=None if base is None else base[rows].expand(R, 1, -1, -1),
-            want_A=True,
-            want_B=True,
             want_head=self.config.head != "frozen",
         )
         present = [g for g in (found.A, found.B, found.head) if g is not None]

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from nonlinear_model.network import gradients
+from nonlinear_model.network import Gradients, gradients
 from nonlinear_model.training.all_at_once import Examples, Server, with_merged
 
 Row = dict[str, Any]
@@ -86,6 +86,29 @@ def client_accuracies(evaluation: Evaluation, label_shares: np.ndarray) -> np.nd
     return np.einsum(f"rnc,{of}->rn", label_shares, evaluation.by_class)
 
 
+def gradients_at(
+    server: Server, examples: Examples, rows: Tensor, scale: float, *, want_head: bool = False
+) -> Gradients:
+    """Gradients of both factors, and of the head if asked for, on the images at `rows`, (R, N, p)."""
+    flat, base = rows.reshape(-1), examples.base
+    x = examples.x.index_select(0, flat).view(*rows.shape, -1)
+    if base is not None:
+        base = base.index_select(0, flat).view(*rows.shape, -1)
+    y = examples.y.index_select(0, flat).view(rows.shape)
+    return gradients(
+        x,
+        y,
+        server.A,
+        server.B,
+        server.head,
+        scale,
+        base=with_merged(base, x, server.merged),
+        want_A=True,
+        want_B=True,
+        want_head=want_head,
+    )
+
+
 def block_gradient_norms(
     server: Server, examples: Examples, probe: Tensor, weights: np.ndarray, scale: float
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -97,23 +120,7 @@ def block_gradient_norms(
         probe: indices of the same images in every round, (R, N, p).
         weights: client weights, (R, N).
     """
-    R, N, p = probe.shape
-    flat = probe.reshape(-1)
-    base = examples.base
-    x = examples.x.index_select(0, flat).view(R, N, p, -1)
-    if base is not None:
-        base = base.index_select(0, flat).view(R, N, p, -1)
-    found = gradients(
-        x,
-        examples.y.index_select(0, flat).view(R, N, p),
-        server.A,
-        server.B,
-        server.head,
-        scale,
-        base=with_merged(base, x, server.merged),
-        want_A=True,
-        want_B=True,
-    )
+    found = gradients_at(server, examples, probe, scale)
     shares = torch.as_tensor(weights, dtype=server.A.dtype, device=server.A.device)
     norms = []
     for held, stack in ((server.A, found.A), (server.B, found.B)):

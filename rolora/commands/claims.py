@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -29,22 +29,22 @@ def claims(
 
     chosen = [entry.value for entry in registry.select([claim_id] if claim_id else [], more or ())]
     if as_json:
-        described = [_describe(claim) for claim in chosen]
+        from rolora.report.content import claim_json
+
+        described = [
+            claim_json(claim)
+            | {
+                "expected": str(claim.expected),
+                "negative_control": claim.says,
+                "positive_control": claim.positive_says,
+            }
+            for claim in chosen
+        ]
         typer.echo(json_text(described[0] if claim_id else described), nl=False)
     elif claim_id:
         _explain(chosen[0])
     else:
         _list(chosen)
-
-
-def _describe(claim: Claim) -> dict[str, Any]:
-    from rolora.report.content import claim_json
-
-    return claim_json(claim) | {
-        "expected": str(claim.expected),
-        "negative_control": claim.says,
-        "positive_control": claim.positive_says,
-    }
 
 
 def _list(chosen: list[Claim]) -> None:

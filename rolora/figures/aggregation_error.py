@@ -46,7 +46,6 @@ def data(budget: Budget) -> Table:
 
 
 def caption(table: Table) -> str:
-    """What is seen, with the numbers of the table."""
     few, many = (select(table, local_steps=k, method="fedavg")["median"].max() for k in LOCAL_STEPS)
     ends = [select(table, local_steps=k, method="fedavg")["median"][-1] for k in LOCAL_STEPS]
     exact = max(

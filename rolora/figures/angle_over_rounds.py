@@ -68,7 +68,6 @@ def _rows(method: str, source: str, angle: np.ndarray) -> list[dict[str, Any]]:
 
 
 def caption(table: Table) -> str:
-    """What is seen, with the numbers of the table."""
     literal = select(table, method="algorithm2", source="data")
     bound = select(table, method="algorithm2", source="bound")
     last = int(literal["round"][-1])

@@ -77,7 +77,6 @@ def _by_size(budget: Budget) -> list[dict[str, Any]]:
 
 
 def caption(table: Table) -> str:
-    """What is seen, with the numbers of the table."""
     frozen = select(table, part="angle", method="ffa-ls")
     ours = select(table, part="angle", method="algorithm2")
     off = np.max(np.abs(frozen["measured"] / frozen["theory"] - 1.0))

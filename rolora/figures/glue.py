@@ -103,7 +103,6 @@ def _legend(drawing: Any, model: str) -> None:
 
 
 def caption(table: Table) -> str:
-    """What is seen, with the numbers of the table."""
 
     def of(task: str, clients: int, method: str) -> float:
         cell = select(table, source=PAPER, task=task, clients=clients, method=method)

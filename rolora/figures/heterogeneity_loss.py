@@ -59,7 +59,6 @@ def data(budget: Budget) -> Table:
 
 
 def caption(table: Table) -> str:
-    """What is seen, with the numbers of the table."""
     ends = {
         (s, m): select(table, spread=s, method=m)["excess"][-1] for s in SPREADS for m in METHODS
     }

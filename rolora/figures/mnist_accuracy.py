@@ -29,7 +29,6 @@ def data(budget: Budget) -> Table:
 
 
 def caption(table: Table) -> str:
-    """What is seen, with the numbers of the table."""
     ends = {
         (n, m): select(table, clients=n, method=m)["accuracy"][-1] for n in CLIENTS for m in METHODS
     }

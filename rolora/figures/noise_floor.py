@@ -50,7 +50,6 @@ def data(budget: Budget) -> Table:
 
 
 def caption(table: Table) -> str:
-    """What is seen, with the numbers of the table."""
     noise, samples = select(table, part="noise"), select(table, part="samples")
     off = np.max(np.abs(noise["measured"] / noise["theory"] - 1.0))
     inside = np.mean((noise["low"] <= noise["theory"]) & (noise["theory"] <= noise["high"]))

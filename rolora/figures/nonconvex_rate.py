@@ -55,7 +55,6 @@ def data(budget: Budget) -> Table:
 
 
 def caption(table: Table) -> str:
-    """What is seen, with the numbers of the table."""
     slack = np.asarray(table.columns["bound"]) / np.asarray(table.columns["measured"])
     rows = select(table, sigma=NOISES[-1])
     slope = np.polyfit(np.log(rows["T"][-3:]), np.log(rows["bound"][-3:]), 1)[0]

@@ -66,7 +66,6 @@ def _row(
 
 
 def caption(table: Table) -> str:
-    """What is seen, with the numbers of the table."""
     phase, split = select(table, part="phase"), select(table, part="split")
     off = np.max(np.abs(phase["rate"] / phase["theory"] - 1.0))
     ends = [

@@ -40,7 +40,6 @@ def data(budget: Budget) -> Table:
 
 
 def caption(table: Table) -> str:
-    """What is seen, with the numbers of the table."""
     last = distinct(table, "round")[-1]
     ends = {s: select(table, schedule=s, round=last)["accuracy"] for s in SCHEDULES}
     best = max(ends, key=lambda s: ends[s].mean())

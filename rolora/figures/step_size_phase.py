@@ -48,7 +48,6 @@ def _row(part: str, kappa: float, value: float) -> dict[str, Any]:
 
 
 def caption(table: Table) -> str:
-    """What is seen, with the numbers of the table."""
     limit, formula = select(table, part="limit"), select(table, part="plateau")
     below = limit["value"][limit["kappa"] < 1.99].max()
     at = np.searchsorted(formula["kappa"], 3.0)

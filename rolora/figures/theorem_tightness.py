@@ -53,7 +53,6 @@ def data(budget: Budget) -> Table:
 
 
 def caption(table: Table) -> str:
-    """What is seen, with the numbers of the table."""
     random, warm = select(table, start="random"), select(table, start="warm")
     return (
         f"Tightness of the recovery theorem: ε = {number(EPSILON)}, κ = {KAPPA}, N = {CLIENTS} clients "

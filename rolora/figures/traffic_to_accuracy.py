@@ -48,7 +48,6 @@ def data(budget: Budget) -> Table:
 
 
 def caption(table: Table) -> str:
-    """What is seen, with the numbers of the table."""
     cost = {m: _costs(table, m) for m in METHODS}
     both = sorted(set(cost["rolora"]) & set(cost["fedavg"]))
     first = select(table, part="curve", method="rolora")

@@ -13,20 +13,15 @@ if TYPE_CHECKING:
 LOCAL_STEPS = 10
 
 
-def dataset_name(budget: Budget) -> str:
-    """`mnist` where its files are, else the digits that ship with scikit-learn."""
-    from nonlinear_model.data import mnist
-
-    return "digits" if mnist.find_folder(budget.data_dir) is None else "mnist"
-
-
 def configuration(
     budget: Budget, clients: int, *, rounds: int = 60, every: int = 2
 ) -> Configuration:
     """The setting: label-split clients, plain SGD."""
     from nonlinear_model.configuration import Configuration
+    from nonlinear_model.data import mnist
 
-    name = dataset_name(budget)
+    # The digits ship with scikit-learn; the other images may not be there.
+    name = "digits" if mnist.find_folder(budget.data_dir) is None else "mnist"
     return Configuration(
         dataset=name,
         clients=clients,

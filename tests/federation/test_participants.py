@@ -4,22 +4,12 @@ import numpy as np
 import pytest
 import torch
 
-from federated_lora import (
-    BOTH,
-    Adapter,
-    Averaging,
-    ClientFactors,
-    Shape,
-    Traffic,
-    Update,
-    dense,
-    method_named,
-    residual,
-)
+from federated_lora import Adapter, ClientFactors, Shape, Traffic, dense, method_named
 from federation.participants import how_many, participants, weights_of
 from federation.refusals import refuse_old_names
 from federation.round import Shared, Trained, combined
 from federation.sent import Sent
+from tests.federated_lora.test_rules import FedEx
 from verification.streams import generator
 
 LAYERS = {"q": Shape(6, 2, 4), "v": Shape(3, 2, 5)}
@@ -108,39 +98,27 @@ def test_numbers_down_equal_a_literal_account_of_every_copy(method, share, merge
     assert (sent.down > sent.up).all() == (share < 1.0 or merged > 0)
 
 
-class Residual(Averaging):
-    name, merges = "residual", True
-
-    def trainable(self, round):
-        return BOTH
-
-    def combine(self, server, replies, round):
-        mean = super().combine(server, replies, round).adapter
-        change = residual(mean, server, replies, replies.weights)
-        return Update(mean, merged=change if round % 2 else dense(change))
-
-
-class Counting(Residual):
+class Counting(FedEx):
     """Counts what it merges itself: here 5 numbers, whatever the round."""
 
     def traffic(self, shapes, round):
         return super().traffic(shapes, round) + Traffic(0, 5)
 
 
-@pytest.mark.parametrize("merge", [1, 2])
+@pytest.mark.parametrize("change", [lambda merged: merged, dense], ids=["low rank", "dense"])
 @pytest.mark.parametrize("clients", [1, 5])
-def test_a_merged_change_is_counted_once_by_whoever_counts_it(clients, merge):
+def test_a_merged_change_is_counted_once_by_whoever_counts_it(clients, change):
     rng = np.random.default_rng(1)
     draw = lambda *shape: torch.from_numpy(rng.standard_normal(shape))  # noqa: E731
     shared = Shared({"q": Adapter(draw(9, 1), draw(1, 8))})
     factors = {"q": ClientFactors(draw(clients, 9, 1), draw(clients, 1, 8))}
     down = {}
-    for rule in (Residual(), Counting(), method_named("fedavg")):
-        made = combined(rule, shared, Trained(factors), None, merge, head="frozen")
+    for rule in (FedEx(change), Counting(change), method_named("fedavg")):
+        made = combined(rule, shared, Trained(factors), None, 1, head="frozen")
         down[type(rule)] = made.traffic.down
-        counted = made.counted(shared.nothing_sent(clients), merge, np.array([[0]]))
+        counted = made.counted(shared.nothing_sent(clients), 1, np.array([[0]]))
         assert counted.down.tolist() == [made.traffic.down]
         assert made.merged == made.traffic.down - made.traffic.up == counted.merged[0]
     # Of rank N + 1: 2 · 17 numbers at one client; at five the 72 of the dense matrix are fewer.
-    carried = 34 if (clients, merge) == (1, 1) else 72
+    carried = 72 if clients > 1 or change is dense else 34
     assert [*down.values()] == [17 + carried, 17 + 5, 17]

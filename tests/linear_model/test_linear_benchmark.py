@@ -2,29 +2,21 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 from dataclasses import replace
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
 import pytest
 
+from benchmarks import linear, ratios
 from linear_model import Algorithm2, Problem, simulate
 
 
 @pytest.fixture
-def linear(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    # Benchmarks are no part of the installed packages: `python -m` finds them from the root.
-    monkeypatch.syspath_prepend(str(Path(__file__).parents[2]))
-    return importlib.import_module("benchmarks.linear")
-
-
-@pytest.fixture
-def case(linear: ModuleType) -> Any:
-    return linear.Case("case", "round", "loop", "ours", 2.0, 0.1, 20.0, "numbers", 0.05)
+def case() -> Any:
+    return ratios.Case("case", "round", "loop", "ours", 2.0, 0.1, 20.0, "numbers", 0.05)
 
 
 def test_a_requirement_is_met_from_the_right_side(case: Any) -> None:
@@ -38,18 +30,16 @@ def test_a_requirement_is_met_from_the_right_side(case: Any) -> None:
     assert case.record()["ours_over_floor"] == pytest.approx(2.0)
 
 
-def test_the_file_names_machine_versions_and_commit(
-    linear: ModuleType, case: Any, tmp_path: Path
-) -> None:
+def test_the_file_names_machine_versions_and_commit(case: Any, tmp_path: Path) -> None:
     target = tmp_path / "deep" / "linear.json"
-    linear.write(target, [case])
+    ratios.write(target, [case])
     report = json.loads(target.read_text(encoding="utf-8"))
     assert report["cases"][0]["ratio"] == pytest.approx(20.0)
     assert {"cpu", "cores", "numpy", "python", "commit"} <= set(report["environment"])
     assert [path.name for path in target.parent.iterdir()] == ["linear.json"]
 
 
-def test_the_literal_baseline_runs_the_same_experiment(linear: ModuleType) -> None:
+def test_the_literal_baseline_runs_the_same_experiment() -> None:
     """Its mean angle after a round is the simulator's, within five joint standard errors.
 
     n = 2000 rounds each; the false-failure probability is 6e-7, the detectable gap ten standard

@@ -5,21 +5,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from federated_lora import method_names
 from federation import checkpoint
 from nonlinear_model.configuration import Configuration
 from nonlinear_model.data.digits import load
 from nonlinear_model.training import experiment
 from tests.support.killed_runs import killed_twice
 
-METHODS = (
-    "fedavg",
-    "ffa",
-    "rolora",
-    "a-heavy",
-    "b-heavy",
-    "rolora-then-ffa:50",
-    "ffa-then-rolora:50",
-)
 SMALL = Configuration(
     optimiser_state="keep", learning_rate=0.05, rounds=12, local_steps=2, batch_size=8, hidden=20,
     rank=4, probe=4, participation=0.6, head="average",
@@ -39,7 +31,7 @@ def stopping(at):
 
 
 @pytest.mark.parametrize("optimiser", ["sgd", "momentum", "adam"])
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", method_names())
 def test_every_method_and_optimiser_goes_on_bit_for_bit(method, optimiser, tmp_path):
     """Stopped after any round; a damaged newest checkpoint is passed over, and that is said."""
     config, data = replace(SMALL, method=method, optimiser=optimiser), load()
