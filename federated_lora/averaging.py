@@ -139,10 +139,6 @@ def method(name: str, *, label: str, source: str, order: int = 100) -> Callable[
 
 
 def check_round(round: int) -> None:
-    """Refuse a round number that does not count from 1.
-
-    Raises:
-        ValueError: if `round` is not a positive integer.
-    """
+    """Refuse a round number that does not count from 1."""
     if isinstance(round, bool) or not isinstance(round, (int, np.integer)) or round < 1:
         raise ValueError(f"round counts from 1, got {round!r}")

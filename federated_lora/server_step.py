@@ -97,9 +97,6 @@ def aggregate_model(
 ) -> dict[str, Aggregate]:
     """Apply a method's rule to every adapted matrix of a model.
 
-    Returns:
-        Layer name to aggregate, in the server's order.
-
     Raises:
         ValueError: if the layers differ, or for any reason of the rule, prefixed by the layer's name.
     """

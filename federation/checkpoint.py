@@ -60,9 +60,6 @@ def write(folder: Path, run: Mapping[str, Any], state: Checkpoint) -> Path:
     Args:
         run: everything that decides the outcome, by name, plain values: `read` refuses any other.
 
-    Returns:
-        The checkpoint's folder.
-
     Raises:
         ValueError: if it cannot be written; what was there stays.
     """

@@ -41,9 +41,6 @@ class Optimiser:
         weight_decay: decoupled in `adamw`, added to the gradient in the others.
         clip: largest norm of a client's gradient, over all its tensors; 0 for none.
         state: `reset` at the start of every round, or `keep` with each client between its rounds.
-
-    Raises:
-        ValueError: naming the argument, its value and what is allowed.
     """
 
     name: str = "sgd"

@@ -125,9 +125,6 @@ def apportion(total: int, shares: np.ndarray) -> np.ndarray:
 
     Args:
         shares: non-negative relative shares, not all zero, shape (n,).
-
-    Returns:
-        int64 array of shape (n,).
     """
     exact = total * (shares / shares.sum())
     sizes = np.floor(exact).astype(np.int64)

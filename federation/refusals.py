@@ -26,9 +26,6 @@ def require_able(method: Method, cannot: Mapping[str, str]) -> None:
     Args:
         cannot: of `merges` (changes W0) and `personal` (factors stay with their client), what is not
             possible, and with what option of the run.
-
-    Raises:
-        ValueError: naming the method, what it does and the option in its way.
     """
     does = {"merges": "changes the frozen W0", "personal": "keeps personal factors"}
     for trait, why in cannot.items():
@@ -39,11 +36,7 @@ def require_able(method: Method, cannot: Mapping[str, str]) -> None:
 
 
 def refuse_old_names(values: Mapping[str, object]) -> None:
-    """Refuse options and values under the names one of the laboratories used to give them.
-
-    Raises:
-        ValueError: on the first old one; the sentence says the new one.
-    """
+    """Refuse options and values under the names one of the laboratories used to give them."""
     for name, value in values.items():
         if name in _NAMES:
             raise ValueError(f"{name} is now called {_NAMES[name]}")

@@ -150,9 +150,6 @@ def combined(
     Args:
         weights: client sizes or weights, (N,), None for uniform; or (R, N), one row per replica, which
             are then combined one by one unless the rows are equal.
-
-    Raises:
-        ValueError: for any reason of `federated_lora.aggregate_model`.
     """
     if weights is not None and weights.ndim == 2:
         if np.any(weights != weights[0]):

@@ -22,11 +22,7 @@ AXIS = "linear run"
 
 @settings
 class Experiment(Settings):
-    """Problem, method and sizes; clients differ by their B_i* alone.
-
-    Raises:
-        ValueError: naming the argument, its value and what is allowed.
-    """
+    """Problem, method and sizes; clients differ by their B_i* alone."""
 
     d: int = Field(default=50, ge=2, description="Input width.")
     clients: Count = Field(default=5, description="Number of clients N.")

@@ -55,9 +55,6 @@ class Problem:
         data: fresh samples every round, or fixed ones.
         batches: separate or shared samples in the two half-steps of a round of fresh data.
         participants: clients drawn without replacement in each round; None for all.
-
-    Raises:
-        ValueError: naming the argument, its value and what is allowed.
     """
 
     d: int

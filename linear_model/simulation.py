@@ -32,11 +32,7 @@ def simulators() -> tuple[Simulator, ...]:
 
 
 def simulator_named(name: str) -> Simulator:
-    """The simulator of that name.
-
-    Raises:
-        ValueError: if there is none; the nearest name is suggested.
-    """
+    """The simulator of that name."""
     known = {simulator.name: simulator for simulator in simulators()}
     return known[one_of("simulator", name, known)]
 
@@ -66,9 +62,6 @@ def simulate(
             a random direction); or orthonormal columns, (d, r) or (trials, d, r).
         axes: further names of this cell's random streams, strings or non-negative integers.
         memory_bytes: most memory to use; None for half of what is available now.
-
-    Returns:
-        Trajectories of all trials.
 
     Raises:
         ValueError: on bad arguments, a combination the simulator cannot do, or too little memory, before

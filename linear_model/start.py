@@ -11,11 +11,7 @@ Start = str | float | np.ndarray
 
 
 def checked_start(problem: Problem, start: Start, trials: int) -> Start:
-    """The start as "random", a float in (0, 1) or a float64 array of shape (d, r) or (trials, d, r).
-
-    Raises:
-        ValueError: naming what is wrong and what is allowed.
-    """
+    """The start as "random", a float in (0, 1) or a float64 array of shape (d, r) or (trials, d, r)."""
     if isinstance(start, str):
         if start != "random":
             raise ValueError(

@@ -110,11 +110,7 @@ class Machine(parts.Machine):
 
 @settings
 class Config(Machine, LocalTraining, Adapters, Server, Texts, Model):
-    """One federated fine-tuning run.
-
-    Raises:
-        ValueError: naming the argument, its value and what is allowed.
-    """
+    """One federated fine-tuning run."""
 
     rounds: Count = 16
     batch_size: Count = 16

@@ -93,11 +93,7 @@ class Machine(parts.Machine):
 
 @settings
 class Configuration(Machine, LocalTraining, Network, Server, Images):
-    """One federated run. Every policy is named here and recorded with the result.
-
-    Raises:
-        ValueError: naming the argument, its value and what is allowed.
-    """
+    """One federated run. Every policy is named here and recorded with the result."""
 
     optimiser: Literal["sgd", "momentum", "adam", "adamw"] = "sgd"
     momentum: float = Field(default=0.9, ge=0.0, lt=1.0)

@@ -68,11 +68,7 @@ class Abilities:
 
 
 def refuse(simulator: Simulator, problem: Problem, method: LinearMethod) -> None:
-    """Refuse what a simulator cannot do.
-
-    Raises:
-        ValueError: naming a simulator that can.
-    """
+    """Refuse what a simulator cannot do."""
     can, fixed = simulator.can, problem.data is not Data.FRESH
     local = isinstance(method, LocalSteps)
     one_B, other = "one B* for all clients only", "algorithm2, ffa-ls and ffa-pooled only"

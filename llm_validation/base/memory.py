@@ -44,11 +44,7 @@ def _left_by_control_group() -> Iterator[int]:
 
 
 def require_base_fits(config: Config, device: torch.device, numbers: int) -> None:
-    """Check that the frozen base fits the free memory.
-
-    Raises:
-        ValueError: naming the options that help.
-    """
+    """Check that the frozen base fits the free memory."""
     each = 0.6 if config.quantisation == "4bit" else BYTES[config.dtype]
     need, free = int(numbers * each), free_bytes(device)
     if need > free:

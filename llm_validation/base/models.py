@@ -48,12 +48,9 @@ class Workspace:
     """One frozen base with one adapter on it, shared by all clients.
 
     Attributes:
-        model: the PEFT model.
-        tokenizer: its tokenizer.
         layers: layer name to PEFT LoRA layer.
         head: name to parameter of the classification head; empty for a causal LM.
         causal: whether the model continues text.
-        device: where it lives.
         loaded: the frozen weights that were changed, as they were loaded, by layer.
         merged: what they are changed by now.
         holder: where engines announce the pass under way to the dropout layers.
@@ -94,11 +91,7 @@ class Workspace:
 
 
 def resolve_device(name: str) -> torch.device:
-    """The device of a configuration.
-
-    Raises:
-        ValueError: if cuda is asked for where there is none.
-    """
+    """The device of a configuration."""
     if name == "cuda" and not torch.cuda.is_available():
         raise ValueError("device = cuda, but no CUDA device is available; use device = cpu")
     return torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")
@@ -310,11 +303,7 @@ def target_modules(config: Config, base: Any) -> tuple[str, ...]:
 
 
 def default_targets(endings: list[str]) -> tuple[str, ...]:
-    """Query and value projections under the names models give them.
-
-    Raises:
-        ValueError: if none of the known names is there.
-    """
+    """Query and value projections under the names models give them."""
     for pair in _PAIRS:
         if set(pair) <= set(endings):
             return pair

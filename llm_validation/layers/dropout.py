@@ -18,7 +18,6 @@ class Pass:
     """What the layers must know about the forward pass under way.
 
     Attributes:
-        batch: the clients' examples.
         seeds: one dropout seed per client, or None where no dropout is wanted.
     """
 

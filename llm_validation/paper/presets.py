@@ -29,10 +29,8 @@ class BaseModel:
     """What the cost of a base depends on.
 
     Attributes:
-        id: on the hub.
         parameters: of the transformer layers, embeddings left out.
         width: of query and value projections.
-        layers: number of layers.
     """
 
     id: str
@@ -50,10 +48,8 @@ class Preset:
     """One published cell as a run.
 
     Attributes:
-        name: key on the command line.
         cell: the published number it stands beside.
         options: configuration keys, as in a TOML file.
-        base: the model.
     """
 
     name: str
@@ -119,11 +115,7 @@ def presets() -> tuple[Preset, ...]:
 
 
 def preset_named(name: str) -> Preset:
-    """The preset of that name.
-
-    Raises:
-        ValueError: if there is none; the nearest name is suggested.
-    """
+    """The preset of that name."""
     known = {preset.name: preset for preset in presets()}
     if name not in known:
         raise ValueError(unknown("preset", name, known, listing="`rolora llm presets` lists them"))

@@ -23,9 +23,6 @@ def read_split(folder: Path, names: Sequence[str]) -> tuple[list[Record], str]:
     Args:
         names: split names in order of preference.
 
-    Returns:
-        The records and the split's name.
-
     Raises:
         ValueError: if the folder or the split is missing, empty or unreadable.
     """

@@ -13,11 +13,7 @@ TASKS: Catalogue[Task] = Catalogue(
 
 
 def task_named(name: str) -> Task:
-    """The task of that name.
-
-    Raises:
-        ValueError: if there is none; the nearest name is suggested.
-    """
+    """The task of that name."""
     return TASKS.named(name).value
 
 

@@ -16,8 +16,6 @@ class Task(ABC):
     """One task; an instance at the top of a module is found there.
 
     Attributes:
-        name: key on the command line.
-        order: place in listings.
         causal: whether it needs a causal language model.
     """
 

@@ -34,12 +34,6 @@ def save(
     Args:
         data: digest of its examples.
         facts: what a resumed run must take over (clients per pass, say).
-
-    Returns:
-        The checkpoint's folder.
-
-    Raises:
-        ValueError: if it cannot be written.
     """
     values = {
         "visits": server.visits,
@@ -53,11 +47,7 @@ def save(
 def load(
     folder: Path, config: Config, data: str
 ) -> tuple[Server, list[dict[str, Any]], dict[str, Any], str] | None:
-    """The newest sound checkpoint of a run: state, metrics, facts and a warning if a newer one is damaged.
-
-    Raises:
-        ValueError: for any reason of `federation.checkpoint.read`.
-    """
+    """The newest sound checkpoint of a run: state, metrics, facts and a warning if a newer one is damaged."""
     found = checkpoint.read(folder, {**config.deciding, "data": data})
     if found is None:
         return None

@@ -35,12 +35,6 @@ def export(space: Workspace, server: Server, folder: Path) -> list[Path]:
     adapter is written once per client, in `folder/client-0000` and so on, each with the client's own.
     Frozen weights that a method changed are written beside the adapter, as `base_weights.safetensors`.
     An older export is replaced; the model is left holding the server's state.
-
-    Returns:
-        The folders that hold an adapter.
-
-    Raises:
-        ValueError: if they cannot be written.
     """
     places: dict[Path, int | None] = {folder: None}
     if server.own:

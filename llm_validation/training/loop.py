@@ -58,7 +58,6 @@ class Result:
 
     Attributes:
         rows: metrics, one record a round (round 0 is the start).
-        server: final state.
         space: the model, holding the final state.
         facts: what is worth recording: sizes, devices, clients per pass, notes on the data.
         warning: about a damaged checkpoint that was passed over, or "".
@@ -219,11 +218,7 @@ def step(
     returned: Returned,
     sizes: list[int],
 ) -> tuple[Server, Outcome]:
-    """The server's state after a round, and what the round came to.
-
-    Raises:
-        ValueError: if the method's rule refuses what came back.
-    """
+    """The server's state after a round, and what the round came to."""
     weights = np.array([sizes[k] for k in work.clients]) if config.weighting == "examples" else None
     trained = Trained(returned.factors, returned.heads)
     outcome = combined(method, server.shared(), trained, weights, work.round, head=config.head)

@@ -69,11 +69,7 @@ class Work:
     """What the engine is asked to do in one round.
 
     Attributes:
-        round: server round, counting from 1.
-        factors: factors that train.
-        clients: participants.
         batches: per participant, the examples of each local step.
-        learning_rate: step size of the round.
         personal: factors of which every client has its own.
     """
 

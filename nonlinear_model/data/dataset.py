@@ -70,9 +70,7 @@ class Images:
     """A data set by name; an instance at the top of a module of `nonlinear_model.data` is found there.
 
     Attributes:
-        name: key in configurations and results.
         read: its images, from a data folder (None for ROLORA_DATA_DIR), downloaded if that is allowed.
-        order: place in listings.
     """
 
     name: str

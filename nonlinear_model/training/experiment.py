@@ -66,9 +66,6 @@ def run(
 
     Returns:
         The result; a divergence ends the run early and is reported in it, with the record up to there.
-
-    Raises:
-        ValueError: for any reason of `checkpoint.read`.
     """
     if isinstance(every, bool) or every < 1:
         raise ValueError(f"every must be a whole number of at least 1, got {every!r}")

@@ -35,9 +35,7 @@ class Federation:
     """The state of a run, and the step from one round to the next.
 
     Attributes:
-        round: rounds finished.
         record: what was measured so far, and the numbers sent.
-        server: the server's model.
         diverged: which replicas were given up, bool array (R,); only with `give_up=True`.
     """
 

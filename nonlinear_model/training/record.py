@@ -89,9 +89,6 @@ class Record:
             A: the server's, (R, d, r), whose subspace is followed.
             train_loss: weighted mean of the participants' losses, (R,); None before the first round.
             error: the round's aggregation error, (R,); None before the first round.
-
-        Returns:
-            The rows added, one per replica.
         """
         scale = self._config.scale
         classes, present = self._label_shares.shape[2], self.sent.held > 0

@@ -21,9 +21,6 @@ def draw(
 
     Args:
         part: indices of the client's examples.
-
-    Returns:
-        int64 array of shape (steps, batch).
     """
     rng = generator(seed, "nonlinear", "batches", client, round)
     wanted = steps * batch

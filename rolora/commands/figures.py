@@ -60,11 +60,7 @@ def figures(
 
 
 def _stored(folder: Path, names: Iterable[str]) -> dict[str, str]:
-    """The CSV texts in the folder.
-
-    Raises:
-        ValueError: if one is missing or cannot be read.
-    """
+    """The CSV texts in the folder."""
     tables = {}
     for name in names:
         path = folder / f"{name}.csv"
@@ -109,9 +105,6 @@ def draw_one(
 
     Args:
         table: CSV text to draw instead.
-
-    Returns:
-        The name, the files by name, the seconds it took.
     """
     from threadpoolctl import threadpool_limits
 

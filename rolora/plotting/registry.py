@@ -14,21 +14,13 @@ CATALOGUE: Catalogue[Figure] = Catalogue(
 
 
 def load(name: str) -> Figure:
-    """The figure of that name, or at `module:name` (used by workers, which look at nothing else).
-
-    Raises:
-        ValueError: if there is none; the nearest name is suggested.
-    """
+    """The figure of that name, or at `module:name` (used by workers, which look at nothing else)."""
     found: Figure = at(name) if ":" in name else CATALOGUE.named(name).value
     return found
 
 
 def select(names: Collection[str]) -> tuple[Found[Figure], ...]:
-    """The given figures in the order of presentation; all of them if none is given.
-
-    Raises:
-        ValueError: on an unknown name; the nearest one is suggested.
-    """
+    """The given figures in the order of presentation; all of them if none is given."""
     places = {name for name in names if ":" in name}
     wanted = set(names) - places | {CATALOGUE.named(place).name for place in places}
     everything = CATALOGUE.entries(places)

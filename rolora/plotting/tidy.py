@@ -51,11 +51,7 @@ def _typed(cells: list[str]) -> list[Any]:
 
 
 def select(table: Table, **equal: Any) -> dict[str, np.ndarray]:
-    """The rows whose columns have the given values, as arrays by column name.
-
-    Raises:
-        ValueError: if no row is left.
-    """
+    """The rows whose columns have the given values, as arrays by column name."""
     columns = {name: np.asarray(values) for name, values in table.columns.items()}
     size = len(next(iter(columns.values())))
     keep = np.ones(size, dtype=bool)

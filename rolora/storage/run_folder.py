@@ -33,8 +33,6 @@ class StoredRun:
     """A run folder read back.
 
     Attributes:
-        path: the folder.
-        manifest: its manifest.
         columns: its table; numbers as floats (NaN where empty), other cells as text.
     """
 
@@ -54,11 +52,7 @@ class StoredRun:
 
 
 def complete(manifest: Mapping[str, Any], command: str) -> dict[str, Any]:
-    """The laboratory's manifest with what the front desk adds: command, versions, environment.
-
-    Raises:
-        ValueError: if a required entry is missing.
-    """
+    """The laboratory's manifest with what the front desk adds: command, versions, environment."""
     missing = [key for key in REQUIRED if key not in manifest]
     if missing:
         raise ValueError(
@@ -74,11 +68,7 @@ def stage(
     manifest: Mapping[str, Any],
     more: Mapping[str, str | bytes] | None = None,
 ) -> str:
-    """Stage a run's files; the caller publishes them.
-
-    Returns:
-        The manifest's text.
-    """
+    """Stage a run's files; the caller publishes them."""
     folder.write("run.csv", csv_text(columns))
     for name, content in (more or {}).items():
         folder.write(name, content)
