@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -143,7 +144,10 @@ def setup_cases(repeats: int) -> list[Case]:
 
 
 class Held:
-    """Samples that are at hand: the half-steps of a round on fixed data."""
+    """Samples that are at hand: the half-steps of a round on fixed data; Algorithm 2 asks for nobody's name."""
+
+    who = np.empty((0, 0), dtype=np.int64)
+    clients = 0
 
     def __init__(self, batch: GramClients) -> None:
         self._batch = batch
@@ -171,6 +175,12 @@ def loop_round(gram: np.ndarray, A: np.ndarray, a_star: np.ndarray) -> np.ndarra
     return moved
 
 
+def batched_rounds(method: Algorithm2, state: State, batch: GramClients, count: int) -> None:
+    """The same round so many times, all trials and clients at once."""
+    for _ in range(count):
+        method.round(state, Held(batch), 1, KAPPA / 2)
+
+
 def round_cases(repeats: int) -> list[Case]:
     clients, samples = 100, 2000
     cases = []
@@ -186,20 +196,11 @@ def round_cases(repeats: int) -> list[Case]:
             raise RuntimeError("the baseline and the batched round differ")
         inner = max(1, 32 // trials)
 
-        def batched(batch=batch, method=method, state=state, inner=inner) -> None:
-            for _ in range(inner):
-                method.round(state, Held(batch), 1, KAPPA / 2)
-
         loop, many, floor = by_turns(
             repeats * 3,
-            (
-                lambda batch=batch, A=A, A_star=A_star: loop_round(
-                    batch.gram, A[..., 0], A_star[:, 0]
-                ),
-                trials,
-            ),
-            (batched, trials * inner),
-            (lambda batch=batch: batch.gram.sum(), trials),
+            (partial(loop_round, batch.gram, A[..., 0], A_star[:, 0]), trials),
+            (partial(batched_rounds, method, state, batch, inner), trials * inner),
+            (batch.gram.sum, trials),
         )
         cases.append(
             Case(

@@ -1,7 +1,5 @@
 """The site: builds without a warning or a network, every link works, pages follow claims and code."""
 
-from __future__ import annotations
-
 import re
 import socket
 import tomllib

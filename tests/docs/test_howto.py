@@ -1,7 +1,5 @@
 """How-to pages are followed literally; tests of additions write the methods, figures and tasks they show."""
 
-from __future__ import annotations
-
 import re
 import sys
 from pathlib import Path

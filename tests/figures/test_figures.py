@@ -1,7 +1,5 @@
 """Figures: same bytes again, page width, redrawn from their tables, readable in grey, bad input refused."""
 
-from __future__ import annotations
-
 import io
 import re
 import zlib

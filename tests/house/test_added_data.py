@@ -1,7 +1,5 @@
 """A task and a data set are one file each, written into an empty folder."""
 
-from __future__ import annotations
-
 import json
 
 import pytest

@@ -1,7 +1,5 @@
 """What others add is one file, written into an empty folder: found there, run, and right."""
 
-from __future__ import annotations
-
 import re
 import shutil
 from typing import Any

@@ -1,7 +1,5 @@
 """Every claim is complete, and stands in a file named after it."""
 
-from __future__ import annotations
-
 import pytest
 
 from rolora.verify.registry import entries

@@ -1,7 +1,5 @@
 """Small rooms: folders of few files, functions of few lines and branches, no import in a circle."""
 
-from __future__ import annotations
-
 import ast
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Given the same X and E, sufficient statistics give the same trajectories as the samples."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 

@@ -3,8 +3,6 @@
 Kolmogorov–Smirnov tests at α = 1e-6 for the module together; each states what it can see.
 """
 
-from __future__ import annotations
-
 from itertools import pairwise
 
 import numpy as np

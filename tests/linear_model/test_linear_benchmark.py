@@ -1,7 +1,5 @@
 """The benchmark's bookkeeping; its timings are taken by `make bench`, not by a test."""
 
-from __future__ import annotations
-
 import json
 from dataclasses import replace
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The reference against a loop over trials and clients written with nothing but numpy."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 

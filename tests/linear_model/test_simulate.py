@@ -1,7 +1,5 @@
 """What `simulate` promises whatever the simulator: errors before work, streams, memory, precision."""
 
-from __future__ import annotations
-
 import tracemalloc
 from functools import partial
 

@@ -1,7 +1,5 @@
 """Notebooks: source and executed half agree, the form holds, and the stored outputs are a real run's."""
 
-from __future__ import annotations
-
 import re
 import shutil
 from pathlib import Path

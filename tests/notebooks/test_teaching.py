@@ -1,7 +1,5 @@
 """What the notebooks share: answers are judged, sliders fall back on pictures, methods keep their looks."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

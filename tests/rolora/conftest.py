@@ -1,7 +1,5 @@
 """Makes the fake claims and helpers in tests/support importable, in worker processes too."""
 
-from __future__ import annotations
-
 import sys
 from pathlib import Path
 

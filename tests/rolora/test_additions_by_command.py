@@ -1,7 +1,5 @@
 """`rolora new`, `verify --set` and `--claims`, `rolora.check`, `env` and `--version`."""
 
-from __future__ import annotations
-
 import subprocess
 import sys
 

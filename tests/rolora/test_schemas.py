@@ -1,7 +1,5 @@
 """The shipped JSON schemas describe what is written, and what is damaged does not fit them."""
 
-from __future__ import annotations
-
 import contextlib
 import copy
 import json

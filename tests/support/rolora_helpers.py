@@ -1,7 +1,5 @@
 """Runs the command line inside the test process."""
 
-from __future__ import annotations
-
 import json
 from typing import Any
 
