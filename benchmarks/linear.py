@@ -144,7 +144,7 @@ def setup_cases(repeats: int) -> list[Case]:
 
 
 class Held:
-    """Samples that are at hand: the half-steps of a round on fixed data; Algorithm 2 asks for nobody's name."""
+    """Samples that are at hand: half-steps on fixed data, of a method that asks nobody by name."""
 
     who = np.empty((0, 0), dtype=np.int64)
     clients = 0

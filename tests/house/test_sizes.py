@@ -2,13 +2,15 @@
 
 import ast
 from graphlib import CycleError, TopologicalSorter
+from itertools import combinations
 from pathlib import Path
 
 import pytest
 
 from tests.house.test_import_floors import MAY_IMPORT, ROOT, graph
 
-MOST_FILES, MOST_LINES = 14, 80
+MOST_FILES, MOST_LINES, SHARED_LINES = 14, 80, 12
+UNTOLD = ("#", "import ", "from ")
 CODE = [*MAY_IMPORT, "tests", "benchmarks", "docs", "notebooks"]
 
 
@@ -63,3 +65,38 @@ def test_no_module_imports_itself_round_a_corner():
 def test_a_circle_would_be_seen():
     found = circle({"a": {"b"}, "b": {"c"}, "c": {"a"}, "d": {"a"}})
     assert set(found) == {"a", "b", "c"}
+
+
+LABORATORIES = ("linear_model", "nonlinear_model", "llm_validation")
+
+
+def shared(one: list[str], other: list[str], size: int = SHARED_LINES) -> list[str]:
+    """The first lines of `size` in a row that both have, without imports, comments and bare brackets."""
+
+    def runs(lines: list[str]) -> dict[tuple[str, ...], str]:
+        told = [line.strip() for line in lines]
+        told = [t for t in told if any(c.isalnum() for c in t) and not t.startswith(UNTOLD)]
+        return {tuple(told[i : i + size]): told[i] for i in range(len(told) - size + 1)}
+
+    mine, theirs = runs(one), runs(other)
+    return [first for run, first in mine.items() if run in theirs]
+
+
+def test_no_two_laboratories_say_the_same():
+    texts = {
+        path: path.read_text("utf-8").splitlines() for top in LABORATORIES for path in sources(top)
+    }
+    found = [
+        f"{one.relative_to(ROOT)} ~ {other.relative_to(ROOT)}: {shared(texts[one], texts[other])[0]}"
+        for one, other in combinations(texts, 2)
+        if one.relative_to(ROOT).parts[0] != other.relative_to(ROOT).parts[0]
+        and shared(texts[one], texts[other])
+    ]
+    assert found == []
+
+
+def test_lines_said_twice_would_be_seen():
+    lines = [f"x{k} = {k}" for k in range(SHARED_LINES)]
+    elsewhere = ["# before", "import os", *lines[:4], "", ")", *[f"    {x}" for x in lines[4:]]]
+    assert shared(lines, elsewhere) == ["x0 = 0"]
+    assert shared(lines[1:], elsewhere) == []
