@@ -10,6 +10,7 @@ of a replica share; a four-dimensional one (R, N, ·, ·) is each client's own.
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -85,16 +86,15 @@ def pretrain(
 
 @dataclass(frozen=True, eq=False)
 class Gradients:
-    """Mean cross-entropy per client and its gradients; None where none was asked for.
+    """Mean cross-entropy per client, and its gradients by tensor, those that were asked for.
 
     Attributes:
-        loss: (R, N). A: (R, N, d, r). B: (R, N, r, hidden). head: (R, N, hidden, classes).
+        loss: (R, N).
+        of: A (R, N, d, r), B (R, N, r, hidden) and head (R, N, hidden, classes).
     """
 
     loss: Tensor
-    A: Tensor | None
-    B: Tensor | None
-    head: Tensor | None
+    of: dict[str, Tensor]
 
 
 def multiply(x: Tensor, W: Tensor) -> Tensor:
@@ -108,28 +108,25 @@ def multiply(x: Tensor, W: Tensor) -> Tensor:
 def gradients(
     x: Tensor,
     y: Tensor,
-    A: Tensor,
-    B: Tensor,
-    head: Tensor,
+    model: Mapping[str, Tensor],
     scale: float,
+    want: Collection[str],
     *,
     base: Tensor | None = None,
     projected: Tensor | None = None,
-    want_A: bool = False,
-    want_B: bool = False,
-    want_head: bool = False,
 ) -> Gradients:
     """Mean cross-entropy over each client's batch and the gradients asked for.
 
     Args:
         x: images (R, N, b, d); not looked at if `projected` is given.
         y: labels (R, N, b), int64.
-        A, B, head: shared (three axes) or per client (four axes).
+        model: A, B and head, shared (three axes) or per client (four axes).
+        want: names of the tensors whose gradients to compute; the others cost nothing.
         base: x·W0, (R, N, b, hidden), or None.
         projected: x·A if it is known already (a frozen A), (R, N, b, r).
-        want_A, want_B, want_head: gradients to compute; the others cost nothing.
     """
-    z = multiply(x, A) if projected is None else projected
+    B, head = model["B"], model["head"]
+    z = multiply(x, model["A"]) if projected is None else projected
     hidden = multiply(z, B)  # ours alone, so what follows may overwrite it
     if scale != 1.0:
         hidden *= scale
@@ -145,19 +142,20 @@ def gradients(
     to_logits.scatter_add_(-1, chosen, to_logits.new_full((), -1.0).expand(chosen.shape))
     to_logits /= b
 
-    grad_head = _weight_gradient(hidden, to_logits) if want_head else None
-    if not (want_A or want_B):
-        return Gradients(loss, None, None, grad_head)
-    to_pre = multiply(to_logits, head.transpose(-1, -2))
-    # The frameworks' own ReLU gradient, one pass: 0 where the unit is off, ReLU'(0) = 0 with it.
-    to_pre = torch.ops.aten.threshold_backward(to_pre, hidden, 0.0)
-    if scale != 1.0:
-        to_pre *= scale
-    grad_B = _weight_gradient(z, to_pre) if want_B else None
-    grad_A = None
-    if want_A:
-        grad_A = _weight_gradient(x, multiply(to_pre, B.transpose(-1, -2)))
-    return Gradients(loss, grad_A, grad_B, grad_head)
+    found: dict[str, Tensor] = {}
+    if "head" in want:
+        found["head"] = _weight_gradient(hidden, to_logits)
+    if "A" in want or "B" in want:
+        to_pre = multiply(to_logits, head.transpose(-1, -2))
+        # The frameworks' own ReLU gradient, one pass: 0 where the unit is off, ReLU'(0) = 0 with it.
+        to_pre = torch.ops.aten.threshold_backward(to_pre, hidden, 0.0)
+        if scale != 1.0:
+            to_pre *= scale
+        if "B" in want:
+            found["B"] = _weight_gradient(z, to_pre)
+        if "A" in want:
+            found["A"] = _weight_gradient(x, multiply(to_pre, B.transpose(-1, -2)))
+    return Gradients(loss, found)
 
 
 def _weight_gradient(left: Tensor, right: Tensor) -> Tensor:

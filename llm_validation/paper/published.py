@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 from dataclasses import dataclass
 from importlib import resources
+from typing import Any
 
 AVERAGE = "avg"
 
@@ -54,21 +55,7 @@ class PublishedNumber:
 def cells() -> tuple[PublishedNumber, ...]:
     """Every published number, in the order of the tables."""
     text = resources.files("llm_validation.paper").joinpath("published.csv").read_text("utf-8")
-    return tuple(
-        PublishedNumber(
-            table=row["table"],
-            task=row["task"],
-            clients=int(row["clients"]),
-            method=row["method"],
-            value=float(row["value"]),
-            std=float(row["std"]) if row["std"] else None,
-            rank=int(row["rank"]) if row["rank"] else None,
-            setting=row["setting"],
-            confirmed=row["confirmed"] == "yes",
-            note=row["note"],
-        )
-        for row in csv.DictReader(text.splitlines())
-    )
+    return tuple(map(_number, csv.DictReader(text.splitlines())))
 
 
 def tables() -> dict[str, list[PublishedNumber]]:
@@ -98,3 +85,10 @@ def nearest(task: str, method: str, clients: int) -> PublishedNumber | None:
 
 def _key(name: str) -> str:
     return "".join(c for c in name.lower() if c.isalnum())
+
+
+def _number(row: dict[str, Any]) -> PublishedNumber:
+    """A row with its numbers as such; what is not known is empty."""
+    numbers = {"clients": int, "value": float, "std": float, "rank": int}
+    known = {name: kind(row[name]) if row[name] else None for name, kind in numbers.items()}
+    return PublishedNumber(**{**row, **known, "confirmed": row["confirmed"] == "yes"})

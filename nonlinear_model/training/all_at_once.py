@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from federated_lora import Factor
 from federation.optimisers import Optimiser, State
 from nonlinear_model.network import gradients, multiply
 
@@ -114,10 +113,9 @@ def train(
     }
     if states is None:
         states = {name: optimiser.fresh(local[name], axes=2) for name in sorted(work.train)}
-    want_A, want_B = Factor.A in work.train, Factor.B in work.train
     turns = work.batches.permute(2, 0, 1, 3).reshape(K, -1)  # a step's picks side by side
     labels = examples.y.index_select(0, turns.reshape(-1)).view(K, R, N, b)
-    varied = want_A or server.A.ndim == 4  # x·A is no table that clients share
+    varied = "A" in work.train or server.A.ndim == 4  # x·A is no table that clients share
     images = _by_step(examples.x, turns) if varied or server.merged is not None else None
     projected = None if varied else _project(server.A, examples, work, turns)
     bases = None if examples.base is None else _by_step(examples.base, turns)
@@ -128,21 +126,15 @@ def train(
         found = gradients(
             x,
             labels[k],
-            local["A"],
-            local["B"],
-            local["head"],
+            local,
             work.scale,
+            work.train,
             base=with_merged(base, x, server.merged),
             projected=None if projected is None else projected[:, :, k],
-            want_A=want_A,
-            want_B=want_B,
-            want_head="head" in work.train,
         )
         moving = None if work.steps is None else k < work.steps
-        each = (("A", found.A), ("B", found.B), ("head", found.head))
-        given = {name: gradient for name, gradient in each if gradient is not None}
-        stacks = {name: local[name] for name in given}
-        optimiser.step(stacks, given, states, work.rate, axes=2, moving=moving)
+        stacks = {name: local[name] for name in found.of}
+        optimiser.step(stacks, found.of, states, work.rate, axes=2, moving=moving)
         losses.append(found.loss)
     taken = torch.stack(losses)
     if work.steps is None:

@@ -98,15 +98,10 @@ class Federation:
             name: all_at_once.for_each(self.server.tensors()[name], config.clients).clone()
             for name in sorted(staying)
         }
+        sent = self._shared().nothing_sent(config.clients, len(self.replicas))
+        examples, weights = (self._train, test), self._everybody
         self.record = Record(
-            config,
-            self.method,
-            self.replicas,
-            self.parts,
-            counts,
-            self._everybody,
-            (self._train, test),
-            self._shared().nothing_sent(config.clients, len(self.replicas)),
+            config, self.method, self.replicas, self.parts, counts, weights, examples, sent
         )
         self._refuse_dead_start()
         self._recorded(0, None, None, "")
@@ -123,25 +118,15 @@ class Federation:
             DivergenceError: naming round, method and client, and what to lower.
         """
         t = self.round + 1
-        people = np.stack(
-            [
-                participants(
-                    generator(r.seed, "nonlinear", "participants", t),
-                    self.config.clients,
-                    self.config.participation,
-                )
-                for r in self.replicas
-            ]
-        )
-        factors = self.method.trainable(t)
-        train = frozenset(str(f) for f in factors) | (
-            {"head"} if self.config.head != "frozen" else set()
-        )
+        config, factors = self.config, self.method.trainable(t)
+        draws = [generator(r.seed, "nonlinear", "participants", t) for r in self.replicas]
+        each = [participants(rng, config.clients, config.participation) for rng in draws]
+        people = np.stack(each)
+        train = frozenset({*map(str, factors), *(["head"] if config.head != "frozen" else [])})
         work = self._work(t, people, train)
         sent = self._sent_to(people)
-        returned = self._engine(
-            sent, self._train, work, self.optimiser, self._states_of(people, train)
-        )
+        states = self._states_of(people, train)
+        returned = self._engine(sent, self._train, work, self.optimiser, states)
         self._check(returned, sent, people, t)
         self._keep_states(people, returned)
         for name in sorted(set(self._own) - train):  # its turn is another round
@@ -212,17 +197,13 @@ class Federation:
         drawn: dict[int, np.ndarray] = {}
         for replica, present, part in zip(self.replicas, people, self.parts, strict=True):
             if replica.seed not in drawn:  # replicas of one seed differ in the learning rate alone
-                drawn[replica.seed] = np.stack(
-                    [
-                        sampling.draw(replica.seed, t, int(k), part[k], most, config.batch_size)
-                        for k in present
-                    ]
-                )
+                seed, size = replica.seed, config.batch_size
+                own_rows = [sampling.draw(seed, t, int(k), part[k], most, size) for k in present]
+                drawn[seed] = np.stack(own_rows)
         batches = np.stack([drawn[r.seed] for r in self.replicas])
         rows = torch.from_numpy(batches).to(self._rates.device)
-        return Work(
-            rows, steps, train, self._rates, config.scale, self._standing_projection(t, train)
-        )
+        standing = self._standing_projection(t, train)
+        return Work(rows, steps, train, self._rates, config.scale, standing)
 
     def _standing_projection(self, t: int, train: frozenset[str]) -> Tensor | None:
         """x·A of all images once A trains neither in this round nor did in the last: FFA-LoRA's case."""
@@ -322,14 +303,8 @@ class Federation:
         first = {name: value.transpose(0, 1) for name, value in stacks.items()}
         factors = {LAYER: ClientFactors(first.get("A"), first.get("B"))}
         heads = {"head": first["head"]} if "head" in first else {}
-        return combined(
-            self.method,
-            self._shared(),
-            Trained(factors, heads),
-            weights,
-            t,
-            head=self.config.head,
-        )
+        trained = Trained(factors, heads)
+        return combined(self.method, self._shared(), trained, weights, t, head=self.config.head)
 
     def _shared(self) -> Shared:
         server = self.server
@@ -354,15 +329,10 @@ class Federation:
     def _refuse_dead_start(self) -> None:
         """A start at which both factors' gradients vanish stays where it is for ever."""
         rows = torch.arange(min(self._train.y.shape[0], 64), device=self._train.y.device)
-        found = tracking.gradients_at(
-            self.server,
-            self._train,
-            rows.expand(len(self.replicas), 1, -1),
-            self.config.scale,
-            want_head=self.config.head != "frozen",
-        )
-        present = [g for g in (found.A, found.B, found.head) if g is not None]
-        if all(not bool(torch.any(gradient)) for gradient in present):
+        rows = rows.expand(len(self.replicas), 1, -1)
+        want = {"A", "B"} if self.config.head == "frozen" else {"A", "B", "head"}
+        found = tracking.gradients_at(self.server, self._train, rows, self.config.scale, want).of
+        if not any(bool(torch.any(gradient)) for gradient in found.values()):
             raise ValueError(
                 "the start cannot move: every gradient is zero there; choose another b_start"
             )

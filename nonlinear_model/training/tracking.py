@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -87,26 +88,16 @@ def client_accuracies(evaluation: Evaluation, label_shares: np.ndarray) -> np.nd
 
 
 def gradients_at(
-    server: Server, examples: Examples, rows: Tensor, scale: float, *, want_head: bool = False
+    server: Server, examples: Examples, rows: Tensor, scale: float, want: Collection[str]
 ) -> Gradients:
-    """Gradients of both factors, and of the head if asked for, on the images at `rows`, (R, N, p)."""
+    """Gradients of the named tensors on the images at `rows`, (R, N, p)."""
     flat, base = rows.reshape(-1), examples.base
     x = examples.x.index_select(0, flat).view(*rows.shape, -1)
     if base is not None:
         base = base.index_select(0, flat).view(*rows.shape, -1)
     y = examples.y.index_select(0, flat).view(rows.shape)
-    return gradients(
-        x,
-        y,
-        server.A,
-        server.B,
-        server.head,
-        scale,
-        base=with_merged(base, x, server.merged),
-        want_A=True,
-        want_B=True,
-        want_head=want_head,
-    )
+    base = with_merged(base, x, server.merged)
+    return gradients(x, y, server.tensors(), scale, want, base=base)
 
 
 def block_gradient_norms(
@@ -120,11 +111,10 @@ def block_gradient_norms(
         probe: indices of the same images in every round, (R, N, p).
         weights: client weights, (R, N).
     """
-    found = gradients_at(server, examples, probe, scale)
+    found = gradients_at(server, examples, probe, scale, "AB").of
     shares = torch.as_tensor(weights, dtype=server.A.dtype, device=server.A.device)
     norms = []
-    for held, stack in ((server.A, found.A), (server.B, found.B)):
-        assert stack is not None  # both were asked for
+    for held, stack in ((server.A, found["A"]), (server.B, found["B"])):
         if held.ndim == 4:
             each = shares * torch.linalg.matrix_norm(stack)
             norms.append(torch.linalg.vector_norm(each, dim=1).double().cpu().numpy())

@@ -40,35 +40,9 @@ def run(
     quiet: Quiet = False,
 ) -> None:
     """Fine-tune federatedly; write run.csv, manifest.json, checkpoints and a PEFT adapter."""
-    settings = _settings(*given, preset)
-    _execute(settings, out, resume, tensorboard, as_json=as_json, quiet=quiet or as_json)
-
-
-def _settings(file: dict[str, Any], told: dict[str, Any], preset: str | None) -> Config:
-    from llm_validation.paper.presets import preset_named
-    from llm_validation.tasks.registry import task_named
-
-    values = dict(preset_named(preset).options) if preset is not None else {}
-    for layer in (file, told):
-        if "learning_rate" in layer:
-            # One rate asked for takes the place of a grid asked for further away.
-            values.pop("learning_rate_grid", None)
-        values |= layer
-    for name in ("model", "task"):
-        if not values.get(name):
-            raise ValueError(
-                f"--{name} must be given, on the command line, in --config or by --preset"
-            )
-    settings = Config.read(values)
-    task_named(settings.task)
-    return settings
-
-
-def _execute(
-    settings: Config, out: Path, resume: bool, tensorboard: bool, *, as_json: bool, quiet: bool
-) -> None:
     from verification.discovery import require_extra
 
+    settings = _settings(*given, preset)
     require_extra("llm")
     from llm_validation.training.export import export
     from llm_validation.training.loop import DivergedError
@@ -81,7 +55,7 @@ def _execute(
     from verification.files import require_writable
 
     require_writable(out)
-    console = messages(quiet)
+    console = messages(quiet or as_json)
     report = _Progress(console, settings.rounds, _board(out) if tensorboard else None)
     trials: list[dict[str, Any]] = []
     if settings.learning_rate_grid:
@@ -113,6 +87,26 @@ def _execute(
         typer.echo(text, nl=False)
     elif not quiet:
         _show(result.rows, str(full["name"]), out)
+
+
+def _settings(file: dict[str, Any], told: dict[str, Any], preset: str | None) -> Config:
+    from llm_validation.paper.presets import preset_named
+    from llm_validation.tasks.registry import task_named
+
+    values = dict(preset_named(preset).options) if preset is not None else {}
+    for layer in (file, told):
+        if "learning_rate" in layer:
+            # One rate asked for takes the place of a grid asked for further away.
+            values.pop("learning_rate_grid", None)
+        values |= layer
+    for name in ("model", "task"):
+        if not values.get(name):
+            raise ValueError(
+                f"--{name} must be given, on the command line, in --config or by --preset"
+            )
+    settings = Config.read(values)
+    task_named(settings.task)
+    return settings
 
 
 def _command(settings: Config) -> str:
