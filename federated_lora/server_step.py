@@ -43,14 +43,8 @@ class Aggregate:
         Computed when asked for, because it costs more than the averaging itself. See
         `diagnostics.aggregation_error` for what personal factors mean in it.
         """
-        return aggregation_error(
-            self.adapter,
-            self.server,
-            self.clients,
-            self.weights,
-            merged=self.merged,
-            personal=self.personal,
-        )
+        step = self.adapter, self.server, self.clients, self.weights
+        return aggregation_error(*step, merged=self.merged, personal=self.personal)
 
 
 def aggregate(

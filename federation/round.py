@@ -190,9 +190,9 @@ def combined(
         traffic += Traffic(size, size)
     elif head == "local":
         own |= trained.heads
-    adapters = {layer: one.adapter for layer, one in aggregates.items()}
+    made = Shared({layer: one.adapter for layer, one in aggregates.items()}, heads, merged)
     return Outcome(
-        Shared(adapters, heads, merged),
+        made,
         own,
         frozenset(changed),
         traffic,

@@ -102,13 +102,7 @@ class Problem:
         shape = self.d, self.rank
         if A.shape != shape:
             raise ValueError(f"A_star must have shape (d, rank) = {shape}, got {A.shape}")
-        if not np.all(np.isfinite(A)):
-            raise ValueError("A_star must be finite, got a NaN or infinite entry")
-        gap = float(np.max(np.abs(A.T @ A - np.eye(self.rank))))
-        if gap > ORTHONORMAL_TOLERANCE:
-            raise ValueError(
-                f"A_star must have orthonormal columns (rank 1: unit length), off by {gap:.3g}"
-            )
+        require_orthonormal("A_star", A)
         return A
 
     def _checked_B(self) -> np.ndarray:
@@ -176,6 +170,18 @@ def step_size(problem: Problem, *, eta: float | None = None, kappa: float | None
             f"kappa = 2 η ||B̄*||² needs a mean of B_star that is not zero, got {value}; give eta"
         )
     return float(value / (2.0 * size))
+
+
+def require_orthonormal(name: str, columns: np.ndarray) -> None:
+    """Refuse matrices (*batch, d, r) whose columns are not finite, of unit length and orthogonal."""
+    if not np.all(np.isfinite(columns)):
+        raise ValueError(f"{name} must be finite, got a NaN or infinite entry")
+    squares = np.swapaxes(columns, -1, -2) @ columns
+    gap = float(np.max(np.abs(squares - np.eye(columns.shape[-1]))))
+    if gap > ORTHONORMAL_TOLERANCE:
+        raise ValueError(
+            f"{name} must have orthonormal columns (rank 1: unit length), off by {gap:.3g}"
+        )
 
 
 def _require(holds: bool, name: str, allowed: str, value: object) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from linear_model.methods.algorithm2 import orthonormalised
-from linear_model.problem import ORTHONORMAL_TOLERANCE, Problem
+from linear_model.problem import Problem, require_orthonormal
 
 Start = str | float | np.ndarray
 
@@ -37,11 +37,7 @@ def checked_start(problem: Problem, start: Start, trials: int) -> Start:
             f"start must have shape (d, rank) = {one} or (trials, d, rank) = {(trials, *one)},"
             f" got {given.shape}"
         )
-    if not np.all(np.isfinite(given)):
-        raise ValueError("start must be finite, got a NaN or infinite entry")
-    gap = float(np.max(np.abs(np.swapaxes(given, -1, -2) @ given - np.eye(problem.rank))))
-    if gap > ORTHONORMAL_TOLERANCE:
-        raise ValueError(f"start must have orthonormal columns, off by {gap:.3g}")
+    require_orthonormal("start", given)
     return given
 
 

@@ -132,8 +132,8 @@ def load_base(config: Config, *, causal: bool, labels: int, device: torch.device
         require_causal(config.model, settings)
     extra = quantisation_options(config, causal=causal, device=device)
     _check_shape(config, kind, settings, device)
-    with _quiet(), seeded(torch_seed(config.seed, "head")):
-        try:
+    try:
+        with _quiet(), seeded(torch_seed(config.seed, "head")), _loading(f"model {config.model}"):
             loaded: Any = kind.from_pretrained(
                 config.model,
                 config=settings,
@@ -142,14 +142,12 @@ def load_base(config: Config, *, causal: bool, labels: int, device: torch.device
                 output_loading_info=True,
                 **extra,
             )
-        except RuntimeError as error:
-            raise ValueError(
-                f"model {config.model} cannot be loaded: its weights have other shapes than its config.json"
-                + ("" if causal else f" and a head of {labels} classes")
-                + " ask for"
-            ) from error
-        except (OSError, ValueError, KeyError) as error:
-            raise ValueError(f"model {config.model} cannot be loaded: {_first(error)}") from error
+    except RuntimeError as error:
+        raise ValueError(
+            f"model {config.model} cannot be loaded: its weights have other shapes than its config.json"
+            + ("" if causal else f" and a head of {labels} classes")
+            + " ask for"
+        ) from error
     model, found = loaded
     require_complete(config.model, model, found["missing_keys"])
     return model if extra else model.to(device)
@@ -193,12 +191,10 @@ def load_model_config(config: Config, *, labels: int) -> Any:
     import transformers
 
     extra = {"num_labels": labels} if labels else {}
-    try:
+    with _loading(f"model {config.model}"):
         settings = transformers.AutoConfig.from_pretrained(
             config.model, local_files_only=local(config), **extra
         )
-    except (OSError, ValueError) as error:
-        raise ValueError(f"model {config.model} cannot be loaded: {_first(error)}") from error
     if config.base_dropout == "off":
         for name, value in settings.to_dict().items():
             if "drop" in name and isinstance(value, float):
@@ -211,14 +207,10 @@ def load_tokenizer(config: Config) -> Any:
     import transformers
 
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    try:
+    with _loading(f"tokenizer of {config.model}"):
         tokenizer = transformers.AutoTokenizer.from_pretrained(
             config.model, local_files_only=local(config)
         )
-    except (OSError, ValueError) as error:
-        raise ValueError(
-            f"tokenizer of {config.model} cannot be loaded: {_first(error)}"
-        ) from error
     require_vocabulary(config.model, tokenizer)
     return tokenizer
 
@@ -373,5 +365,11 @@ def _quiet() -> Iterator[None]:
             logging.enable_progress_bar()
 
 
-def _first(error: Exception) -> str:
-    return str(error).strip().split("\n", 1)[0]
+@contextmanager
+def _loading(what: str) -> Iterator[None]:
+    """The first line of what transformers has to say, where something cannot be loaded."""
+    try:
+        yield
+    except (OSError, ValueError, KeyError) as error:
+        said = str(error).strip().split("\n", 1)[0]
+        raise ValueError(f"{what} cannot be loaded: {said}") from error

@@ -35,7 +35,6 @@ def best_rate(
     folder: Path,
     *,
     resume: bool = False,
-    data: TaskData | None = None,
     on_trial: Callable[[float, float | None], None] | None = None,
 ) -> tuple[Config, list[dict[str, Any]]]:
     """Run every learning rate of the grid and keep the one of highest held-out accuracy.
@@ -54,7 +53,7 @@ def best_rate(
     """
     if len(config.learning_rate_grid) == 1:
         return config.changed(learning_rate=config.learning_rate_grid[0]), []
-    data = held_out(data if data is not None else registry.load(config), config.seed)
+    data = held_out(registry.load(config), config.seed)
     trials: list[dict[str, Any]] = []
     for rate in config.learning_rate_grid:
         place = folder / f"{rate:g}"

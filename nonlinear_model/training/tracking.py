@@ -43,20 +43,20 @@ def evaluate(
     """
     R, N = present.shape
     tensors = server.tensors()
-    if all(value.ndim == 3 for value in tensors.values()):
-        found = [_measured(_one(tensors, r), test, scale, classes) for r in range(R)]
-        accuracy, loss, by_class = (np.array(column) for column in zip(*found, strict=True))
-        return Evaluation(accuracy, loss, by_class)
-    every = [
-        _measured(_one(tensors, r, k), test, scale, classes) for r in range(R) for k in range(N)
+    own = any(value.ndim == 4 for value in tensors.values())
+    clients = range(N) if own else (0,)
+    found = [
+        _measured(_one(tensors, r, k), test, scale, classes) for r in range(R) for k in clients
     ]
-    accuracy, loss, by_class = (np.array(column) for column in zip(*every, strict=True))
+    accuracy, loss, by_class = (np.array(column) for column in zip(*found, strict=True))
+    if not own:
+        return Evaluation(accuracy, loss, by_class)
     counted = present | ~present.any(axis=1, keepdims=True)
     means = [np.average(v.reshape(R, N), axis=1, weights=counted) for v in (accuracy, loss)]
     return Evaluation(means[0], means[1], by_class.reshape(R, N, classes))
 
 
-def _one(tensors: dict[str, Tensor], replica: int, client: int = 0) -> dict[str, Tensor]:
+def _one(tensors: dict[str, Tensor], replica: int, client: int) -> dict[str, Tensor]:
     return {n: v[replica] if v.ndim == 3 else v[replica, client] for n, v in tensors.items()}
 
 

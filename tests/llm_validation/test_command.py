@@ -117,7 +117,6 @@ def test_tensorboard_gets_every_round_and_nothing_of_a_refused_run(
     [
         (["--method", "rolara"], "did you mean 'rolora'"),
         (["--clients", "1000"], "clients must not exceed the number of examples"),
-        (["--learning-rate", "nan"], "learning_rate must be above 0 and finite"),
         (["--preset", "glue-rte-50-rolara"], "did you mean 'glue-rte-50-rolora'"),
     ],
 )

@@ -125,15 +125,6 @@ def test_replicas_side_by_side_equal_separate_runs(digits):
         np.testing.assert_allclose(*numbers, rtol=1e-9, atol=1e-7)
 
 
-def test_unequal_sizes_weight_each_replica_by_its_own_clients(digits):
-    config = Configuration(**{**EXACT, "method": "fedavg", "split": "dirichlet", "repeats": 2})
-    together = run(digits, config, all_at_once.train, 2)
-    alone = run(digits, config, all_at_once.train, 2, [Replica(1, config.learning_rate)])
-    assert float((together.server.A[1] - alone.server.A[0]).abs().max()) < 1e-12
-    other = run(digits, config.changed(weighting="uniform"), all_at_once.train, 2)
-    assert float((together.server.A - other.server.A).abs().max()) > 1e-6
-
-
 def test_frozen_factors_keep_their_bits_and_their_gradient_is_never_computed(digits, monkeypatch):
     config = Configuration(method="rolora", rounds=4, local_steps=2, probe=0)
     asked = []
