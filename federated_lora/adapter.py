@@ -31,11 +31,7 @@ ONLY_B = frozenset({Factor.B})
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """Sizes of one adapted matrix: `d_in × d_out` at LoRA rank `rank`.
-
-    Raises:
-        ValueError: on a size below 1.
-    """
+    """Sizes of one adapted matrix: `d_in × d_out` at LoRA rank `rank`."""
 
     d_in: int
     rank: int

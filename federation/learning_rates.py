@@ -104,11 +104,7 @@ def choose(rates: Sequence[float], scores: np.ndarray, losses: np.ndarray) -> in
 
 
 def sweep(run: Runner, method: str, rates: Sequence[float], seeds: Sequence[int]) -> Sweep:
-    """One method on a grid. Diverged runs are kept where they stood.
-
-    Raises:
-        ValueError: on an empty or bad grid, or without seeds.
-    """
+    """One method on a grid. Diverged runs are kept where they stood."""
     require_rates(rates)
     if not seeds:
         raise ValueError("seeds must be at least one, got none")

@@ -10,11 +10,7 @@ from federated_lora import client_weights
 
 
 def how_many(clients: int, share: float) -> int:
-    """Participants of a round: the share of the clients, halves rounded up, at least one.
-
-    Raises:
-        ValueError: if the share is out of range.
-    """
+    """Participants of a round: the share of the clients, halves rounded up, at least one."""
     if not isfinite(share) or not 0.0 < share <= 1.0:
         raise ValueError(f"participation must be above 0 and at most 1, got {share}")
     return max(1, floor(clients * share + 0.5))

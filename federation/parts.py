@@ -34,11 +34,7 @@ class Split(Settings):
     )
 
     def deal(self, labels: np.ndarray, rng: np.random.Generator) -> Partition:
-        """Positions of each client's examples, disjoint, increasing and not empty.
-
-        Raises:
-            ValueError: if the split cannot be made of these labels.
-        """
+        """Positions of each client's examples, disjoint, increasing and not empty."""
         import numpy as np
 
         from federation import partition

@@ -17,11 +17,7 @@ def offline() -> bool:
 
 
 def require_hub(what: str, instead: str) -> None:
-    """Check that the hub answers, before the client library starts its minute of retries.
-
-    Raises:
-        ValueError: if the hub does not answer, or the user forbade the network.
-    """
+    """Check that the hub answers, before the client library starts its minute of retries."""
     if offline():
         raise ValueError(f"{what} is not here and HF_HUB_OFFLINE forbids the hub: give {instead}")
     endpoint = os.environ.get("HF_ENDPOINT", "https://huggingface.co")

@@ -10,12 +10,12 @@ from typing import ClassVar
 
 import numpy as np
 
-from linear_model.methods.base import Rounds, State, require_samples, zero_B
+from linear_model.methods.base import FromZero, Rounds, State, require_samples
 from linear_model.problem import Problem, step_size
 
 
 @dataclass(frozen=True, slots=True)
-class Algorithm2:
+class Algorithm2(FromZero):
     """RoLoRA as the paper analyses it on the linear model.
 
     A round: each client solves `B_i = argmin_B ||X_i A B − Y_i||²`, the server averages them to B̄;
@@ -42,10 +42,6 @@ class Algorithm2:
         """
         require_samples(problem, problem.samples, "samples")
         return step_size(problem, eta=self.eta, kappa=self.kappa)
-
-    def first_B(self, problem: Problem) -> np.ndarray:
-        """Zero; never used."""
-        return zero_B(problem)
 
     def round(self, state: State, rounds: Rounds, number: int, eta: float) -> State:
         """One round, both half-steps. Both averages are of one factor while the other is shared."""

@@ -83,6 +83,14 @@ class LinearMethod(Protocol):
         """The server's state after round `number`, counting from 1."""
 
 
+class FromZero:
+    """A method that starts from B = 0, as LoRA usually does."""
+
+    def first_B(self, problem: Problem) -> np.ndarray:
+        """B before the first round, (r, p)."""
+        return np.zeros((problem.rank, problem.outputs))
+
+
 def require_samples(problem: Problem, samples: int, whose: str) -> None:
     """Refuse least squares on so few samples that the mean of what it fits is infinite.
 
@@ -94,8 +102,3 @@ def require_samples(problem: Problem, samples: int, whose: str) -> None:
             f"{whose} must exceed rank + 1 = {problem.rank + 1}, or the expected error of least squares"
             f" is infinite, got {samples}"
         )
-
-
-def zero_B(problem: Problem) -> np.ndarray:
-    """B = 0, the usual start of LoRA."""
-    return np.zeros((problem.rank, problem.outputs))

@@ -8,12 +8,12 @@ from typing import ClassVar
 import numpy as np
 
 from linear_model.clients import solve
-from linear_model.methods.base import Rounds, State, require_samples, zero_B
+from linear_model.methods.base import FromZero, Rounds, State, require_samples
 from linear_model.problem import Problem
 
 
 @dataclass(frozen=True, slots=True)
-class FFALeastSquares:
+class FFALeastSquares(FromZero):
     """A stays frozen; every round refits B on that round's samples.
 
     Attributes:
@@ -42,10 +42,6 @@ class FFALeastSquares:
         else:
             require_samples(problem, problem.samples, "samples")
         return float("nan")
-
-    def first_B(self, problem: Problem) -> np.ndarray:
-        """Zero; never used."""
-        return zero_B(problem)
 
     def round(self, state: State, rounds: Rounds, number: int, eta: float) -> State:
         """Refit B. A is shared by all clients, so the average is exact."""

@@ -10,12 +10,12 @@ import numpy as np
 import federated_lora
 from federated_lora import Adapter, ClientFactors, Factor, Factors, added, aggregate, dense
 from linear_model.clients import ClientBatch
-from linear_model.methods.base import Rounds, State, zero_B
+from linear_model.methods.base import FromZero, Rounds, State
 from linear_model.problem import Problem, step_size
 
 
 @dataclass(frozen=True, eq=False)
-class LocalSteps:
+class LocalSteps(FromZero):
     """Clients take K gradient steps on their samples of the round; the method's rule combines them.
 
     A client's model is W + A B: it fits `Y_i − X_i W`, W what the rule has merged into the frozen
@@ -28,9 +28,6 @@ class LocalSteps:
         kappa: the dimensionless step 2 η ||B̄*||².
         local_steps: K ≥ 1.
         B: first B, (rank, p); None for zeros.
-
-    Raises:
-        ValueError: on an unknown method or K < 1.
     """
 
     method: federated_lora.Method | str = "rolora"
@@ -66,7 +63,7 @@ class LocalSteps:
     def first_B(self, problem: Problem) -> np.ndarray:
         """The given B, or zero. Raises ValueError on a wrong shape or a non-finite entry."""
         if self.B is None:
-            return zero_B(problem)
+            return super().first_B(problem)
         B = np.array(self.B, dtype=np.float64)
         if B.shape != (problem.rank, problem.outputs):
             raise ValueError(

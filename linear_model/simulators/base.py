@@ -53,10 +53,8 @@ class Abilities:
     """What a simulator can do beyond Algorithm 2 and FFA-LoRA's least squares on the paper's problem.
 
     Attributes:
-        ranks: ranks above 1.
         fixed_data: clients that keep their samples.
         clients_differ: a B* for each client.
-        noise: label noise.
         local_steps: federated_lora's methods, merged changes of W0 and personal factors included.
     """
 

@@ -20,8 +20,6 @@ class MomentClients(ABC):
     """Everything the methods ask for, from products with G_i.
 
     Attributes:
-        A_star: (d, r).
-        B_star: (T or 1, n or 1, r, p).
         cross: `σ X_iᵀE_i/m`, shape (T, n, d, p), or None without label noise.
     """
 
@@ -100,11 +98,7 @@ class MomentClients(ABC):
 
 @dataclass(frozen=True, eq=False)
 class GramClients(MomentClients):
-    """Clients known by G_i.
-
-    Attributes:
-        gram: G_i, shape (T, n, d, d).
-    """
+    """Clients known by G_i."""
 
     gram: Float[np.ndarray, "T n d d"]
     per_client = ("cross", "gram")

@@ -12,12 +12,7 @@ from linear_model.clients import OwnA, OwnB, SharedA, SharedB, Squares, Truth, t
 
 @dataclass(frozen=True, eq=False)
 class SampleClients:
-    """Everything by its definition on X_i and Y_i.
-
-    Attributes:
-        X: (T, n, m, d).
-        Y: (T, n, m, p).
-    """
+    """Everything by its definition on X_i and Y_i."""
 
     X: Float[np.ndarray, "T n m d"]
     Y: Float[np.ndarray, "T n m p"]

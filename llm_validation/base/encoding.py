@@ -50,7 +50,6 @@ class Batch:
         sizes: real examples of each client.
         lengths: longest example of each client, in tokens.
         left: True if the padding is on the left.
-        tokens: real tokens in the batch.
     """
 
     inputs: dict[str, torch.Tensor]

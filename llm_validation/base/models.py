@@ -154,11 +154,7 @@ def load_base(config: Config, *, causal: bool, labels: int, device: torch.device
 
 
 def quantisation_options(config: Config, *, causal: bool, device: torch.device) -> dict[str, Any]:
-    """What transformers is told in order to load the base quantised; nothing if it is not to be.
-
-    Raises:
-        ValueError: without bitsandbytes or without a CUDA device.
-    """
+    """What transformers is told in order to load the base quantised; nothing if it is not to be."""
     if config.quantisation == "none":
         return {}
     if find_spec("bitsandbytes") is None:
@@ -223,11 +219,7 @@ def local(config: Config) -> bool:
 def attach(
     config: Config, base: Any, tokenizer: Any, *, causal: bool, device: torch.device
 ) -> Workspace:
-    """Put a LoRA adapter on a loaded base and freeze everything.
-
-    Raises:
-        ValueError: on an unknown target module, a rank above a layer's width, or no head to be found.
-    """
+    """Put a LoRA adapter on a loaded base and freeze everything."""
     import peft
 
     targets = target_modules(config, base)
@@ -268,11 +260,7 @@ def attach(
 
 
 def target_modules(config: Config, base: Any) -> tuple[str, ...]:
-    """The adapted layers' name endings, checked against the model.
-
-    Raises:
-        ValueError: on a name no linear layer ends in, or a rank above a layer's width.
-    """
+    """The adapted layers' name endings, checked against the model."""
     widths = {
         name: _width(module) for name, module in base.named_modules() if _width(module) is not None
     }

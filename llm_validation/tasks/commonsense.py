@@ -28,11 +28,7 @@ _FORMAT = re.compile(r"Answer format:\s*(\S+)\s*$")
 
 @dataclass(frozen=True)
 class CommonsenseSet(Task):
-    """One commonsense set; the hub has no instruction form, so it is read from local files.
-
-    Attributes:
-        folder: name of its folder in the data folder.
-    """
+    """One commonsense set; the hub has no instruction form, so it is read from local files."""
 
     folder: str
     causal: ClassVar[bool] = True

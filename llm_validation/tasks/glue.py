@@ -23,8 +23,6 @@ class GlueTask(Task):
     """One GLUE task, from a folder with a subfolder of its name, or from the hub.
 
     Attributes:
-        columns: the one or two text columns.
-        names: class names by id.
         train, evaluation: split names in order of preference.
     """
 

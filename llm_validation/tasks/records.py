@@ -84,11 +84,7 @@ def _parse(path: Path) -> list[Record]:
 
 
 def from_hub(repository: str, name: str, split: str) -> list[Record]:
-    """A split of a data set on the hub, through the `datasets` library, or of its cache if offline.
-
-    Raises:
-        ValueError: if the hub cannot be reached, or does not have it.
-    """
+    """A split of a data set on the hub, through the `datasets` library, or of its cache if offline."""
     what, instead = f"data set {repository}/{name}", "--data-dir with a local folder"
     if not offline():
         require_hub(what, instead)

@@ -47,9 +47,6 @@ def best_rate(
 
     Returns:
         The configuration with the chosen rate, and one record per trial.
-
-    Raises:
-        ValueError: if every rate diverges.
     """
     if len(config.learning_rate_grid) == 1:
         return config.changed(learning_rate=config.learning_rate_grid[0]), []

@@ -15,14 +15,10 @@ class Dataset:
     """Images as rows in [0, 1], and their labels 0 … classes − 1.
 
     Attributes:
-        name: key in configurations and results.
         train_x: float32 array of shape (n, d).
         train_y: int64 array of shape (n,).
         test_x: float32 array of shape (n_test, d).
         test_y: int64 array of shape (n_test,).
-
-    Raises:
-        ValueError: if images and labels do not match in number or width.
     """
 
     name: str

@@ -38,7 +38,6 @@ class Result:
             first axis; `own.` before what each client has of its own, (R, N, …).
         seconds: wall time of each round run by this process: (round, seconds). Apart from the record,
             because no clock gives the same numbers twice.
-        federation: the state at the end.
         diverged: the error that stopped the run, or None.
         warning: about a damaged checkpoint that was passed over, or "".
     """

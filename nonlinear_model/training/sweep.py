@@ -54,9 +54,6 @@ def sweep(
 
     Args:
         config, data, seeds: as in `runs`.
-
-    Raises:
-        ValueError: on an empty or bad grid.
     """
     run = partial(runs, config, data)
     return {method: learning_rates.sweep(run, method, rates, seeds) for method in methods}

@@ -108,12 +108,13 @@ def draw_one(
     """
     from threadpoolctl import threadpool_limits
 
-    from rolora.plotting import files, registry, tidy
+    from rolora.plotting import files, registry
+    from verification.codec import csv_text
 
     start = time.perf_counter()
     figure = registry.load(name)
     # One thread in every mode, so that sums are taken in one order.
     with threadpool_limits(limits=1):
-        text = tidy.to_csv(figure.data(budget)) if table is None else table
+        text = csv_text(figure.data(budget).columns) if table is None else table
         content = files.files(figure, text)
     return figure.name, content, time.perf_counter() - start

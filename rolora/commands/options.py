@@ -38,11 +38,7 @@ KINDS = {"integer": int, "number": float, "boolean": bool, "string": str, "array
 
 
 def budget_of(profile: str, seed: int, data_dir: Path | None, results_dir: Path | None) -> Budget:
-    """The budget that options ask for.
-
-    Raises:
-        ValueError: on an unknown profile or a folder that is not there.
-    """
+    """The budget that options ask for."""
     from verification.budget import Budget, Profile
 
     one_of("--profile", profile, [str(each) for each in Profile])

@@ -24,12 +24,10 @@ class Figure:
 
     Attributes:
         name: kebab-case, the key on the command line and the stem of its files.
-        title: a few words, for lists.
         data: computes the tidy table; all randomness from the budget.
         draw: draws the table; everything it needs is in the table.
         caption: what a reader sees, with the numbers taken from the table.
         height: inches; the width is the page's.
-        order: place in lists.
     """
 
     name: str

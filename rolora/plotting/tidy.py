@@ -1,4 +1,4 @@
-"""Tidy tables: to and from CSV without losing a digit, and the part of one that a panel shows."""
+"""Tidy tables: read from CSV without losing a digit, and the part of one that a panel shows."""
 
 from __future__ import annotations
 
@@ -8,17 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from verification.codec import csv_text
 from verification.finding import Table
 from verification.statistics import mean_estimate
 
 ALPHA = 0.05
 """Of the intervals that figures show."""
-
-
-def to_csv(table: Table) -> str:
-    """CSV text; floats by `repr`, so that `from_csv` gives the same numbers."""
-    return csv_text(table.columns)
 
 
 def from_csv(text: str) -> Table:

@@ -23,6 +23,7 @@ from rolora.plotting.figure import Drawing, Figure, table_of
 from tests.support.pages import block
 from tests.support.pages import folder as folder
 from verification.budget import Budget, Profile
+from verification.codec import csv_text
 from verification.discovery import LAST
 from verification.finding import Table
 
@@ -131,7 +132,7 @@ def test_tables_survive_csv_without_losing_a_digit() -> None:
     table = Table(
         {"n": [1, 2, 3], "x": [0.1 + 0.2, 1e-300, float("nan")], "s": ["a", "b,c", 'd"e']}
     )
-    back = tidy.from_csv(tidy.to_csv(table))
+    back = tidy.from_csv(csv_text(table.columns))
     assert list(back.columns["n"]) == [1, 2, 3]
     assert list(back.columns["x"])[:2] == [0.1 + 0.2, 1e-300]
     assert np.isnan(back.columns["x"][2])
@@ -282,7 +283,7 @@ def test_the_glue_figure_shows_the_runs_of_the_folder_it_is_given(tmp_path: Path
     assert ours["task"].tolist() == ["QNLI", "RTE"]
     assert ours["accuracy"] == pytest.approx([82.0, 60.0])
     assert ours["n"].tolist() == [2, 1]
-    written = files.files(figure, tidy.to_csv(table))
+    written = files.files(figure, csv_text(table.columns))
     caption = written["glue.caption.md"].decode()
     assert "small-encoder" in caption
     assert "n = 1 to 2 seeds" in caption

@@ -10,11 +10,7 @@ from safetensors.torch import load_file
 from llm_validation.tasks import registry
 from llm_validation.training.evaluation import Evaluator, Score
 from llm_validation.training.loop import run
-from tests.support.killed_runs import killed_twice
-
-
-class StopError(Exception):
-    pass
+from tests.support.killed_runs import StopError, killed_twice, stopping
 
 
 def same(one, two):
@@ -40,12 +36,8 @@ def test_resumed_equals_uninterrupted(tiny, tmp_path, policy, stop):
     config = tiny(rounds=5, checkpoint_every=1, **policy)
     whole = run(config)
 
-    def stopper(row):
-        if row["round"] == stop:
-            raise StopError
-
     with pytest.raises(StopError):
-        run(config, folder=tmp_path, on_round=stopper)
+        run(config, folder=tmp_path, on_round=stopping(stop))
     seen = []
     again = run(
         config, folder=tmp_path, resume=True, on_round=lambda row: seen.append(row["round"])

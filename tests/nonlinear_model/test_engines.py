@@ -7,7 +7,6 @@ import pytest
 import torch
 
 from nonlinear_model.configuration import Configuration
-from nonlinear_model.data.digits import load
 from nonlinear_model.network import gradients
 from nonlinear_model.training import all_at_once, one_by_one, sampling
 from nonlinear_model.training.federation import Federation
@@ -15,11 +14,6 @@ from nonlinear_model.training.record import Replica
 
 EXACT = {"dtype": "float64", "rounds": 4, "local_steps": 3, "probe": 0}
 METHODS = ("fedavg", "ffa", "rolora", "a-heavy", "rolora-then-ffa:50", "ffa-then-rolora:50")
-
-
-@pytest.fixture(scope="module")
-def digits():
-    return load()
 
 
 def run(data, config, engine, rounds=4, replicas=None):

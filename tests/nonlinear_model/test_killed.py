@@ -10,24 +10,12 @@ from federation import checkpoint
 from nonlinear_model.configuration import Configuration
 from nonlinear_model.data.digits import load
 from nonlinear_model.training import experiment
-from tests.support.killed_runs import killed_twice
+from tests.support.killed_runs import StopError, killed_twice, stopping
 
 SMALL = Configuration(
     optimiser_state="keep", learning_rate=0.05, rounds=12, local_steps=2, batch_size=8, hidden=20,
     rank=4, probe=4, participation=0.6, head="average",
 )  # fmt: skip
-
-
-class StopError(Exception):
-    pass
-
-
-def stopping(at):
-    def progress(number, rows):
-        if number == at:
-            raise StopError
-
-    return progress
 
 
 @pytest.mark.parametrize("optimiser", ["sgd", "momentum", "adam"])

@@ -12,7 +12,6 @@ import torch
 
 from federation.participants import participants
 from nonlinear_model.configuration import Configuration
-from nonlinear_model.data.digits import load
 from nonlinear_model.training import all_at_once, experiment
 from nonlinear_model.training.federation import DivergenceError, Federation
 from nonlinear_model.training.record import Replica
@@ -26,11 +25,6 @@ COLUMNS = [
     "gradient_norm_B", "aggregation_error", "angle_step", "angle_to_final", "numbers_up", "numbers_down",
 ]  # fmt: skip
 SMALL = Configuration(rounds=8, local_steps=2, batch_size=8, hidden=20, rank=4, probe=4)
-
-
-@pytest.fixture(scope="module")
-def digits():
-    return load()
 
 
 def test_record_has_every_column_and_true_values(digits):

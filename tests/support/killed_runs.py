@@ -7,6 +7,21 @@ import sys
 
 import numpy as np
 
+
+class StopError(Exception):
+    """Raised by a run's progress to stop it."""
+
+
+def stopping(at):
+    """Progress of either laboratory that stops a run after a round."""
+
+    def told(now, *_):
+        if (now["round"] if isinstance(now, dict) else now) == at:
+            raise StopError
+
+    return told
+
+
 PROGRAM = """
 import os, signal, sys
 from rolora.cli import main
