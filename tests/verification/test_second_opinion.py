@@ -24,6 +24,10 @@ TRUE_AND_MUTANT = {
     "root": lambda off: equal("", 1 / (sp.sqrt(x + 1) - 1), (sp.sqrt(x + 1) * off + 1) / x),
     "size of a number": lambda off: equal("", abs(c - s) ** 2, off * (c - s) ** 2),
     "logarithm": lambda off: equal("", sp.log(x / 12), sp.log(x) - 2 * off * sp.log(2) - sp.log(3)),
+    "exponential": lambda off: equal("", sp.exp((x + 3 * y) / 2) * sp.pi, sp.exp(x / 2) * off * sp.pi
+        * sp.exp(y * sp.Rational(3, 2))),
+    "error function": lambda off: equal("", sp.erfc(x) + sp.erfc(y), sp.erfc(y) + off * sp.erfc(x)),
+    "symbolic power": lambda off: equal("", x ** (2 * n + 3), off * x**n * x**n * x**3),
     "circle": lambda off: equal("", c**2, 1 - off * s**2, vanishing=CIRCLE),
     "every size": lambda off: identities.sized_identity("", (M * S * M.T).T, off * M * S.T * M.T),
     "letters": lambda off: equal("", *_letters(off)),

@@ -237,6 +237,8 @@ def value(term: Term, point: Mapping[str, arb]) -> arb:
     head, *rest = term
     if head == "num":
         return arb(rest[0]) / rest[1]
+    if head == "pi":
+        return arb.pi()
     if head == "sym":
         return point[rest[0]]
     if head in ("+", "*"):

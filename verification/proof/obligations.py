@@ -1,8 +1,8 @@
 """What a proof step claims, as plain trees that any engine can read: nothing of SymPy is left in them.
 
 A tree is a nested tuple: ("num", p, q), ("sym", name), ("+", …), ("*", …), ("^", base, whole exponent),
-("root", base, n) for the n-th root ≥ 0, and (name, argument) for abs, log, exp, sin and cos, and
-("power", base, exponent) of two trees.
+("root", base, n) for the n-th root ≥ 0, and (name, argument) for abs, log, exp, sin, cos and erfc,
+("power", base, exponent) of two trees, and ("pi",).
 """
 
 from __future__ import annotations
@@ -19,7 +19,10 @@ from flint import fmpz
 
 Term = tuple[Any, ...]
 
-FUNCTIONS = {sp.Abs: "abs", sp.log: "log", sp.exp: "exp", sp.sin: "sin", sp.cos: "cos"}
+FUNCTIONS = {
+    sp.Abs: "abs", sp.log: "log", sp.exp: "exp", sp.sin: "sin", sp.cos: "cos", sp.erfc: "erfc",
+}  # fmt: skip
+CONSTANTS = {sp.E: ("exp", ("num", 1, 1)), sp.pi: ("pi",)}
 
 
 class UnreadableError(ValueError):
@@ -109,8 +112,8 @@ class Reader:
             return ("+" if expression.is_Add else "*", *map(self.term, expression.args))
         if expression.is_Pow:
             return self._power(*expression.as_base_exp())
-        if expression is sp.E:
-            return "exp", number(1)
+        if expression in CONSTANTS:
+            return CONSTANTS[expression]
         for kind, name in FUNCTIONS.items():
             if isinstance(expression, kind):
                 return name, self.term(expression.args[0])
@@ -231,6 +234,9 @@ class _Lowering:
             return power(self.lower(rest[0]), rest[1])
         if head in ("+", "*"):
             return (head, *map(self.lower, rest))
+        if head == "pi":
+            bounds = Fraction("3.141592"), Fraction("3.141593")
+            return self._atom(head, term, None, Range(*bounds))
         inner = self.lower(rest[0])
         if head == "power":
             return self._atom("power", (head, inner, self.lower(rest[1])), None, Range())
@@ -244,14 +250,27 @@ class _Lowering:
 
     def _function(self, head: str, inner: Term) -> Term:
         if head == "exp":
-            if inner[0] == "num" and inner[2] == 1:  # e to a whole number
-                e = Fraction("2.718281"), Fraction("2.718282")
-                return power(self._atom("e", ("exp", number(1)), None, Range(*e)), inner[1])
-            return self._atom("exp", ("exp", inner), None, Range(Fraction(0), open_low=True))
+            return self._exp(inner)
+        if head == "erfc":
+            return self._atom(head, (head, inner), None, Range(Fraction(0), Fraction(2)))
         unit = Range(Fraction(-1), Fraction(1))
         sine = self._atom("sin", ("sin", inner), None, unit)
         cosine = self._atom("cos", ("cos", inner), (2, minus(number(1), power(sine, 2))), unit)
         return sine if head == "sin" else cosine
+
+    def _exp(self, inner: Term) -> Term:
+        """The exponential of a sum is a product, with whole factors outside: e^(2a + b) = (e^a)²·e^b."""
+        if inner[0] == "+":
+            return times(*map(self._exp, inner[1:]))
+        top, bottom = inner[1:] if inner[0] == "num" else (1, 1)
+        rest = (number(1),) if inner[0] == "num" else (inner,)
+        if inner[0] == "*" and inner[1][0] == "num":
+            (_, top, bottom), *rest = inner[1:]
+        unit = times(number(Fraction(1, bottom)), *rest)
+        if unit == number(1):
+            e = Fraction("2.718281"), Fraction("2.718282")
+            return power(self._atom("e", ("exp", unit), None, Range(*e)), top)
+        return power(self._atom("exp", ("exp", unit), None, Range(Fraction(0), open_low=True)), top)
 
     def _log(self, inner: Term) -> Term:
         """Logarithms of products, powers and numbers are sums of logarithms of what is left."""

@@ -126,6 +126,8 @@ def readable(term: Term) -> str:
         return str(Fraction(rest[0], rest[1]))
     if head in ("+", "*"):
         return f"({f' {head} '.join(map(readable, rest))})"
+    if not rest:
+        return str(head)
     inner = readable(rest[0])
     if head == "power":
         return f"{inner}^{readable(rest[1])}"
