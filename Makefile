@@ -1,6 +1,7 @@
 # Two commands do everything on a machine with Python >= 3.11, make and pip:
 #   make verify     decide every claim, write results/verify/report.html
 #   make test       run the test suite
+#   make certify    compile the proofs of `make verify` with Coq, where it is installed
 #   make figures    draw every figure, into results/figures
 #   make notebooks  execute every notebook
 #   make docs       build the documentation site, into site
@@ -13,13 +14,17 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 JOBS ?= 2
 
-.PHONY: verify full test test-rounding lint format bench figures notebooks docs readme lab pins encoder clean
+.PHONY: verify full certify test test-rounding lint format bench figures notebooks docs readme lab pins encoder clean
 
 verify: $(STAMP)
 	$(BIN)/rolora verify --profile quick --jobs $(JOBS) --allow-open
 
 full: $(STAMP)
 	$(BIN)/rolora verify --profile full --jobs $(JOBS) --allow-open
+
+# The proofs of `make verify` once more, by Coq; says what is missing where it is not installed.
+certify: $(STAMP)
+	@$(BIN)/python -m rolora.verify.certify results/verify --jobs $(JOBS)
 
 test: $(STAMP)
 	@# One thread a worker: more would only make the workers wait for each other.

@@ -137,11 +137,13 @@ class Opinion:
         engine: its name.
         says: agrees, disagrees or no opinion.
         detail: how it decided, or why it could not.
+        scope: "" if it decided the step as it stands, else the instance that it decided.
     """
 
     engine: str
     says: Says
     detail: str
+    scope: str = ""
 
 
 @dataclass(frozen=True, slots=True)

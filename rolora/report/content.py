@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from rolora.report.numbers import number
+from rolora.report.proofs import opinions_sentence
 from rolora.verify.runner import Outcome
 from verification.claim import Claim
 from verification.codec import plain
@@ -107,6 +108,8 @@ class Report:
                 f"refuted by the same checks{rest}."
             )
         said += self._positive_controls()
+        if told := opinions_sentence(self.outcomes):
+            said.append(told)
         if len(self.outcomes) < self.total_claims:
             said.append(f"Only these of the toolkit's {self.total_claims} claims were run.")
         return tuple(said)
@@ -287,8 +290,11 @@ def finding_json(finding: Finding | None) -> dict[str, Any] | None:
     values: dict[str, Any] = dict.fromkeys(FINDING)
     values |= {name: plain(getattr(finding, name)) for name in FINDING if name not in PARTS}
     values["comparisons"] = [_comparison_json(c) for c in finding.comparisons]
-    steps = ("statement", "holds", "certificate")
-    values["proof"] = [{name: getattr(step, name) for name in steps} for step in finding.proof]
+    values["proof"] = [
+        {"statement": step.statement, "holds": step.holds, "certificate": step.certificate,
+         "opinions": [asdict(opinion) for opinion in step.opinions]}
+        for step in finding.proof
+    ]  # fmt: skip
     values["argued"] = [asdict(step) for step in finding.argued]
     return values | {"seconds": round(finding.seconds, 3)}
 

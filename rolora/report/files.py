@@ -7,13 +7,14 @@ import re
 from pathlib import Path
 
 from rolora.plotting import claim_plot
+from rolora.report import proofs
 from rolora.report.content import Report, as_json
 from rolora.report.html import as_html
 from rolora.report.markdown import as_markdown
 from rolora.storage.output_folder import OutputFolder
 from verification.codec import csv_text, json_text
 
-_OURS = re.compile(r"(figures/[\w-]+\.svg|data/[\w-]+\.csv)")
+_OURS = re.compile(r"(figures/[\w-]+\.svg|data/[\w-]+\.csv|proofs/[\w-]+(\.v|/[\w-]+\.smt2))")
 
 
 def write(report: Report, folder: OutputFolder) -> str:
@@ -33,6 +34,8 @@ def write(report: Report, folder: OutputFolder) -> str:
 
     for stem, table in report.tables().items():
         stage(f"data/{stem}.csv", csv_text(table.columns))
+    for name, text in proofs.files(report.outcomes).items():
+        stage(name, text)
     figures: dict[str, str] = {}
     for outcome in report.outcomes:
         if outcome.svg:

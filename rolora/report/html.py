@@ -15,6 +15,7 @@ from rolora.report.markdown import (
     positive_sentence,
 )
 from rolora.report.numbers import number, seconds
+from rolora.report.proofs import opinions_text
 from verification.finding import Finding
 from verification.verdict import Verdict
 
@@ -70,6 +71,7 @@ def as_html(report: Report) -> str:
         symbols=SYMBOLS,
         meanings={str(v): v.meaning for v in Verdict} | {"ERROR": "the check stopped"},
         theory_text=content.theory_text,
+        opinions_text=opinions_text,
         interval_text=content.interval_text,
         open_label=OPEN,
     )

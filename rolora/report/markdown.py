@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from rolora.report.content import Report, measured_text, summary_row, theory_text
 from rolora.report.numbers import number, seconds
+from rolora.report.proofs import opinions_text
 from rolora.verify.runner import Outcome
 from verification.finding import Finding
 from verification.verdict import Verdict
@@ -101,7 +102,8 @@ def _found(finding: Finding) -> list[str]:
         lines += ["", "Proof steps, checked by machine:", ""]
     for index, step in enumerate(finding.proof, 1):
         mark = "holds" if step.holds else "FAILS"
-        lines.append(f"{index}. {step.statement} — {mark}: {step.certificate}")
+        further = f"; {opinions_text(step)}" if step.opinions else ""
+        lines.append(f"{index}. {step.statement} — {mark}: {step.certificate}{further}")
     if finding.argued:
         lines += ["", "Proof steps, argued in words:", ""]
     for index, argued in enumerate(finding.argued, 1):

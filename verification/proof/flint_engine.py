@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from fractions import Fraction
 from itertools import product
+from math import lcm
 from typing import Any
 
 from flint import Ordering, arb, ctx, fmpq, fmpq_mpoly, fmpq_mpoly_ctx
@@ -25,6 +26,10 @@ from verification.proof.obligations import (
     UnreadableError,
     algebra,
     minus,
+    number,
+    plus,
+    power,
+    times,
 )
 
 NAME = "python-flint"
@@ -136,7 +141,7 @@ def somewhere(obligation: Obligation) -> bool:
 
 def contradicted(obligation: Obligation, point: Mapping[str, Fraction]) -> str | None:
     """What makes the obligation false at this point of its domain, in words, or None."""
-    at = {name: _ball(number) for name, number in point.items()}
+    at = {name: _ball(exact) for name, exact in point.items()}
     zero = [value(tree, at) for tree in obligation.vanishing]
     return _contradiction(obligation, [at]) if all(tree == 0 for tree in zero) else None
 
@@ -187,6 +192,23 @@ def _rules(field: Fractions, lowered: Algebra) -> list[Rule]:
         else:
             raise UnreadableError("an equation has no symbol whose power it gives")
     return rules
+
+
+def rewriting(lowered: Algebra) -> list[tuple[str, int, Term]]:
+    """What a power of a symbol is, (symbol, exponent, tree), for every root and equation."""
+    field = Fractions(tuple(lowered.obligation.domain))
+
+    def tree(polynomial: fmpq_mpoly) -> Term:
+        return plus(*(
+            times(number(Fraction(int(c.p), int(c.q))),
+                  *(power(("sym", x), k) for x, k in zip(field.names, powers, strict=False) if k))
+            for powers, c in polynomial.to_dict().items()
+        ))  # fmt: skip
+
+    return [
+        (name, n, times(tree(top), power(tree(bottom), -1)) if not bottom.is_one() else tree(top))
+        for name, n, top, bottom in _rules(field, lowered)
+    ]
 
 
 def _points(obligation: Obligation, rules: list[Rule], lowered: Algebra) -> list[dict[str, arb]]:
@@ -390,5 +412,36 @@ def _by_balls(obligation: Obligation, lowered: Algebra, tree: Term) -> int:
     return pieces
 
 
-def _ball(number: Fraction) -> arb:
-    return arb(number.numerator) / number.denominator
+def _ball(exact: Fraction) -> arb:
+    return arb(exact.numerator) / exact.denominator
+
+
+def certificate(
+    tree: Term, domain: Mapping[str, Range], most: int
+) -> tuple[int, list[tuple[int, list[tuple[str, bool, int]]]]] | None:
+    """A whole scale > 0 and terms whose sum is scale × the polynomial, each non-negative on the domain.
+
+    A term is a whole number ≥ 0 and factors (symbol, from its high end?, exponent): powers of the distance
+    to an end of its range. None if there are none, or more than `most`.
+    """
+    ctx.prec = BITS
+    field, boxes = Fractions(tuple(domain)), _start(domain)
+    polynomial = field.value(tree)[0]
+    if len(boxes) > 1 or any(sign < 0 for _, _, sign in boxes[0].values()):
+        return None
+    mapped, degrees, width = polynomial, list(map(int, polynomial.degrees())), Fraction(1)
+    for place, (name, (low, high, sign)) in enumerate(boxes[0].items()):
+        mapped = _mapped(field, mapped, name, low, high, sign)
+        width *= 1 if high is None else (high - low) ** degrees[place]
+    terms = mapped.to_dict()
+    if any(c < 0 for c in terms.values()) or len(terms) > most:
+        return None
+    whole = lcm(width.denominator, *(int(c.q) for c in terms.values()))
+    found = []
+    for powers, c in terms.items():
+        factors = []
+        for name, k, top in zip(field.names, powers, degrees, strict=False):
+            factors += [(name, False, k)] if k else []
+            factors += [(name, True, top - k)] if domain[name].high is not None and top > k else []
+        found.append((int(c * whole), factors))
+    return int(width * whole), found

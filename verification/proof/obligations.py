@@ -263,7 +263,7 @@ class _Lowering:
         if inner[0] == "+":
             return times(*map(self._exp, inner[1:]))
         top, bottom = inner[1:] if inner[0] == "num" else (1, 1)
-        rest = (number(1),) if inner[0] == "num" else (inner,)
+        rest: Sequence[Term] = (number(1),) if inner[0] == "num" else (inner,)
         if inner[0] == "*" and inner[1][0] == "num":
             (_, top, bottom), *rest = inner[1:]
         unit = times(number(Fraction(1, bottom)), *rest)

@@ -54,5 +54,5 @@ def _opinion(name: str, obligations: Sequence[Obligation]) -> Opinion:
     for wanted in (False, None, True):
         for (truth, why), scope in said:
             if truth is wanted:
-                return Opinion(name, WORDS[truth], f"{why}; {scope}" if scope else why)
+                return Opinion(name, WORDS[truth], why, scope)
     return Opinion(name, Says.NOTHING, "nothing to decide")

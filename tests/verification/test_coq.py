@@ -1,0 +1,81 @@
+"""The lemmas for Coq: what they say, and, where `coqc` is installed, that the true ones alone compile."""
+
+import shutil
+from types import SimpleNamespace
+
+import pytest
+import sympy as sp
+
+from rolora.report import proofs
+from rolora.verify import certify
+from tests.verification.test_second_opinion import OFF, TRUE_AND_MUTANT
+from verification.proof import identities
+
+COQC = shutil.which("coqc")
+x = sp.Symbol("x", positive=True)
+
+
+def report(tmp_path, *steps):
+    """A report's folder with the proofs of one claim."""
+    claim = SimpleNamespace(id="one", statement="a (* claim *)")
+    finding = SimpleNamespace(proof=steps)
+    for name, text in proofs.files([SimpleNamespace(claim=claim, finding=finding)]).items():
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    return tmp_path
+
+
+def test_every_step_is_a_file_and_every_lemma_is_found(tmp_path):
+    steps = [make(sp.Integer(1)) for make in TRUE_AND_MUTANT.values()]
+    steps.append(identities.identity("gamma", sp.gamma(x + 1) / sp.gamma(x), x))
+    folder = report(tmp_path, *steps)
+    assert len(list(folder.glob("proofs/one/*.smt2"))) == sum(len(step.smt2) for step in steps)
+    found = certify.lemmas(folder)
+    assert {lemma.step.split(".")[0] for lemma in found} == {str(i) for i in range(1, len(steps))}
+    (number,) = {lemma.step.split(".")[0] for lemma in found if not lemma.expected}
+    assert list(TRUE_AND_MUTANT)[int(number) - 1] == "number"  # bounds of e, no certificate
+    assert "(* not stated: gamma has no algebraic tree *)" in (folder / "proofs/one.v").read_text()
+    with pytest.raises(ValueError, match="DIR must hold a report with proofs"):
+        certify.lemmas(tmp_path / "nowhere")
+
+
+def test_a_report_says_who_agrees():
+    true, false = (TRUE_AND_MUTANT["every size"](off) for off in (sp.Integer(1), OFF))
+    assert (
+        proofs.opinions_text(true) == "python-flint agrees, Z3 agrees (instance n = 2, k = 1 only)"
+    )
+    assert "python-flint disagrees (left − right is" in proofs.opinions_text(false)
+
+    def told(*steps):
+        return proofs.opinions_sentence([SimpleNamespace(finding=SimpleNamespace(proof=steps))])
+
+    first = "proof steps were decided again by two engines that share no code with the first"
+    assert told(true, true) == f"2 of 2 {first}; no engine disagrees."
+    silent = identities.identity("", sp.gamma(x + 1) / sp.gamma(x), x)
+    assert told(true, silent, false) == f"1 of 3 {first}, 2 by none; an engine disagrees on 1."
+    assert told() == ""
+
+
+def test_without_coq_a_sentence_says_what_is_missing(tmp_path, capsys, monkeypatch):
+    folder = report(tmp_path, TRUE_AND_MUTANT["polynomial"](sp.Integer(1)))
+    monkeypatch.setattr(shutil, "which", lambda name: None)
+    assert certify.main([str(folder)]) == 0
+    assert "1 lemmas not compiled, for coqc is missing" in capsys.readouterr().out
+    assert certify.main([str(tmp_path / "nowhere")]) == 2
+
+
+@pytest.mark.skipif(COQC is None, reason="coqc is not installed")
+@pytest.mark.parametrize("off", [1, OFF])
+def test_coq_compiles_the_true_lemmas_alone(tmp_path, off, capsys):
+    steps = [make(sp.sympify(off)) for kind, make in TRUE_AND_MUTANT.items()]
+    status = certify.main([str(report(tmp_path, *steps))])
+    said = capsys.readouterr().out
+    assert status == (off != 1), said
+    if off == 1:
+        assert "(0 of those expected to do not)" in said
+    else:
+        failed = {
+            line.split("step ")[1].split(".")[0] for line in said.splitlines() if "step " in line
+        }
+        assert failed == {str(i) for i in range(1, len(steps) + 1)}
