@@ -31,12 +31,10 @@ def stage(folder: Path, report: Path) -> None:
     Raises:
         ValueError: if the report is missing or a page has a place for something unknown.
     """
+    from rolora.report import readme
     from rolora.verify import registry
 
-    try:
-        content = json.loads((report / "report.json").read_text(encoding="utf-8"))
-    except (OSError, json.JSONDecodeError) as error:
-        raise ValueError(f"{report} must hold a report of `rolora verify`: {error}") from error
+    content = readme.read_report(report)
     for path in sorted(PAGES.rglob("*")):
         if path.suffix in {".md", ".png", ".svg", ".css"}:
             target = folder / path.relative_to(PAGES)
@@ -45,6 +43,9 @@ def stage(folder: Path, report: Path) -> None:
     (folder / "verify" / "figures").mkdir(parents=True)
     shutil.copyfile(report / "report.html", folder / "verify" / "report.html")
     rows = {row["id"]: row for row in content["claims"]}
+    committed = json.loads((ROOT / readme.VERDICTS).read_text(encoding="utf-8"))["claims"]
+    for row in committed:
+        rows.get(row["id"], {})["committed"] = row["verdict"]
     pictures = set()
     for claim_id in rows:
         picture = report / "figures" / f"{claim_id}.svg"
@@ -57,7 +58,6 @@ def stage(folder: Path, report: Path) -> None:
             text, [entry.value for entry in registry.entries()], rows, pictures
         ),
     )
-    _rewrite(folder / "report.md", lambda text: _report(text, content))
     _rewrite(folder / "notebooks.md", lambda text: insert(text, "notebooks", notebooks()))
     _rewrite(folder / "figures.md", lambda text: insert(text, "figures", _figures(folder)))
     pages = {"cli.md": reference.command_line(), **reference.api_pages(ROOT)}
@@ -100,13 +100,6 @@ def notebooks() -> str:
 
 def _rewrite(path: Path, change: Any) -> None:
     path.write_text(change(path.read_text(encoding="utf-8")), encoding="utf-8")
-
-
-def _report(text: str, content: dict[str, Any]) -> str:
-    from rolora.report.readme import rows_table
-
-    headline = f"**{content['headline']}** {' '.join(content['details'])}"
-    return insert(insert(text, "headline", headline), "rows", rows_table(content["claims"]))
 
 
 def _figures(folder: Path) -> str:

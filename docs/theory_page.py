@@ -69,9 +69,11 @@ def _formula(text: str) -> str:
 
 def _block(claim: Claim, row: Mapping[str, Any] | None, picture: bool) -> str:
     lines = [f"### {claim.title} {{#{claim.id}}}", ""]
-    verdict = row["verdict"] if row else "not in this report"
+    own = row["verdict"] if row else "not in this report"
+    verdict = row.get("committed", own) if row else own
+    other = "" if verdict == own else f" ({own} in the run this page was built with)"
     lines += [
-        f'<span class="verdict verdict-{verdict.lower().replace(" ", "-")}">{escape(verdict)}</span> '
+        f'<span class="verdict verdict-{verdict.lower().replace(" ", "-")}">{escape(verdict)}</span>{other} '
         f"`{claim.id}` · source: {plain(claim.source)}",
         "",
         plain(claim.statement),
@@ -103,6 +105,13 @@ def _evidence(finding: Mapping[str, Any]) -> list[str]:
     if finding["proof"]:
         lines += ["*Proof idea*, each step checked by machine:", ""]
         lines += [f"{k}. {plain(step['statement'])}" for k, step in enumerate(finding["proof"], 1)]
+        lines.append("")
+    if finding["argued"]:
+        lines += ["*Argued in words*, not checked by machine:", ""]
+        lines += [
+            f"{k}. {plain(step['statement'])}, because {plain(step['because'])}"
+            for k, step in enumerate(finding["argued"], 1)
+        ]
         lines.append("")
     if finding["comparisons"]:
         lines += ["| quantity | theory | measured |", "|---|---|---|"]

@@ -67,7 +67,10 @@ def _list(chosen: list[Claim]) -> None:
 def _explain(claim: Claim) -> None:
     from rich.markup import escape
 
+    from rolora.report.readme import committed
+
     console = output()
+    last = committed(claim.id)
     console.print(f"[bold]{claim.id}[/bold]  {escape(claim.title)}\n")
     console.print(escape(claim.statement) + "\n")
     lines = [
@@ -77,6 +80,11 @@ def _explain(claim: Claim) -> None:
         ("expected", f"{claim.expected} ({claim.expected.meaning})"),
         ("negative control", claim.says),
         ("positive control", claim.positive_says),
+        ("committed run", last["verdict"] if last else ""),
+        *(
+            ("argued", "{statement}, because {because}".format(**step))
+            for step in last.get("argued", ())
+        ),
         ("LaTeX", claim.latex),
     ]
     for label, text in lines:

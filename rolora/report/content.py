@@ -242,7 +242,17 @@ def _did(control: Finding | None, well: bool, word: str) -> str:
 
 def as_json(report: Report, files: Sequence[str]) -> dict[str, Any]:
     """The report as JSON data. Numbers that are not finite become the strings "nan", "inf", "-inf"."""
-    names = ("ok", "exit_status", "headline", "details", "counts", "profile", "seed", "command")
+    names = (
+        "ok",
+        "exit_status",
+        "headline",
+        "details",
+        "counts",
+        "total_claims",
+        "profile",
+        "seed",
+        "command",
+    )
     return {
         "schema_version": SCHEMA_VERSION,
         **{name: plain(getattr(report, name)) for name in names},

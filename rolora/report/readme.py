@@ -1,8 +1,9 @@
 """Numbers and pictures that the README and the site quote: taken from results, never typed.
 
-`python -m rolora.report.readme` fills the README from the committed results under `docs/data`;
-`--report DIR` and `--figures DIR` take new results first (the report's first screen is pictured by a
-headless chromium where there is one); `--check` only says whether all is current.
+`python -m rolora.report.readme` fills README and site from the committed verdicts and tables
+(`rolora/report/verdicts.json`, `docs/data/figures`); `--report DIR` and `--figures DIR` take new results first
+(the report's first screen is pictured by a headless chromium where there is one); `--check` only says whether
+all is current.
 """
 
 from __future__ import annotations
@@ -14,24 +15,56 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
+from rolora.report.content import SCHEMA_VERSION
 from rolora.report.numbers import number
 from verification import files
 from verification.codec import json_text
 
 ROOT = Path(__file__).resolve().parents[2]
-ROWS = Path("docs/data/rows.json")
+VERDICTS = Path("rolora/report/verdicts.json")
+"""Of the committed run; `rolora claims` quotes them too."""
 TABLES = Path("docs/data/figures")
 PICTURES = Path("docs/images")
 README = Path("README.md")
+PAGES = (README, Path("docs/report.md"))
 SCREEN = Path("docs/images/report.png")
 SCREEN_OF = Path("docs/data/report-screen.json")
 """The report's headline at the time its first screen was pictured."""
 SCREEN_SIZE = "1100,900"
 SHOWN = ("step-size-phase", "theorem-tightness")
 """Figures the README may show, as `docs/images/NAME.png`."""
+
+
+def read_report(folder: Path) -> dict[str, Any]:
+    """The report.json in a folder.
+
+    Raises:
+        ValueError: if there is none, or one of an older version of the toolkit.
+    """
+    try:
+        content = json.loads((folder / "report.json").read_text(encoding="utf-8"))
+        version = content["schema_version"]
+    except (OSError, json.JSONDecodeError, KeyError, TypeError) as error:
+        raise ValueError(f"{folder} must hold a report of `rolora verify`: {error}") from error
+    if version != SCHEMA_VERSION:
+        raise ValueError(
+            f"{folder} must hold a report of version {SCHEMA_VERSION}, got {version}: run `rolora verify`"
+            " again"
+        )
+    return dict(content)
+
+
+def committed(claim_id: str) -> dict[str, Any]:
+    """The verdict of a claim in the committed run, and its argued steps; nothing of a claim not in it."""
+    text = resources.files("rolora.report").joinpath(VERDICTS.name).read_text(encoding="utf-8")
+    for claim in json.loads(text)["claims"]:
+        if claim["id"] == claim_id:
+            return {"verdict": claim["verdict"], "argued": claim["finding"]["argued"]}
+    return {}
 
 
 def rows_table(claims: Sequence[Mapping[str, Any]]) -> str:
@@ -54,24 +87,23 @@ def rows_table(claims: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _headline(finding: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
-    if not finding or not finding["comparisons"]:
-        return None
-    failing = [seen for seen in finding["comparisons"] if not seen["holds"]]
-    first: Mapping[str, Any] = (failing or finding["comparisons"])[0]
-    return first
+    """The comparison of `Finding.headline`, in a report."""
+    seen: Sequence[Mapping[str, Any]] = finding["comparisons"] if finding else ()
+    return min(seen, key=lambda c: (c["holds"], c["standing"] == "undecided"), default=None)
 
 
 def rows_of(report: Mapping[str, Any]) -> dict[str, Any]:
-    """What the README quotes of a report: no seconds, no environment, nothing that varies."""
+    """What is quoted of a report: no seconds, no environment, nothing that varies."""
     kept = []
     for claim in report["claims"]:
         seen = _headline(claim["finding"])
-        fields = ("relation", "theory", "measured", "margin", "holds")
+        fields = ("relation", "theory", "measured", "margin", "holds", "standing")
         kept.append(
             {
                 **{key: claim[key] for key in ("id", "title", "verdict", "expected")},
                 "finding": {
                     "comparisons": [{key: seen[key] for key in fields}] if seen else [],
+                    "argued": claim["finding"]["argued"] if claim["finding"] else [],
                 },
             }
         )
@@ -87,7 +119,8 @@ def rows_of(report: Mapping[str, Any]) -> dict[str, Any]:
 def parts(rows: Mapping[str, Any]) -> dict[str, str]:
     """The generated parts of a page by the name of their marker."""
     return {
-        "headline": f"**{rows['headline']}** {' '.join(rows['details'])}",
+        "headline": f"**{rows['headline']}** {' '.join(rows['details'])}"
+        f" (Profile `{rows['profile']}`, seed {rows['seed']}.)",
         "rows": rows_table(rows["claims"]),
     }
 
@@ -103,7 +136,7 @@ def filled(text: str, rows: Mapping[str, Any]) -> str:
 
 
 def expected_files(root: Path = ROOT) -> dict[Path, bytes]:
-    """Every generated file of the README as it should be, from the committed results.
+    """Every generated file of README and site as it should be, from the committed results.
 
     Raises:
         ValueError: if the committed results cannot be read.
@@ -111,11 +144,11 @@ def expected_files(root: Path = ROOT) -> dict[Path, bytes]:
     from rolora.plotting import files, registry
 
     try:
-        rows = json.loads((root / ROWS).read_text(encoding="utf-8"))
-        readme = (root / README).read_text(encoding="utf-8")
+        rows = json.loads((root / VERDICTS).read_text(encoding="utf-8"))
+        pages = {page: (root / page).read_text(encoding="utf-8") for page in PAGES}
     except (OSError, json.JSONDecodeError) as error:
         raise ValueError(f"the committed results must be readable: {error}") from error
-    written = {README: filled(readme, rows).encode()}
+    written = {page: filled(text, rows).encode() for page, text in pages.items()}
     for name in SHOWN:
         table = (root / TABLES / f"{name}.csv").read_text(encoding="utf-8")
         written[PICTURES / f"{name}.png"] = files.files(registry.load(name), table)[f"{name}.png"]
@@ -129,7 +162,7 @@ def stale(root: Path = ROOT) -> list[str]:
         for path, content in expected_files(root).items()
         if not (root / path).exists() or not _same(path, (root / path).read_bytes(), content)
     ]
-    rows = json.loads((root / ROWS).read_text(encoding="utf-8"))
+    rows = json.loads((root / VERDICTS).read_text(encoding="utf-8"))
     pictured = root / SCREEN_OF
     if not (root / SCREEN).exists() or not pictured.exists():
         return [*differing, str(SCREEN)]
@@ -152,20 +185,25 @@ def _same(path: Path, ours: bytes, theirs: bytes) -> bool:
 
 
 def take(report: Path | None, figures: Path | None, root: Path = ROOT) -> None:
-    """Store what the README quotes of new results.
+    """Store what is quoted of new results.
 
     Raises:
-        ValueError: if the results cannot be read.
+        ValueError: if the results cannot be read, or the report lacks a claim.
     """
     try:
         if report is not None:
-            content = json.loads((report / "report.json").read_text(encoding="utf-8"))
-            files.write(root / ROWS, json_text(rows_of(content), indent=1))
+            content = read_report(report)
+            if len(content["claims"]) < content["total_claims"]:
+                raise ValueError(
+                    f"{report} must be a report of all {content['total_claims']} claims, got"
+                    f" {len(content['claims'])}"
+                )
+            files.write(root / VERDICTS, json_text(rows_of(content), indent=1))
         if figures is not None:
             for path in sorted(figures.glob("*.csv")):
                 (root / TABLES).mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(path, root / TABLES / path.name)
-    except (OSError, json.JSONDecodeError, KeyError) as error:
+    except OSError as error:
         raise ValueError(f"cannot take results from {report or figures}: {error}") from error
 
 
@@ -178,7 +216,7 @@ def picture(report: Path, root: Path = ROOT) -> bool:
     browser = shutil.which("chromium") or shutil.which("chromium-browser")
     if browser is None:
         return False
-    headline = json.loads((report / "report.json").read_text(encoding="utf-8"))["headline"]
+    headline = read_report(report)["headline"]
     with tempfile.TemporaryDirectory() as temporary:
         target = Path(temporary) / "screen.png"
         subprocess.run(

@@ -174,7 +174,7 @@ def test_the_readme_is_current() -> None:
 def test_the_readme_quotes_the_claims_there_are_with_the_verdicts_expected() -> None:
     import json
 
-    rows = json.loads((readme.ROOT / readme.ROWS).read_text("utf-8"))["claims"]
+    rows = json.loads((readme.ROOT / readme.VERDICTS).read_text("utf-8"))["claims"]
     claims = [entry.value for entry in registry.entries()]
     assert [row["id"] for row in rows] == [claim.id for claim in claims]
     assert [row["expected"] for row in rows] == [str(claim.expected) for claim in claims]
