@@ -6,7 +6,7 @@
 #   make notebooks  execute every notebook
 #   make docs       build the documentation site, into site
 #   make lab        open the notebooks in JupyterLab
-# Other targets: full, test-rounding, lint, format, bench, encoder, clean.
+# Other targets: full, test-rounding, verdicts, lint, format, bench, encoder, clean.
 
 PYTHON ?= python3
 VENV := .venv
@@ -14,7 +14,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 JOBS ?= 2
 
-.PHONY: verify full certify test test-rounding lint format bench figures notebooks docs readme lab pins encoder clean
+.PHONY: verify full certify test test-rounding verdicts lint format bench figures notebooks docs readme lab pins encoder clean
 
 verify: $(STAMP)
 	$(BIN)/rolora verify --profile quick --jobs $(JOBS) --allow-open
@@ -33,6 +33,10 @@ test: $(STAMP)
 # Tests and verify again as other CPUs would round; minutes a setting. `make test-rounding TESTS=tests/theory`
 test-rounding: $(STAMP)
 	$(BIN)/python tests/support/rounding.py --jobs $(JOBS) $(TESTS)
+
+# Every verdict over 20 seeds and under other kernels, into docs/verdicts.md; about an hour, goes on where it stopped.
+verdicts: $(STAMP)
+	$(BIN)/python -m tests.support.verdicts --jobs $(JOBS)
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

@@ -30,6 +30,7 @@ def claims(
     chosen = [entry.value for entry in registry.select([claim_id] if claim_id else [], more or ())]
     if as_json:
         from rolora.report.content import claim_json
+        from rolora.report.readme import committed
 
         described = [
             claim_json(claim)
@@ -37,6 +38,7 @@ def claims(
                 "expected": str(claim.expected),
                 "negative_control": claim.says,
                 "positive_control": claim.positive_says,
+                "committed": committed(claim.id),
             }
             for claim in chosen
         ]

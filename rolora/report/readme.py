@@ -1,9 +1,9 @@
 """Numbers and pictures that the README and the site quote: taken from results, never typed.
 
 `python -m rolora.report.readme` fills README and site from the committed verdicts and tables
-(`rolora/report/verdicts.json`, `docs/data/figures`); `--report DIR` and `--figures DIR` take new results first
-(the report's first screen is pictured by a headless chromium where there is one); `--check` only says whether
-all is current.
+(`rolora/report/verdicts.json`, `docs/data/figures`); `--report DIR` and `--figures DIR` take new results
+first (the report's first screen is pictured by a headless chromium where there is one); `--check` only says
+whether all is current.
 """
 
 from __future__ import annotations

@@ -1,10 +1,12 @@
 """The site: builds without a warning or a network, every link works, pages follow claims and code."""
 
+import json
 import re
 import socket
 import tomllib
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import pytest
@@ -14,6 +16,7 @@ from rolora import cli
 from rolora.report import readme
 from rolora.verify import registry
 from verification.claim import Claim
+from verification.verdict import Verdict
 
 SHOWN = ("population-map", "plateau", "interference-identity")
 
@@ -167,23 +170,76 @@ def test_a_missing_report_is_refused(tmp_path: Path) -> None:
         build.stage(tmp_path, tmp_path / "none")
 
 
+def committed_rows() -> list[dict[str, Any]]:
+    rows = json.loads((readme.ROOT / readme.VERDICTS).read_text("utf-8"))["claims"]
+    assert isinstance(rows, list)
+    return rows
+
+
 def test_the_readme_is_current() -> None:
     assert readme.stale() == []
 
 
 def test_the_readme_quotes_the_claims_there_are_with_the_verdicts_expected() -> None:
-    import json
-
-    rows = json.loads((readme.ROOT / readme.VERDICTS).read_text("utf-8"))["claims"]
+    rows = committed_rows()
     claims = [entry.value for entry in registry.entries()]
     assert [row["id"] for row in rows] == [claim.id for claim in claims]
     assert [row["expected"] for row in rows] == [str(claim.expected) for claim in claims]
 
 
+def test_readme_and_site_count_what_the_committed_run_found() -> None:
+    text = (readme.ROOT / "docs" / "report.md").read_text("utf-8")
+    counts: dict[str, int] = {}
+    for row in committed_rows():
+        verdict = str(row["verdict"])
+        assert re.search(rf"^\| `{row['id']}`: .* \| {verdict} \|", text, re.MULTILINE)
+        kind = "open" if Verdict(verdict).open else verdict.lower().replace("_", " ")
+        counts[kind] = counts.get(kind, 0) + 1
+    for page in readme.PAGES:
+        headline = (
+            (readme.ROOT / page).read_text("utf-8").split("<!-- generated:headline -->\n**")[1]
+        )
+        told = re.findall(r"(\d+) (proved|derived|refuted|open)", headline.partition("**")[0])
+        assert {kind: int(count) for count, kind in told} == {
+            kind: counts[kind]
+            for kind in ("proved", "derived", "refuted", "open")
+            if kind in counts
+        }
+
+
+def test_a_report_of_some_claims_or_of_an_older_version_is_not_quoted(
+    report: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(ValueError, match=rf"report of all \d+ claims, got {len(SHOWN)}"):
+        readme.take(report, None, tmp_path)
+    older = json.loads((report / "report.json").read_text("utf-8")) | {"schema_version": 1}
+    (tmp_path / "report.json").write_text(json.dumps(older))
+    with pytest.raises(ValueError, match="of version 2, got 1: run `rolora verify` again"):
+        readme.take(tmp_path, None, tmp_path)
+    assert not (tmp_path / readme.VERDICTS).exists()
+
+
+def test_the_command_line_quotes_the_committed_run(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    step = {"statement": "the limit exists", "because": "it does"}
+    monkeypatch.setattr(readme, "committed", lambda _: {"verdict": "DERIVED", "argued": [step]})
+    cli.app(["claims", "plateau"], standalone_mode=False)
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "committed run: DERIVED argued: the limit exists, because it does" in shown
+    monkeypatch.undo()
+    assert readme.committed("plateau")["verdict"] == next(
+        row["verdict"] for row in committed_rows() if row["id"] == "plateau"
+    )
+    assert readme.committed("no-such-claim") == {}
+
+
 def test_a_changed_number_makes_the_readme_stale(tmp_path: Path) -> None:
     seen = {"relation": "=", "theory": 1, "measured": 1.5, "margin": 0.1, "holds": True}
+    seen["standing"] = "equal"
     claim = {"id": "a", "title": "A", "verdict": "PROVED", "finding": {"comparisons": [seen]}}
     rows = {"headline": "One claim.", "details": ["Fine."], "claims": [claim]}
+    rows |= {"profile": "full", "seed": 0}
     text = "x\n<!-- generated:rows -->\nold\n<!-- /generated:rows -->\ny\n"
     filled = readme.filled(text, rows)
     assert "| `a`: A | PROVED | = 1 | 1.5 | 0.1 |" in filled

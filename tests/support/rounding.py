@@ -13,7 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from numpy._core._multiarray_umath import __cpu_features__ as FEATURES  # noqa: N812
@@ -42,15 +42,35 @@ Verdicts = dict[str, tuple[str, bool]]
 """Claim id to the verdict of its check, and whether its negative control failed as it must."""
 
 
-def verdicts(environment: Mapping[str, str], jobs: int) -> tuple[Verdicts, str]:
-    """The quick profile's verdicts, and what `verify` says of itself."""
-    with tempfile.TemporaryDirectory() as folder:
-        words = f"verify --profile quick --json --jobs {jobs} --out".split()
-        code = "from rolora.cli import main; main()"
-        done = subprocess.run(
-            [sys.executable, "-c", code, *words, f"{folder}/v"],
-            cwd=ROOT, env=environment, capture_output=True, text=True, check=False,
-        )  # fmt: skip
+def text_of(setting: Mapping[str, str]) -> str:
+    """A setting in words."""
+    return " ".join(f"{name}={value}" for name, value in setting.items()) or "as it is"
+
+
+def can_show(needs: str) -> bool:
+    """Whether this CPU has what a setting needs."""
+    return not needs or bool(FEATURES[needs])
+
+
+def verdicts(
+    environment: Mapping[str, str], jobs: int, out: Path, more: Sequence[str] = ()
+) -> tuple[Verdicts, str]:
+    """The verdicts, those of the quick profile without `more`, and what `verify` says of itself."""
+    words = [
+        "verify",
+        "--json",
+        "--allow-open",
+        "--jobs",
+        str(jobs),
+        *more,
+        "--out",
+        str(out.resolve()),
+    ]
+    code = "from rolora.cli import main; main()"
+    done = subprocess.run(
+        [sys.executable, "-c", code, *words],
+        cwd=ROOT, env=environment, capture_output=True, text=True, check=False,
+    )  # fmt: skip
     if done.returncode not in (0, 1):
         return {}, done.stderr.strip().rsplit("\n", 1)[-1]
     claims = json.loads(done.stdout)["claims"]
@@ -82,10 +102,10 @@ def main() -> int:
     first: Verdicts | None = None
     sound = True
     for setting, needs in SETTINGS:
-        text = " ".join(f"{name}={value}" for name, value in setting.items()) or "as it is"
+        text = text_of(setting)
         if asked.only not in text and (setting or asked.no_verify):
             continue
-        if needs and not FEATURES[needs]:
+        if not can_show(needs):
             print(f"{text}\n    left out: this CPU has no {needs}", flush=True)
             continue
         environment = {**os.environ, **ONE_THREAD, **setting}
@@ -96,7 +116,8 @@ def main() -> int:
             sound &= not said.startswith("status")
             print(f"    tests: {said}", flush=True)
         if not asked.no_verify:
-            found, said = verdicts(environment, asked.jobs)
+            with tempfile.TemporaryDirectory() as folder:
+                found, said = verdicts(environment, asked.jobs, Path(folder, "v"))
             first = found if first is None else first
             pairs = {claim: (first.get(claim), found.get(claim)) for claim in first | found}
             differ = [f"{name} {one} → {two}" for name, (one, two) in pairs.items() if one != two]
