@@ -63,7 +63,7 @@ def committed(claim_id: str) -> dict[str, Any]:
     text = resources.files("rolora.report").joinpath(VERDICTS.name).read_text(encoding="utf-8")
     for claim in json.loads(text)["claims"]:
         if claim["id"] == claim_id:
-            return {"verdict": claim["verdict"], "argued": claim["finding"]["argued"]}
+            return {"verdict": claim["verdict"], "argued": claim["finding"].get("argued", [])}
     return {}
 
 
@@ -89,7 +89,7 @@ def rows_table(claims: Sequence[Mapping[str, Any]]) -> str:
 def _headline(finding: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
     """The comparison of `Finding.headline`, in a report."""
     seen: Sequence[Mapping[str, Any]] = finding["comparisons"] if finding else ()
-    return min(seen, key=lambda c: (c["holds"], c["standing"] == "undecided"), default=None)
+    return min(seen, key=lambda c: (c["holds"], c.get("standing") == "undecided"), default=None)
 
 
 def rows_of(report: Mapping[str, Any]) -> dict[str, Any]:
