@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 
@@ -68,17 +69,12 @@ class Sweep:
         """The same sweep on some of its seeds only, in the given order."""
         return replace(self, seeds=tuple(seeds))
 
-    def halfway(self) -> Sweep:
-        """The same sweep stopped after half of the rounds, or at the tracked round just after."""
-        rounds = self.rounds
-        count = 1 + next(i for i, number in enumerate(rounds) if 2 * number >= rounds[-1])
+    def until(self, round: int) -> Sweep:
+        """The same sweep stopped at a tracked round."""
         return replace(
             self,
-            runs={
-                key: replace(run, rounds=run.rounds[:count], scores=run.scores[:count])
-                for key, run in self.runs.items()
-            },
-            tuned=None if self.tuned is None else self.tuned.halfway(),
+            runs={key: run.until(round) for key, run in self.runs.items()},
+            tuned=None if self.tuned is None else self.tuned.until(round),
         )
 
 
@@ -116,21 +112,47 @@ def sweep(run: Runner, method: str, rates: Sequence[float], seeds: Sequence[int]
     return Sweep(tuple(rates), tuple(seeds), runs)
 
 
-def tuned_sweep(run: Runner, method: str, design: Design, *, halfway: bool = False) -> Sweep:
+def tuned_sweep(run: Runner, method: str, design: Design) -> Sweep:
     """Choose a method's learning rate on the tuning seeds, and run it on the others.
 
     A score on the seeds that chose the rate is too good, the more so the more rates are close to the best.
     On seeds that did not choose it, a rate close to the limit may diverge. Such a run is begun anew at the
     next lower rate, as one would in practice, whatever the method.
 
-    Args:
-        halfway: also run the rate that is best after half of the rounds, for `Sweep.halfway`.
     """
     tuned = sweep(run, method, design.rates, design.tuning_seeds)
-    horizons = (tuned, tuned.halfway()) if halfway else (tuned,)
-    chosen = sorted({horizon.rates[horizon.best()] for horizon in horizons})
-    judged = sweep(run, method, chosen, design.seeds)
-    return replace(_begun_anew(run, method, judged, design.rates), tuned=tuned)
+    return _judged(run, method, tuned, design)
+
+
+def tuned_until(
+    run: Runner, method: str, design: Design, rounds: Sequence[int]
+) -> dict[int, Sweep]:
+    """The same for runs of several lengths, each at the rate that is best for its own length.
+
+    Args:
+        run: runs the method; given `rounds`, so far only.
+        method, design: as for `tuned_sweep`.
+        rounds: lengths, tracked rounds all of them.
+
+    Returns:
+        By length, the method judged at it.
+    """
+    tuned = sweep(run, method, design.rates, design.tuning_seeds)
+    ends = {length: tuned.until(length) for length in sorted(rounds)}
+    rates = {length: own.rates[own.best()] for length, own in ends.items()}
+    longest = {rate: max(n for n in rates if rates[n] == rate) for rate in rates.values()}
+    return {
+        length: _judged(partial(run, rounds=longest[rates[length]]), method, own, design, length)
+        for length, own in ends.items()
+    }
+
+
+def _judged(
+    run: Runner, method: str, tuned: Sweep, design: Design, length: int | None = None
+) -> Sweep:
+    found = sweep(run, method, [tuned.rates[tuned.best()]], design.seeds)
+    found = _begun_anew(run, method, found, design.rates)
+    return replace(found if length is None else found.until(length), tuned=tuned)
 
 
 def _begun_anew(run: Runner, method: str, judged: Sweep, rates: Sequence[float]) -> Sweep:

@@ -67,6 +67,7 @@ class Network(Settings):
         default="gaussian",
         description="How B starts: gaussian, N(0, 1/r), or zero (with a base only).",
     )
+    b_scale: Positive = Field(default=1.0, description="Factor on a gaussian B's start.")
     base_classes: Count = Field(
         default=5, description="Labels the base was pretrained on, counted from 0."
     )

@@ -38,7 +38,7 @@ class Start:
 
 
 def draw_start(spec: Network, data: Dataset, seed: int) -> Start:
-    """The start all methods of one seed share: A ~ N(0, 1/d), B ~ N(0, 1/r), W_out ~ N(0, 1/hidden).
+    """The start all methods of one seed share: A ~ N(0, 1/d), B ~ b_scale·N(0, 1/r), W_out ~ N(0, 1/hidden).
 
     With a base, W0 and W_out come from `pretrain` instead.
     """
@@ -48,7 +48,7 @@ def draw_start(spec: Network, data: Dataset, seed: int) -> Start:
         )
     rng = generator(seed, "nonlinear", "start")
     A = rng.standard_normal((data.width, spec.rank)) / np.sqrt(data.width)
-    B = rng.standard_normal((spec.rank, spec.hidden)) / np.sqrt(spec.rank)
+    B = rng.standard_normal((spec.rank, spec.hidden)) * (spec.b_scale / np.sqrt(spec.rank))
     head = rng.standard_normal((spec.hidden, data.classes)) / np.sqrt(spec.hidden)
     if spec.b_start == "zero":
         B = np.zeros_like(B)

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
+from joblib import Parallel, delayed
 
 from verification.codec import columns_of, csv_text, json_text
 from verification.evidence import Asked, Evidence
@@ -38,6 +39,7 @@ class Run:
         diverged: whether the run was given up.
         restarts: how often it diverged and was begun anew at the next lower rate.
         facts: more of what is told of the run; a smaller `loss` decides between rates of equal scores.
+            A list or tuple of one entry per tracked round is cut with them.
     """
 
     rounds: tuple[int, ...]
@@ -45,6 +47,15 @@ class Run:
     diverged: bool = False
     restarts: int = 0
     facts: Mapping[str, Any] = field(default_factory=dict)
+
+    def until(self, round: int) -> Run:
+        """The run as it stood at a tracked round."""
+        count = 1 + self.rounds.index(round)
+        cut = {
+            name: value[:count] if isinstance(value, (list, tuple)) else value
+            for name, value in self.facts.items()
+        }
+        return replace(self, rounds=self.rounds[:count], scores=self.scores[:count], facts=cut)
 
 
 def paired(quantity: str, differences: np.ndarray, alpha: float, *, by: float = 0.0) -> Comparison:
@@ -107,6 +118,10 @@ class Design:
         if shared:
             raise ValueError(f"seeds must not be among the tuning_seeds, got {shared} in both")
 
+    def at(self, point: Point) -> Design:
+        """The part of the design that belongs to a point."""
+        return replace(self, points=(point,))
+
 
 def require_rates(rates: Sequence[float]) -> None:
     """Check a grid of learning rates.
@@ -118,10 +133,11 @@ def require_rates(rates: Sequence[float]) -> None:
         raise ValueError(f"rates must be finite, positive and at least one, got {list(rates)}")
 
 
-Runner = Callable[[str, float, Sequence[int]], Iterable[Run]]
-"""Runs a method at a rate on seeds, one run a seed in their order."""
-Measure = Callable[[Point, str, float, Sequence[int]], Iterable[Run]]
-"""The same at any point of a design."""
+Runner = Callable[..., Iterable[Run]]
+"""`runner(method, rate, seeds)` runs a method at a rate on seeds, one run a seed in their order; a runner
+that can stop earlier takes `rounds`, too."""
+Measure = Callable[..., Iterable[Run]]
+"""`measure(point, method, rate, seeds)`: the same at any point of a design."""
 
 
 def run(
@@ -132,6 +148,8 @@ def run(
     table: Path | None = None,
     rows: Callable[[Mapping[Point, Mapping[str, T]]], Sequence[Mapping[str, Any]]] | None = None,
     progress: Callable[[str], None] = lambda _line: None,
+    done: Callable[[Point, str], None] = lambda _point, _method: None,
+    jobs: int = 1,
 ) -> dict[Point, dict[str, T]]:
     """Every method at every point.
 
@@ -145,6 +163,8 @@ def run(
         table: the tidy CSV, written when all points are done.
         rows: its rows.
         progress: told one line per run.
+        done: told of every point and method that is finished.
+        jobs: processes that work on different cells at once, where there is a `table`.
 
     Raises:
         ValueError: before any run, if the folder holds another design or a study of an older layout.
@@ -156,14 +176,43 @@ def run(
         earlier = _finished(design, folder, table)
         design = replace(design, points=tuple(dict.fromkeys([*earlier, *design.points])))
         measure = partial(_kept, folder, measure, progress)
+        # The runs of all cells into files; below they are only read.
+        cells = [(p, m) for p in design.points for m in design.at(p).methods]
+        arriving = Parallel(jobs, return_as="generator_unordered", batch_size=1)(
+            delayed(_into_files)(design, measure, search, *cell) for cell in cells
+        )
+        for cell in arriving:
+            done(*cell)
     found: dict[Point, dict[str, T]] = {}
     for point in design.points:
-        found[point] = {m: search(partial(measure, point), m, design) for m in design.methods}
+        methods = design.at(point).methods
+        found[point] = {m: _at(design, measure, search, point, m) for m in methods}
         if folder is not None and point not in earlier:
             _tell(folder, design, tuple(found))
     if table is not None and rows is not None:
         write(table, csv_text(columns_of(rows(found))))
     return found
+
+
+def _into_files(
+    design: Design,
+    measure: Measure,
+    search: Callable[[Runner, str, Design], Any],
+    point: Point,
+    method: str,
+) -> tuple[Point, str]:
+    _at(design, measure, search, point, method)
+    return point, method
+
+
+def _at(
+    design: Design,
+    measure: Measure,
+    search: Callable[[Runner, str, Design], T],
+    point: Point,
+    method: str,
+) -> T:
+    return search(partial(measure, point), method, design.at(point))
 
 
 def _finished(design: Design, folder: Path, table: Path) -> tuple[Point, ...]:
@@ -202,13 +251,14 @@ def _kept(
     method: str,
     rate: float,
     seeds: Sequence[int],
+    **stop: int,
 ) -> list[Run]:
     """The runs of one cell: those that have a file are read, the others run and written one by one."""
-    names = {s: "-".join(map(str, (*point, method, s, rate))) for s in seeds}
+    names = {s: "-".join(map(str, (*point, method, s, rate, *stop.values()))) for s in seeds}
     paths = {s: folder / f"{name}.json" for s, name in names.items()}
     missing = [s for s, path in paths.items() if not path.is_file()]
     if missing:
-        for s, found in zip(missing, measure(point, method, rate, missing), strict=True):
+        for s, found in zip(missing, measure(point, method, rate, missing, **stop), strict=True):
             write(paths[s], json_text(asdict(found)))
             progress(f"{names[s]}: {'diverged' if found.diverged else found.scores[-1]}")
     return [_read(path) for path in paths.values()]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -47,12 +47,14 @@ class Federation:
         *,
         engine: Engine | None = None,
         give_up: bool = False,
+        tracked: Collection[int] | None = None,
     ) -> None:
         """Deal the images, draw the start, and refuse a start that cannot move.
 
         Args:
             replicas: repetitions side by side; None for the configuration's seeds and learning rate.
             give_up: leave a diverged replica where it was instead of raising `DivergenceError`.
+            tracked: the rounds that are measured; None for the configuration's.
 
         Raises:
             ValueError: if the split cannot be made, or every gradient is zero at the start.
@@ -64,6 +66,8 @@ class Federation:
         self.round = 0
         self._engine = engine or ENGINES[config.engine]
         self._give_up = give_up
+        every = config.evaluate_every
+        self._tracked = tracked or {*range(every, config.rounds, every), config.rounds}
         dtype, device = getattr(torch, config.dtype), torch.device(config.device)
         if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
             raise ValueError(
@@ -139,7 +143,7 @@ class Federation:
         adapter, merged = made.adapters[LAYER], made.merged.get(LAYER)
         self.server = self._moved(Server(adapter.A, adapter.B, made.head["head"], merged))
         self.round = t
-        if t % self.config.evaluate_every and t != self.config.rounds:
+        if t not in self._tracked:
             return []
         loss = (weights * returned.loss.double().cpu().numpy()).sum(axis=1)
         trained = "".join(sorted(str(f) for f in factors))

@@ -45,46 +45,42 @@ def run(
     _run(config, out, checkpoint_every, resume, data_dir, download, threads, as_json, quiet)
 
 
-@app.command("map")
-def regimes(
-    dataset: Annotated[str, typer.Option(help="mnist or digits.")] = "mnist",
+@app.command("study")
+def study(
     data_dir: DataDir = None,
-    seeds: Annotated[
-        int, typer.Option(help="Seeds that judge every cell; others choose its rates.", min=2)
-    ] = 12,
-    cell: Annotated[
-        list[str] | None,
-        typer.Option(metavar="N,K", help="Only these cells: clients, local steps. Repeatable."),
-    ] = None,
-    out: Out = Path("results/nonlinear-map"),
-    quiet: Annotated[bool, typer.Option(help="No progress.")] = False,
+    jobs: Annotated[int, typer.Option(help="Processes that work on different cells.", min=1)] = 1,
+    estimate: Annotated[
+        bool, typer.Option("--estimate", help="Only tell how long it would take.")
+    ] = False,
+    out: Out = Path("results/network-study"),
+    quiet: Quiet = False,
 ) -> None:
-    """Run every method on a grid of clients × local steps; goes on where it was stopped. Takes hours."""
-    import torch
-
-    from nonlinear_model.claims import regime_map
-    from nonlinear_model.data import registry as datasets
+    """Run the network study behind the network claims; goes on where it was stopped. Takes hours."""
+    from nonlinear_model.study import run as network
+    from nonlinear_model.study.table import PATH
     from rolora.storage.environment import environment
+    from verification.codec import json_text
     from verification.files import write
 
-    points = [_cell(text) for text in cell] if cell else regime_map.DESIGN.points
-    design = regime_map.design(dataset, points, seeds)
-    data = datasets.load(dataset, data_dir)
-    torch.set_num_threads(1)
-    path = out / f"regime_map_{dataset}.csv"
-    found = regime_map.run(design, data, path, messages(quiet).print)
-    words = ["rolora", "nonlinear", "map", "--dataset", dataset, "--seeds", str(seeds)]
-    words += [word for text in cell or () for word in ("--cell", text)]
-    manifest = regime_map.manifest(design, found, shlex.join(words), environment())
-    write(path.with_suffix(".json"), manifest)
+    talk = messages(quiet)
+    seconds = network.estimate(data_dir)
+    total = sum(seconds.values())
+    talk.print(
+        f"About {total / 3600:.1f} hours of one core in all; finished runs are not run again."
+    )
+    if estimate:
+        return
+    path = out / PATH.name
+    with bar("seconds of one core", round(total), quiet=quiet) as tell:
 
+        def done(point: tuple[Any, ...], method: str) -> None:
+            tell(advance=seconds[point, method], description=f"{method} at {point[1:4]}")
 
-def _cell(text: str) -> tuple[int, int]:
-    try:
-        clients, local_steps = (int(part) for part in text.split(","))
-    except ValueError as error:
-        raise ValueError(f"--cell must be two whole numbers as in 10,200, got {text!r}") from error
-    return clients, local_steps
+        network.run(path, data_dir, jobs=jobs, done=done)
+    words = shlex.join(["rolora", "nonlinear", "study", "--jobs", str(jobs)])
+    facts = network.described(path, words, environment())
+    write(path.with_suffix(".json"), json_text(facts, by_name=True))
+    talk.print(f"Study: {path}")
 
 
 def _run(

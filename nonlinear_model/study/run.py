@@ -1,0 +1,109 @@
+"""Running the network study by one command: taken up where it stopped, its length foretold."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from federation.learning_rates import Sweep, tuned_until
+from nonlinear_model.study import table
+from nonlinear_model.study.design import DESIGN, MAP, lengths, tracked
+from nonlinear_model.study.measure import configuration, runs
+from verification import paired_study
+from verification.paired_study import Design, Point, Runner
+
+Judged = dict[int, Sweep]
+"""By number of rounds, a method at the rate that is best for that many."""
+Study = dict[Point, dict[str, Judged]]
+
+
+def search(run: Runner, method: str, design: Design) -> Judged:
+    """The method at each of its lengths at the design's one point (`Design.at`)."""
+    (point,) = design.points
+    return tuned_until(run, method, design, lengths(point, method))
+
+
+def run(
+    path: Path,
+    data_dir: Path | None,
+    *,
+    points: Sequence[Point] = DESIGN.points,
+    jobs: int = 1,
+    progress: Callable[[str], None] = lambda _line: None,
+    done: Callable[[Point, str], None] = lambda _point, _method: None,
+) -> Study:
+    """Run what is not finished beside the CSV yet, and write it.
+
+    Args:
+        path: the CSV.
+        data_dir: folder with MNIST.
+        points: of the design; an estimate of a part, or a part on another machine.
+        jobs: processes that work on different cells.
+        progress: told one line per run, in the process that made it.
+        done: told of every point and method that is finished.
+    """
+    return paired_study.run(
+        replace(DESIGN, points=tuple(points)),
+        partial(runs, data_dir),
+        search,
+        table=path,
+        rows=table.rows_of,
+        progress=progress,
+        done=done,
+        jobs=jobs,
+    )
+
+
+def estimate(data_dir: Path | None) -> dict[tuple[Point, str], float]:
+    """Seconds of one core of every point and method, from a few rounds of each method at one point."""
+    cost = {method: _seconds_per_step(data_dir, method) for method in DESIGN.methods}
+    return {
+        (point, method): _rounds(DESIGN.at(point), point, method)
+        * _steps(point)
+        * cost.get(method, cost["rolora"])
+        for point in DESIGN.points
+        for method in DESIGN.at(point).methods
+    }
+
+
+def _rounds(own: Design, point: Point, method: str) -> float:
+    # A rate above what a method bears diverges at once: about half of the grid, but not for FFA-LoRA.
+    rates = len(own.rates) if method == "ffa" else len(own.rates) / 2
+    tuning = tracked(point, method)[-1] * rates * len(own.tuning_seeds)
+    return tuning + sum(lengths(point, method)) * len(own.seeds)
+
+
+def _steps(point: Point) -> float:
+    """Client steps of a round, all clients together."""
+    config = configuration(point, "rolora", 2)
+    if config.local_epochs is None:
+        return config.clients * config.local_steps
+    return config.local_epochs * 54_000 / config.batch_size  # equal clients hold nearly all images
+
+
+def _seconds_per_step(data_dir: Path | None, method: str) -> float:
+    """From the difference of two lengths, so that the start costs nothing."""
+    point = MAP[7]
+    short, long = (t for t in tracked(point, method) if t in (10, 20))
+    seconds = []
+    for rounds in (short, short, long):  # the first to warm up
+        start = time.process_time()
+        list(runs(data_dir, point, method, 0.03, (0, 1), rounds=rounds))
+        seconds.append(time.process_time() - start)
+    return max(seconds[2] - seconds[1], 1e-6) / (2 * (long - short) * _steps(point))
+
+
+def described(path: Path, command: str, environment: Mapping[str, Any]) -> dict[str, Any]:
+    """What explains a CSV: for its JSON."""
+    return {
+        "schema_version": 1,
+        "kind": "network study",
+        "sha256": table.checksum(path),
+        "design": asdict(DESIGN),
+        "command": command,
+        "environment": dict(environment),
+    }
