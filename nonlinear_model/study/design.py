@@ -5,15 +5,16 @@ does, of clients × local steps, at equal rounds and at equal numbers sent. Thre
 the scale of B's start, other shares of A- and B-rounds, and local steps at a fixed number of steps in all.
 Small runs on the digits that come with scikit-learn are there to be run again by anybody, without files.
 
-How it is judged, also fixed beforehand. A statement says at each of its places that some differences, paired
-by seed, are positive. Each has a Student interval, all intervals of a claim together at `ALPHA`. At a place the
-statement *holds* if all its intervals lie above 0, *fails* if one lies below 0, and is *open* otherwise.
-Everywhere it holds: SUPPORTED. Somewhere: HOLDS_UNDER, with the places named, where it fails or is open too.
-Nowhere, but it fails somewhere: REFUTED. Else UNDECIDED. The places of the statements:
+How it is judged, also fixed beforehand. A statement says at each of its places that some differences,
+paired by seed, are positive. Each has a Student interval, all intervals of a claim together at `ALPHA`. At a
+place the statement *holds* if all its intervals lie above 0, *fails* if one lies below 0, and is *open*
+otherwise. Everywhere it holds: SUPPORTED. Somewhere: HOLDS_UNDER, with the places named, where it fails or
+is open too. Nowhere, but it fails somewhere: REFUTED. Else UNDECIDED. The places of the statements:
 
-- `mnist-ranking`: RoLoRA over FedAvg-LoRA and FedAvg-LoRA over FFA-LoRA, at the map's points of 5 and 10 clients
-  and the two other starts of B, once at equal rounds and once at equal numbers sent.
-- `mnist-gap-over-fedavg`, `mnist-gap-over-ffa`: RoLoRA's lead at 10 clients minus that at 5, at each local steps.
+- `mnist-ranking`: RoLoRA over FedAvg-LoRA and FedAvg-LoRA over FFA-LoRA, at the map's points of 5 and 10
+  clients and the two other starts of B, once at equal rounds and once at equal numbers sent.
+- `mnist-gap-over-fedavg`, `mnist-gap-over-ffa`: RoLoRA's lead at 10 clients minus that at 5, for each number
+  of local steps.
 - `schedule-balance`, `early-A-matters`: at `LOPSIDED`. `local-steps`: at `FEW_AND_MANY`, pair by pair.
 - `ffa-seed-spread`: a ratio of standard deviations above 1 (Pitman and Morgan), at the map's 5 and 10 clients.
 - `mnist-lead-size`: 0.02 minus RoLoRA's lead over FedAvg-LoRA, at the places of `mnist-ranking`.
