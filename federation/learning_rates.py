@@ -118,7 +118,6 @@ def tuned_sweep(run: Runner, method: str, design: Design) -> Sweep:
     A score on the seeds that chose the rate is too good, the more so the more rates are close to the best.
     On seeds that did not choose it, a rate close to the limit may diverge. Such a run is begun anew at the
     next lower rate, as one would in practice, whatever the method.
-
     """
     tuned = sweep(run, method, design.rates, design.tuning_seeds)
     return _judged(run, method, tuned, design)

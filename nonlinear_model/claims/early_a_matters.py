@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from nonlinear_model.claims import study
-from nonlinear_model.claims.study import Setting
+from nonlinear_model.study import analysis
+from nonlinear_model.study.analysis import ahead, scores, short
+from nonlinear_model.study.design import LOPSIDED
 from verification.claim import PAPER, claim
 from verification.evidence import Evidence
 from verification.finding import Mark, Plot, Series
-from verification.paired_study import lead as ahead
 from verification.verdict import Verdict
 
-FROZEN, FULL = "ffa", "rolora"
+EARLY, FROZEN, FULL = "rolora-then-ffa:20", "ffa", "rolora"
 
 
 @claim(
@@ -21,56 +21,37 @@ FROZEN, FULL = "ffa", "rolora"
     source=f"{PAPER}, ablation on freezing A early",
     section="network",
     assumptions=(
-        "two-layer network, images split by label over 5 and 10 clients (quick profile: 5)",
-        "same seeds, splits and rounds for both",
-        study.CHOSEN,
-        study.COUNTS,
+        "two-layer network, MNIST split by label over 5 and 10 clients, 25 local steps, equal rounds",
+        *analysis.DECIDED,
     ),
     expected=Verdict.SUPPORTED,
     mutant={"reverse": True},
     says="FFA-LoRA throughout is better",
     order=250,
 )
-def check(
-    evidence: Evidence,
-    *,
-    share: int = 20,
-    seeds: int = 0,
-    lead: float = 0.0,
-    reverse: bool = False,
-) -> None:
-    """Train both schedules in the paper's two splits and compare them seed by seed.
+def check(evidence: Evidence, *, lead: float = 0.0, reverse: bool = False) -> None:
+    """Compare both schedules seed by seed.
 
     Args:
         evidence: gathers what is found.
-        share: per cent of the rounds that are RoLoRA's.
-        seeds: how many judge; 0 for the profile's number.
         lead: demanded accuracy over the other.
         reverse: whether FFA-LoRA is said to be ahead; False for the true statement.
     """
-    if not 1 <= share <= 99:
-        raise ValueError(f"share must be 1 to 99 per cent of the rounds, got {share}")
-    early = f"rolora-then-ffa:{share}"
-    # A fifth of the digits' rounds has to be long enough for A to learn something: 20 rounds.
-    settings = evidence.pick((Setting(5, 10, 100),), study.settings(evidence.budget))
-    methods = (early, FROZEN, FULL)
-    found = study.trained(evidence, settings, methods, seeds or evidence.pick(8, 10), lead=lead)
-    if not found:
-        return
-    better, worse = (FROZEN, early) if reverse else (early, FROZEN)
-    scores = {key: result.scores() for key, result in found.items()}
+    better, worse = (FROZEN, EARLY) if reverse else (EARLY, FROZEN)
+    places = {
+        short(point): [(f"accuracy of {better} minus {worse}", ahead(point, better, worse))]
+        for point in LOPSIDED
+    }
+    analysis.over_places(evidence, places, by=lead)
+    evidence.method(analysis.method_of(LOPSIDED))
     shares = []
-    for setting in settings:
-        n = setting.clients
-        quantity = f"{n} clients: accuracy of {better} minus {worse}"
-        ahead(evidence, quantity, scores[n, better] - scores[n, worse], by=lead)
-        made, cap, full = (scores[n, method].mean() for method in methods)
-        shares.append(f"{(made - cap) / (full - cap):.0%} at {n} clients")
-    fifth = "fifth" if share == 20 else f"{share} %"
+    for point in LOPSIDED:
+        made, cap, full = (scores(point, method).mean() for method in (EARLY, FROZEN, FULL))
+        shares.append(f"{(made - cap) / (full - cap):.0%} at {short(point)}")
     evidence.note(
-        f"Of the way from FFA-LoRA to RoLoRA the early {fifth} makes {' and '.join(shares)}."
+        f"Of the way from FFA-LoRA to RoLoRA the early fifth makes {' and '.join(shares)}."
     )
-    study.tables(evidence, found, ("clients", "method"), PLOT)
+    evidence.table(analysis.mean_rows(LOPSIDED, (FROZEN, EARLY, FULL)), PLOT)
 
 
 PLOT = Plot(

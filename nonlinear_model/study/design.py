@@ -16,7 +16,8 @@ is open too. Nowhere, but it fails somewhere: REFUTED. Else UNDECIDED. The place
 - `mnist-gap-over-fedavg`, `mnist-gap-over-ffa`: RoLoRA's lead at 10 clients minus that at 5, for each number
   of local steps.
 - `schedule-balance`, `early-A-matters`: at `LOPSIDED`. `local-steps`: at `FEW_AND_MANY`, pair by pair.
-- `ffa-seed-spread`: a ratio of standard deviations above 1 (Pitman and Morgan), at the map's 5 and 10 clients.
+- `ffa-seed-spread`: a ratio of standard deviations above 1 (Pitman and Morgan's interval), at the map's
+  points of 5 and 10 clients.
 - `mnist-lead-size`: 0.02 minus RoLoRA's lead over FedAvg-LoRA, at the places of `mnist-ranking`.
 """
 

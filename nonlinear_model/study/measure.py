@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
@@ -16,6 +15,7 @@ from federated_lora import method_named
 from nonlinear_model.configuration import Configuration
 from nonlinear_model.data.registry import load
 from nonlinear_model.study.design import DESIGN, tracked
+from nonlinear_model.training.sweep import one_thread
 from verification.paired_study import Point, Run
 
 if TYPE_CHECKING:
@@ -141,16 +141,3 @@ def _run(
             "seconds": round(seconds, 3),
         },
     )
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """Run torch on one thread: claims run side by side, and sums must not depend on the thread count."""
-    import torch
-
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

@@ -11,6 +11,7 @@ from typing import Any
 
 from federation.learning_rates import Sweep, tuned_until
 from nonlinear_model.study import table
+from nonlinear_model.study.analysis import IMAGES
 from nonlinear_model.study.design import DESIGN, MAP, lengths, tracked
 from nonlinear_model.study.measure import configuration, runs
 from verification import paired_study
@@ -82,7 +83,7 @@ def _steps(point: Point) -> float:
     config = configuration(point, "rolora", 2)
     if config.local_epochs is None:
         return config.clients * config.local_steps
-    return config.local_epochs * 54_000 / config.batch_size  # equal clients hold nearly all images
+    return config.local_epochs * IMAGES / config.batch_size
 
 
 def _seconds_per_step(data_dir: Path | None, method: str) -> float:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 
@@ -12,7 +13,7 @@ from federation import learning_rates
 from federation.learning_rates import Sweep
 from nonlinear_model.configuration import Configuration
 from nonlinear_model.data.dataset import Dataset
-from verification.paired_study import Run
+from verification.paired_study import Design, Rule, Run
 
 
 def runs(
@@ -57,3 +58,48 @@ def sweep(
     """
     run = partial(runs, config, data)
     return {method: learning_rates.sweep(run, method, rates, seeds) for method in methods}
+
+
+def judged(
+    config: Configuration,
+    data: Dataset,
+    methods: Sequence[str],
+    rates: Sequence[float],
+    tuning_seeds: Sequence[int],
+    seeds: Sequence[int],
+) -> dict[str, Sweep]:
+    """Every method at the rate of one grid that is best for it on other seeds, on one thread.
+
+    Args:
+        config, data: as in `runs`.
+        methods: names for `method_named`.
+        rates: learning rates, finite and positive.
+        tuning_seeds: choose the rates.
+        seeds: judge.
+    """
+    design = Design(
+        axes=(),
+        points=((),),
+        methods=tuple(methods),
+        rates=tuple(rates),
+        tuning_seeds=tuple(tuning_seeds),
+        seeds=tuple(seeds),
+        score="test accuracy after the last round",
+        rule=Rule(0.05),
+    )
+    run = partial(runs, config, data)
+    with one_thread():
+        return {method: learning_rates.tuned_sweep(run, method, design) for method in methods}
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Run torch on one thread: claims run side by side, and sums must not depend on the thread count."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

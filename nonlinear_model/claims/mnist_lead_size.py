@@ -1,0 +1,65 @@
+"""Claim `mnist-lead-size`: nowhere on the map does RoLoRA lead FedAvg-LoRA by as much as 0.02."""
+
+from __future__ import annotations
+
+from nonlinear_model.study import analysis
+from nonlinear_model.study.analysis import EQUALITIES, ahead, short
+from nonlinear_model.study.design import B_STARTS, DIFFERENCE, LOCAL, PAPER_CLIENTS
+from verification.claim import OURS, claim
+from verification.evidence import Evidence
+from verification.names import one_of
+from verification.verdict import Verdict
+
+
+@claim(
+    "mnist-lead-size",
+    "RoLoRA's lead over FedAvg-LoRA is below 0.02",
+    statement="With MNIST split by label over 5 and 10 clients, RoLoRA is not ahead of FedAvg-LoRA by as"
+    " much as 0.02 in test accuracy.",
+    latex=r"\mathrm{acc}(\mathrm{RoLoRA})-\mathrm{acc}(\mathrm{FedAvg})<0.02",
+    source=OURS,
+    section="network",
+    assumptions=(
+        "two-layer network, plain SGD, at equal rounds or at equal numbers sent",
+        *analysis.DECIDED,
+    ),
+    expected=Verdict.HOLDS_UNDER,
+    confirms=Verdict.SUPPORTED,
+    mutant={"reverse": True},
+    says="RoLoRA is ahead by more than 0.02",
+    order=225,
+)
+def check(
+    evidence: Evidence,
+    *,
+    clients: tuple[int, ...] = PAPER_CLIENTS,
+    local: tuple[str, ...] = LOCAL,
+    equality: str = "both",
+    size: float = DIFFERENCE,
+    reverse: bool = False,
+) -> None:
+    """Hold RoLoRA's lead against a size at every place of the study's map.
+
+    Args:
+        evidence: gathers what is found.
+        clients, local: which of the study's numbers of clients and of local steps.
+        equality: `rounds`, `numbers sent`, or `both`.
+        size: of a lead worth telling.
+        reverse: whether the lead is said to exceed it; False for the true statement.
+    """
+    one_of("equality", equality, (*EQUALITIES, "both"))
+    points = analysis.map_points(clients, local)
+    if 10 in clients and "25" in local:
+        points += B_STARTS
+    sign = -1.0 if reverse else 1.0
+    words = "lead over fedavg minus" if reverse else "what the lead over fedavg lacks of"
+    places = {
+        f"{short(point)}, equal {kind}": [
+            (f"{words} {size:g}", sign * (size - ahead(point, "rolora", "fedavg", kind)))
+        ]
+        for kind in (EQUALITIES if equality == "both" else (equality,))
+        for point in points
+    }
+    analysis.over_places(evidence, places)
+    evidence.method(analysis.method_of(points))
+    evidence.table(analysis.lead_rows(points, "rolora", "fedavg"))

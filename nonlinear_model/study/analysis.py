@@ -1,0 +1,264 @@
+"""What the committed runs say: scores by seed, differences of methods, and a verdict over many places."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache, partial
+from math import ceil
+from typing import Any
+
+import numpy as np
+
+from nonlinear_model.study import table
+from nonlinear_model.study.design import ALPHA, DESIGN, MAP, PAPER_CLIENTS, equal_numbers
+from verification.evidence import Asked, Evidence
+from verification.finding import Comparison
+from verification.paired_study import Point, lead
+from verification.statistics import mean_estimate
+from verification.verdict import Verdict
+
+EQUALITIES = ("rounds", "numbers sent")
+"""What two methods have alike where they are compared."""
+
+DECIDED = (
+    "every method at the learning rate of one grid that is best for it on other seeds",
+    "decided from the committed runs of the network study (docs/network-study.md)",
+)
+
+
+IMAGES = 54_000
+"""About what equal clients hold of MNIST together."""
+
+
+@cache
+def _scores() -> dict[tuple[Point, str, int], dict[int, float]]:
+    found: dict[tuple[Point, str, int], dict[int, float]] = {}
+    for row in table.stored():
+        if row["purpose"] == "judging":
+            key = table.point_of(row), row["method"], row["length"]
+            found.setdefault(key, {})[row["seed"]] = row["score"]
+    return found
+
+
+def scores(point: Point, method: str, length: int = 0) -> np.ndarray:
+    """Score of every judging seed, (S,), in the order of the seeds.
+
+    Args:
+        point: of the design.
+        method: a method the design runs there.
+        length: after how many rounds; 0 for all of the point's.
+    """
+    found = _scores()[point, method, length or point[3]]
+    return np.array([found[seed] for seed in sorted(found)])
+
+
+def ahead(point: Point, better: str, worse: str, equality: str = "rounds") -> np.ndarray:
+    """By how much one method's score exceeds another's, seed by seed, (S,)."""
+    lengths = (0, 0) if equality == "rounds" else equal_numbers(better, worse, point[3])
+    return scores(point, better, lengths[0]) - scores(point, worse, lengths[1])
+
+
+def map_points(clients: Sequence[int], local: Sequence[str]) -> tuple[Point, ...]:
+    """The map's points at some numbers of clients and local steps.
+
+    Raises:
+        ValueError: if the study has none there.
+    """
+    known = {"clients": {p[1] for p in MAP}, "local": {p[2] for p in MAP}}
+    for name, asked in (("clients", clients), ("local", local)):
+        if not asked or not set(asked) <= known[name]:
+            allowed = ", ".join(map(str, sorted(known[name], key=str)))
+            raise ValueError(f"{name} must be of the study's {allowed}, got {tuple(asked)}")
+    return tuple(p for p in MAP if p[1] in clients and p[2] in local)
+
+
+def paper_points() -> tuple[Point, ...]:
+    """The map's points at the paper's numbers of clients."""
+    return tuple(p for p in MAP if p[1] in PAPER_CLIENTS)
+
+
+Question = tuple[str, Any]
+"""A quantity in words, and its differences by seed, (S,), which should be positive."""
+Ask = Callable[[Evidence, str, Any, float], Asked]
+
+
+def over_places(
+    evidence: Evidence,
+    places: Mapping[str, Sequence[Question]],
+    *,
+    by: float = 0.0,
+    ask: Ask | None = None,
+) -> None:
+    """Judge a statement over many places, as the study's design says.
+
+    Args:
+        evidence: is given a comparison for each question.
+        places: what is asked, by the place in words.
+        by: what every difference should exceed.
+        ask: asks something else than the mean of differences, as `lead` does.
+    """
+    if not -1.0 < by < 1.0:
+        raise ValueError(f"lead must be an accuracy between -1 and 1, got {by}")
+    counts = {place: len(questions) for place, questions in places.items()}
+    evidence.judge(partial(judge, counts), ALPHA)
+    asked = []
+    for place, questions in places.items():
+        for quantity, values in questions:
+            words = f"{place}: {quantity}"
+            made = ask(evidence, words, values, by) if ask else lead(evidence, words, values, by=by)
+            asked.append(made)
+    evidence.record(trials=max(one.n for one in asked))
+
+
+def standing(comparison: Comparison) -> str:
+    """`holds`, `fails` or `open`: where the interval lies to what is demanded."""
+    low, high = comparison.interval or (comparison.measured, comparison.measured)
+    if low > comparison.theory:
+        return "holds"
+    return "fails" if high < comparison.theory else "open"
+
+
+def judge(
+    counts: Mapping[str, int], comparisons: Sequence[Comparison]
+) -> tuple[Verdict, dict[str, str]]:
+    """The verdict over all places, with its reason: for `Evidence.judge`.
+
+    Args:
+        counts: number of comparisons of each place, in their order.
+        comparisons: all of them.
+    """
+    left = iter(comparisons)
+    groups = {place: [next(left) for _ in range(count)] for place, count in counts.items()}
+    found = {place: {standing(c) for c in group} for place, group in groups.items()}
+    holds = [place for place, seen in found.items() if seen == {"holds"}]
+    fails = [place for place, seen in found.items() if "fails" in seen]
+    unsure = [place for place in found if place not in holds and place not in fails]
+    if len(holds) == len(found):
+        return Verdict.SUPPORTED, {}
+    if holds:
+        return Verdict.HOLDS_UNDER, {"added_assumption": _where(holds, fails, unsure)}
+    if fails:
+        worst = min(
+            (c for place in fails for c in groups[place] if standing(c) == "fails"),
+            key=lambda c: c.interval[1] - c.theory if c.interval else 0.0,
+        )
+        return Verdict.REFUTED, {"counterexample": worst.failure}
+    return Verdict.UNDECIDED, {"missing": _more([c for group in groups.values() for c in group])}
+
+
+def _where(holds: Sequence[str], fails: Sequence[str], unsure: Sequence[str]) -> str:
+    groups = {"holds": holds, "the opposite is true": fails, "open": unsure}
+    total = sum(map(len, groups.values()))
+    said = [f"{words} at {'; '.join(own)}" for words, own in groups.items() if own]
+    return f"at {len(holds)} of the study's {total} places only: {'. '.join(said)}"
+
+
+def _more(comparisons: Sequence[Comparison]) -> str:
+    """How many times as many seeds would do, where the mean stays as it is."""
+    first = min(comparisons, key=_times)
+    low, high = first.interval or (first.measured, first.measured)
+    words = f"{first.quantity}: {first.measured:+.4f} in [{low:+.4f}, {high:+.4f}]"
+    return (
+        f"more seeds: about {ceil(_times(first))} times as many would tell, if the mean stays"
+        f" ({words}); `rolora nonlinear study` runs the study, its design in nonlinear_model/study"
+    )
+
+
+def _times(comparison: Comparison) -> float:
+    low, high = comparison.interval or (comparison.measured, comparison.measured)
+    distance = abs(comparison.measured - comparison.theory)
+    return ((high - low) / 2 / distance) ** 2 if distance else float("inf")
+
+
+def lead_rows(points: Sequence[Point], better: str, worse: str) -> list[dict[str, Any]]:
+    """Tidy rows of a lead at both kinds of equality, with 95 % intervals, a row per point."""
+    rows = []
+    for point in points:
+        row: dict[str, Any] = place_of(point)
+        for equality in EQUALITIES:
+            found = mean_estimate(ahead(point, better, worse, equality), 0.05)
+            name = equality.partition(" ")[0]
+            row |= {name: found.mean, f"{name}_low": found.interval[0]}
+            row[f"{name}_high"] = found.interval[1]
+        rows.append(row)
+    return rows
+
+
+def mean_rows(points: Sequence[Point], methods: Sequence[str]) -> list[dict[str, Any]]:
+    """Tidy rows of every method's score after all rounds: mean, 95 % interval, spread, rate."""
+    rows = []
+    for point in points:
+        for method in methods:
+            own = _rows(point, method)
+            found = mean_estimate(scores(point, method), 0.05)
+            interval = {"low": found.interval[0], "high": found.interval[1]}
+            rows.append(
+                place_of(point)
+                | {"method": method, "accuracy": found.mean, **interval, "seeds": found.n}
+                | {"std": float(scores(point, method).std(ddof=1))}
+                | {"best_tracked": float(np.mean([row["best"] for row in own]))}
+                | {"after_a": float(np.mean([row["after_a"] for row in own]))}
+                | {"after_b": float(np.mean([row["after_b"] for row in own]))}
+                | {"learning_rate": own[0]["learning_rate"]}
+                | {"restarted": sum(row["restarts"] > 0 for row in own)}
+            )
+    return rows
+
+
+def _rows(point: Point, method: str) -> list[table.Row]:
+    """The judging runs of all rounds of a point."""
+    return [
+        row
+        for row in table.stored()
+        if row["purpose"] == "judging"
+        and (table.point_of(row), row["method"], row["length"]) == (point, method, point[3])
+    ]
+
+
+def place_of(point: Point) -> dict[str, Any]:
+    """A point's cells of a table; epochs as about so many local steps."""
+    _, clients, local, rounds, b_scale = point
+    number, _, epochs = local.partition(" ")
+    steps = round(int(number) * IMAGES / clients / DESIGN.fixed["batch_size"])
+    return {
+        "clients": clients,
+        "local": local,
+        "local_steps": steps if epochs else int(number),
+        "rounds_run": rounds,
+        "b_scale": b_scale,
+    }
+
+
+def short(point: Point) -> str:
+    """A point in symbols."""
+    dataset, clients, local, _, b_scale = point
+    start = "" if b_scale == 1.0 else f", B start × {b_scale:g}"
+    return f"N={clients}, K={local}{start}{'' if dataset == 'mnist' else f' ({dataset})'}"
+
+
+def method_of(points: Sequence[Point]) -> str:
+    """How the study was done, in one sentence."""
+    counts = sorted({len(DESIGN.at(point).seeds) for point in points})
+    many = f"{counts[0]} to {counts[-1]}" if len(counts) > 1 else f"{counts[0]}"
+    return (
+        f"committed study on MNIST, label shards, SGD with batch {DESIGN.fixed['batch_size']}: {len(points)}"
+        f" points, {many} seeds each; each method at the rate of {len(DESIGN.rates)} that is best for it on"
+        f" {len(DESIGN.tuning_seeds)} other seeds, a run that diverges begun anew at the next lower one;"
+        f" scores average the last A-round and the last B-round; paired Student intervals, {ALPHA:.0%}"
+        " error together"
+    )
+
+
+def rates_at_an_edge() -> list[str]:
+    """Where a method's best rate is the grid's smallest or largest: a better one might lie beyond."""
+    ends = {DESIGN.rates[0], DESIGN.rates[-1]}
+    chosen = {
+        (table.point_of(row), row["method"], row["length"]): row["learning_rate"]
+        for row in table.stored()
+        if row["purpose"] == "judging"
+    }
+    at_edge = [f"{m} at {short(p)}" for (p, m, _), rate in chosen.items() if rate in ends]
+    return [
+        f"Of {len(chosen)} chosen rates {len(at_edge) or 'none'} lie at an end of the grid"
+        + (f": {'; '.join(at_edge)}." if at_edge else ".")
+    ]

@@ -1,0 +1,103 @@
+"""Whether the committed table is what the design's runs gave: complete, unaltered, under their own names."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from federated_lora import Shape, method_named
+from federation.learning_rates import choose
+from nonlinear_model.study import table
+from nonlinear_model.study.design import DESIGN, lengths
+from nonlinear_model.study.measure import runs
+from nonlinear_model.study.table import Row
+from verification.codec import columns_of, csv_text
+from verification.paired_study import Point
+
+WIDTH = {"mnist": 784, "digits": 64}
+RANK, HIDDEN = 16, 200
+
+
+def checksum(rows: Sequence[Row]) -> str:
+    """SHA-256 of the CSV that these rows make."""
+    return hashlib.sha256(csv_text(columns_of(rows)).encode()).hexdigest()
+
+
+def missing(rows: Sequence[Row]) -> list[str]:
+    """Runs of the design that are not there, or are there twice, or that it does not have."""
+    fields = ("method", "length", "purpose", "learning_rate", "seed")
+    found = [(table.point_of(row), *(row[name] for name in fields)) for row in rows]
+    wanted = set()
+    for point, method, length, rate in _chosen(rows):
+        own = DESIGN.at(point)
+        cell = point, method, length
+        wanted |= {(*cell, "tuning", r, s) for r in own.rates for s in own.tuning_seeds}
+        wanted |= {(*cell, "judging", rate, seed) for seed in own.seeds}
+    twice = [] if len(found) == len(set(found)) else ["a run is there twice"]
+    return twice + [str(key) for key in sorted(wanted ^ set(found), key=str)]
+
+
+def _chosen(rows: Sequence[Row]) -> list[tuple[Point, str, int, float]]:
+    """Every cell of the design with the rate that its tuning runs choose."""
+    tuned: dict[tuple[Point, str, int], dict[tuple[float, int], float]] = {}
+    for row in rows:
+        if row["purpose"] == "tuning":
+            key = table.point_of(row), row["method"], row["length"]
+            tuned.setdefault(key, {})[row["learning_rate"], row["seed"]] = row["score"]
+    nan = float("nan")
+    found = []
+    for point in DESIGN.points:
+        own = DESIGN.at(point)
+        for method in own.methods:
+            for length in lengths(point, method):
+                held = tuned.get((point, method, length), {})
+                scores = np.array(
+                    [[held.get((r, s), nan) for s in own.tuning_seeds] for r in own.rates]
+                )
+                if np.isfinite(scores).any():
+                    best = choose(own.rates, scores, np.zeros_like(scores))
+                    found.append((point, method, length, own.rates[best]))
+                else:
+                    found.append((point, method, length, nan))
+    return found
+
+
+def misnamed(rows: Sequence[Row]) -> int:
+    """How many runs did not send what a run of their name sends."""
+    wrong = 0
+    for row in rows:
+        if row["diverged"]:
+            continue  # given up before its end
+        method = method_named(row["method"], row["rounds"])
+        shape = Shape(WIDTH[row["dataset"]], RANK, HIDDEN)
+        rounds = range(1, row["length"] + 1)
+        sent = row["clients"] * sum(method.traffic([shape], t).up for t in rounds)
+        wrong += row["numbers_up"] != sent
+    return wrong
+
+
+def again(row: Row, data_dir: Path | None) -> float:
+    """A judging run's score, from a new run.
+
+    Raises:
+        ValueError: if its data are not there.
+    """
+    (found,) = runs(
+        data_dir, table.point_of(row), row["method"], row["learning_rate"], [row["seed"]],
+        rounds=row["length"],
+    )  # fmt: skip
+    return float(found.scores[-1] or 0.0)
+
+
+def replayable(rows: Sequence[Row], *, mnist: bool) -> list[Row]:
+    """The runs that are short, and in float64, so that another machine gives the same score."""
+    return [
+        row
+        for row in rows
+        if row["purpose"] == "judging"
+        and not row["restarts"]
+        and (row["dataset"] == "digits" or (mnist and row["local"] == "5"))
+    ]
