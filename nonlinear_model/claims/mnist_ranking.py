@@ -103,6 +103,7 @@ def _notes(points: tuple[Point, ...]) -> list[str]:
         signs = [(row[f"{name}_low"] > 0) - (row[f"{name}_high"] < 0) for row in rows]
         notes.append(
             f"At equal {kind} RoLoRA's lead over FedAvg-LoRA has its 95 % interval above 0 at"
-            f" {signs.count(1)} of {len(rows)} places, below 0 at {signs.count(-1)}, around it at {signs.count(0)}."
+            f" {signs.count(1)} of {len(rows)} places, below 0 at {signs.count(-1)}, around 0 at"
+            f" {signs.count(0)}."
         )
     return notes
