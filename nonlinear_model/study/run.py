@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, replace
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -32,7 +32,7 @@ def run(
     path: Path,
     data_dir: Path | None,
     *,
-    points: Sequence[Point] = DESIGN.points,
+    design: Design = DESIGN,
     jobs: int = 1,
     progress: Callable[[str], None] = lambda _line: None,
     done: Callable[[Point, str], None] = lambda _point, _method: None,
@@ -42,13 +42,13 @@ def run(
     Args:
         path: the CSV.
         data_dir: folder with MNIST.
-        points: of the design; an estimate of a part, or a part on another machine.
+        design: the study, or a part of it.
         jobs: processes that work on different cells.
         progress: told one line per run, in the process that made it.
         done: told of every point and method that is finished.
     """
     return paired_study.run(
-        replace(DESIGN, points=tuple(points)),
+        design,
         partial(runs, data_dir),
         search,
         table=path,
@@ -60,15 +60,21 @@ def run(
 
 
 def estimate(data_dir: Path | None) -> dict[tuple[Point, str], float]:
-    """Seconds of one core of every point and method, from a few rounds of each method at one point."""
-    cost = {method: _seconds_per_step(data_dir, method) for method in DESIGN.methods}
-    return {
-        (point, method): _rounds(DESIGN.at(point), point, method)
-        * _steps(point)
-        * cost.get(method, cost["rolora"])
-        for point in DESIGN.points
-        for method in DESIGN.at(point).methods
+    """Seconds of one core of every point and method, from a few rounds of each method at three points."""
+    cost = {
+        (at[2], method): _seconds_per_step(data_dir, at, method)
+        for at in MAP
+        if at[1] == 10 and "epoch" not in at[2]
+        for method in DESIGN.methods
     }
+    found = {}
+    for point in DESIGN.points:
+        own = DESIGN.at(point)
+        for method in own.methods:
+            like = method if method in DESIGN.methods else "rolora"
+            own_cost = cost[point[2] if (point[2], like) in cost else "100", like]
+            found[point, method] = _rounds(own, point, method) * _steps(point) * own_cost
+    return found
 
 
 def _rounds(own: Design, point: Point, method: str) -> float:
@@ -86,9 +92,8 @@ def _steps(point: Point) -> float:
     return config.local_epochs * IMAGES / config.batch_size
 
 
-def _seconds_per_step(data_dir: Path | None, method: str) -> float:
+def _seconds_per_step(data_dir: Path | None, point: Point, method: str) -> float:
     """From the difference of two lengths, so that the start costs nothing."""
-    point = MAP[7]
     short, long = (t for t in tracked(point, method) if t in (10, 20))
     seconds = []
     for rounds in (short, short, long):  # the first to warm up

@@ -23,10 +23,10 @@ REAL = ("b_scale", "learning_rate", "score", "after_a", "after_b", "best")
 COLUMNS = (
     *("dataset", "clients", "local", "rounds", "b_scale", "method", "length", "purpose"),
     *("learning_rate", "seed", "score", "after_a", "after_b", "best", "numbers_up"),
-    *("diverged", "restarts", "seconds"),
+    *("diverged", "restarts"),
 )
 """One row a run and length. `score` averages `after_a` and `after_b`; `best` is the best score up to there at
-the tracked rounds; `numbers_up` are the numbers all clients sent; `seconds` of one core, of the whole run."""
+the tracked rounds; `numbers_up` are the numbers all clients sent."""
 Row = dict[str, Any]
 
 
@@ -45,11 +45,7 @@ def rows_of(found: Mapping[Point, Mapping[str, Mapping[int, Sweep]]]) -> list[Ro
 
 def _told(run: Run) -> Row:
     facts = {name: run.facts[name][-1] for name in ("after_a", "after_b", "best", "numbers_up")}
-    ends = {
-        "diverged": int(run.diverged),
-        "restarts": run.restarts,
-        "seconds": run.facts["seconds"],
-    }
+    ends = {"diverged": int(run.diverged), "restarts": run.restarts}
     return {"score": run.scores[-1], **facts, **ends}
 
 
@@ -69,7 +65,7 @@ def read(path: Path = PATH) -> list[Row]:
 def _typed(name: str, value: str) -> Any:
     if name in WHOLE:
         return int(value)
-    return float(value) if name in REAL or name == "seconds" else value
+    return float(value) if name in REAL else value
 
 
 @cache

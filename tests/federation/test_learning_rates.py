@@ -5,9 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from federation.learning_rates import choose, sweep, tuned_sweep
-from verification.finding import Rule
-from verification.paired_study import Design, Run
+from federation.learning_rates import choose, sweep, tuned_sweep, tuned_until
+from verification.paired_study import Design, Rule, Run
 
 DESIGN = Design(
     ("clients",), ((2,),), ("m",), (0.1, 0.3, 1.0, 3.0), (1, 2), (7, 8, 9), "score", Rule(0.05)
@@ -53,18 +52,30 @@ def test_a_bad_grid_is_refused(bad):
 
 def test_the_rate_is_chosen_on_other_seeds_than_it_is_judged_on():
     asked.clear()
-    found = tuned_sweep(made_up, "m", DESIGN, halfway=True)
+    found = tuned_sweep(made_up, "m", DESIGN)
     assert (found.tuned.seeds, found.tuned.rates) == ((1, 2), DESIGN.rates)
-    assert found.rates == (0.3, 1.0)
-    assert (found.rates[found.best()], found.rates[found.halfway().best()]) == (1.0, 0.3)
+    assert (found.rates, found.rates[found.best()]) == ((1.0,), 1.0)
     assert found.scores()[0] == pytest.approx(0.907)
-    assert found.halfway().rounds == (0, 5)
-    assert found.halfway().scores()[0] == pytest.approx(0.507)
     assert np.array_equal(found.on_seeds((9, 7)).scores(), found.scores()[[2, 0]])
     assert found.curve().shape == (3, 3)
     # Rates at which a judged run diverges are lowered for that run alone, step by step.
-    assert [run.restarts for run in found.runs.values()] == [0, 0, 1, 0, 1, 2]
+    assert [run.restarts for run in found.runs.values()] == [0, 1, 2]
     assert found.runs[1.0, 9].scores == next(iter(made_up("m", 0.1, (9,)))).scores
     assert not any(run.diverged for run in found.runs.values())
-    judged = [(0.3, (7, 8, 9)), (1.0, (7, 8, 9)), (0.1, (9,)), (0.3, (8, 9)), (0.1, (9,))]
-    assert asked[4:-1] == judged
+    assert asked[4:-1] == [(1.0, (7, 8, 9)), (0.3, (8, 9)), (0.1, (9,))]
+
+
+def test_runs_of_several_lengths_have_each_their_own_rate():
+    lengths = []
+
+    def stopped(method, rate, seeds, rounds=10):
+        lengths.append((rate, rounds))
+        return [run.until(rounds) for run in made_up(method, rate, seeds)]
+
+    found = tuned_until(stopped, "m", DESIGN, (10, 5))
+    assert list(found) == [5, 10]
+    short, long = found.values()
+    assert (short.rates, long.rates) == ((0.3,), (1.0,))
+    assert (short.rounds, long.rounds) == (short.tuned.rounds, (0, 5, 10)) == ((0, 5), (0, 5, 10))
+    assert short.scores()[0] == pytest.approx(0.507)
+    assert set(lengths[4:]) == {(0.3, 5), (0.1, 5), (1.0, 10), (0.3, 10), (0.1, 10)}

@@ -31,7 +31,7 @@ TORCH_FREE = {
     "federation": "learning_rates participants partition parts refusals sent",
     "theory": "population.population_map",
     "linear_model": "problem claims",
-    "nonlinear_model": "configuration claims.study",
+    "nonlinear_model": "configuration study.analysis",
     "llm_validation": "config claims.decision paper.presets tasks.registry",
     "rolora": "cli verify.registry commands.nonlinear commands.llm",
 }

@@ -1,0 +1,146 @@
+"""The network claims on made-up studies of known outcome, and their verdicts on the committed one."""
+
+import numpy as np
+import pytest
+
+from nonlinear_model.claims.ffa_seed_spread import spread_ratio
+from nonlinear_model.study import analysis, table
+from nonlinear_model.study.design import DESIGN, lengths
+from rolora.verify.registry import entries
+from verification.budget import Budget
+from verification.verdict import Verdict
+
+CLAIMS = {e.name: e.value for e in entries() if e.place.startswith("nonlinear_model")}
+JUDGED = [name for name in CLAIMS if name != "study-replay"]
+MEANS = {
+    "rolora": 0.8, "fedavg": 0.7, "ffa": 0.55, "a-heavy": 0.75, "b-heavy": 0.65, "rolora-then-ffa:20": 0.7,
+}  # fmt: skip
+
+
+def steps_of(point):
+    return int(point[2]) if point[2].isdigit() else 1000
+
+
+def good(point, method, _length):
+    """What the paper says of all places: RoLoRA gains with clients, FFA-LoRA loses with local steps."""
+    gain = 0.004 * point[1] * (method == "rolora")
+    loss = 0.1 * (method == "ffa" and steps_of(point) > 50)
+    return MEANS[method] + gain - loss
+
+
+def late(point, method, length):
+    """The same where RoLoRA is not compared at equal rounds: there FedAvg-LoRA is ahead."""
+    ahead = 0.2 * (method == "fedavg" and length == point[3])
+    return good(point, method, length) + ahead
+
+
+def bad(point, method, length):
+    """The opposite of all the paper says."""
+    return 1.0 - good(point, method, length)
+
+
+def even(_point, _method, _length):
+    return 0.7
+
+
+@pytest.fixture
+def made_up(monkeypatch):
+    """Puts runs of given means and spreads in the place of the committed ones."""
+
+    def put(mean, spread=0.004):
+        rng = np.random.default_rng(0)
+        rows = []
+        for point in DESIGN.points:
+            own = DESIGN.at(point)
+            for method in own.methods:
+                width = 5 * spread if method == "ffa" and mean is not bad else spread
+                for length in lengths(point, method):
+                    for seed in own.seeds:
+                        score = mean(point, method, length) + width * rng.standard_normal()
+                        row = dict(zip(DESIGN.axes, point, strict=True)) | dict.fromkeys(
+                            table.COLUMNS[5:], 0
+                        )
+                        row |= {"method": method, "length": length, "purpose": "judging"}
+                        rows.append(row | {"seed": seed, "score": score, "learning_rate": 0.3})
+        monkeypatch.setattr(table, "stored", lambda: rows)
+        monkeypatch.setattr(analysis, "_scores", analysis._scores.__wrapped__)
+
+    return put
+
+
+@pytest.mark.parametrize("name", JUDGED)
+@pytest.mark.parametrize(
+    ("mean", "spread", "verdict"),
+    [
+        (good, 0.004, Verdict.SUPPORTED),
+        (bad, 0.004, Verdict.REFUTED),
+        (even, 0.004, Verdict.UNDECIDED),
+    ],
+)
+def test_verdicts_on_made_up_studies(name, mean, spread, verdict, made_up):
+    made_up(mean, spread)
+    finding = CLAIMS[name].check(Budget())
+    if name == "mnist-lead-size":  # a lead is what it denies
+        verdict = {good: Verdict.REFUTED}.get(mean, Verdict.SUPPORTED)
+    if name == "ffa-seed-spread":
+        verdict = {bad: Verdict.UNDECIDED}.get(mean, Verdict.SUPPORTED)
+    assert finding.verdict is verdict
+    assert bool(finding.counterexample) == (verdict is Verdict.REFUTED)
+    assert ("times as many would tell" in finding.missing) == (verdict is Verdict.UNDECIDED)
+    control = CLAIMS[name].negative_control(Budget()).verdict
+    assert (control is Verdict.REFUTED) == (verdict is Verdict.SUPPORTED)
+
+
+def test_a_ranking_that_holds_at_equal_numbers_sent_says_so(made_up):
+    made_up(late)
+    finding = CLAIMS["mnist-ranking"].check(Budget())
+    assert finding.verdict is Verdict.HOLDS_UNDER
+    assert finding.added_assumption.startswith(
+        "at 12 of the study's 24 places only: holds at N=5, K=5,"
+    )
+    holds, _, fails = finding.added_assumption.partition("the opposite is true at ")
+    assert (holds.count("equal numbers sent"), holds.count("equal rounds")) == (12, 0)
+    assert (fails.count("equal numbers sent"), fails.count("equal rounds")) == (0, 12)
+    claim = CLAIMS["mnist-ranking"].check
+    assert claim(Budget(), equality="numbers sent").verdict is Verdict.SUPPORTED
+    assert claim(Budget(), equality="rounds").verdict is Verdict.REFUTED
+
+
+@pytest.mark.parametrize(
+    ("name", "parameters", "said"),
+    [
+        (
+            "mnist-ranking",
+            {"clients": (7,)},
+            r"clients must be of the study's 10, 20, 5, got \(7,\)",
+        ),
+        ("mnist-ranking", {"equality": "time"}, "equality must be"),
+        ("mnist-gap-over-ffa", {"local": ("3",)}, "local must be of the study's"),
+        ("schedule-balance", {"best": "even"}, "best must be"),
+        ("early-A-matters", {"lead": 2.0}, "lead must be an accuracy"),
+        ("ffa-seed-spread", {"wide": "fedavg"}, "wide must be"),
+        ("study-replay", {"tamper": "all"}, "tamper must be"),
+    ],
+)
+def test_bad_parameters_are_refused(name, parameters, said):
+    with pytest.raises(ValueError, match=said):
+        CLAIMS[name].check(Budget(), **parameters)
+
+
+@pytest.mark.parametrize("name", CLAIMS)
+def test_the_committed_study_gives_the_expected_verdict(name):
+    claim = CLAIMS[name]
+    assert claim.check(Budget()).verdict is claim.expected
+    assert claim.negative_control(Budget()).verdict is Verdict.REFUTED
+
+
+def test_the_spread_interval_covers():
+    """Pitman–Morgan is exact: of 2,000 intervals at 90 % about 1,800 cover; 5 σ is 67."""
+    rng = np.random.default_rng(0)
+    hits = 0
+    for _ in range(2000):
+        shared = rng.standard_normal(12)
+        first = 2.0 * (0.6 * shared + 0.8 * rng.standard_normal(12))
+        low, high = spread_ratio(first, shared, 0.1)[1]
+        hits += low <= 2.0 <= high
+    assert abs(hits - 1800) <= 67

@@ -1,0 +1,62 @@
+"""Running the study: the literal single run, interruption, and workers."""
+
+from dataclasses import replace
+
+import pytest
+
+from nonlinear_model.data.digits import load
+from nonlinear_model.study import design, measure, run, table
+from nonlinear_model.study.design import DESIGN
+from nonlinear_model.training import experiment
+
+SMALL = replace(
+    DESIGN,
+    points=(design.point(5, "5", 4, dataset="digits"), design.point(2, "1 epoch", 2, dataset="digits")),
+    rates=(0.1, 1e6), tuning_seeds=(900,), seeds=(0, 1, 2), counts={"5": 3, "1 epoch": 2}, more={},
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("method", ["rolora", "a-heavy"])
+def test_a_run_is_the_single_run_of_its_configuration(method):
+    point = design.point(5, "5", 8, b_scale=0.5, dataset="digits")
+    (found,) = measure.runs(None, point, method, 0.3, [3], rounds=8)
+    own = measure.configuration(point, method, 8)
+    single = experiment.run(replace(own, learning_rate=0.3, seed=3, evaluate_every=1), load()).rows
+    accuracy = [row["test_accuracy"] for row in single]
+    last_b = 5 if method == "a-heavy" else 7
+    assert (found.facts["after_a"][-1], found.facts["after_b"][-1]) == (
+        accuracy[8],
+        accuracy[last_b],
+    )
+    assert found.scores[-1] == (accuracy[8] + accuracy[last_b]) / 2
+    assert found.facts["numbers_up"][-1] == single[-1]["numbers_up"]
+    assert found.facts["best"][-1] == max(found.scores)
+    assert found.rounds == (2, 4, 6, 8)
+
+
+def test_a_diverged_run_stands_where_it_was():
+    (found,) = measure.runs(None, SMALL.points[0], "rolora", 1e6, [3])
+    assert found.diverged
+    assert len(set(found.scores)) == 1
+
+
+def test_an_interrupted_study_ends_with_the_same_table(tmp_path):
+    whole = run.run(tmp_path / "whole.csv", None, design=SMALL)
+    left = iter(range(5))
+
+    def stop(_line):
+        if next(left, None) is None:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run.run(tmp_path / "other.csv", None, design=SMALL, progress=stop)
+    assert not (tmp_path / "other.csv").exists()
+    done = []
+    path = tmp_path / "other.csv"
+    run.run(path, None, design=SMALL, done=lambda *cell: done.append(cell))
+    assert len(done) == 6
+    assert path.read_bytes() == (tmp_path / "whole.csv").read_bytes()
+    rows = table.read(path)
+    assert len(rows) == 3 * (2 + 3 + 2 + 2)
+    assert [list(row) for row in rows] == [list(table.COLUMNS)] * len(rows)
+    assert rows == table.rows_of(whole)
