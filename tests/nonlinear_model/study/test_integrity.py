@@ -1,13 +1,11 @@
 """A table that is not what the design's runs gave is told."""
 
-from dataclasses import replace
 
 import pytest
 
 from nonlinear_model.claims import study_replay
 from nonlinear_model.study import integrity, table
 from verification.budget import Budget
-from verification.evidence import Evidence
 from verification.verdict import Verdict
 
 
