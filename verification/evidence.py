@@ -381,6 +381,8 @@ class Evidence:
         failed, why = self._rule.judge(comparisons, self._proof)
         if failed is not None:
             facts.pop("added_assumption", None)
+            if failed is Verdict.HOLDS_UNDER:
+                return failed, {"added_assumption": why, **facts}
             if failed is Verdict.REFUTED:
                 return failed, {"counterexample": why, **facts}
             facts.pop("counterexample", None)

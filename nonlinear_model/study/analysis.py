@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import cache, partial
-from math import ceil
+from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,7 @@ import numpy as np
 from nonlinear_model.study import table
 from nonlinear_model.study.design import ALPHA, DESIGN, MAP, PAPER_CLIENTS, equal_numbers
 from verification.evidence import Asked, Evidence
-from verification.finding import Comparison
+from verification.finding import Comparison, ProofStep, Rule
 from verification.paired_study import Point, lead
 from verification.statistics import mean_estimate
 from verification.verdict import Verdict
@@ -100,7 +100,7 @@ def over_places(
     if not -1.0 < by < 1.0:
         raise ValueError(f"lead must be an accuracy between -1 and 1, got {by}")
     counts = {place: len(questions) for place, questions in places.items()}
-    evidence.judge(partial(judge, counts), ALPHA)
+    evidence.judge(Places(ALPHA, "+.4f", counts=counts))
     asked = []
     for place, questions in places.items():
         for quantity, values in questions:
@@ -110,40 +110,35 @@ def over_places(
     evidence.record(trials=max(one.n for one in asked))
 
 
-def standing(comparison: Comparison) -> str:
-    """`holds`, `fails` or `open`: where the interval lies to what is demanded."""
-    low, high = comparison.interval or (comparison.measured, comparison.measured)
-    if low > comparison.theory:
-        return "holds"
-    return "fails" if high < comparison.theory else "open"
+@dataclass(frozen=True, slots=True)
+class Places(Rule):
+    """The study's rule: a statement over many places, each with comparisons of its own.
 
-
-def judge(
-    counts: Mapping[str, int], comparisons: Sequence[Comparison]
-) -> tuple[Verdict, dict[str, str]]:
-    """The verdict over all places, with its reason: for `Evidence.judge`.
-
-    Args:
+    Attributes:
         counts: number of comparisons of each place, in their order.
-        comparisons: all of them.
     """
-    left = iter(comparisons)
-    groups = {place: [next(left) for _ in range(count)] for place, count in counts.items()}
-    found = {place: {standing(c) for c in group} for place, group in groups.items()}
-    holds = [place for place, seen in found.items() if seen == {"holds"}]
-    fails = [place for place, seen in found.items() if "fails" in seen]
-    unsure = [place for place in found if place not in holds and place not in fails]
-    if len(holds) == len(found):
-        return Verdict.SUPPORTED, {}
-    if holds:
-        return Verdict.HOLDS_UNDER, {"added_assumption": _where(holds, fails, unsure)}
-    if fails:
-        worst = min(
-            (c for place in fails for c in groups[place] if standing(c) == "fails"),
-            key=lambda c: c.interval[1] - c.theory if c.interval else 0.0,
-        )
-        return Verdict.REFUTED, {"counterexample": worst.failure}
-    return Verdict.UNDECIDED, {"missing": _more([c for group in groups.values() for c in group])}
+
+    counts: Mapping[str, int] = field(default_factory=dict)
+
+    def judge(
+        self, comparisons: Sequence[Comparison], steps: Sequence[ProofStep] = ()
+    ) -> tuple[Verdict | None, str]:
+        """As `Rule.judge`; HOLDS_UNDER with the places where it holds, if not everywhere."""
+        left = iter(comparisons)
+        groups = {place: [next(left) for _ in range(n)] for place, n in self.counts.items()}
+        holds = [place for place, group in groups.items() if all(c.holds for c in group)]
+        violated = {
+            place: [c for c in group if not (c.holds or c.undecided)]
+            for place, group in groups.items()
+        }
+        fails = [place for place, group in violated.items() if group]
+        if len(holds) == len(groups) or not (holds or fails):
+            return Rule.judge(self, comparisons, steps)
+        if holds:
+            unsure = [place for place in groups if place not in {*holds, *fails}]
+            return Verdict.HOLDS_UNDER, _where(holds, fails, unsure)
+        worst = min((c for group in violated.values() for c in group), key=lambda c: c.margin)
+        return Verdict.REFUTED, worst.told(self.number)
 
 
 def _where(holds: Sequence[str], fails: Sequence[str], unsure: Sequence[str]) -> str:
@@ -151,23 +146,6 @@ def _where(holds: Sequence[str], fails: Sequence[str], unsure: Sequence[str]) ->
     total = sum(map(len, groups.values()))
     said = [f"{words} at {'; '.join(own)}" for words, own in groups.items() if own]
     return f"at {len(holds)} of the study's {total} places only: {'. '.join(said)}"
-
-
-def _more(comparisons: Sequence[Comparison]) -> str:
-    """How many times as many seeds would do, where the mean stays as it is."""
-    first = min(comparisons, key=_times)
-    low, high = first.interval or (first.measured, first.measured)
-    words = f"{first.quantity}: {first.measured:+.4f} in [{low:+.4f}, {high:+.4f}]"
-    return (
-        f"more seeds: about {ceil(_times(first))} times as many would tell, if the mean stays"
-        f" ({words}); `rolora nonlinear study` runs the study, its design in nonlinear_model/study"
-    )
-
-
-def _times(comparison: Comparison) -> float:
-    low, high = comparison.interval or (comparison.measured, comparison.measured)
-    distance = abs(comparison.measured - comparison.theory)
-    return ((high - low) / 2 / distance) ** 2 if distance else float("inf")
 
 
 def lead_rows(points: Sequence[Point], better: str, worse: str) -> list[dict[str, Any]]:

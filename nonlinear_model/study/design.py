@@ -29,7 +29,8 @@ from math import sqrt
 
 from scipy import stats
 
-from verification.paired_study import Design, Point, Rule
+from verification.finding import Rule
+from verification.paired_study import Design, Point
 
 ALPHA = 0.01
 """Error probability of all intervals of one claim together. These are studies of dozens of runs; an interval

@@ -13,7 +13,8 @@ from federation import learning_rates
 from federation.learning_rates import Sweep
 from nonlinear_model.configuration import Configuration
 from nonlinear_model.data.dataset import Dataset
-from verification.paired_study import Design, Rule, Run
+from verification.finding import Rule
+from verification.paired_study import Design, Run
 
 
 def runs(

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from federation.learning_rates import choose, sweep, tuned_sweep, tuned_until
-from verification.paired_study import Design, Rule, Run
+from verification.finding import Rule
+from verification.paired_study import Design, Run
 
 DESIGN = Design(
     ("clients",), ((2,),), ("m",), (0.1, 0.3, 1.0, 3.0), (1, 2), (7, 8, 9), "score", Rule(0.05)

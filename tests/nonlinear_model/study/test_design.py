@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from federated_lora import Shape, method_named
 from nonlinear_model.study import design
@@ -59,7 +60,7 @@ def test_the_power_calculation_is_what_simulation_finds():
     alpha, seeds, spread = 0.001, 24, 0.03
     lead = design.resolvable(spread, seeds, alpha)
     draws = np.random.default_rng(0).normal(lead, spread, (10_000, seeds))
-    reach = design.stats.t.isf(alpha / 2, seeds - 1) * draws.std(axis=1, ddof=1) / np.sqrt(seeds)
+    reach = stats.t.isf(alpha / 2, seeds - 1) * draws.std(axis=1, ddof=1) / np.sqrt(seeds)
     assert abs((draws.mean(axis=1) > reach).mean() - 0.9) < 0.015
     needed = design.seeds_needed(spread, alpha, lead)
     assert needed == seeds

@@ -1,6 +1,5 @@
 """A table that is not what the design's runs gave is told."""
 
-
 import pytest
 
 from nonlinear_model.claims import study_replay
