@@ -30,7 +30,7 @@ def good(point, method, _length):
 
 def late(point, method, length):
     """The same where RoLoRA is not compared at equal rounds: there FedAvg-LoRA is ahead."""
-    ahead = 0.2 * (method == "fedavg" and length == point[3])
+    ahead = 0.4 * (method == "fedavg" and length == point[3])
     return good(point, method, length) + ahead
 
 
