@@ -27,12 +27,13 @@ SCHEDULES = {"b-heavy": 0.25, "rolora": 0.5, "a-heavy": 0.75}
         "two-layer network, MNIST split by label over 5 and 10 clients, 25 local steps, equal rounds",
         *analysis.DECIDED,
     ),
-    expected=Verdict.HOLDS_UNDER,
+    expected=Verdict.REFUTED,
     confirms=Verdict.SUPPORTED,
     mutant={"best": "b-heavy"},
     says="three rounds of B for one of A is best",
-    positive={"lead": -0.1},
-    positive_says="the balanced schedule less than 0.1 of accuracy behind the others",
+    positive={"best": "a-heavy"},
+    positive_says="three rounds of A for one of B is best",
+    exact="three rounds of A for one of B is best here: without a base, A is the network's first layer",
     order=240,
 )
 def check(evidence: Evidence, *, best: str = "rolora", lead: float = 0.0) -> None:

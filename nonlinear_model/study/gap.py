@@ -14,9 +14,7 @@ from verification.statistics import mean_estimate
 FEW, MANY = PAPER_CLIENTS
 
 
-def widening(
-    evidence: Evidence, other: str, local: tuple[str, ...], by: float, reverse: bool
-) -> None:
+def widening(evidence: Evidence, other: str, local: tuple[str, ...], by: float) -> None:
     """Compare RoLoRA's lead at 10 clients with its lead at 5, at every number of local steps.
 
     Args:
@@ -24,16 +22,13 @@ def widening(
         other: the method RoLoRA leads over.
         local: which of the study's local steps.
         by: by how much the lead should grow.
-        reverse: whether it is said to shrink.
     """
     points = analysis.map_points(PAPER_CLIENTS, local)
     places = {}
     for steps in dict.fromkeys(p[2] for p in points):
         few, many = (ahead(point(n, steps), "rolora", other) for n in (FEW, MANY))
-        grown = many - few if not reverse else few - many
-        sides = (MANY, FEW) if not reverse else (FEW, MANY)
-        quantity = f"lead over {other} at {sides[0]} clients minus that at {sides[1]}"
-        places[f"K={steps}"] = [(quantity, grown)]
+        quantity = f"lead over {other} at {MANY} clients minus that at {FEW}"
+        places[f"K={steps}"] = [(quantity, many - few)]
     analysis.over_places(evidence, places, by=by)
     evidence.method(analysis.method_of(points))
     rows = []
