@@ -36,6 +36,8 @@ ORDER = ("rolora", "fedavg", "ffa")
     confirms=Verdict.SUPPORTED,
     mutant={"reverse": True},
     says="the ranking turned round: FFA-LoRA above FedAvg-LoRA above RoLoRA",
+    exact="in the mean FedAvg-LoRA is ahead of RoLoRA everywhere at equal rounds, and behind it everywhere at"
+    " equal numbers sent; FFA-LoRA is last at equal rounds",
     order=220,
 )
 def check(

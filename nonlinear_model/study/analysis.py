@@ -97,7 +97,7 @@ def over_places(
         by: what every difference should exceed.
         ask: asks something else than the mean of differences, as `lead` does.
     """
-    if not -1.0 < by < 1.0:
+    if ask is None and not -1.0 < by < 1.0:
         raise ValueError(f"lead must be an accuracy between -1 and 1, got {by}")
     counts = {place: len(questions) for place, questions in places.items()}
     evidence.judge(Places(ALPHA, "+.4f", counts=counts))
@@ -142,7 +142,7 @@ class Places(Rule):
 
 
 def _where(holds: Sequence[str], fails: Sequence[str], unsure: Sequence[str]) -> str:
-    groups = {"holds": holds, "the opposite is true": fails, "open": unsure}
+    groups = {"holds": holds, "fails": fails, "open": unsure}
     total = sum(map(len, groups.values()))
     said = [f"{words} at {'; '.join(own)}" for words, own in groups.items() if own]
     return f"at {len(holds)} of the study's {total} places only: {'. '.join(said)}"
