@@ -21,7 +21,7 @@ KINDS = {
     ),
     "a whole number of at least 4": ("max_length", (3,)),
     "above 0 and finite": (
-        "learning_rate dirichlet_alpha scale loss_bound lora_alpha", (0.0, -1.0, NAN, INF)
+        "learning_rate dirichlet_alpha scale b_scale loss_bound lora_alpha", (0.0, -1.0, NAN, INF)
     ),
     "above 0 and at most 1": ("participation", (0.0, 1.5, NAN)),
     "at least 0 and below 1": ("momentum", (-0.1, 1.0, NAN)),

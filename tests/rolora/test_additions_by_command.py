@@ -35,7 +35,7 @@ def test_a_name_that_is_none_is_refused(capsys, tmp_path, name):
 
 def test_a_claim_runs_at_the_users_own_parameters(capsys, tmp_path):
     found = rolora.check("plateau", kappa=4.0)
-    assert found.finding.verdict is Verdict.PROVED
+    assert found.finding.verdict is Verdict.DERIVED
     assert found.measured == pytest.approx(found.theory, abs=1e-10)
     assert found.theory == pytest.approx(0.5)  # tan² = (κ − 2)/(κ + 2) = 1/3
     code, out, _ = run(capsys, "verify", "plateau", "--set", "kappa=4", "--json", "--out", tmp_path)
