@@ -1,6 +1,6 @@
 """The all-at-once engine against the one-by-one engine on a CPU, and what one more client costs in memory.
 
-    python -m benchmarks.llm --data-dir ../shared/data/glue [--out FILE] [--repeats K]
+    python -m benchmarks.llm --data-dir DIR [--out FILE] [--repeats K]
 
 MiniLM on SST-2, one round of local training per repetition, both engines by turns. The floor is one adapter
 trained alone on as many examples in the same passes: federation with nothing to pay for it. Memory is the
@@ -36,7 +36,7 @@ made the growth anything from 1.1 to 1.4 times the estimate from one run to the 
 def main() -> int:
     """Measure, print, write; 0 if every requirement holds."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("--data-dir", default="../shared/data/glue")
+    parser.add_argument("--data-dir", required=True, help="folder with sst2/")
     parser.add_argument("--out", type=Path, default=DEFAULT_OUT)
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--peak-of", type=int, default=0, help=argparse.SUPPRESS)

@@ -1,6 +1,6 @@
 """The paper's scaling claim on a real encoder: MiniLM, SST-2 and RTE, 3 against 20 clients, on a CPU.
 
-    python -m llm_validation.claims.confirm --data-dir ../shared/data/glue --out results/confirm
+    python -m llm_validation.claims.confirm --data-dir DIR --out results/confirm
 
 Every method gets the same grid of learning rates (chosen on held-out training data with seed 0, per
 task, number of clients and method), the same seeds, splits, minibatches and number of samples. Each run is
@@ -149,7 +149,7 @@ def described(table: str) -> dict[str, Any]:
     return {
         "schema_version": 1,
         "table_sha256": digest(table),
-        "command": "python -m llm_validation.claims.confirm --data-dir ../shared/data/glue",
+        "command": "python -m llm_validation.claims.confirm --data-dir DIR",
         "model": "all-MiniLM-L6-v2 (BERT, 6 layers, 22.7 M parameters), frozen, bfloat16",
         "design": {
             "tasks": TASKS,

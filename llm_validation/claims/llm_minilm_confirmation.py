@@ -23,7 +23,7 @@ LARGER_CLASS = {"sst2": 100 * 444 / 872, "rte": 100 * 146 / 277}
 LEARNED = 5.0
 """Points above the larger class from which on a task counts as learned."""
 COMMAND = (
-    "python -m llm_validation.claims.confirm --data-dir ../shared/data/glue; cp results/confirm/minilm.*"
+    "python -m llm_validation.claims.confirm --data-dir DIR; cp results/confirm/minilm.*"
     " llm_validation/results; rolora verify --only llm-minilm-confirmation"
 )
 

@@ -1,4 +1,4 @@
-"""Claim `mnist-lead-size`: nowhere on the map does RoLoRA lead FedAvg-LoRA by as much as 0.02."""
+"""Claim `mnist-lead-size`: where RoLoRA does not lead FedAvg-LoRA by as much as 0.02."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from verification.verdict import Verdict
 
 @claim(
     "mnist-lead-size",
-    "RoLoRA's lead over FedAvg-LoRA is below 0.02",
+    "Where RoLoRA's lead over FedAvg-LoRA is below 0.02",
     statement="With MNIST split by label over 5 and 10 clients, RoLoRA is not ahead of FedAvg-LoRA by as"
     " much as 0.02 in test accuracy.",
     latex=r"\mathrm{acc}(\mathrm{RoLoRA})-\mathrm{acc}(\mathrm{FedAvg})<0.02",

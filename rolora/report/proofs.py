@@ -39,16 +39,25 @@ def opinions_text(step: ProofStep) -> str:
 
 def opinions_sentence(outcomes: Sequence[Outcome]) -> str:
     """How many steps further engines decided again, "" without any."""
+    from verification.proof.second_opinion import ALIKE
+
     steps = [s for o in outcomes if o.finding is not None for s in o.finding.proof]
     if not steps:
         return ""
-    by = [sum(opinion.says is Says.AGREES for opinion in step.opinions) for step in steps]
+    by, alike = [], 0
+    for step in steps:
+        told_apart = [o.says is Says.AGREES and not o.scope.endswith(ALIKE) for o in step.opinions]
+        if any(o.scope.endswith(ALIKE) for o in step.opinions) and not any(told_apart):
+            alike += 1
+        else:
+            by.append(sum(told_apart))
     against = sum(any(o.says is Says.DISAGREES for o in step.opinions) for step in steps)
     told = f"{by.count(2)} of {len(steps)} proof steps were decided again by two engines that share no code"
     told += " with the first"
     told += "".join(
         f", {by.count(n)} by {words}" for n, words in ((1, "one"), (0, "none")) if n in by
     )
+    told += f", and {alike} had two sides alike as SymPy left them" if alike else ""
     return f"{told}; " + (
         f"an engine disagrees on {against}." if against else "no engine disagrees."
     )

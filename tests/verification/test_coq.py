@@ -43,18 +43,20 @@ def test_every_step_is_a_file_and_every_lemma_is_found(tmp_path):
 
 def test_a_report_says_who_agrees():
     true, false = (TRUE_AND_MUTANT["every size"](off) for off in (sp.Integer(1), OFF))
-    assert (
-        proofs.opinions_text(true) == "python-flint agrees, Z3 agrees (instance n = 2, k = 1 only)"
-    )
+    alike = "instance n = 2, k = 1 only; both sides were alike as SymPy had left them"
+    assert proofs.opinions_text(true) == f"python-flint agrees, Z3 agrees ({alike})"
     assert "python-flint disagrees (left − right is" in proofs.opinions_text(false)
 
     def told(*steps):
         return proofs.opinions_sentence([SimpleNamespace(finding=SimpleNamespace(proof=steps))])
 
     first = "proof steps were decided again by two engines that share no code with the first"
-    assert told(true, true) == f"2 of 2 {first}; no engine disagrees."
+    both = TRUE_AND_MUTANT["polynomial"](sp.Integer(1))
+    assert told(both, both) == f"2 of 2 {first}; no engine disagrees."
     silent = identities.identity("", sp.gamma(x + 1) / sp.gamma(x), x)
-    assert told(true, silent, false) == f"1 of 3 {first}, 2 by none; an engine disagrees on 1."
+    same = identities.identity("", x + 1, 1 + x)
+    said = f"1 of 5 {first}, 1 by one, 2 by none, and 1 had two sides alike as SymPy left them"
+    assert told(both, true, silent, false, same) == f"{said}; an engine disagrees on 1."
     assert told() == ""
 
 

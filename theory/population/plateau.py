@@ -123,7 +123,13 @@ def limit_tangent(start: np.ndarray | float, kappa: float, rounds: int = ROUNDS)
     latex=r"\kappa<2:\ \tan\theta^{+}\le\max\{|1-\kappa|,\tfrac1{1+\kappa}\}\tan\theta;\qquad "
     r"\kappa>2:\ \tan^2\theta^t\to\frac{\kappa-2}{\kappa+2},\ \text{multiplier } 8/\kappa^2-1",
     source=OURS,
-    assumptions=("rank 1", "population limit m → ∞", "homogeneous clients", "no label noise"),
+    assumptions=(
+        "rank 1",
+        "population limit m → ∞",
+        "homogeneous clients",
+        "no label noise",
+        "a start that is not orthogonal to a*, where every round stays",
+    ),
     expected=Verdict.DERIVED,
     mutant={"stretch": 1.02},
     says="a plateau whose tan²θ is 2 % higher",

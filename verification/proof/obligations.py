@@ -65,6 +65,23 @@ class Obligation:
     vanishing: tuple[Term, ...] = ()
     scope: str = ""
 
+    @property
+    def left_nothing(self) -> bool:
+        """Whether SymPy had made both sides alike before anybody else saw them."""
+        return all(
+            _sorted(left) == _sorted(right) or _told(left, right) for left, right in self.pairs
+        )
+
+
+def _sorted(term: Term) -> Term:
+    """A tree with the parts of its sums and products in one order."""
+    parts = [_sorted(part) if isinstance(part, tuple) else part for part in term[1:]]
+    return (term[0], *(sorted(parts, key=repr) if term[0] in ("+", "*") else parts))
+
+
+def _told(left: Term, right: Term) -> bool:
+    return left[0] == right[0] == "num"
+
 
 @dataclass(slots=True)
 class Reader:

