@@ -65,10 +65,6 @@ class Sweep:
         """Scores over the tracked rounds at the best rate, (rounds, S)."""
         return self.tracked[:, self.best()]
 
-    def on_seeds(self, seeds: Sequence[int]) -> Sweep:
-        """The same sweep on some of its seeds only, in the given order."""
-        return replace(self, seeds=tuple(seeds))
-
     def until(self, round: int) -> Sweep:
         """The same sweep stopped at a tracked round."""
         return replace(

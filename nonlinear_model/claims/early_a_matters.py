@@ -15,8 +15,9 @@ EARLY, FROZEN, FULL = "rolora-then-ffa:20", "ffa", "rolora"
 
 @claim(
     "early-A-matters",
-    "A fifth of the rounds on RoLoRA lifts FFA-LoRA's cap",
-    statement="20 % of the rounds RoLoRA and then 80 % FFA-LoRA end more accurate than FFA-LoRA throughout.",
+    "A fifth of the rounds on RoLoRA lifts FFA-LoRA's cap (of the network)",
+    statement="In the two-layer network, 20 % of the rounds RoLoRA and then 80 % FFA-LoRA end more accurate"
+    " than FFA-LoRA throughout.",
     latex=r"\mathrm{acc}(20\%\,\mathrm{RoLoRA}+80\%\,\mathrm{FFA})>\mathrm{acc}(\mathrm{FFA})",
     source=f"{PAPER}, ablation on freezing A early",
     section="network",

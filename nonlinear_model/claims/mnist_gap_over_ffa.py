@@ -6,7 +6,7 @@ from nonlinear_model.study import analysis
 from nonlinear_model.study.design import LOCAL
 from nonlinear_model.study.gap import widening
 from verification.claim import PAPER, claim
-from verification.evidence import Evidence
+from verification.evidence import Evidence, between
 from verification.verdict import Verdict
 
 
@@ -37,4 +37,5 @@ def check(evidence: Evidence, *, local: tuple[str, ...] = LOCAL, by: float = 0.0
         local: which of the study's local steps.
         by: by how much the lead should grow.
     """
+    between(-0.99, 0.99, by=by)
     widening(evidence, "ffa", local, by)

@@ -6,7 +6,7 @@ from nonlinear_model.study import analysis
 from nonlinear_model.study.analysis import EQUALITIES, ahead, short
 from nonlinear_model.study.design import B_STARTS, DIFFERENCE, LOCAL, PAPER_CLIENTS
 from verification.claim import OURS, claim
-from verification.evidence import Evidence
+from verification.evidence import Evidence, between
 from verification.names import one_of
 from verification.verdict import Verdict
 
@@ -46,6 +46,7 @@ def check(
         size: of a lead worth telling.
     """
     one_of("equality", equality, (*EQUALITIES, "both"))
+    between(-1.0, 1.0, size=size)
     points = analysis.map_points(clients, local)
     if 10 in clients and "25" in local:
         points += B_STARTS
@@ -61,4 +62,6 @@ def check(
     }
     analysis.over_places(evidence, places)
     evidence.method(analysis.method_of(points))
-    evidence.table(analysis.lead_rows(points, "rolora", "fedavg"))
+    rows = analysis.lead_rows(points, "rolora", "fedavg")
+    evidence.note(analysis.resolved_note(rows))
+    evidence.table(rows)

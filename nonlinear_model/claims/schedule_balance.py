@@ -17,9 +17,9 @@ SCHEDULES = {"b-heavy": 0.25, "rolora": 0.5, "a-heavy": 0.75}
 
 @claim(
     "schedule-balance",
-    "Balanced training of A and B against lopsided ones",
-    statement="Training A and B in equally many rounds (RoLoRA) ends more accurate than three rounds of A for"
-    " one of B, and than three of B for one of A.",
+    "Balanced training of A and B against lopsided ones (of the network)",
+    statement="In the two-layer network, training A and B in equally many rounds (RoLoRA) ends more accurate"
+    " than three rounds of A for one of B, and than three of B for one of A.",
     latex=r"\mathrm{acc}(1{:}1)>\max\{\mathrm{acc}(3{:}1),\ \mathrm{acc}(1{:}3)\}",
     source=f"{PAPER}, ablation on the balance of A and B",
     section="network",

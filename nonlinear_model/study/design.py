@@ -58,7 +58,8 @@ SPREAD = {"5": 0.017, "25": 0.041, "100": 0.061, "1 epoch": 0.061, "5 epochs": 0
 (scores after the last round alone, 12 seeds): 5, 25 and 200 local steps."""
 
 SEEDS = {"5": 48, "25": 48, "100": 32, "1 epoch": 24, "5 epochs": 12}
-"""Judging seeds: what `seeds_needed` asks for where 8 hours of one core for the whole study allow it."""
+"""Judging seeds: more than `seeds_needed` asks for at 5 local steps, fewer elsewhere, so that the study takes
+less than 8 hours of one core. What a place can tell for that stands in the claims' tables."""
 
 COMPARISONS = 48
 """Intervals of the largest claim: two pairs of methods at the paper's clients, at both kinds of equality."""
@@ -134,7 +135,8 @@ def equal_numbers(better: str, worse: str, rounds: int) -> tuple[int, int]:
     """Rounds of two methods in which both have sent as many numbers.
 
     The one that sends less a round is run for `rounds`, the other for fewer, RoLoRA in whole pairs of a B-
-    and an A-round: at the design's rounds within 2 % of equal, and never more than the first.
+    and an A-round: at the design's rounds within 2 % of equal, and never more than the first. A score
+    averages the last two rounds, which costs a run of few rounds the more, FedAvg-LoRA's after 2 rounds most.
     """
     least = min(SENT[better], SENT[worse])
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +16,7 @@ from nonlinear_model.study import table
 from nonlinear_model.study.design import DESIGN, lengths
 from nonlinear_model.study.measure import runs
 from nonlinear_model.study.table import Row
-from verification.codec import columns_of, csv_text
+from verification.codec import columns_of, csv_text, json_text
 from verification.paired_study import Point
 
 WIDTH = {"mnist": 784, "digits": 64}
@@ -79,8 +81,19 @@ def misnamed(rows: Sequence[Row]) -> int:
     return wrong
 
 
-def again(row: Row, data_dir: Path | None) -> float:
-    """A judging run's score, from a new run.
+def unlike_their_parts(rows: Sequence[Row]) -> int:
+    """How many scores are not the mean of the two accuracies beside them."""
+    return sum(row["score"] != (row["after_a"] + row["after_b"]) / 2 for row in rows)
+
+
+def same_design() -> bool:
+    """Whether the manifest tells the design that the code has."""
+    told, own = table.manifest()["design"], json.loads(json_text(asdict(DESIGN)))
+    return all(told[name] == own[name] for name in own if name != "rule")
+
+
+def again(row: Row, data_dir: Path | None) -> dict[str, float]:
+    """A judging run's score and its two accuracies, from a new run.
 
     Raises:
         ValueError: if its data are not there.
@@ -89,7 +102,8 @@ def again(row: Row, data_dir: Path | None) -> float:
         data_dir, table.point_of(row), row["method"], row["learning_rate"], [row["seed"]],
         rounds=row["length"],
     )  # fmt: skip
-    return float(found.scores[-1] or 0.0)
+    parts = {name: float(found.facts[name][-1]) for name in ("after_a", "after_b")}
+    return {"score": float(found.scores[-1] or 0.0), **parts}
 
 
 def replayable(rows: Sequence[Row], *, mnist: bool) -> list[Row]:

@@ -57,7 +57,6 @@ def test_the_rate_is_chosen_on_other_seeds_than_it_is_judged_on():
     assert (found.tuned.seeds, found.tuned.rates) == ((1, 2), DESIGN.rates)
     assert (found.rates, found.rates[found.best()]) == ((1.0,), 1.0)
     assert found.scores()[0] == pytest.approx(0.907)
-    assert np.array_equal(found.on_seeds((9, 7)).scores(), found.scores()[[2, 0]])
     assert found.curve().shape == (3, 3)
     # Rates at which a judged run diverges are lowered for that run alone, step by step.
     assert [run.restarts for run in found.runs.values()] == [0, 1, 2]

@@ -11,7 +11,8 @@ from verification.verdict import Verdict
 def test_the_committed_table_is_whole():
     rows = table.stored()
     assert integrity.missing(rows) == []
-    assert integrity.misnamed(rows) == 0
+    assert integrity.misnamed(rows) == integrity.unlike_their_parts(rows) == 0
+    assert integrity.same_design()
     assert integrity.checksum(rows) == table.checksum() == table.manifest()["sha256"]
 
 
@@ -20,6 +21,7 @@ def test_the_committed_table_is_whole():
     [
         (lambda rows: study_replay.tampered(rows, "cell"), "checksum"),
         (lambda rows: study_replay.tampered(rows, "names"), "sent"),
+        (lambda rows: [{**r, "score": r["score"] + 0.05} for r in rows], "parts"),
         (lambda rows: rows[:-1], "missing"),
         (lambda rows: [*rows, rows[-1]], "missing"),
         (
@@ -27,13 +29,21 @@ def test_the_committed_table_is_whole():
             "missing",
         ),
     ],
-    ids=["a cell altered", "names exchanged", "a row lost", "a row twice", "another rate"],
+    ids=[
+        "a cell altered",
+        "names exchanged",
+        "scores raised",
+        "a row lost",
+        "a row twice",
+        "another rate",
+    ],
 )
 def test_what_was_altered_is_told(how, said):
     rows = how(list(table.stored()))
     found = {
         "missing": bool(integrity.missing(rows)),
         "sent": integrity.misnamed(rows) > 0,
+        "parts": integrity.unlike_their_parts(rows) > 0,
         "checksum": integrity.checksum(rows) != table.manifest()["sha256"],
     }
     assert found[said]
@@ -47,7 +57,7 @@ def test_the_claim_refutes_an_altered_table(tamper):
 
 
 def test_a_run_that_gives_another_score_refutes(monkeypatch):
-    monkeypatch.setattr(integrity, "again", lambda row, _folder: row["score"] + 0.01)
+    monkeypatch.setattr(integrity, "again", lambda row, _folder: {"score": row["score"] + 0.01})
     finding = study_replay.check.check(Budget(), runs=2)
     assert finding.verdict is Verdict.REFUTED
     assert "score of" in finding.counterexample
