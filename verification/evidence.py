@@ -6,6 +6,7 @@ so their intervals are made then; a table that shows them is given as a function
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any, TypeVar
@@ -122,6 +123,7 @@ class Evidence:
         self._table: Callable[[], Rows] | None = None
         self._extra: dict[str, Callable[[], Rows]] = {}
         self._facts: dict[str, Any] = {}
+        self._imprecise = ""
         self._method = ""
         self._rule, self._planned = Rule(ALPHA), 0
         self._not_run = self._closed = False
@@ -289,10 +291,19 @@ class Evidence:
         self._comparisons.append(compared)
 
     def precise(self, asked: Iterable[Asked], limit: float = 0.005) -> None:
-        """No standard error exceeds a share of its value: a design limit for our own settings."""
-        if errors := [one.relative_error for one in asked]:
+        """No standard error exceeds a share of its value: a design limit; beyond it nothing is decided."""
+        worst = max(asked, key=lambda one: one.relative_error, default=None)
+        if worst is None:
+            return
+        words, error = "largest standard error over its value", worst.relative_error
+        if error <= limit:
             why = "a design limit, so that agreement means something"
-            self.at_most("largest standard error over its value", limit, max(errors), why=why)
+            self.at_most(words, limit, error, why=why)
+        else:
+            runs = math.ceil(worst.n * (error / limit) ** 2) if math.isfinite(error) else "more"
+            self._imprecise = (
+                f"{runs} runs in place of {worst.n}: {words} is {error:.3g}, above {limit:g}"
+            )
 
     # What the reader sees.
 
@@ -379,6 +390,8 @@ class Evidence:
         if not comparisons and not self._proof:
             raise ValueError("a verdict needs evidence: give comparisons or proof steps")
         failed, why = self._rule.judge(comparisons, self._proof)
+        if failed is None and self._imprecise:
+            failed, why = Verdict.UNDECIDED, self._imprecise
         if failed is not None:
             facts.pop("added_assumption", None)
             if failed is Verdict.HOLDS_UNDER:

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from typing import Any
+from typing import Any, Literal
 
 from verification.verdict import Verdict
 
@@ -146,6 +146,9 @@ class Opinion:
     scope: str = ""
 
 
+Fails = Literal["false", "false at a point", "unproved"]
+
+
 @dataclass(frozen=True, slots=True)
 class ProofStep:
     """One machine-checked step of a derivation.
@@ -157,6 +160,8 @@ class ProofStep:
         opinions: of engines that share no code with the first, see `verification.proof.second_opinion`.
         smt2: the step as SMT-LIB 2, one text a part.
         coq: the step as lemmas of Coq, or as a comment that says why there is none.
+        fails: what follows where it does not hold: that it is false, that it is if an engine has a point, or
+            nothing.
     """
 
     statement: str
@@ -165,6 +170,15 @@ class ProofStep:
     opinions: tuple[Opinion, ...] = ()
     smt2: tuple[str, ...] = ()
     coq: str = ""
+    fails: Fails = "false"
+
+    @property
+    def refuted(self) -> bool:
+        """Whether it is false, and not only unproved."""
+        against = any(opinion.says is Says.DISAGREES for opinion in self.opinions)
+        return not self.holds and (
+            self.fails == "false" or (self.fails == "false at a point" and against)
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,11 +199,14 @@ class Rule:
         self, comparisons: Sequence[Comparison], steps: Sequence[ProofStep] = ()
     ) -> tuple[Verdict | None, str]:
         """REFUTED with the counterexample, UNDECIDED with how many runs would do, None if all holds."""
-        failures = [f"{step.statement}: {step.certificate}" for step in steps if not step.holds]
+        failures = [f"{step.statement}: {step.certificate}" for step in steps if step.refuted]
         violated = [c for c in comparisons if not (c.holds or c.undecided)]
         failures += [c.told(self.number, self.unit) for c in violated]
         if failures:
             return Verdict.REFUTED, failures[0]
+        for step in steps:
+            if not step.holds:
+                return Verdict.UNDECIDED, f"a proof of: {step.statement} ({step.certificate})"
         undecided = [c for c in comparisons if c.undecided]
         if not undecided:
             return None, ""

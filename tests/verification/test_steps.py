@@ -1,8 +1,16 @@
 """Steps made of others: by slope, by a sum of hypotheses, by induction; and what each refuses."""
 
+import numpy as np
+import pytest
 import sympy as sp
 
+from verification.budget import Budget
+from verification.evidence import Evidence
+from verification.proof import identities
 from verification.proof.identities import by_slope, follows, induction
+from verification.verdict import Verdict
+
+HALF = sp.Rational(1, 2)
 
 x, h, k = sp.symbols("x h k", real=True)
 p = sp.Symbol("p", positive=True)
@@ -30,3 +38,29 @@ def test_induction_needs_the_start_and_the_step():
     assert induction("", (a**n - 1) / (a - 1), n, a**n).holds
     assert not induction("", n**2, n, 2 * n).holds
     assert not induction("", n**2 + 1, n, 2 * n + 1).holds
+
+
+@pytest.mark.parametrize(
+    ("step", "verdict"),
+    [
+        # True, but its polynomial has coefficients of mixed sign: no proof, and no disproof.
+        (identities.nonnegative_on_box("", (x - HALF) ** 2, {x: (0, 1)}), Verdict.UNDECIDED),
+        (identities.nonnegative_on_box("", x - HALF, {x: (0, 1)}), Verdict.REFUTED),
+        (identities.follows("", 3 * x, (2, x)), Verdict.UNDECIDED),
+        (identities.identity("", 3 * x, 2 * x), Verdict.REFUTED),
+    ],
+    ids=["a square", "negative at 0", "another sum may do", "unequal"],
+)
+def test_only_a_step_that_is_false_refutes(step, verdict):
+    assert not step.holds
+    evidence = Evidence("planted", Budget())
+    evidence.steps(step)
+    assert evidence.conclude(Verdict.PROVED).verdict is verdict
+
+
+def test_too_few_runs_for_the_design_leave_it_open():
+    evidence = Evidence("planted", Budget())
+    evidence.precise([evidence.mean("", np.array([1.0, 1.1, 0.9, 1.0]), equals=1.0)])
+    finding = evidence.conclude(Verdict.CONSISTENT)
+    assert finding.verdict is Verdict.UNDECIDED
+    assert finding.missing.startswith("267 runs in place of 4")

@@ -96,6 +96,7 @@ def nonnegative_on_box(
         if holds
         else f"coefficients of mixed sign: {top}",
         lambda: [Reader().obligation([(expression, 0)], "≥", box)],
+        fails="false at a point",
     )
 
 
@@ -107,6 +108,7 @@ def positive(statement: str, *expressions: Any) -> ProofStep:
         bool(holds),
         "positive under the assumptions on the symbols" if holds else f"not seen: {expressions}",
         lambda: [Reader().obligation([(expression, 0) for expression in expressions], ">")],
+        fails="false at a point",
     )
 
 
@@ -159,6 +161,7 @@ def follows(statement: str, goal: Any, *because: tuple[Any, Any]) -> ProofStep:
             Reader().obligation([(goal, total)]),
             Reader().obligation([(factor, 0) for factor in factors], "≥"),
         ],
+        fails="unproved",  # another sum may be the goal
     )
 
 

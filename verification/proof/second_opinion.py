@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from verification.finding import Opinion, ProofStep, Says
+from verification.finding import Fails, Opinion, ProofStep, Says
 from verification.proof import coq, flint_engine, smt
 from verification.proof.obligations import Obligation, UnreadableError
 
@@ -20,6 +20,8 @@ def decided_again(
     certificate: str,
     oblige: Callable[[], Sequence[Obligation]],
     every_size: Callable[[], bool] | None = None,
+    *,
+    fails: Fails = "false",
 ) -> ProofStep:
     """A step with every engine's opinion; one that disagrees makes it not hold.
 
@@ -28,12 +30,15 @@ def decided_again(
         oblige: what together is the step, for engines of numbers; may raise `UnreadableError`.
         every_size: for matrices of symbolic size: whether the sides are the same words. `oblige` is an
             instance then.
+        fails: as in `ProofStep`.
     """
     try:
         obligations = tuple(oblige())
     except UnreadableError as reason:
         opinions = tuple(Opinion(name, Says.NOTHING, str(reason)) for name in ENGINES)
-        return ProofStep(statement, holds, certificate, opinions, coq=coq.comment(str(reason)))
+        return ProofStep(
+            statement, holds, certificate, opinions, (), coq.comment(str(reason)), fails
+        )
     opinions = tuple(_opinion(name, obligations) for name in ENGINES)
     if all(obligation.left_nothing for obligation in obligations):
         opinions = tuple(
@@ -53,6 +58,7 @@ def decided_again(
         opinions,
         tuple(smt.text(obligation, statement) for obligation in obligations),
         "\n".join(coq.lemma(obligation) for obligation in obligations),
+        fails,
     )
 
 
