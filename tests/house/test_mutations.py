@@ -148,12 +148,12 @@ def test_a_formula_off_by_two_percent_is_noticed(module, function, percent, monk
     home = _put_off(monkeypatch, module, function, percent)
 
     # The cheap way: a step of the derivation fails, and a claim rests on that derivation.
-    if _derivation_is_a_claims(module) and any(step.refuted for step in home.derive()):
+    if _derivation_is_a_claims(module) and any(not step.holds for step in home.derive()):
         return
     claims = _claims_about(module)
     assert claims, f"no claim rests on theory.{module}"
     for claim in claims:
-        if claim.check(Budget()).verdict is Verdict.REFUTED:
+        if not claim.check(Budget()).verdict.confirms:
             return
     pytest.fail(
         f"{percent} % of theory.{module}.{function} went unnoticed by {[claim.id for claim in claims]}"
@@ -170,10 +170,14 @@ def test_measurements_alone_notice_a_formula(name, module, function, monkeypatch
     assert select([name])[0].value.check(Budget()).verdict is Verdict.REFUTED
 
 
-def test_a_failing_step_refutes_a_finding():
-    """What the cheap way rests on."""
+@pytest.mark.parametrize(
+    ("fails", "verdict"), [("false", Verdict.REFUTED), ("unproved", Verdict.UNDECIDED)]
+)
+def test_a_failing_step_confirms_nothing(fails, verdict):
+    """What the cheap way rests on; a bound 2 % off may be true, and is then only unproved."""
     evidence = Evidence("planted", Budget())
-    evidence.steps(ProofStep("1 = 1", True, ""), ProofStep("1 = 0", False, "planted"))
+    planted = ProofStep("1 = 0", False, "planted", fails=fails)
+    evidence.steps(ProofStep("1 = 1", True, ""), planted)
     finding = evidence.conclude(Verdict.PROVED)
-    assert finding.verdict is Verdict.REFUTED
-    assert "planted" in finding.counterexample
+    assert finding.verdict is verdict
+    assert "planted" in finding.counterexample + finding.missing
