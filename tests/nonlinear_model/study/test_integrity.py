@@ -49,6 +49,7 @@ def test_what_was_altered_is_told(how, said):
     assert found[said]
 
 
+@pytest.mark.fixed_seed
 @pytest.mark.parametrize("tamper", ["cell", "names"])
 def test_the_claim_refutes_an_altered_table(tamper):
     claim = study_replay.check
@@ -56,6 +57,7 @@ def test_the_claim_refutes_an_altered_table(tamper):
     assert claim.check(Budget(seed=3), runs=1, tamper=tamper).verdict is Verdict.REFUTED
 
 
+@pytest.mark.fixed_seed
 def test_a_run_that_gives_another_score_refutes(monkeypatch):
     monkeypatch.setattr(integrity, "again", lambda row, _folder: {"score": row["score"] + 0.01})
     finding = study_replay.check.check(Budget(), runs=2)

@@ -7,6 +7,7 @@ from nonlinear_model.claims.ffa_seed_spread import spread_ratio
 from nonlinear_model.study import analysis, table
 from nonlinear_model.study.design import B_STARTS, DESIGN, LOCAL, PAPER_CLIENTS, lengths
 from rolora.verify.registry import entries
+from verification import streams
 from verification.budget import Budget
 from verification.verdict import Verdict
 
@@ -48,7 +49,7 @@ def made_up(monkeypatch):
     """Puts runs of given means and spreads in the place of the committed ones."""
 
     def put(mean, spread=0.004):
-        rng = np.random.default_rng(0)
+        rng = streams.design("made-up network study")  # no seed moves it: 1 % of the seeds may err
         rows = []
         for point in DESIGN.points:
             own = DESIGN.at(point)
@@ -127,6 +128,7 @@ def test_bad_parameters_are_refused(name, parameters, said):
         CLAIMS[name].check(Budget(), **parameters)
 
 
+@pytest.mark.fixed_seed
 @pytest.mark.parametrize("name", CLAIMS)
 def test_the_committed_study_gives_its_verdict(name):
     claim = CLAIMS[name]
