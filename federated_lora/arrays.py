@@ -1,7 +1,5 @@
 """The few array operations the rules need, on numpy and torch alike, through the array API."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import array_api_compat as compat

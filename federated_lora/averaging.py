@@ -1,7 +1,5 @@
 """What a federated LoRA method is, and the averaging most of them share."""
 
-from __future__ import annotations
-
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """How far a server's rule is from the exact average of the clients' products."""
 
-from __future__ import annotations
-
 import numpy as np
 from jaxtyping import Float
 

@@ -1,7 +1,5 @@
 """A change of the frozen matrix W0: low rank or dense, and what may be done with either."""
 
-from __future__ import annotations
-
 from federated_lora.adapter import Adapter, ClientFactors, Factor
 from federated_lora.arrays import Array, accumulator, like, namespace
 from federated_lora.averaging import Replies

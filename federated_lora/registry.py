@@ -1,7 +1,5 @@
 """The methods by name: those in `federated_lora/methods`, other packages', and `module:Class`."""
 
-from __future__ import annotations
-
 from collections.abc import Collection
 
 from federated_lora.averaging import Method

@@ -1,7 +1,5 @@
 """One server step: what came back is checked, the method combines it, what it made is checked."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 

@@ -1,7 +1,5 @@
 """Client weights p_k, and the mean they define."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np

@@ -6,8 +6,6 @@ none exists: every draw is a function of the seed and the round. The newest two 
 remains if the newest is damaged.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 import re

@@ -4,8 +4,6 @@ The update rules are PyTorch's (`torch.optim.SGD`, `Adam`, `AdamW`, `clip_grad_n
 own step count and its own gradient norm, so its update does not depend on who shares the stack.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import reduce

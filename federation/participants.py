@@ -1,7 +1,5 @@
 """Who takes part in a round, and what each participant counts."""
 
-from __future__ import annotations
-
 from math import floor, isfinite
 
 import numpy as np

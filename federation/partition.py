@@ -4,8 +4,6 @@ Every function returns one array of example indices per client: disjoint, in inc
 and together all examples. Nothing here reads files or knows what an example is.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from math import isfinite
 

@@ -1,7 +1,5 @@
 """Fails in seconds where the model hub cannot be reached, and says how to work without it."""
 
-from __future__ import annotations
-
 import os
 import urllib.error
 import urllib.request

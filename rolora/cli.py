@@ -1,7 +1,5 @@
 """The command `rolora`."""
 
-from __future__ import annotations
-
 import sys
 import traceback
 from typing import Annotated

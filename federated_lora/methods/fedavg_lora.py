@@ -3,8 +3,6 @@
 `mean(A_k B_k) ≠ mean(A_k)·mean(B_k)`: the average is inexact (interference).
 """
 
-from __future__ import annotations
-
 from federated_lora.adapter import BOTH, Factors
 from federated_lora.averaging import Averaging, check_round, method
 

@@ -1,7 +1,5 @@
 """FFA-LoRA: A stays at a shared random initialisation, only B is trained. The average is exact."""
 
-from __future__ import annotations
-
 from federated_lora.adapter import ONLY_B, Factors
 from federated_lora.averaging import Averaging, check_round, method
 

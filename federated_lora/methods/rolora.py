@@ -3,8 +3,6 @@
 One factor is the same on all clients in every round: the average is exact.
 """
 
-from __future__ import annotations
-
 from federated_lora.adapter import ONLY_A, ONLY_B, Factors
 from federated_lora.averaging import Averaging, check_round, method
 

@@ -3,8 +3,6 @@
 All of them train one factor a round and average it, so every average is exact.
 """
 
-from __future__ import annotations
-
 from typing import ClassVar, Self
 
 from federated_lora.adapter import ONLY_A, ONLY_B, Factors

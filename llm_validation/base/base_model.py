@@ -1,7 +1,5 @@
 """What a base model must be before a run is started on it; a wrong one is refused in one sentence."""
 
-from __future__ import annotations
-
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path

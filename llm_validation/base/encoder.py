@@ -1,7 +1,5 @@
 """Where the small pretrained encoder of the confirmation is."""
 
-from __future__ import annotations
-
 from importlib.util import find_spec
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """From texts to token ids, and from token ids to padded batches of one or many clients."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any

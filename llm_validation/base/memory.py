@@ -1,7 +1,5 @@
 """What memory is there, and whether the frozen base fits it."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from pathlib import Path
 

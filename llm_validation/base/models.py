@@ -1,7 +1,5 @@
 """Loading a base model and putting LoRA on it: transformers and PEFT do it, this file checks and names."""
 
-from __future__ import annotations
-
 import os
 import warnings
 from collections.abc import Iterator, Mapping

@@ -8,8 +8,6 @@ one small file, so an interrupted study goes on where it stopped. The finished t
 what `llm_validation/results/` holds and the claim `llm-minilm-confirmation` reads.
 """
 
-from __future__ import annotations
-
 import argparse
 import os
 from collections.abc import Iterator, Mapping, Sequence

@@ -4,8 +4,6 @@ Where no runs are at hand, or runs that cannot be compared, a claim stays open w
 make them. The controls use the same runs, or made-up ones, with a lead planted in them.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from math import inf
 from typing import Any

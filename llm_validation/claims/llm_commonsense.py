@@ -1,7 +1,5 @@
 """Claim `llm-commonsense`: Llama-2-7B answers commonsense questions best after RoLoRA."""
 
-from __future__ import annotations
-
 from llm_validation.claims import decision
 from llm_validation.claims.question import Question
 from verification.claim import claim

@@ -1,7 +1,5 @@
 """Claim `llm-dirichlet`: RoLoRA leads on MNLI where the clients' labels differ."""
 
-from __future__ import annotations
-
 from llm_validation.claims import decision
 from llm_validation.claims.question import Question
 from verification.claim import claim

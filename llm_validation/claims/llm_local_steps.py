@@ -1,7 +1,5 @@
 """Claim `llm-local-steps`: 20 local steps instead of 1 cost FFA-LoRA accuracy, and RoLoRA less."""
 
-from __future__ import annotations
-
 from llm_validation.claims import decision
 from llm_validation.claims.question import Question
 from verification.claim import claim

@@ -1,7 +1,5 @@
 """Claim `llm-low-rank`: at 50 clients RoLoRA is ahead of both rivals, at rank 8 and at rank 4."""
 
-from __future__ import annotations
-
 from llm_validation.claims import decision
 from llm_validation.claims.question import Question
 from verification.claim import claim

@@ -1,7 +1,5 @@
 """Claim `llm-minilm-confirmation`: the fall from 3 to 20 clients, and the lead at 20, on a small encoder."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 from llm_validation.claims import confirm, decision

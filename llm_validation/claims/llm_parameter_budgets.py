@@ -1,7 +1,5 @@
 """Claim `llm-parameter-budgets`: with fewer adapted layers RoLoRA's accuracy falls least."""
 
-from __future__ import annotations
-
 from llm_validation.claims import decision
 from llm_validation.claims.question import Question
 from verification.claim import claim

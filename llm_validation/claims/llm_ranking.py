@@ -1,7 +1,5 @@
 """Claim `llm-ranking`: at 50 clients RoLoRA's mean GLUE accuracy exceeds both rivals'."""
 
-from __future__ import annotations
-
 from llm_validation.claims import decision
 from llm_validation.claims.question import Question
 from verification.claim import claim

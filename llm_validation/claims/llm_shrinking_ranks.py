@@ -1,7 +1,5 @@
 """Claim `llm-shrinking-ranks`: from rank 8 to rank 4 RoLoRA's accuracy falls least."""
 
-from __future__ import annotations
-
 from llm_validation.claims import decision
 from llm_validation.claims.question import Question
 from verification.claim import claim

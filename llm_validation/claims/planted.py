@@ -4,8 +4,6 @@ The rivals are lowered until RoLoRA's lead, at its real spread, exceeds what is 
 the interval's half-width: a claim must be confirmed by that, and refuted once methods' names are exchanged.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import product

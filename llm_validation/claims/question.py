@@ -4,8 +4,6 @@ Runs are compared only where everything is equal but the method, its learning ra
 by which engine they ran.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import product

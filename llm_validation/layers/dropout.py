@@ -1,7 +1,5 @@
 """Dropout whose mask is a function of (seed, round, client, step, layer), whatever else shares the pass."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import torch

@@ -1,7 +1,5 @@
 """Layers that hold one adapter or one head per client and run all clients in one pass."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any

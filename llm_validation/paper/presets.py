@@ -7,8 +7,6 @@ paper's grid of learning rates, and the manifest records them. Rounds of the oth
 QNLI's.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass

@@ -4,8 +4,6 @@ They were taken from public summaries and replications; `confirmed` is False for
 second-hand source gives.
 """
 
-from __future__ import annotations
-
 import csv
 from dataclasses import dataclass
 from importlib import resources

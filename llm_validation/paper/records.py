@@ -1,7 +1,5 @@
 """Final accuracies of finished runs, from run folders and from the committed study."""
 
-from __future__ import annotations
-
 import csv
 import json
 from collections.abc import Iterable, Mapping, Sequence

@@ -4,8 +4,6 @@ A record has `instruction`, `output` ("the correct answer is …") and `answer`;
 of the instruction, after "Answer format:".
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """A user's own classification files: JSON lines, JSON, CSV or Parquet with named columns."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Sequence
 

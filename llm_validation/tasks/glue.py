@@ -1,7 +1,5 @@
 """GLUE tasks by their public column names and label ids."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any

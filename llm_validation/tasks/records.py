@@ -1,7 +1,5 @@
 """Reading a split of a data set into records: JSON lines, JSON, CSV, Parquet, or the hub."""
 
-from __future__ import annotations
-
 import csv
 import io
 import json

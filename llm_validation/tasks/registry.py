@@ -1,7 +1,5 @@
 """Tasks by name: those in this folder, other packages', and `module:name`."""
 
-from __future__ import annotations
-
 from llm_validation.config import Config
 from llm_validation.tasks.examples import TaskData
 from llm_validation.tasks.task import Task

@@ -1,7 +1,5 @@
 """What a task is: a name, and examples to train and measure on."""
 
-from __future__ import annotations
-
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Many clients' minibatches in one forward and backward, with client-stacked adapters and heads."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import torch

@@ -4,8 +4,6 @@ It holds everything a next round depends on: both factors of every layer, heads,
 (the samplers' places) and the round.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """Measuring the server's model. Takes the state, changes none of it: no round, no phase, no stream."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

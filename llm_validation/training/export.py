@@ -1,7 +1,5 @@
 """The result as a standard PEFT adapter: `PeftModel.from_pretrained(base, folder)` predicts the same."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Server rounds: draw participants, train, aggregate, measure, keep a checkpoint."""
 
-from __future__ import annotations
-
 import math
 import time
 from collections.abc import Callable

@@ -1,7 +1,5 @@
 """One training loss per client of a pass."""
 
-from __future__ import annotations
-
 import torch
 from torch.nn import functional
 

@@ -1,7 +1,5 @@
 """What a run records of itself: everything needed to repeat it and to read its table."""
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Mapping
 from pathlib import Path

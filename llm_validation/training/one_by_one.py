@@ -4,8 +4,6 @@ Both factors and the head are reset from the server for every client, so no clie
 Slow and literal; the all-at-once engine is measured against it.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np

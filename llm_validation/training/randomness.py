@@ -4,8 +4,6 @@ Whatever a run draws can be drawn again from the seed, the round, the client and
 resumed run draws what the uninterrupted one would have, and so does either engine.
 """
 
-from __future__ import annotations
-
 import numpy as np
 
 from verification.streams import generator, seed_sequence

@@ -1,7 +1,5 @@
 """The server's state, and what the clients of a round send back."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 

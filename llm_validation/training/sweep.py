@@ -1,7 +1,5 @@
 """Choosing the learning rate from a grid, on held-out training data: never on the evaluation split."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """A labelled image data set as plain arrays."""
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """The 8 × 8 digits that ship with scikit-learn: 1,797 images, no files, no network."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from nonlinear_model.data.dataset import Dataset, Images

@@ -1,7 +1,5 @@
 """MNIST from its original IDX files, gzipped or not. LeCun, Cortes, Burges, 1998."""
 
-from __future__ import annotations
-
 import gzip
 import os
 import struct

@@ -1,7 +1,5 @@
 """Data sets by name: those in this folder, other packages', and `module:name`."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from nonlinear_model.data.dataset import Dataset, Images

@@ -1,7 +1,5 @@
 """Which client holds which training images: counted, and drawn."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from federation.partition import Partition

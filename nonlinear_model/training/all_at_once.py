@@ -1,7 +1,5 @@
 """A round's local training of all clients (and all replicas) as one sequence of tensor operations."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 

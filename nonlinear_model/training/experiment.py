@@ -1,7 +1,5 @@
 """A whole run: rounds, checkpoints, resuming, and the record it leaves."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field

@@ -1,7 +1,5 @@
 """A federated run, round by round: one method, one or many independent repetitions side by side."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 

@@ -1,7 +1,5 @@
 """The literal way: client after client, autograd, PyTorch's own optimisers. Slow, and the reference."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 from torch.nn import functional

@@ -7,8 +7,6 @@ holds few independent stretches still tells less than its interval says: at 50 p
 0.95 between neighbours, 95 % intervals cover in about four of five cases.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Literal, get_args
 

@@ -1,7 +1,5 @@
 """What a federated run writes down: the tidy rows of its tracked rounds, and the numbers sent so far."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 

@@ -4,8 +4,6 @@ Nothing here keeps a state, so a run that was stopped draws the same after it re
 the same whoever else takes part.
 """
 
-from __future__ import annotations
-
 import numpy as np
 
 from verification.streams import generator

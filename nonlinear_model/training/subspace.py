@@ -1,7 +1,5 @@
 """Angles between column spaces, as sines of the largest principal angle, for batches of factors."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 

@@ -1,7 +1,5 @@
 """How the two-layer network's runs are made for a search of learning rates: all seeds side by side."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace

@@ -1,7 +1,5 @@
 """What is measured on the server's model after a round."""
 
-from __future__ import annotations
-
 from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any

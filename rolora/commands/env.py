@@ -1,7 +1,5 @@
 """`rolora env`: what results of this installation are made with."""
 
-from __future__ import annotations
-
 from typing import Annotated, Any
 
 import typer

@@ -1,7 +1,5 @@
 """`rolora linear`: experiments on the linear model."""
 
-from __future__ import annotations
-
 import shlex
 from pathlib import Path
 from typing import Annotated, Any

@@ -1,7 +1,5 @@
 """`rolora new`: a working file of one's own to start from, and its test."""
 
-from __future__ import annotations
-
 import keyword
 import re
 from pathlib import Path

@@ -1,7 +1,5 @@
 """How far each rule's average is from the exact average of the clients' products, round by round."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Angle distance over rounds: simulations, population limit and the paper's bound; three methods."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

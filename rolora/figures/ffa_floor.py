@@ -1,7 +1,5 @@
 """FFA-LoRA's loss against the angle its frozen factor starts at, with the exact line."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

@@ -1,7 +1,5 @@
 """The paper's GLUE table as a picture, with this toolkit's own runs beside it."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Loss over rounds when every client has its own b*: what interference costs each method."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

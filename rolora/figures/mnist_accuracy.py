@@ -1,7 +1,5 @@
 """Test accuracy of the two-layer network over rounds at 5 and 10 label-split clients."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from rolora.plotting import look, network

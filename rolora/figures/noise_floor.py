@@ -1,7 +1,5 @@
 """Where the angle stops when labels are noisy: against the noise, and against the pooled samples."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Gradient norms of RoLoRA on a smooth non-convex problem, with the bound's explicit constants."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

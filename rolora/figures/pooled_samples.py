@@ -1,7 +1,5 @@
 """Which step sizes contract, over pooled samples per width: measured rate and exact threshold."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Which factor to train how often: RoLoRA's balance against the alternatives."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Where the angle goes for every step size: contraction or plateau; and the lemma's exact range."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

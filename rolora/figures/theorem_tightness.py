@@ -1,7 +1,5 @@
 """How many rounds the recovery theorem asks for, and how many are needed, as the width grows."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

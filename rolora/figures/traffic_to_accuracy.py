@@ -1,7 +1,5 @@
 """Accuracy against the numbers a client has sent: what a method costs, not what a round costs."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

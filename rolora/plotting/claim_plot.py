@@ -1,7 +1,5 @@
 """Draws a finding's table as its plot says, as an SVG that is the same bytes every time."""
 
-from __future__ import annotations
-
 import io
 import math
 import re

@@ -1,7 +1,5 @@
 """What a figure is: its data, its drawing and its caption, three functions that meet in one table."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any

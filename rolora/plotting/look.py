@@ -1,7 +1,5 @@
 """What all figures of the paper share in looks: a method keeps its colour, dash and marker throughout."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Every figure of the toolkit, and of anybody else: found because it is there."""
 
-from __future__ import annotations
-
 from collections.abc import Collection
 
 from rolora.plotting.figure import Figure

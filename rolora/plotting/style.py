@@ -1,7 +1,5 @@
 """How every figure looks: type, sizes and colours, without touching matplotlib's global state."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any

@@ -1,7 +1,5 @@
 """Tidy tables: read from CSV without losing a digit, and the part of one that a panel shows."""
 
-from __future__ import annotations
-
 import csv
 import io
 from typing import Any

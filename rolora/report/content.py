@@ -1,7 +1,5 @@
 """What a verification report says, before any format."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any

@@ -1,7 +1,5 @@
 """All files of a verification report, staged in one folder and published together."""
 
-from __future__ import annotations
-
 import json
 import re
 from pathlib import Path

@@ -1,7 +1,5 @@
 """LaTeX formulas as MathML, which browsers typeset themselves: no TeX, no script and no network."""
 
-from __future__ import annotations
-
 import re
 from html import escape
 

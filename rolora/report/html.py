@@ -1,7 +1,5 @@
 """The report as one HTML file: styles, formulas and pictures inline, nothing fetched from anywhere."""
 
-from __future__ import annotations
-
 from importlib import resources
 
 from rolora.plotting import claim_plot

@@ -1,7 +1,5 @@
 """The report as Markdown."""
 
-from __future__ import annotations
-
 from rolora.report.content import Report, measured_text, summary_row, theory_text
 from rolora.report.numbers import number, seconds
 from rolora.report.proofs import opinions_text

@@ -1,7 +1,5 @@
 """Every proof step as files that other provers read, and who agrees with it in words."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Sequence
 

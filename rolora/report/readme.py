@@ -6,8 +6,6 @@ first (the report's first screen is pictured by a headless chromium where there 
 whether all is current.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import shutil

@@ -1,7 +1,5 @@
 """What produced a result: versions, platform, commit. No paths and no names of the machine."""
 
-from __future__ import annotations
-
 import os
 import platform
 import subprocess

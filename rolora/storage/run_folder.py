@@ -11,8 +11,6 @@
 - anything else a laboratory has to say.
 """
 
-from __future__ import annotations
-
 import csv
 import json
 from collections.abc import Mapping, Sequence

@@ -3,8 +3,6 @@
 Exit status 0: every lemma expected to compile does, or there is no `coqc`; 1: some do not; 2: no such report.
 """
 
-from __future__ import annotations
-
 import argparse
 import re
 import shutil

@@ -1,7 +1,5 @@
 """Each claim on the linear theory: at its own setting and a user's, its control, a value it refuses."""
 
-from __future__ import annotations
-
 from functools import cache
 from typing import Any
 

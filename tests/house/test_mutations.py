@@ -3,8 +3,6 @@
 The formulas are found by reading the sources, so a new one is tested without being listed here.
 """
 
-from __future__ import annotations
-
 import ast
 import importlib
 import inspect

@@ -1,7 +1,5 @@
 """Small claims of every kind, for tests of the runner, the reports and the exit status."""
 
-from __future__ import annotations
-
 import os
 import signal
 import time

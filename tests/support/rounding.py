@@ -4,8 +4,6 @@ Each setting makes the libraries sum in another order, as another CPU would: tor
 MKL's (torch's products of matrices) and OpenBLAS's (numpy's), and the number of threads.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import os

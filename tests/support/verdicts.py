@@ -3,8 +3,6 @@
 A run is a `rolora verify` into a folder of its own; what was made there at the same commit is not made again.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import os
