@@ -43,7 +43,7 @@ def check(evidence: Evidence, *, lead: float = 0.0, reverse: bool = False) -> No
         short(point): [(f"accuracy of {better} minus {worse}", ahead(point, better, worse))]
         for point in LOPSIDED
     }
-    analysis.over_places(evidence, places, by=lead)
+    analysis.over_places(evidence, places, of=len(LOPSIDED), by=lead)
     evidence.method(analysis.method_of(LOPSIDED))
     shares = []
     for point in LOPSIDED:

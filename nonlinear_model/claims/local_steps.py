@@ -66,7 +66,7 @@ def check(evidence: Evidence, *, most: str = "ffa", lead: float = 0.0, gain: boo
         )
         told = ", ".join(f"{method} {values.mean():+.4f}" for method, values in cost.items())
         evidence.note(f"At {place}, K = 100 instead of 5 costs of accuracy in the mean: {told}.")
-    analysis.over_places(evidence, places, by=lead)
+    analysis.over_places(evidence, places, of=2 * len(FEW_AND_MANY), by=lead)
     points = [point for pair in FEW_AND_MANY for point in pair]
     evidence.method(analysis.method_of(points))
     rows = analysis.mean_rows(points, ("rolora", "ffa", "fedavg"))

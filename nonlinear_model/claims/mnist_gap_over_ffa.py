@@ -25,17 +25,20 @@ from verification.verdict import Verdict
     ),
     expected=Verdict.HOLDS_UNDER,
     confirms=Verdict.SUPPORTED,
-    mutant={"by": 0.1},
-    says="the lead grows by more than 0.1 from 5 clients to 10",
+    mutant={"narrows": True},
+    says="the lead is smaller at 10 clients than at 5",
     order=231,
 )
-def check(evidence: Evidence, *, local: tuple[str, ...] = LOCAL, by: float = 0.0) -> None:
+def check(
+    evidence: Evidence, *, local: tuple[str, ...] = LOCAL, by: float = 0.0, narrows: bool = False
+) -> None:
     """Compare the lead at 10 clients with the lead at 5, seed by seed.
 
     Args:
         evidence: gathers what is found.
         local: which of the study's local steps.
         by: by how much the lead should grow.
+        narrows: whether it is said to shrink; False for the true statement.
     """
     between(-0.99, 0.99, by=by)
-    widening(evidence, "ffa", local, by)
+    widening(evidence, "ffa", local, by, narrows=narrows)

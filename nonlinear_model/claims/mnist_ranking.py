@@ -6,7 +6,7 @@ from itertools import pairwise
 
 from nonlinear_model.study import analysis
 from nonlinear_model.study.analysis import EQUALITIES, ahead, short
-from nonlinear_model.study.design import B_STARTS, LOCAL, PAPER_CLIENTS
+from nonlinear_model.study.design import B_STARTS, COMPARISONS, LOCAL, PAPER_CLIENTS
 from verification.claim import PAPER, claim
 from verification.evidence import Evidence
 from verification.finding import Mark, Plot, Series
@@ -72,7 +72,7 @@ def check(
         for kind in kinds
         for point in points
     }
-    analysis.over_places(evidence, places, by=lead)
+    analysis.over_places(evidence, places, of=COMPARISONS, by=lead)
     evidence.method(analysis.method_of(points))
     rows = analysis.lead_rows(points, "rolora", "fedavg")
     evidence.note(*_notes(points), analysis.resolved_note(rows), *analysis.rates_at_an_edge())

@@ -52,7 +52,7 @@ def check(evidence: Evidence, *, best: str = "rolora", lead: float = 0.0) -> Non
         ]
         for point in LOPSIDED
     }
-    analysis.over_places(evidence, places, by=lead)
+    analysis.over_places(evidence, places, of=2 * len(LOPSIDED), by=lead)
     evidence.method(analysis.method_of(LOPSIDED))
     rows = analysis.mean_rows(LOPSIDED, tuple(SCHEDULES))
     evidence.table([row | {"share_of_A": SCHEDULES[row["method"]]} for row in rows], PLOT)

@@ -13,6 +13,10 @@ from verification.finding import Mark, Plot, Series
 from verification.names import one_of
 from verification.verdict import Verdict
 
+TAMPERED = {
+    "cell": "one score altered by a hundredth",
+    "names": "RoLoRA's and FedAvg-LoRA's names exchanged",
+}
 ONE_IMAGE = {"mnist": 1 / 10_000, "digits": 1 / 298}
 
 
@@ -44,7 +48,7 @@ def check(evidence: Evidence, *, runs: int = 0, tamper: str = "") -> None:
     from nonlinear_model.data import mnist
     from nonlinear_model.study import integrity
 
-    one_of("tamper", tamper, ("", "cell", "names"))
+    one_of("tamper", tamper, ("", *TAMPERED))
     between(0, 200, runs=runs)
     budget = evidence.budget
     at_hand = mnist.find_folder(budget.data_dir) is not None
@@ -53,21 +57,11 @@ def check(evidence: Evidence, *, runs: int = 0, tamper: str = "") -> None:
     short_ones = integrity.replayable(rows, mnist=at_hand)
     count = runs or evidence.pick(6, 24)
     drawn = [short_ones[i] for i in sorted(draw.choice(len(short_ones), count, replace=False))]
-    facts = {
-        "runs of the design missing from the table, or too many in it": len(
-            integrity.missing(rows)
-        ),
-        "runs that did not send what a run of their name sends": integrity.misnamed(rows),
-        "differences between the table's checksum and that of its manifest": int(
-            integrity.checksum(rows) != table.manifest()["sha256"]
-        ),
-        "scores that are not the mean of their two accuracies": integrity.unlike_their_parts(rows),
-        "differences between the manifest's design and the code's": int(
-            not integrity.same_design()
-        ),
-    }
-    for quantity, found in facts.items():
+    for quantity, found in _flaws(rows).items():
         evidence.equal(quantity, 0, found)
+    for how, words in TAMPERED.items():
+        seen = sum(map(bool, _flaws(tampered(table.stored(), how)).values()))
+        evidence.at_least(f"of the counts above, those that notice {words}", 2, seen)
     told = []
     for row in drawn:
         place = f"{row['method']} at {short(table.point_of(row))}, {row['length']} rounds"
@@ -87,6 +81,24 @@ def check(evidence: Evidence, *, runs: int = 0, tamper: str = "") -> None:
         + ("MNIST among them" if at_hand else "on digits, since MNIST is not at hand")
     )
     evidence.table(told, PLOT)
+
+
+def _flaws(rows: Sequence[Row]) -> dict[str, int]:
+    """What is wrong with a table, counted."""
+    from nonlinear_model.study import integrity
+
+    sum_differs = integrity.checksum(rows) != table.manifest()["sha256"]
+    return {
+        "runs of the design missing from the table, or too many in it": len(
+            integrity.missing(rows)
+        ),
+        "runs that did not send what a run of their name sends": integrity.misnamed(rows),
+        "differences between the table's checksum and that of its manifest": int(sum_differs),
+        "scores that are not the mean of their two accuracies": integrity.unlike_their_parts(rows),
+        "differences between the manifest's design and the code's": int(
+            not integrity.same_design()
+        ),
+    }
 
 
 def tampered(rows: Sequence[Row], how: str) -> list[Row]:

@@ -89,6 +89,7 @@ def over_places(
     evidence: Evidence,
     places: Mapping[str, Sequence[Question]],
     *,
+    of: int,
     by: float = 0.0,
     ask: Ask | None = None,
 ) -> None:
@@ -97,6 +98,7 @@ def over_places(
     Args:
         evidence: is given a comparison for each question.
         places: what is asked, by the place in words.
+        of: comparisons of the whole claim, which share its α whichever places are picked.
         by: what every difference should exceed.
         ask: asks something else than the mean of differences, as `lead` does.
     """
@@ -104,6 +106,7 @@ def over_places(
         raise ValueError(f"lead must be an accuracy between -1 and 1, got {by}")
     counts = {place: len(questions) for place, questions in places.items()}
     evidence.judge(Places(ALPHA, "+.4f", counts=counts))
+    evidence.share(max(of, sum(counts.values())))
     asked = []
     for place, questions in places.items():
         for quantity, values in questions:

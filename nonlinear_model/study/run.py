@@ -12,11 +12,12 @@ from typing import Any
 from federation.learning_rates import Sweep, tuned_until
 from nonlinear_model.study import table
 from nonlinear_model.study.analysis import IMAGES
-from nonlinear_model.study.design import DESIGN, MAP, lengths, tracked
+from nonlinear_model.study.design import DESIGN, lengths, tracked
 from nonlinear_model.study.measure import configuration, runs
 from verification import paired_study
 from verification.paired_study import Design, Point, Runner
 
+TIMED_CLIENTS = 10
 Judged = dict[int, Sweep]
 """By number of rounds, a method at the rate that is best for that many."""
 Study = dict[Point, dict[str, Judged]]
@@ -59,22 +60,38 @@ def run(
     )
 
 
-def estimate(data_dir: Path | None) -> dict[tuple[Point, str], float]:
-    """Seconds of one core of every point and method, from a few rounds of each method at three points."""
+def estimate(data_dir: Path | None, *, design: Design = DESIGN) -> dict[tuple[Point, str], float]:
+    """Seconds of one core of every point and method, from a few rounds of each method at a few points.
+
+    Args:
+        data_dir: folder with MNIST.
+        design: the study, or a part of it.
+    """
     cost = {
-        (at[2], method): _seconds_per_step(data_dir, at, method)
-        for at in MAP
-        if at[1] == 10 and "epoch" not in at[2]
-        for method in DESIGN.methods
+        (*at, method): _seconds_per_step(data_dir, point, method)
+        for at, point in _timed(design).items()
+        for method in design.methods
     }
     found = {}
-    for point in DESIGN.points:
-        own = DESIGN.at(point)
+    for point in design.points:
+        own = design.at(point)
+        dataset, local = point[0], point[2]
+        most = [at for at in cost if at[0] == dataset][-1][1]
         for method in own.methods:
-            like = method if method in DESIGN.methods else "rolora"
-            own_cost = cost[point[2] if (point[2], like) in cost else "100", like]
+            like = method if method in design.methods else "rolora"
+            own_cost = cost[dataset, local if (dataset, local, like) in cost else most, like]
             found[point, method] = _rounds(own, point, method) * _steps(point) * own_cost
     return found
+
+
+def _timed(design: Design) -> dict[tuple[str, str], Point]:
+    """By dataset and number of local steps a point of about 10 clients; epochs are steps, too."""
+    found: dict[tuple[str, str], Point] = {}
+    for point in sorted(design.points, key=lambda p: abs(p[1] - TIMED_CLIENTS)):
+        found.setdefault((point[0], point[2]), point)
+    short = {at: point for at, point in found.items() if "epoch" not in at[1]}
+    alone = {at: found[at] for at in found if at[0] not in {dataset for dataset, _ in short}}
+    return dict(sorted((short | alone).items(), key=lambda item: int(item[0][1].split()[0])))
 
 
 def _rounds(own: Design, point: Point, method: str) -> float:
@@ -94,7 +111,8 @@ def _steps(point: Point) -> float:
 
 def _seconds_per_step(data_dir: Path | None, point: Point, method: str) -> float:
     """From the difference of two lengths, so that the start costs nothing."""
-    short, long = (t for t in tracked(point, method) if t in (10, 20))
+    short, *more = tracked(point, method)
+    long = next(t for t in more if t >= 2 * short)
     seconds = []
     for rounds in (short, short, long):  # the first to warm up
         start = time.process_time()
@@ -103,13 +121,15 @@ def _seconds_per_step(data_dir: Path | None, point: Point, method: str) -> float
     return max(seconds[2] - seconds[1], 1e-6) / (2 * (long - short) * _steps(point))
 
 
-def described(path: Path, command: str, environment: Mapping[str, Any]) -> dict[str, Any]:
+def described(
+    path: Path, command: str, environment: Mapping[str, Any], *, design: Design = DESIGN
+) -> dict[str, Any]:
     """What explains a CSV: for its JSON."""
     return {
         "schema_version": 1,
         "kind": "network study",
         "sha256": table.checksum(path),
-        "design": asdict(DESIGN),
+        "design": asdict(design),
         "command": command,
         "environment": dict(environment),
     }

@@ -56,6 +56,7 @@ def study(
     quiet: Quiet = False,
 ) -> None:
     """Run the network study behind the network claims; goes on where it was stopped. Takes hours."""
+    from nonlinear_model.study import design as designed
     from nonlinear_model.study import run as network
     from nonlinear_model.study.table import PATH
     from rolora.storage.environment import environment
@@ -63,7 +64,8 @@ def study(
     from verification.files import write
 
     talk = messages(quiet)
-    seconds = network.estimate(data_dir)
+    design = designed.DESIGN
+    seconds = network.estimate(data_dir, design=design)
     total = sum(seconds.values())
     talk.print(
         f"About {total / 3600:.1f} hours of one core in all; finished runs are not run again."
@@ -76,9 +78,9 @@ def study(
         def done(point: tuple[Any, ...], method: str) -> None:
             tell(advance=seconds[point, method], description=f"{method} at {point[1:4]}")
 
-        network.run(path, data_dir, jobs=jobs, done=done)
+        network.run(path, data_dir, design=design, jobs=jobs, done=done)
     words = shlex.join(["rolora", "nonlinear", "study", "--jobs", str(jobs)])
-    facts = network.described(path, words, environment())
+    facts = network.described(path, words, environment(), design=design)
     write(path.with_suffix(".json"), json_text(facts, by_name=True))
     talk.print(f"Study: {path}")
 

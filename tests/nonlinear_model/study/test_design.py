@@ -65,3 +65,11 @@ def test_the_power_calculation_is_what_simulation_finds():
     needed = design.seeds_needed(spread, alpha, lead)
     assert needed == seeds
     assert design.seeds_needed(spread, alpha, lead * 1.05) < seeds
+
+
+def test_the_number_of_seeds_is_what_the_design_says_of_it():
+    """Enough for a lead of 0.02 at 5 local steps, too few elsewhere, which the claims' tables tell."""
+    alpha = design.ALPHA / design.COMPARISONS
+    needed = {local: design.seeds_needed(spread, alpha) for local, spread in design.SPREAD.items()}
+    enough = [local for local in design.LOCAL if design.SEEDS[local] >= needed[local]]
+    assert enough == ["5"]

@@ -1,13 +1,17 @@
 """Running the study: the literal single run, interruption, and workers."""
 
-from dataclasses import replace
+import json
+from dataclasses import asdict, replace
 
 import pytest
+from typer.testing import CliRunner
 
 from nonlinear_model.data.digits import load
-from nonlinear_model.study import design, measure, run, table
+from nonlinear_model.study import analysis, design, measure, run, table
 from nonlinear_model.study.design import DESIGN
 from nonlinear_model.training import experiment
+from rolora.cli import app
+from verification.codec import json_text
 
 SMALL = replace(
     DESIGN,
@@ -60,3 +64,54 @@ def test_an_interrupted_study_ends_with_the_same_table(tmp_path):
     assert len(rows) == 3 * (2 + 3 + 2 + 2)
     assert [list(row) for row in rows] == [list(table.COLUMNS)] * len(rows)
     assert rows == table.rows_of(whole)
+
+
+@pytest.fixture
+def small_study(monkeypatch):
+    monkeypatch.setattr(design, "DESIGN", SMALL)
+
+
+def test_the_command_runs_the_study_and_tells_of_it(tmp_path, small_study):
+    words = ["nonlinear", "study", "--out", str(tmp_path / "out")]
+    done = CliRunner().invoke(app, words)
+    assert done.exit_code == 0, done.output
+    assert "hours of one core" in done.output
+    path = tmp_path / "out" / table.PATH.name
+    alone = tmp_path / "alone.csv"
+    run.run(alone, None, design=SMALL)
+    assert path.read_bytes() == alone.read_bytes()
+    told = json.loads(path.with_suffix(".json").read_text())
+    assert told["sha256"] == table.checksum(path)
+    assert told["design"] == json.loads(json_text(asdict(SMALL)))
+    assert told["command"] == "rolora nonlinear study --jobs 1"
+
+
+def test_the_estimate_alone_runs_no_cell(tmp_path, small_study):
+    words = ["nonlinear", "study", "--estimate", "--out", str(tmp_path / "out")]
+    done = CliRunner().invoke(app, words)
+    assert done.exit_code == 0, done.output
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_estimate_grows_with_the_work(monkeypatch):
+    """Each point's cost of a client step times its steps: here 1 s a step of the point's like."""
+    asked = []
+
+    def cost(_folder, point, method):
+        asked.append((point, method))
+        return 1.0
+
+    monkeypatch.setattr(run, "_seconds_per_step", cost)
+    seconds = run.estimate(None, design=SMALL)
+    assert len(asked) == 3  # one point of "5" steps, for its epochs too
+    five, epoch = SMALL.points
+    # (4 rounds of 1 tuning seed at half of 2 rates + 4 and 2 of 3 judging seeds) × 5 clients × 5 steps
+    assert seconds[five, "rolora"] == (4 * 1.0 + 4 * 3) * 25
+    assert seconds[five, "ffa"] == (4 * 2.0 + 4 * 3) * 25
+    assert seconds[epoch, "ffa"] == (2 * 2.0 + 2 * 2) * analysis.IMAGES / 16
+    only = replace(SMALL, points=(epoch,))
+    assert set(run.estimate(None, design=only)) == {(epoch, m) for m in SMALL.methods}
+
+
+def test_the_cost_of_a_step_is_measured():
+    assert 0.0 < run._seconds_per_step(None, SMALL.points[0], "rolora") < 1.0
