@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from verification.verdict import Verdict
 
@@ -100,19 +100,18 @@ class Comparison:
         half, distance = self._half, abs(self.theory - self.measured)
         return half / distance if distance else math.inf
 
-    @property
-    def enough(self) -> str:
-        """How many runs would put the bound at the interval's end, or what these can resolve.
+    def enough(self, each: str) -> str:
+        """How many runs, or of what is named, put the bound at the interval's end, or what these resolve.
 
         The half-width falls as 1/√n: n·(half-width/distance)² runs.
         """
         if self.shortfall > MOST:
             return (
-                f"too near the bound to name a number: {self.n} runs resolve a difference of"
+                f"too near the bound to name a number: {self.n} {each} resolve a difference of"
                 f" {self._half:.2g}, {4 * self.n} one of {self._half / 2:.2g}"
             )
         wanted = max(math.ceil(self.n * self.shortfall**2), self.n + 1)
-        return f"about {wanted} runs in place of {self.n} if the estimate stays"
+        return f"about {wanted} {each} in place of {self.n} if the estimate stays"
 
     @property
     def _half(self) -> float:
@@ -189,11 +188,13 @@ class Rule:
         alpha: error probability of all intervals together.
         number: how a measured number is written.
         unit: behind it.
+        each: what a sample counts, in the plural.
     """
 
     alpha: float
     number: str = ".6g"
     unit: str = ""
+    each: ClassVar[str] = "runs"
 
     def judge(
         self, comparisons: Sequence[Comparison], steps: Sequence[ProofStep] = ()
@@ -213,7 +214,7 @@ class Rule:
         worst = max(undecided, key=lambda c: c.shortfall)
         return (
             Verdict.UNDECIDED,
-            f"more runs, {worst.enough} ({worst.told(self.number, self.unit)})",
+            f"more {self.each}, {worst.enough(self.each)} ({worst.told(self.number, self.unit)})",
         )
 
 

@@ -4,7 +4,9 @@ Where no runs are at hand, or runs that cannot be compared, a claim stays open w
 make them. The controls use the same runs, or made-up ones, with a lead planted in them.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import update_wrapper
+from inspect import Signature, signature
 from math import inf
 from typing import Any
 
@@ -14,13 +16,21 @@ from llm_validation.claims import planted
 from llm_validation.claims.question import NAMES, USUAL, Question, told
 from llm_validation.paper.presets import task_of
 from llm_validation.paper.published import cells
-from llm_validation.paper.records import Record, Setting, by_seed, from_folders, from_paper
-from verification.claim import PAPER
+from llm_validation.paper.records import Record, by_seed, from_folders, from_paper
+from verification.claim import PAPER, Claim, claim
 from verification.evidence import Evidence
 from verification.finding import Mark, Plot, Rule, Series
 from verification.names import one_of
+from verification.verdict import Verdict
 
-RULE = Rule(alpha=0.05, number="+.2f", unit=" points")
+
+class OverSeeds(Rule):
+    """Samples count seeds: a seed is one run of every method and task that is compared."""
+
+    each = "seeds"
+
+
+RULE = OverSeeds(alpha=0.05, number="+.2f", unit=" points")
 """An empirical study, not a simulation: 5 % error probability of all intervals of one claim together."""
 LARGE, LLAMA = "roberta-large", "llama-2-7b-hf"
 GLUE = ("sst2", "qnli", "mnli", "qqp", "rte")
@@ -28,12 +38,13 @@ COMMONSENSE = tuple(dict.fromkeys(task_of(c) for c in cells() if c.table == "com
 PUBLISHED = (3, 20, 50)
 """Numbers of clients with published cells at rank 4."""
 FEW, MANY = PUBLISHED[0], PUBLISHED[-1]
-SOURCE = f"{PAPER}, experiments"
 ASSUMPTIONS = (
     "runs that differ in nothing but method, learning rate, seed and machine, by their manifests: one grid of"
     " learning rates, one optimiser and head policy for all methods",
     "20 local steps a round where nothing else is said, and equal numbers of samples",
 )
+Ask = Callable[..., Question]
+"""`ask(*, name=default, …)`: what is asked at the user's parameters."""
 RUNS = ("own", "planted", "exchanged")
 """Finished runs as they are; with a lead of RoLoRA planted in them; with that, and names exchanged."""
 CONTROLS: dict[str, Any] = {
@@ -53,15 +64,54 @@ def at(
     return {"clients": clients, "rank": rank, **USUAL, **other}
 
 
-def from_runs(
-    evidence: Evidence,
-    question: Question,
+def asked(
+    id: str,
+    title: str,
     *,
-    lead: float,
-    runs: str,
-    shown: Sequence[Setting] = (),
-    axis: str = "clients",
-) -> None:
+    statement: str,
+    latex: str,
+    order: int,
+    assumptions: tuple[str, ...] = (),
+    expected: Verdict = Verdict.SUPPORTED,
+    note: str = "",
+) -> Callable[[Ask], Claim]:
+    """Make a claim of the function that says what is asked of the user's finished runs.
+
+    The claim has the function's parameters and two more: `lead`, the points by which RoLoRA is demanded to be
+    ahead, and `runs`, one of `RUNS`. Fields as in `Claim`.
+
+    Args:
+        assumptions: beside `ASSUMPTIONS`.
+        note: what a reader of the finding should know, "" for nothing more.
+    """
+
+    def make(ask: Ask) -> Claim:
+        def check(evidence: Evidence, *, lead: float = 0.0, runs: str = "own", **own: Any) -> None:
+            from_runs(evidence, ask(**own), lead=lead, runs=runs)
+            evidence.note(*[note] * bool(note))
+
+        first, *both, _ = signature(check).parameters.values()
+        parameters = [first, *signature(ask).parameters.values(), *both]
+        check.__signature__ = Signature(parameters)  # type: ignore[attr-defined]
+        stated = claim(
+            id,
+            title,
+            statement=statement,
+            latex=latex,
+            source=f"{PAPER}, experiments",
+            section="language-models",
+            assumptions=(*ASSUMPTIONS, *assumptions),
+            expected=expected,
+            confirms=Verdict.SUPPORTED,
+            order=order,
+            **CONTROLS,
+        )
+        return stated(update_wrapper(check, ask))
+
+    return make
+
+
+def from_runs(evidence: Evidence, question: Question, *, lead: float, runs: str) -> None:
     """Decide from the user's finished runs.
 
     Args:
@@ -69,8 +119,6 @@ def from_runs(
         question: what is compared.
         lead: points demanded of every lead.
         runs: one of `RUNS`.
-        shown: settings of the table, where they are not the question's.
-        axis: value that the table lists them by.
 
     Raises:
         ValueError: on a demand that is negative or not finite, or unknown `runs`.
@@ -84,7 +132,7 @@ def from_runs(
         "The paper names neither optimiser nor head policy; every run records its own, and a comparison"
         " sweeps the same grid of learning rates for every method."
     )
-    rows = _table(question, records, shown or question.settings, axis)
+    rows, axis = _table(question, records), question.axis
     evidence.table(
         rows, _plot(axis) if all(isinstance(row[axis], (int, float)) for row in rows) else None
     )
@@ -159,11 +207,10 @@ def require_setting(rank: int, *clients: int) -> None:
         )
 
 
-def _table(
-    question: Question, records: Sequence[Record], shown: Sequence[Setting], axis: str
-) -> list[dict[str, object]]:
+def _table(question: Question, records: Sequence[Record]) -> list[dict[str, object]]:
     """Published means beside ours, by method and setting, or by task at the only setting."""
     sources = {"published": from_paper(), "ours": records}
+    shown, axis = question.shown or question.settings, question.axis
     by_task = [(task, (task,), setting) for setting in shown for task in question.tasks]
     by_setting = [(setting.get(axis), question.tasks, setting) for setting in shown]
     return [

@@ -41,6 +41,8 @@ class Question:
         falls: two settings from the first of which to the second RoLoRA is said to lose least; or none.
         rivals: that it is compared with.
         hurt: whether the rivals are said to lose from the first to the second.
+        shown: settings of the table, where they are not all of these.
+        axis: value that the table lists them by.
     """
 
     model: str
@@ -49,6 +51,8 @@ class Question:
     falls: tuple[Setting, ...] = ()
     rivals: tuple[str, ...] = RIVALS
     hurt: bool = False
+    shown: tuple[Setting, ...] = ()
+    axis: str = "clients"
 
     @property
     def settings(self) -> tuple[Setting, ...]:

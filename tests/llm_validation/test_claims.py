@@ -158,6 +158,7 @@ def test_too_few_seeds_and_wide_intervals_decide_nothing(monkeypatch):
     finding = judge(monkeypatch, ranking, noisy)
     assert finding.verdict is Verdict.UNDECIDED
     assert "RoLoRA minus FedAvg-LoRA" in finding.missing
+    assert finding.missing.startswith("more seeds, too near the bound to name a number: 3 seeds")
 
 
 UNEQUAL = {
