@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-import warnings
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -84,13 +83,13 @@ def _draw(
     """The files of all figures in their order, whichever was ready first."""
     from joblib import Parallel, delayed
 
+    from rolora.verify.runner import workers_replaced
+
     console = messages(quiet)
     found: dict[str, dict[str, bytes]] = {}
     work = (delayed(draw_one)(one.place, budget, tables.get(one.name)) for one in figures)
     start = time.perf_counter()
-    with warnings.catch_warnings():
-        # loky replaces a worker that has grown between two figures; none is lost or drawn twice.
-        warnings.filterwarnings("ignore", message="A worker stopped while some jobs were given")
+    with workers_replaced():
         for name, content, seconds in Parallel(n_jobs=jobs, return_as="generator_unordered")(work):
             found[name] = content
             console.print(f"[{len(found)}/{len(figures)}] {name} ({seconds:.1f} s)", markup=False)

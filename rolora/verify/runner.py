@@ -138,9 +138,7 @@ def run(
     outcomes: dict[str, Outcome] = {}
     options = {} if jobs == 1 else {"initializer": _ignore_interrupts, "inner_max_num_threads": 1}
     backend = "sequential" if jobs == 1 else "loky"
-    with _one_thread(), warnings.catch_warnings(), parallel_config(backend, **options):
-        # loky replaces a worker that has grown between two checks; no check is lost or run twice.
-        warnings.filterwarnings("ignore", message="A worker stopped while some jobs were given")
+    with _one_thread(), workers_replaced(), parallel_config(backend, **options):
         arriving = Parallel(n_jobs=jobs, return_as="generator_unordered", batch_size=1)(
             delayed(_run_one)(entry.place, entry.name, budget, dict(parameters or {}))
             for entry in selected
@@ -207,6 +205,14 @@ def _timed(check: Callable[..., Finding], budget: Budget, parameters: dict[str, 
     if not isinstance(finding, Finding):
         raise TypeError(f"a check must return a Finding, got {type(finding).__name__}")
     return replace(finding, seconds=time.perf_counter() - start)
+
+
+@contextmanager
+def workers_replaced() -> Iterator[None]:
+    """Without loky's remark on a worker that had grown and was replaced: no work is lost or done twice."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="A worker stopped while some jobs were given")
+        yield
 
 
 @contextmanager
