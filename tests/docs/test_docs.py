@@ -4,7 +4,6 @@ import json
 import re
 import socket
 import tomllib
-from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -15,6 +14,7 @@ from docs import build, reference, theory_page
 from rolora import cli
 from rolora.report import readme
 from rolora.verify import registry
+from tests.support.pages import Page
 from verification.claim import Claim
 from verification.verdict import Verdict
 
@@ -47,27 +47,8 @@ def site(report: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-class _Page(HTMLParser):
-    def __init__(self) -> None:
-        super().__init__()
-        self.links: list[tuple[str, str]] = []
-        self.ids: set[str] = set()
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        for name, value in attrs:
-            if name in ("id", "name") and value:
-                self.ids.add(value)
-            if name in ("href", "src") and value:
-                self.links.append((tag, value))
-
-
-def _pages(site: Path) -> dict[Path, _Page]:
-    pages = {}
-    for path in site.rglob("*.html"):
-        page = _Page()
-        page.feed(path.read_text("utf-8"))
-        pages[path.resolve()] = page
-    return pages
+def _pages(site: Path) -> dict[Path, Page]:
+    return {path.resolve(): Page(path.read_text("utf-8")) for path in site.rglob("*.html")}
 
 
 def test_every_internal_link_leads_somewhere(site: Path) -> None:
@@ -87,7 +68,7 @@ def test_every_internal_link_leads_somewhere(site: Path) -> None:
             if not target.exists() or (
                 parts.fragment
                 and target in pages
-                and unquote(parts.fragment) not in pages[target].ids
+                and unquote(parts.fragment) not in (*pages[target].ids, *pages[target].names)
             ):
                 broken.append(f"{path.name}: {link}")
     assert broken == []

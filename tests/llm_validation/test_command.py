@@ -120,11 +120,9 @@ def test_tensorboard_gets_every_round_and_nothing_of_a_refused_run(
         (["--preset", "glue-rte-50-rolara"], "did you mean 'glue-rte-50-rolora'"),
     ],
 )
-def test_bad_usage_is_one_sentence_and_exit_two(options, tmp_path, outcome, more, message):
-    code, _, error = outcome(*options, "--out", tmp_path / "run", *more)
-    assert code == 2
-    assert message in error
-    assert "Traceback" not in error
+def test_bad_usage_is_one_sentence_and_exit_two(options, tmp_path, capsys, more, message):
+    words = [*options, "--out", tmp_path / "run", *more]
+    assert message in rolora_helpers.refused(capsys, *words)
     assert not (tmp_path / "run").exists()
 
 

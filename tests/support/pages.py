@@ -1,7 +1,8 @@
-"""What the how-to pages tell a contributor to write, taken from them, and a folder to write it into."""
+"""What the how-to pages tell a contributor to write, a folder to write it into, and a page of HTML read."""
 
 import re
 import sys
+from html.parser import HTMLParser
 
 import pytest
 
@@ -24,3 +25,38 @@ def folder(tmp_path, monkeypatch):
     for name in set(sys.modules) - before:
         if str(tmp_path) in str(getattr(sys.modules[name], "__file__", "")):
             del sys.modules[name]
+
+
+class Page(HTMLParser):
+    """Tags, identifiers and links of a page of HTML, and where its tags do not nest."""
+
+    VOID = frozenset({"meta", "link", "br", "img", "input", "hr"})
+    LINKS = frozenset({"href", "src", "xlink:href", "action", "data"})
+
+    def __init__(self, text):
+        super().__init__()
+        self.stack, self.astray, self.tags, self.ids, self.names, self.links = (
+            [] for _ in range(6)
+        )
+        self.feed(text)
+        self.close()
+        self.astray += self.stack
+
+    def handle_starttag(self, tag, attributes):
+        self.tags.append(tag)
+        self.ids += [value for name, value in attributes if name == "id"]
+        self.names += [value for name, value in attributes if name == "name"]
+        self.links += [(tag, value) for name, value in attributes if name in self.LINKS and value]
+        if tag not in self.VOID:
+            self.stack.append(tag)
+
+    def handle_startendtag(self, tag, attributes):
+        self.handle_starttag(tag, attributes)
+        if tag not in self.VOID:
+            self.stack.pop()
+
+    def handle_endtag(self, tag):
+        if self.stack[-1:] == [tag]:
+            self.stack.pop()
+        else:
+            self.astray.append(tag)

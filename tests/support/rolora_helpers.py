@@ -18,6 +18,14 @@ def run(capsys: Any, *arguments: str) -> tuple[int, str, str]:
     return code, out, err
 
 
+def refused(capsys: Any, *arguments: str) -> str:
+    """The sentence with which a command is refused, on one line, once nothing else was said."""
+    code, out, err = run(capsys, *arguments)
+    assert (code, out) == (2, "")
+    assert "Traceback" not in err
+    return " ".join(err.replace("│", " ").split())
+
+
 def strict_json(text: str) -> Any:
     """Standard JSON only: NaN and Infinity literals are refused."""
 
@@ -25,6 +33,11 @@ def strict_json(text: str) -> Any:
         raise AssertionError(f"{constant} is not JSON")
 
     return json.loads(text, parse_constant=refuse)
+
+
+def report(folder: Any) -> Any:
+    """The report.json in a folder."""
+    return strict_json((folder / "report.json").read_text(encoding="utf-8"))
 
 
 def files(folder: Any) -> set[str]:
