@@ -9,7 +9,7 @@ from federation.participants import how_many, participants, weights_of
 from federation.refusals import refuse_old_names
 from federation.round import Shared, Trained, combined
 from federation.sent import Sent
-from tests.federated_lora.test_rules import FedEx
+from tests.support.rules import FedEx
 from verification.streams import generator
 
 LAYERS = {"q": Shape(6, 2, 4), "v": Shape(3, 2, 5)}
