@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any
 
@@ -17,6 +17,9 @@ from verification.verdict import Verdict
 
 OURS = "ours"
 PAPER = "arXiv 2502.01755"
+
+ELSEWHERE = "at the claim's own parameters, since at those given nothing tells it from the claim"
+"""What a negative control says that had to leave the user's setting."""
 
 Check = Callable[..., None]
 """`check(evidence, *, name=default, …)`: gathers evidence; its keywords are the user's parameters."""
@@ -39,6 +42,7 @@ class Claim:
         function: gathers the evidence.
         mutant: values of its parameters that make the statement false: the negative control.
         says: what the mutant says, in words.
+        control_at: parameters of the negative control that the user's own go before: where it tells best.
         positive: values that make the statement true, for a claim that expects REFUTED: the positive control.
         positive_says: what it says there, in words.
         exact: the exact result stated beside the paper's bound, in words ("" if the same).
@@ -57,6 +61,7 @@ class Claim:
     function: Check
     mutant: Mapping[str, Any]
     says: str
+    control_at: Mapping[str, Any]
     exact: str
     order: int
     positive: Mapping[str, Any]
@@ -81,7 +86,7 @@ class Claim:
                 f"claim {self.id} must have a positive control with its words: a check that only refutes"
                 " decides nothing"
             )
-        self.require_known([*self.mutant, *self.positive])
+        self.require_known([*self.mutant, *self.control_at, *self.positive])
 
     @property
     def module(self) -> str:
@@ -112,8 +117,18 @@ class Claim:
     __call__ = check
 
     def negative_control(self, budget: Budget, **parameters: Any) -> Finding:
-        """The same check on the mutant of the statement; must come out REFUTED."""
-        return self.check(budget, **{**parameters, **self.mutant})
+        """The same check on the mutant of the statement; must come out REFUTED.
+
+        Where the user's parameters leave mutant and statement alike, it is judged at the claim's own, and
+        says so.
+        """
+        found = self.check(budget, **{**self.control_at, **parameters, **self.mutant})
+        if not parameters or found.verdict in (Verdict.REFUTED, Verdict.NOT_RUN):
+            return found
+        own = self.check(budget, **{**self.control_at, **self.mutant})
+        if own.verdict is not Verdict.REFUTED:
+            return found
+        return replace(own, counterexample=f"{ELSEWHERE}: {own.counterexample}")
 
     def positive_control(self, budget: Budget, **parameters: Any) -> Finding:
         """The same check where the statement is true; must confirm it."""
@@ -139,6 +154,7 @@ def claim(
     expected: Verdict,
     mutant: Mapping[str, Any],
     says: str,
+    control_at: Mapping[str, Any] | None = None,
     exact: str = "",
     section: str = "",
     confirms: Verdict | None = None,
@@ -157,8 +173,9 @@ def claim(
         folder = function.__module__.split(".")[-2:][0].replace("_", "-")
         return Claim(
             id, title, statement, latex, source, section or folder, assumptions, expected,
-            confirms or expected, function, MappingProxyType(dict(mutant)), says, exact, order,
-            MappingProxyType(dict(positive or {})), positive_says,
+            confirms or expected, function, MappingProxyType(dict(mutant)), says,
+            MappingProxyType(dict(control_at or {})), exact, order, MappingProxyType(dict(positive or {})),
+            positive_says,
         )  # fmt: skip
 
     return make

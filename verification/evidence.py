@@ -12,6 +12,7 @@ from functools import partial
 from typing import Any, TypeVar
 
 import numpy as np
+import sympy as sp
 
 from verification import statistics
 from verification.budget import Budget, Profile
@@ -32,6 +33,11 @@ from verification.verdict import Verdict
 T = TypeVar("T")
 Interval = tuple[float, float]
 Rows = Table | Sequence[Mapping[str, Any]]
+
+
+def exactly(value: float) -> sp.Rational:
+    """The rational number that a parameter's decimals say, for a derivation."""
+    return sp.Rational(str(value))
 
 
 def at_least(least: float, **given: float) -> None:

@@ -64,20 +64,32 @@ class Comparison:
 
     @property
     def holds(self) -> bool:
-        """True if the comparison shows what it should. A NaN anywhere fails."""
-        if not math.isfinite(self.measured):
+        """True if the comparison shows what it should."""
+        if self.meaningless:
             return False
         strictly = self.certify and self.interval is not None
         return self.margin > 0.0 if strictly else self.margin >= 0.0
 
     @property
     def undecided(self) -> bool:
-        """Whether the interval contains the bound it should exclude: neither shown nor refuted."""
-        return self.certify and not self.holds and replace(self, certify=False).holds
+        """Whether it neither shows nor refutes: its interval contains the bound, or a number is none."""
+        return self.meaningless or (
+            self.certify and not self.holds and replace(self, certify=False).holds
+        )
+
+    @property
+    def meaningless(self) -> bool:
+        """Whether a number in it is NaN, or the measured one infinite on the right side: a broken check."""
+        numbers = (self.theory, self.measured, self.tolerance, *(self.interval or ()))
+        if any(map(math.isnan, numbers)):
+            return True
+        return math.isinf(self.measured) and not self.margin < 0.0
 
     @property
     def standing(self) -> str:
-        """In words: equal, certified, not refuted, undecided, or violated."""
+        """In words: equal, certified, not refuted, undecided, no number, or violated."""
+        if self.meaningless:
+            return "no number"
         if not self.holds:
             return "undecided" if self.undecided else "violated"
         if self.relation is Relation.EQ:
@@ -184,6 +196,8 @@ class ProofStep:
 class Rule:
     """How comparisons and steps make a verdict: one that fails refutes, one that is undecided leaves it open.
 
+    So does one with a NaN: a measurement that broke is no counterexample.
+
     Attributes:
         alpha: error probability of all intervals together.
         number: how a measured number is written.
@@ -211,6 +225,10 @@ class Rule:
         undecided = [c for c in comparisons if c.undecided]
         if not undecided:
             return None, ""
+        broken = [c for c in undecided if c.meaningless]
+        if broken:
+            why = f"a finite number ({broken[0].told(self.number, self.unit)})"
+            return Verdict.UNDECIDED, why
         worst = max(undecided, key=lambda c: c.shortfall)
         return (
             Verdict.UNDECIDED,

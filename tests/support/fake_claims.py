@@ -156,6 +156,7 @@ missing = fake("missing", Verdict.SUPPORTED, control=open_)(open_)
 def false(evidence):
     evidence.method("not a number")
     evidence.equal("a division", 1.0, float("nan"))
+    evidence.equal("another", 1.0, float("inf"))
     evidence.record(counterexample="0/0")
     evidence.table([{"x": 1, "y": float("inf")}])
 

@@ -7,8 +7,11 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from verification import statistics
+from verification.budget import Budget
+from verification.evidence import Evidence
 from verification.finding import Comparison, Relation
 from verification.streams import generator
+from verification.verdict import Verdict
 
 
 def test_student_interval_is_the_textbook_one() -> None:
@@ -89,3 +92,31 @@ def test_a_bound_inside_the_interval_is_undecided() -> None:
     assert inside.standing == "undecided"
     beyond = Comparison("x", 0.9, 1.04, Relation.LE, interval=(0.98, 1.10), certify=True)
     assert beyond.standing == "violated"
+
+
+NAN, INF = float("nan"), float("inf")
+
+
+@pytest.mark.parametrize(
+    ("said", "theory", "measured", "verdict"),
+    [
+        ("equal", 1.0, NAN, Verdict.UNDECIDED),
+        ("at_most", 1.0, NAN, Verdict.UNDECIDED),
+        ("at_least", NAN, 1.0, Verdict.UNDECIDED),
+        ("at_least", 1.0, INF, Verdict.UNDECIDED),
+        ("at_most", 1.0, INF, Verdict.REFUTED),
+        ("at_least", 1.0, -INF, Verdict.REFUTED),
+        ("equal", 1.0, INF, Verdict.REFUTED),
+    ],
+)
+def test_a_measurement_that_broke_is_no_counterexample(said, theory, measured, verdict) -> None:
+    evidence = Evidence("broken", Budget())
+    evidence.equal("what holds", 1.0, 1.0)
+    getattr(evidence, said)("what broke", theory, measured)
+    finding = evidence.conclude(Verdict.CONSISTENT)
+    assert finding.verdict is verdict
+    assert "what broke" in finding.missing + finding.counterexample
+    assert finding.headline.quantity == "what broke"
+    assert (finding.headline.standing == "no number") is (verdict is Verdict.UNDECIDED)
+    evidence.equal("what fails", 1.0, 2.0)
+    assert evidence.conclude(Verdict.CONSISTENT).verdict is Verdict.REFUTED

@@ -91,19 +91,23 @@ def trajectory(
     return excess, sizes
 
 
-def derive() -> tuple[ProofStep, ...]:
-    """Conservation, the clients' optima, the covariance, the growth of q, the asymptotics."""
-    return (*_derive_optimum(), *_derive_average(), *_derive_asymptotics())
+def derive(kept: Any = 1) -> tuple[ProofStep, ...]:
+    """Conservation, the clients' optima, the covariance, the growth of q, the asymptotics.
+
+    Args:
+        kept: share of ‖a‖² − ‖b‖² that local optima keep; 1 for the true statement.
+    """
+    return (*_derive_optimum(kept), *_derive_average(), *_derive_asymptotics())
 
 
-def _derive_optimum() -> list[ProofStep]:
+def _derive_optimum(kept: Any) -> list[ProofStep]:
     d, p = sp.symbols("d p", integer=True, positive=True)
     a, b = sp.MatrixSymbol("a", d, 1), sp.MatrixSymbol("b", p, 1)
     R = sp.MatrixSymbol(
         "R", d, p
     )  # a bᵀ − T, whatever the target T; the flow is ȧ = −2 R b, ḃ = −2 Rᵀ a
     q, n = sp.symbols("q n", positive=True)
-    scale, root = client_scale(q, n), sp.sqrt(q**2 + 4 * n**2)
+    scale, root = client_scale(kept * q, n), sp.sqrt((kept * q) ** 2 + 4 * n**2)
     along, across = sp.symbols("alpha w_perp", real=True)
     beta, target = sp.symbols("beta n", positive=True)
     # In the plane of a* and the start: a = (α, w), b = β b_i*/‖b_i*‖, from b = 0 and α > 0.
@@ -113,7 +117,7 @@ def _derive_optimum() -> list[ProofStep]:
             a.T * (-2 * R * b), (b.T * (-2 * R.T * a)).T),
         identity("α_i² − ‖b_i*‖²/α_i² = q", sp.radsimp(scale**2 - n**2 / scale**2), q),
         identity("α_i² is the only positive one: the two values multiply to −‖b_i*‖²",
-            sp.expand(scale**2 * (q - root) / 2), -(n**2)),
+            sp.expand(scale**2 * (kept * q - root) / 2), -(n**2)),
         identity("the part of a across a* shrinks at rate 2‖b‖² and nothing feeds it: it ends at 0",
             -sp.diff(plane, across), -2 * across * beta**2),
         identity("on the edges of α, β > 0 the flow points inwards: α grows at α = 0, β at β = 0",

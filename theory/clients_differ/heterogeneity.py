@@ -48,9 +48,13 @@ def excess_after_round(t: Any, kappa: Any, mean_norm: Any) -> Any:
     return mean_norm**2 * (1 / (1 + t**2) + 1 - 2 * cosines)
 
 
-def derive() -> tuple[ProofStep, ...]:
-    """Decomposition of the risk, b-step, a-step, the map, and the fate of the excess."""
-    return (*_derive_round(), *_derive_map(), *_derive_fate())
+def derive(counted: Any = 0) -> tuple[ProofStep, ...]:
+    """Decomposition of the risk, b-step, a-step, the map, and the fate of the excess.
+
+    Args:
+        counted: share of the clients' spread in the stated strength; 0 for the true statement.
+    """
+    return (*_derive_round(), *_derive_map(counted), *_derive_fate())
 
 
 def _derive_round() -> list[ProofStep]:
@@ -79,14 +83,15 @@ def _derive_round() -> list[ProofStep]:
     ]  # fmt: skip
 
 
-def _derive_map() -> list[ProofStep]:
+def _derive_map(counted: Any) -> list[ProofStep]:
     c, s, eta, t, mean_norm = sp.symbols("c s eta t B", positive=True)
     # The gradient in a of ‖a b̄ᵀ − a* b̄*ᵀ‖² with b̄ = c b̄*, a = (c, s): 2 c B² (c a − a*).
     slope = 2 * c * mean_norm**2
     moved = sp.Matrix([c - eta * slope * (c * c - 1), s - eta * slope * c * s])
     circle = {c: 1 / sp.sqrt(1 + t**2), s: t / sp.sqrt(1 + t**2)}
     literal = sp.simplify((moved[1] / moved[0]).subs(circle)) ** 2
-    stated = population_map.signed_tangent(t, effective_kappa(eta, mean_norm)) ** 2
+    strength = sp.sqrt(mean_norm**2 + counted * sp.Symbol("V", positive=True))
+    stated = population_map.signed_tangent(t, effective_kappa(eta, strength)) ** 2
     residual = sp.Matrix([[c * c - 1], [s * c]]) * mean_norm  # a b̄ᵀ − a* b̄*ᵀ along b̄*
     risk = residual.dot(residual).subs(c, sp.sqrt(1 - s**2))
     y = sp.Symbol("y", real=True)

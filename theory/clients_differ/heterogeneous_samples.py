@@ -56,9 +56,13 @@ def first_order_floor(kappa: Any, spread: Any, mean_norm: Any, d: Any, pooled: A
     return round_spread(kappa, spread, mean_norm, d, pooled) / (1 - (1 - kappa) ** 2)
 
 
-def derive() -> tuple[ProofStep, ...]:
-    """The linearised round for every size, its second moment, the fixed point; the move from a*."""
-    return (*_derive_linearisation(), *_derive_second_moment(), *_derive_floor())
+def derive(stretch: Any = 1) -> tuple[ProofStep, ...]:
+    """The linearised round for every size, its second moment, the fixed point; the move from a*.
+
+    Args:
+        stretch: multiplies the stated floor; 1 for the true statement.
+    """
+    return (*_derive_linearisation(), *_derive_second_moment(), *_derive_floor(stretch))
 
 
 def _derive_linearisation() -> list[ProofStep]:
@@ -126,10 +130,10 @@ def _derive_second_moment() -> list[ProofStep]:
     ]  # fmt: skip
 
 
-def _derive_floor() -> list[ProofStep]:
+def _derive_floor(stretch: Any) -> list[ProofStep]:
     kappa, tau, B, d, N, m, s2 = sp.symbols("kappa tau B d N m s2", positive=True)
     kept = rate.rate_squared(kappa, rate.noise_ratio(d, N, m))
-    stated, added = floor(kappa, tau, B, d, N, m), round_spread(kappa, tau, B, d, N * m)
+    stated, added = stretch * floor(kappa, tau, B, d, N, m), round_spread(kappa, tau, B, d, N * m)
     balance = sp.solve(sp.Eq(s2, kept * s2 + added), s2)[0]
     no_noise = added / (1 - rate.rate_squared(kappa, sp.Integer(0)))
     return [

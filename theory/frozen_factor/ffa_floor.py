@@ -63,10 +63,14 @@ ARGUED = (
 """What the derivation takes from probability: statement and reason."""
 
 
-def derive() -> tuple[ProofStep, ...]:
-    """Both constants from the normal equation and the moments of Student's t, with their size."""
+def derive(stretch: Any = 1) -> tuple[ProofStep, ...]:
+    """Both constants from the normal equation and the moments of Student's t, with their size.
+
+    Args:
+        stretch: multiplies both stated constants; 1 for the true statement.
+    """
     steps = (*moments.derive((-1, 1)), *client_sums.derive())
-    return (*steps, *_closed_form(), *_constants(), *_size())
+    return (*steps, *_closed_form(), *_constants(stretch), *_size())
 
 
 def _closed_form() -> list[ProofStep]:
@@ -91,7 +95,7 @@ def _closed_form() -> list[ProofStep]:
     ]  # fmt: skip
 
 
-def _constants() -> list[ProofStep]:
+def _constants(stretch: Any) -> list[ProofStep]:
     N, m, M = sp.symbols("N m M", positive=True)
     t = sp.Symbol("t", real=True)
     x, y, z = sp.symbols("x y z", positive=True)
@@ -113,9 +117,9 @@ def _constants() -> list[ProofStep]:
         identity("odd in t, of mean 0: ρ, ρ·|X a|², (X a)·(X u)",
             sp.Matrix([mean(rho), mean(rho * x), mean(gh)]), sp.zeros(3, 1)),
         identity("any N and m: E[training loss]/(B²s²) = E[ρ̄² gg − 2 ρ̄ gh + hh] = 1 + c̃", trained / m,
-            1 + training_constant(N, m)),
+            1 + stretch * training_constant(N, m)),
         identity("any N and m > 2: E[loss on new samples]/(B²s²) = 1 + E ρ̄² = 1 + 1/(N(m−2))",
-            loss_in_frame(0, 0, 1, 1, 0, 1) + fresh, 1 + fresh_constant(N, m)),
+            loss_in_frame(0, 0, 1, 1, 0, 1) + fresh, 1 + stretch * fresh_constant(N, m)),
         identity("joint least squares is one client with M samples: c̃ = −1/M", pooled_constant(M),
             training_constant(1, M)),
     ]  # fmt: skip

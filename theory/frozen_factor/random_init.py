@@ -27,8 +27,12 @@ ARGUED = (
 """What the derivation takes from probability: statement and reason."""
 
 
-def derive() -> tuple[ProofStep, ...]:
-    """For any d, r and target: the projection's Pythagoras, and r columns that each catch 1/d."""
+def derive(stretch: Any = 1) -> tuple[ProofStep, ...]:
+    """For any d, r and target: the projection's Pythagoras, and r columns that each catch 1/d.
+
+    Args:
+        stretch: multiplies the share that is left; 1 for the true statement.
+    """
     d, r, outputs = sp.symbols("d r p", integer=True, positive=True)
     A, target = sp.MatrixSymbol("A", d, r), sp.MatrixSymbol("T", d, outputs)
     count, norm = sp.Symbol("k", integer=True, nonnegative=True), sp.Symbol("F", positive=True)
@@ -45,5 +49,5 @@ def derive() -> tuple[ProofStep, ...]:
         induction("r columns catch r times what one does", count * caught, count, caught),
         identity(
             "so E||A⁰ᵀ A*B*||² = r·E[w₁²]·||A*B*||², and what is left is 1 − r/d of it",
-            norm**2 - (count * caught).subs(count, r), remaining_fraction(r, d) * norm**2),
+            norm**2 - (count * caught).subs(count, r), stretch * remaining_fraction(r, d) * norm**2),
     )  # fmt: skip

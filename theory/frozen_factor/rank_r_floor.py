@@ -54,10 +54,14 @@ ARGUED = (
 """What the derivation takes from probability: statement and reason."""
 
 
-def derive() -> tuple[ProofStep, ...]:
-    """The constants from the trace of a projection and the mean of an inverse Wishart matrix."""
+def derive(stretch: Any = 1) -> tuple[ProofStep, ...]:
+    """The constants from the trace of a projection and the mean of an inverse Wishart matrix.
+
+    Args:
+        stretch: multiplies both stated constants; 1 for the true statement.
+    """
     steps = (*moments.derive((-1,)), *client_sums.derive())
-    return (*steps, *_projection(), *_wishart(), *_assembly())
+    return (*steps, *_projection(), *_wishart(), *_assembly(stretch))
 
 
 def _projection() -> list[ProofStep]:
@@ -86,7 +90,7 @@ def _wishart() -> list[ProofStep]:
     ]  # fmt: skip
 
 
-def _assembly() -> list[ProofStep]:
+def _assembly(stretch: Any) -> list[ProofStep]:
     N, m, r, M = sp.symbols("N m r M", positive=True)
     own = r  # E tr(R_iᵀ Z_iᵀ X_iV) / ||V||², a projection's trace
     same = r  # E ||Z_i R_i||² / ||V||²
@@ -95,11 +99,11 @@ def _assembly() -> list[ProofStep]:
     loss += client_sums.pair_sum(N, same, other) / (N**3 * m)
     return [
         identity("E[training loss]/||V||² = 1 − 2r/M + (N·r + N(N−1)·m r/(m−r−1))/(N³m) = 1 + c̃_r", loss,
-            1 + training_constant(N, m, r)),
+            1 + stretch * training_constant(N, m, r)),
         identity("joint least squares is one client with M samples: c̃_r = −r/M", pooled_constant(M, r),
             training_constant(sp.Integer(1), M, r)),
         identity("on new samples E||R̄||² = (1/N)·E tr(ZᵀZ)⁻¹ ||V||² = r/(N(m−r−1)) ||V||²",
-            fresh_constant(N, m, r), client_sums.own_sum(N, r * inverse_wishart_mean(m, r)) / N**2),
+            stretch * fresh_constant(N, m, r), client_sums.own_sum(N, r * inverse_wishart_mean(m, r)) / N**2),
         identity("at r = 1 both are the rank-1 constants",
             sp.Matrix([training_constant(N, m, 1), fresh_constant(N, m, 1)]),
             sp.Matrix([ffa_floor.training_constant(N, m), ffa_floor.fresh_constant(N, m)])),

@@ -14,7 +14,7 @@ import sympy as sp
 
 from theory.population import population_map
 from verification.claim import OURS, claim
-from verification.evidence import Evidence
+from verification.evidence import Evidence, exactly
 from verification.finding import Mark, Plot, ProofStep, Series
 from verification.proof.identities import identity, nonnegative_on_box, rational_identity
 from verification.verdict import Verdict
@@ -52,14 +52,18 @@ def superstable_step() -> Any:
     return 2 * sp.sqrt(2)
 
 
-def derive() -> tuple[ProofStep, ...]:
-    """Each statement from the map of `population_map`."""
+def derive(stretch: Any = 1) -> tuple[ProofStep, ...]:
+    """Each statement from the map of `population_map`.
+
+    Args:
+        stretch: multiplies the plateau's tan²θ; 1 for the true statement.
+    """
     t, u, x, kappa = sp.symbols("t u x kappa", positive=True)
     # Near θ = 0 it has the sign of 1 − κ, at the plateau it is negative: put right in each step.
     signed = population_map.signed_tangent(t, kappa)
     below = -signed  # the map where t² < κ − 1
     rate_at_zero = sp.limit(signed / t, t, 0)
-    fixed = sp.sqrt(plateau_tangent_squared(2 + x))
+    fixed = sp.sqrt(stretch * plateau_tangent_squared(2 + x))
     above_two = {kappa: 2 + x}
     return (
         identity("local rate: tan θ⁺/tan θ → |1 − κ| as θ → 0", rate_at_zero**2,
@@ -176,7 +180,7 @@ def check(evidence: Evidence, *, kappa: float = 3.0, stretch: float = 1.0) -> No
     )  # fmt: skip
     for quantity, theory, measured, rounding, why in compared:
         evidence.equal(quantity, theory, measured, rounding=rounding, why=why)
-    evidence.steps(*derive())
+    evidence.steps(*derive(exactly(stretch)))
     evidence.argued(
         "for κ > 2 every orbit converges, and to the plateau unless it lands on 0",
         because="a continuous map of an interval (here tan²θ in [0, ∞]) without a 2-cycle sends every orbit "

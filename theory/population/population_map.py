@@ -13,7 +13,7 @@ import sympy as sp
 from jaxtyping import Float
 
 from verification.claim import OURS, claim
-from verification.evidence import Evidence, at_least, between
+from verification.evidence import Evidence, at_least, between, exactly
 from verification.finding import Mark, Plot, ProofStep, Series
 from verification.proof.identities import identity, sized_identity
 from verification.verdict import Verdict
@@ -42,8 +42,12 @@ def round_by_vectors(
     return moved / np.linalg.norm(moved)
 
 
-def derive() -> tuple[ProofStep, ...]:
-    """The map, derived from the loss: b-step by its normal equation, a-step by differentiation."""
+def derive(stretch: Any = 1) -> tuple[ProofStep, ...]:
+    """The map, derived from the loss: b-step by its normal equation, a-step by differentiation.
+
+    Args:
+        stretch: multiplies the step of the stated map; 1 for the true statement.
+    """
     c, s, t, kappa, B = sp.symbols("c s t kappa B", positive=True)
     eta = kappa / (2 * B**2)
     x, y, beta = sp.symbols("x y beta", real=True)  # a = x·a* + y·v in the plane, b = beta·b*
@@ -59,7 +63,7 @@ def derive() -> tuple[ProofStep, ...]:
         identity(
             "a-step and normalisation: tan²θ⁺ is the square of the stated map",
             sp.simplify(moved.subs(circle)) ** 2,
-            signed_tangent(t, kappa) ** 2,
+            signed_tangent(t, stretch * kappa) ** 2,
         ),
     )
 
@@ -127,8 +131,7 @@ def check(
     )  # fmt: skip
     for quantity, theory, measured, rounding, why in compared:
         evidence.equal(quantity, theory, measured, rounding=rounding, why=why)
-    if stretch == 1.0:
-        evidence.steps(*derive())
+    evidence.steps(*derive(exactly(stretch)))
     evidence.method("SymPy derivation from the loss; literal rounds in float64 beside it")
     evidence.table(rows, PLOT)
 

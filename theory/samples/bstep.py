@@ -92,11 +92,15 @@ def union_bound(epsilon: Any, clients: Any, samples: Any) -> Any:
     return thin + special.erfc(epsilon * np.sqrt(clients * samples) / 2.0)
 
 
-def derive() -> tuple[ProofStep, ...]:
-    """Closed form, conditional law, density, moments, variance of the mean, and the two bounds."""
+def derive(stretch: Any = 1) -> tuple[ProofStep, ...]:
+    """Closed form, conditional law, density, moments, variance of the mean, and the two bounds.
+
+    Args:
+        stretch: multiplies the stated width of ρ_i; 1 for the true statement.
+    """
     return (
         *_derive_law(),
-        *_derive_moments(),
+        *_derive_moments(stretch),
         *_derive_mills(),
         _derive_constant(),
         *_derive_union(),
@@ -144,7 +148,7 @@ def _derive_law() -> list[ProofStep]:
     ]
 
 
-def _derive_moments() -> list[ProofStep]:
+def _derive_moments(stretch: Any) -> list[ProofStep]:
     m = sp.Symbol("m", positive=True)
     N = sp.Symbol("N", positive=True, integer=True)
     steps = []
@@ -152,7 +156,8 @@ def _derive_moments() -> list[ProofStep]:
         half = order // 2
         by_gamma = sp.gammasimp(sp.gamma(m / 2 - half) / (2**half * sp.gamma(m / 2)))
         steps += [
-            identity(f"E ρ_i^{order} = E z^{order} · E(χ²_m)^(−{half}), m > {order}", moment(order, m),
+            identity(f"E ρ_i^{order} = E z^{order} · E(χ²_m)^(−{half}), m > {order}",
+                stretch**order * moment(order, m),
                 normal_moment(order) * chi_squared_moment(m, -half)),
             identity(f"E(χ²_m)^(−{half}) by the Gamma integral", chi_squared_moment(m, -half), by_gamma),
         ]  # fmt: skip

@@ -30,26 +30,30 @@ def fit_direction(grams: Any, a_star: Any) -> Any:
     return sum(scaled[1:], scaled[0]) / len(scaled)
 
 
-def round_jacobian(grams: Any, a_star: Any, kappa: Any) -> Any:
+def round_jacobian(grams: Any, a_star: Any, kappa: Any, answered: Any = 1) -> Any:
     """`J = P(I − κ Ḡ(I − a* gᵀ))P`, shape (d, d). Arguments as for `fit_direction`.
 
-    Source: theory.md §7.
+    `answered` is the share of the b-step's answer a* gᵀ that is counted: all of it. Source: theory.md §7.
     """
     one: Any = np.eye(len(a_star)) if isinstance(a_star, np.ndarray) else sp.eye(a_star.rows)
     mean = sum(grams[1:], grams[0]) / len(grams)
     project = one - _outer(a_star, a_star)
-    answer = one - _outer(a_star, fit_direction(grams, a_star))
+    answer = one - answered * _outer(a_star, fit_direction(grams, a_star))
     return project @ (one - kappa * (mean @ answer)) @ project
 
 
 def local_rate(
-    grams: Float[np.ndarray, "N d d"], a_star: Float[np.ndarray, " d"], kappa: float
+    grams: Float[np.ndarray, "N d d"],
+    a_star: Float[np.ndarray, " d"],
+    kappa: float,
+    answered: float = 1.0,
 ) -> float:
     """Spectral radius of `round_jacobian`: the factor by which small angles shrink in the long run.
 
-    Above 1 the truth repels. Arguments as for `fit_direction`, as arrays.
+    Above 1 the truth repels. Arguments as for `round_jacobian`, as arrays.
     """
-    return float(np.max(np.abs(np.linalg.eigvals(round_jacobian(grams, a_star, kappa)))))
+    eigenvalues = np.linalg.eigvals(round_jacobian(grams, a_star, kappa, answered))
+    return float(np.max(np.abs(eigenvalues)))
 
 
 def mean_fit(grams: Any, a: Any, a_star: Any) -> Any:
@@ -63,9 +67,13 @@ def gradient_step(mean_gram: Any, a: Any, a_star: Any, beta: Any, kappa: Any) ->
     return a - kappa * beta * (mean_gram @ (beta * a - a_star))
 
 
-def derive() -> tuple[ProofStep, ...]:
-    """J as the derivative of the literal round at a*, the round itself by differentiating the loss."""
-    return (*_derive_round(), *_derive_jacobian())
+def derive(answered: Any = 1) -> tuple[ProofStep, ...]:
+    """J as the derivative of the literal round at a*, the round itself by differentiating the loss.
+
+    Args:
+        answered: share of the b-step's answer that the stated J has; 1 for the true statement.
+    """
+    return (*_derive_round(), *_derive_jacobian(answered))
 
 
 def _derive_round() -> list[ProofStep]:
@@ -94,7 +102,7 @@ def _derive_round() -> list[ProofStep]:
     ]
 
 
-def _derive_jacobian() -> list[ProofStep]:
+def _derive_jacobian(answered: Any) -> list[ProofStep]:
     """Derivative at a* in three dimensions, in coordinates with a* the first axis."""
     kappa, e = sp.symbols("kappa epsilon", real=True)
     grams = [generic_symmetric(f"g{i}_", 3) for i in range(2)]
@@ -106,7 +114,7 @@ def _derive_jacobian() -> list[ProofStep]:
     moved = gradient_step((grams[0] + grams[1]) / 2, a, a_star, fit, kappa)
     along = moved[0]
     slope = sp.Matrix([sp.diff(entry / along, e).subs(e, 0) for entry in moved[1:]])
-    stated = (round_jacobian(grams, a_star, kappa) @ x)[1:, :]
+    stated = (round_jacobian(grams, a_star, kappa, answered) @ x)[1:, :]
     # Every dimension and number of clients: only these numbers enter the b-step, one client at a time.
     p, q, w = sp.symbols("p q w", positive=True)  # a*ᵀGx, xᵀGx, a*ᵀGa*
     beta = (w + e * p) / (w + 2 * e * p + e**2 * q)

@@ -47,13 +47,17 @@ def threshold_kappa(q: Any) -> Any:
     return 2 / (1 + q)
 
 
-def derive() -> tuple[ProofStep, ...]:
-    """The rate from the literal round: the chain from the loss, its small-angle limit, its moments."""
+def derive(stretch: Any = 1) -> tuple[ProofStep, ...]:
+    """The rate from the literal round: the chain from the loss, its small-angle limit, its moments.
+
+    Args:
+        stretch: multiplies the stated noise ratio; 1 for the true statement.
+    """
     chain = finite_sample.derive()
-    return (*moments.derive((-1, 1, 2)), *chain, *_limit(), *_domination(), *_optimum())
+    return (*moments.derive((-1, 1, 2)), *chain, *_limit(stretch), *_domination(), *_optimum())
 
 
-def _limit() -> list[ProofStep]:
+def _limit(stretch: Any) -> list[ProofStep]:
     rho, gamma, along, across, kappa = sp.symbols("rho gamma along across kappa", real=True)
     pull = finite_sample.pull_of_new_batch(rho, gamma, along, across)
     # s⁺²/s² = (inside² + beside²)/(cosine² + s² (inside² + beside²)), continuous at s = 0, c = 1.
@@ -91,7 +95,7 @@ def _limit() -> list[ProofStep]:
             sp.expand(linear)),
         identity("Var ρ̄ = E[t²/χ²_m]/N = v", one / N, mean_variance(N, m)),
         identity("its expectation is (1 − κ)² + κ² q, q = (d + (d − 1) v)/M", mean,
-            rate_squared(kappa, noise_ratio(d, N, m))),
+            rate_squared(kappa, stretch * noise_ratio(d, N, m))),
     ]  # fmt: skip
 
 

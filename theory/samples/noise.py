@@ -94,9 +94,13 @@ ARGUED = (
 """What the derivation takes from analysis and probability: statement and reason."""
 
 
-def derive() -> tuple[ProofStep, ...]:
-    """The linearised round from the loss, its second moment, the fixed point, the inflation."""
-    return (_derive_linearisation(), *_derive_second_moment(), *_derive_floor())
+def derive(spread: bool = True) -> tuple[ProofStep, ...]:
+    """The linearised round from the loss, its second moment, the fixed point, the inflation.
+
+    Args:
+        spread: whether the stated floor has its factor 1 + v.
+    """
+    return (_derive_linearisation(), *_derive_second_moment(), *_derive_floor(spread))
 
 
 def _derive_linearisation() -> ProofStep:
@@ -150,7 +154,7 @@ def _derive_second_moment() -> list[ProofStep]:
     ]  # fmt: skip
 
 
-def _derive_floor() -> list[ProofStep]:
+def _derive_floor(spread: bool) -> list[ProofStep]:
     kappa, noise, length, d, N = sp.symbols("kappa sigma B d N", positive=True)
     m, p = sp.symbols("m p", positive=True)
     v, M, s2 = 1 / (N * (m - 2)), N * m, sp.Symbol("s2")
@@ -158,13 +162,14 @@ def _derive_floor() -> list[ProofStep]:
     added = (d - 1) * kappa**2 * noise**2 * (1 + v) / (length**2 * M)
     balance = sp.solve(sp.Eq(s2, ((1 - kappa) ** 2 + kappa**2 * q) * s2 + added), s2)[0]
     xi = sp.Symbol("xi", positive=True)
+    stated = floor(kappa, noise, length, d, N, m) / (1 if spread else 1 + mean_variance(N, m))
     return [
         identity("E r² = (ξ² + 1/B²) v: given ‖X_i a‖², −gᵀx and the noise along b* are normal of variance "
             "ξ²/‖X_i a‖² and 1/(B²‖X_i a‖²)", (xi**2 + 1 / length**2) * chi_squared_moment(m, -1) / N,
             (xi**2 + 1 / length**2) * mean_variance(N, m)),
         identity(
             "what a round adds, from the moments above", round_noise(kappa, noise, length, d, N, m), added),
-        identity("its fixed point", sp.cancel(floor(kappa, noise, length, d, N, m) - balance), sp.Integer(0)),
+        identity("its fixed point", sp.cancel(stated - balance), sp.Integer(0)),
         identity(
             "b_i's noise has variance σ²/‖X_i a‖² per output, E 1/χ²_m = 1/(m − 2): E‖b̄‖² grows by pσ²v",
             fit_inflation(noise, p, N, m), p * noise**2 * chi_squared_moment(m, -1) / N),

@@ -33,11 +33,15 @@ def two_step_factor(kappa: Any, d: Any, samples: Any) -> Any:
     return (1 - kappa) ** 2 + kappa**2 * (d + 1) / samples
 
 
-def derive() -> tuple[ProofStep, ...]:
-    """The sandwich of q, and what it says of samples and step."""
+def derive(stretch: Any = 1) -> tuple[ProofStep, ...]:
+    """The sandwich of q, and what it says of samples and step.
+
+    Args:
+        stretch: multiplies q; 1 for the true statement.
+    """
     N, m, d, kappa = sp.symbols("N m d kappa", positive=True)
     M = N * m
-    q = mean_square_rate.noise_ratio(d, N, m)
+    q = stretch * mean_square_rate.noise_ratio(d, N, m)
     v = bstep.mean_variance(N, m)
     pooled = pooled_noise_ratio(d, M)
     box = {N: (1, sp.oo), m: (3, sp.oo), d: (2, sp.oo)}

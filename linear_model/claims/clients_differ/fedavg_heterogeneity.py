@@ -14,7 +14,7 @@ from linear_model.problem import Problem
 from linear_model.simulation import simulate
 from theory.clients_differ import fedavg_flow
 from verification.claim import OURS, claim
-from verification.evidence import Evidence, between
+from verification.evidence import Evidence, between, exactly
 from verification.finding import Mark, Plot, Series
 from verification.verdict import Verdict
 
@@ -96,7 +96,8 @@ def flow_rounds(
         "for the exponent: Cov(‖b_i*‖², b_i*) ≠ 0",
     ),
     expected=Verdict.DERIVED,
-    mutant={"kept": 0.97, "alone": True},
+    mutant={"kept": 0.97},
+    control_at={"alone": True},
     says="local optima that keep 97 % of ‖a‖² − ‖b‖²",
     exact="‖ā‖² − ‖b̄‖² grows by Var(b_i) − Var(α_i) ≥ 0 a round, like sqrt(2Vt), V = mean‖b_i* − b̄*‖²; "
     "excess = C/t² (1 + o(1)), C = ‖Cov(‖b_i*‖², b_i*)‖²/(16V²)",
@@ -137,8 +138,7 @@ def check(
         _small_steps(evidence, targets, angle, float(stated[1]))
         _decay(evidence, targets)
         _special_cases(evidence, targets, angle)
-    if kept == 1.0:
-        evidence.steps(*fedavg_flow.derive())
+    evidence.steps(*fedavg_flow.derive(exactly(kept)))
     _argue(evidence)
     evidence.method(
         "SymPy: conservation law, optima, covariance, limits; beside it numerical gradient flow, local "

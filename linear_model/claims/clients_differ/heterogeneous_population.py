@@ -13,7 +13,7 @@ from linear_model.simulation import simulate
 from theory.clients_differ import heterogeneity
 from theory.population import population_map
 from verification.claim import PAPER, claim
-from verification.evidence import Evidence, between
+from verification.evidence import Evidence, between, exactly
 from verification.finding import Mark, Plot, Series
 from verification.verdict import Verdict
 
@@ -72,8 +72,7 @@ def check(
     strength = float(np.sqrt(mean_norm**2 + counted * spread))
     _frozen(evidence, problem, angle, strength)
     _population(evidence, problem, angle, strength)
-    if counted == 0.0:
-        evidence.steps(*heterogeneity.derive())
+    evidence.steps(*heterogeneity.derive(exactly(counted)))
     evidence.argued(
         "the tangent goes to 0 geometrically",
         because="for 0 < κ < 2 the steps give 1 − κ ≤ r ≤ 1/(1 + κ), so |r| ≤ max(|1 − κ|, 1/(1 + κ)) < 1 in"

@@ -12,7 +12,7 @@ from linear_model.problem import Problem
 from linear_model.simulation import simulate
 from theory.frozen_factor import random_init, rank_r_floor
 from verification.claim import OURS, claim
-from verification.evidence import Asked, Evidence, between
+from verification.evidence import Asked, Evidence, between, exactly
 from verification.finding import Mark, Plot, Series
 from verification.verdict import Verdict
 
@@ -85,10 +85,9 @@ def check(
     words = f"share of RoLoRA runs from the same starts with loss below {LEARNED:g}‖A*B*‖² after 50 rounds"
     evidence.proportion(words, learned, len(d) * runs, at_least=0.9, certify=True)
     evidence.record(detectable=detectable)  # of the shares alone
-    if stretch == 1.0:
-        evidence.steps(*random_init.derive())
-        for statement, because in random_init.ARGUED:
-            evidence.argued(statement, because=because)
+    evidence.steps(*random_init.derive(exactly(stretch)))
+    for statement, because in random_init.ARGUED:
+        evidence.argued(statement, because=because)
     evidence.method(
         f"SymPy derivation from the Haar moment, any sizes; {trials:,} random starts a cell beside it, and "
         f"Gram-matrix simulations of FFA-LoRA and RoLoRA (κ = {KAPPA}) from {runs} of the same starts a cell"

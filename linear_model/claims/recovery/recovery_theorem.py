@@ -84,7 +84,8 @@ MORE = (Setting(10_000, 100, 200_000), Setting(30, 1, 600, delta0=sqrt(1.0 - 1.0
         "ε = 10⁻⁶ < δ⁰ < 1: where ε is so close to δ⁰ that T is a few rounds, few samples can miss it",
     ),
     expected=Verdict.CONSISTENT,
-    mutant={"longest": 1.7, "kappa": 1.7, "delta0": 0.05, "alone": True},
+    mutant={"longest": 1.7},
+    control_at={"kappa": 1.7, "delta0": 0.05, "alone": True},
     says="the same of steps up to 1.7, where 1.66 is the most that T allows",
     exact="From a random start O(log d) rounds suffice where the theorem asks for O(d): its T is loose by "
     "a factor that grows like d/log d; from a warm start at κ = 0.5 by about 5.5/(1−(δ⁰)²).",

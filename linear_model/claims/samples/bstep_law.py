@@ -11,7 +11,7 @@ from scipy import integrate, stats
 
 from theory.samples import bstep
 from verification.claim import PAPER, claim
-from verification.evidence import Evidence, between
+from verification.evidence import Evidence, between, exactly
 from verification.finding import Mark, Plot, Series
 from verification.statistics import proportion_interval
 from verification.verdict import Verdict
@@ -93,8 +93,7 @@ def check(
         for setting in ((1, samples, d, (epsilon, 2.0 * epsilon)), *SETTINGS)
     ]
     _numerical(evidence, max(gaps))
-    if stretch == 1.0:
-        evidence.steps(*bstep.derive())
+    evidence.steps(*bstep.derive(exactly(stretch)))
     evidence.argued(
         "given the X_i a, z is standard normal and independent of them, and ρ̄ is normal of variance "
         "Σ 1/(N²‖X_i a‖²)",

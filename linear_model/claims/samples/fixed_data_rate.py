@@ -13,7 +13,7 @@ from linear_model.problem import Data, Problem
 from linear_model.simulation import simulate
 from theory.samples import fixed_data
 from verification.claim import OURS, claim
-from verification.evidence import Evidence, between
+from verification.evidence import Evidence, between, exactly
 from verification.finding import Mark, Plot, Series
 from verification.verdict import Verdict
 
@@ -83,8 +83,7 @@ def check(
     curves: Rows = []
     for place, (problem, step) in enumerate(((own, kappa), *SETTINGS)):
         _compare(evidence, place, problem, step, answered, rows, curves)
-    if answered == 1.0:
-        evidence.steps(*fixed_data.derive())
+    evidence.steps(*fixed_data.derive(exactly(answered)))
     evidence.argued(
         "in the long run the angle falls by the spectral radius of J per round, if that is below 1",
         because="the round is differentiable at a* with derivative J, and the norm of a power J^t grows like "
@@ -136,9 +135,9 @@ def _compare(
     X = evidence.rng(place).standard_normal(shape)
     grams = np.swapaxes(X, -1, -2) @ X / problem.samples
     a_star = problem.A_star[:, 0]
-    stated = np.array([_rate(g, a_star, kappa, answered) for g in grams])
+    stated = np.array([fixed_data.local_rate(g, a_star, kappa, answered) for g in grams])
     gap = max(
-        float(np.max(np.abs(_jacobian(g, a_star, kappa, answered) - measured)))
+        float(np.max(np.abs(fixed_data.round_jacobian(g, a_star, kappa, answered) - measured)))
         for g, measured in zip(grams, simulated_jacobians(problem, X, kappa), strict=True)
     )
     rounds = np.array([_rounds(rate) for rate in stated])
@@ -206,23 +205,6 @@ def simulated_jacobians(
             ends.append(moved @ project / (moved @ a_star)[:, None])
         columns.append((ends[0] - ends[1]) / (2.0 * step))
     return np.stack(columns, axis=-1)
-
-
-def _jacobian(grams: np.ndarray, a_star: np.ndarray, kappa: float, answered: float) -> np.ndarray:
-    """J, less what is missing of the b-step's answer: κ P Ḡ a* gᵀ P."""
-    J = np.asarray(fixed_data.round_jacobian(grams, a_star, kappa))
-    if answered == 1.0:
-        return J
-    project = np.eye(a_star.size) - np.outer(a_star, a_star)
-    pull = project @ grams.mean(axis=0) @ a_star
-    answer = project @ fixed_data.fit_direction(grams, a_star)
-    return np.asarray(J - (1.0 - answered) * kappa * np.outer(pull, answer))
-
-
-def _rate(grams: np.ndarray, a_star: np.ndarray, kappa: float, answered: float) -> float:
-    if answered == 1.0:
-        return fixed_data.local_rate(grams, a_star, kappa)
-    return float(np.max(np.abs(np.linalg.eigvals(_jacobian(grams, a_star, kappa, answered)))))
 
 
 def _contamination(grams: np.ndarray, a_star: np.ndarray, kappa: float) -> float:

@@ -89,8 +89,9 @@ def fitted_inflation(evidence: Evidence, trials: int) -> tuple[float, np.ndarray
         "a stationary law exists, and t → ∞ may be exchanged with σ → 0 (assumed, not proved)",
     ),
     expected=Verdict.DERIVED,
-    mutant={"spread": False, "clients": 3, "samples": 8, "kappa": 0.5, "alone": True},
-    says="the floor without the factor 1 + v (5.6 % there), as if the b-step had no noise along b*",
+    mutant={"spread": False},
+    control_at={"clients": 3, "alone": True},
+    says="the floor without the factor 1 + v (5.6 % at N = 3, m = 8), as if b had no noise along b*",
     exact="corrections to the stated floor are of relative order σ²; the inflation p σ² v/‖b*‖² of ‖b̄‖² is "
     "one of them, not the whole",
     order=190,
@@ -134,10 +135,9 @@ def check(
     if not alone:
         theory, excess = fitted_inflation(evidence, 6 * trials)
         evidence.mean("E‖b̄ − b*‖² of one b-step at zero angle: p σ² v", excess, equals=theory)
-    if spread:
-        evidence.steps(*noise.derive())
-        for statement, because in noise.ARGUED:
-            evidence.argued(statement, because=because)
+    evidence.steps(*noise.derive(spread))
+    for statement, because in noise.ARGUED:
+        evidence.argued(statement, because=because)
     evidence.record(trials=trials)
     evidence.method(
         "SymPy, any sizes: linearised round, its second moment, its fixed point; beside it Gram-matrix "
