@@ -72,7 +72,8 @@ def _ratio_steps() -> tuple[ProofStep, ...]:
         rational_identity("escape: (1 + κ) tan θ⁺/tan θ = 1 − y, y = κ²/(1 + (1 + κ)tan²θ)",
             (1 + kappa) * ratio, 1 - kappa**2 / width),
         rational_identity("contraction: tan θ⁺/((1 − κ)tan θ) = 1 + x, "
-            "x = κ²tan²θ/((1 − κ)(1 + (1 + κ)tan²θ))", ratio / (1 - kappa), 1 + kappa**2 * t**2 / ((1 - kappa) * width)),
+            "x = κ²tan²θ/((1 − κ)(1 + (1 + κ)tan²θ))",
+            ratio / (1 - kappa), 1 + kappa**2 * t**2 / ((1 - kappa) * width)),
         *by_slope("log(1 + x) ≤ x", x - sp.log(1 + x), x, {x: (0, sp.oo)}),
         *by_slope("log(1 + x) ≥ 0", sp.log(1 + x), x, {x: (0, sp.oo)}),
         *by_slope("−log(1 − x) ≥ 0 for x < 1", -sp.log(1 - x), x, {x: (0, 1)}),
