@@ -22,7 +22,7 @@ SHOWN = ("population-map", "plateau", "interference-identity")
 
 
 @pytest.fixture(scope="module")
-def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def report(tmp_path_factory):
     folder = tmp_path_factory.mktemp("verify")
     arguments = ["verify", "--quiet", "--out", str(folder)]
     for claim_id in SHOWN:
@@ -34,7 +34,7 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def site(report: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def site(report, tmp_path_factory):
     folder = tmp_path_factory.mktemp("site") / "site"
 
     def refuse(*_: object, **__: object) -> None:
@@ -51,7 +51,7 @@ def _pages(site: Path) -> dict[Path, Page]:
     return {path.resolve(): Page(path.read_text("utf-8")) for path in site.rglob("*.html")}
 
 
-def test_every_internal_link_leads_somewhere(site: Path) -> None:
+def test_every_internal_link_leads_somewhere(site):
     pages = _pages(site)
     assert len(pages) > 12
     broken = []
@@ -74,7 +74,7 @@ def test_every_internal_link_leads_somewhere(site: Path) -> None:
     assert broken == []
 
 
-def test_nothing_is_fetched_from_elsewhere(site: Path) -> None:
+def test_nothing_is_fetched_from_elsewhere(site):
     fetched = [
         f"{path.name}: {link}"
         for path, page in _pages(site).items()
@@ -84,7 +84,7 @@ def test_nothing_is_fetched_from_elsewhere(site: Path) -> None:
     assert fetched == []
 
 
-def test_the_theory_page_has_each_section_and_each_claim_once(site: Path) -> None:
+def test_the_theory_page_has_each_section_and_each_claim_once(site):
     text = (site / "theory.html").read_text("utf-8")
     for number in range(1, 15):
         assert re.search(rf'<h2 id="{number}-', text), number
@@ -95,7 +95,7 @@ def test_the_theory_page_has_each_section_and_each_claim_once(site: Path) -> Non
     assert "<!-- claim" not in text
 
 
-def test_sections_that_docstrings_cite_exist() -> None:
+def test_sections_that_docstrings_cite_exist():
     root = build.ROOT
     page = (build.PAGES / "theory.md").read_text("utf-8")
     sections = set(re.findall(r"^## (\d+)\. ", page, re.MULTILINE))
@@ -106,19 +106,19 @@ def test_sections_that_docstrings_cite_exist() -> None:
     assert cited <= sections
 
 
-def test_a_place_for_an_unknown_claim_is_refused() -> None:
+def test_a_place_for_an_unknown_claim_is_refused():
     with pytest.raises(ValueError, match="unknown claim 'no-such-claim'"):
         theory_page.fill("<!-- claim: no-such-claim -->", [], {}, set())
 
 
-def test_two_places_for_a_claim_are_refused() -> None:
+def test_two_places_for_a_claim_are_refused():
     claim = registry.entries()[0].value
     text = f"<!-- claim: {claim.id} -->\n<!-- claim: {claim.id} -->"
     with pytest.raises(ValueError, match="two places"):
         theory_page.fill(text, [claim], {}, set())
 
 
-def test_claims_without_a_place_come_last() -> None:
+def test_claims_without_a_place_come_last():
     claims: list[Claim] = [entry.value for entry in registry.entries()[:2]]
     text = theory_page.fill(
         f"<!-- claim: {claims[1].id} -->\n{theory_page.REST}", claims, {}, set()
@@ -126,7 +126,7 @@ def test_claims_without_a_place_come_last() -> None:
     assert text.index(claims[1].id) < text.index(f"{{#{claims[0].id}}}")
 
 
-def test_the_command_line_page_lists_every_command_and_option() -> None:
+def test_the_command_line_page_lists_every_command_and_option():
     text = reference.command_line()
     for command in ("verify", "claims", "figures", "linear run", "nonlinear run", "llm run"):
         assert f"## rolora {command}\n" in text
@@ -134,9 +134,7 @@ def test_the_command_line_page_lists_every_command_and_option() -> None:
         assert option in text
 
 
-def test_a_page_with_a_warning_is_not_published(
-    report: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_page_with_a_warning_is_not_published(report, tmp_path, monkeypatch):
     def stage(folder: Path, _: Path) -> None:
         (folder / "index.md").write_text("# Home\n\n[nowhere](missing.md)\n", "utf-8")
 
@@ -146,7 +144,7 @@ def test_a_page_with_a_warning_is_not_published(
     assert not (tmp_path / "site").exists()
 
 
-def test_a_missing_report_is_refused(tmp_path: Path) -> None:
+def test_a_missing_report_is_refused(tmp_path):
     with pytest.raises(ValueError, match="must hold a report"):
         build.stage(tmp_path, tmp_path / "none")
 
@@ -157,18 +155,18 @@ def committed_rows() -> list[dict[str, Any]]:
     return rows
 
 
-def test_the_readme_is_current() -> None:
+def test_the_readme_is_current():
     assert readme.stale() == []
 
 
-def test_the_readme_quotes_the_claims_there_are_with_the_verdicts_expected() -> None:
+def test_the_readme_quotes_the_claims_there_are_with_the_verdicts_expected():
     rows = committed_rows()
     claims = [entry.value for entry in registry.entries()]
     assert [row["id"] for row in rows] == [claim.id for claim in claims]
     assert [row["expected"] for row in rows] == [str(claim.expected) for claim in claims]
 
 
-def test_readme_and_site_count_what_the_committed_run_found() -> None:
+def test_readme_and_site_count_what_the_committed_run_found():
     text = (readme.ROOT / "docs" / "report.md").read_text("utf-8")
     counts: dict[str, int] = {}
     for row in committed_rows():
@@ -188,9 +186,7 @@ def test_readme_and_site_count_what_the_committed_run_found() -> None:
         }
 
 
-def test_a_report_of_some_claims_or_of_an_older_version_is_not_quoted(
-    report: Path, tmp_path: Path
-) -> None:
+def test_a_report_of_some_claims_or_of_an_older_version_is_not_quoted(report, tmp_path):
     with pytest.raises(ValueError, match=rf"report of all \d+ claims, got {len(SHOWN)}"):
         readme.take(report, None, tmp_path)
     older = json.loads((report / "report.json").read_text("utf-8")) | {"schema_version": 1}
@@ -200,9 +196,7 @@ def test_a_report_of_some_claims_or_of_an_older_version_is_not_quoted(
     assert not (tmp_path / readme.VERDICTS).exists()
 
 
-def test_the_command_line_quotes_the_committed_run(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_command_line_quotes_the_committed_run(capsys, monkeypatch):
     step = {"statement": "the limit exists", "because": "it does"}
     monkeypatch.setattr(readme, "committed", lambda _: {"verdict": "DERIVED", "argued": [step]})
     cli.app(["claims", "plateau"], standalone_mode=False)
@@ -215,7 +209,7 @@ def test_the_command_line_quotes_the_committed_run(
     assert readme.committed("no-such-claim") == {}
 
 
-def test_a_changed_number_makes_the_readme_stale(tmp_path: Path) -> None:
+def test_a_changed_number_makes_the_readme_stale(tmp_path):
     seen = {"relation": "=", "theory": 1, "measured": 1.5, "margin": 0.1, "holds": True}
     seen["standing"] = "equal"
     claim = {"id": "a", "title": "A", "verdict": "PROVED", "finding": {"comparisons": [seen]}}
@@ -231,7 +225,7 @@ def test_a_changed_number_makes_the_readme_stale(tmp_path: Path) -> None:
     assert readme.filled(filled, rows) != filled
 
 
-def test_the_newcomers_path_is_as_written() -> None:
+def test_the_newcomers_path_is_as_written():
     root = build.ROOT
     words = (root / "README.md").read_text("utf-8")
     makefile = (root / "Makefile").read_text("utf-8")
@@ -243,7 +237,7 @@ def test_the_newcomers_path_is_as_written() -> None:
     assert "notebooks" in words
 
 
-def test_the_citation_names_the_version_of_the_project() -> None:
+def test_the_citation_names_the_version_of_the_project():
     project = tomllib.loads((build.ROOT / "pyproject.toml").read_text("utf-8"))["project"]
     cited = (build.ROOT / "CITATION.cff").read_text("utf-8")
     for field in ("version", "license"):

@@ -2,7 +2,6 @@
 
 import re
 import sys
-from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
@@ -18,9 +17,7 @@ from verification.budget import Budget
 from verification.verdict import Verdict
 
 
-def test_the_claim_of_the_page_is_decided_at_the_users_parameter(
-    folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_claim_of_the_page_is_decided_at_the_users_parameter(folder, monkeypatch):
     (folder / "my_claim.py").write_text(block("add-a-claim.md"), "utf-8")
     command = block("add-a-claim.md", language="sh").split()[1:]
     assert command[:4] == ["verify", "--claims", "my_claim", "cubic-step"]
@@ -33,7 +30,7 @@ def test_the_claim_of_the_page_is_decided_at_the_users_parameter(
     assert module.check(Budget()).verdict is Verdict.REFUTED
 
 
-def test_rows_as_the_page_shows_them_are_ones_own_task(folder: Path) -> None:
+def test_rows_as_the_page_shows_them_are_ones_own_task(folder):
     words = (build.PAGES / "how-to" / "add-a-task.md").read_text("utf-8")
     row = re.search(r"`(\{\"text\".*?\})`", words)
     assert row is not None

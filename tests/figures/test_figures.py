@@ -36,11 +36,11 @@ NAMES = [one.name for one in registry.select(())]
 
 
 @pytest.fixture(scope="module")
-def drawn() -> Drawn:
+def drawn():
     return {name: command.draw_one(name, Budget())[1] for name in FAST}
 
 
-def test_every_file_holds_the_figure_it_is_named_after_and_states_its_place() -> None:
+def test_every_file_holds_the_figure_it_is_named_after_and_states_its_place():
     folder = Path(rolora.figures.__file__).parent
     files = {path.stem for path in folder.glob("*.py")} - {"__init__"}
     assert files == {name.replace("-", "_") for name in NAMES}
@@ -49,9 +49,7 @@ def test_every_file_holds_the_figure_it_is_named_after_and_states_its_place() ->
     assert orders[-1] < LAST
 
 
-def test_one_file_adds_a_figure_of_a_claims_table(
-    folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_one_file_adds_a_figure_of_a_claims_table(folder, monkeypatch):
     monkeypatch.delenv("ROLORA_DATA_DIR", raising=False)
     for name, figure, claim in (
         ("steps", "my-steps", "plateau"),
@@ -79,25 +77,25 @@ def test_one_file_adds_a_figure_of_a_claims_table(
 
 
 @pytest.mark.parametrize("name", FAST)
-def test_redrawing_from_the_table_gives_the_same_bytes(name: str, drawn: Drawn) -> None:
+def test_redrawing_from_the_table_gives_the_same_bytes(name, drawn):
     text = drawn[name][f"{name}.csv"].decode()
     assert command.draw_one(name, Budget(seed=99), text)[1] == drawn[name]
 
 
-def test_another_seed_gives_another_table(drawn: Drawn) -> None:
+def test_another_seed_gives_another_table(drawn):
     name = "theorem-tightness"
     other = command.draw_one(name, Budget(seed=1))[1]
     assert other[f"{name}.csv"] != drawn[name][f"{name}.csv"]
 
 
 @pytest.mark.parametrize("name", FAST)
-def test_pages_are_exactly_the_width_of_a_neurips_text(name: str, drawn: Drawn) -> None:
+def test_pages_are_exactly_the_width_of_a_neurips_text(name, drawn):
     width, height = _pdf_size(drawn[name][f"{name}.pdf"])
     assert width == pytest.approx(5.5 * 72, abs=1e-6)
     assert height == pytest.approx(registry.load(name).height * 72, abs=1e-6)
 
 
-def test_pdf_is_vector_and_says_nothing_of_when_or_with_what_it_was_made(drawn: Drawn) -> None:
+def test_pdf_is_vector_and_says_nothing_of_when_or_with_what_it_was_made(drawn):
     for name in FAST:
         content = drawn[name][f"{name}.pdf"]
         assert b"/CreationDate" not in content
@@ -105,7 +103,7 @@ def test_pdf_is_vector_and_says_nothing_of_when_or_with_what_it_was_made(drawn: 
         assert b"/Subtype /Image" not in content
 
 
-def test_captions_follow_the_table(drawn: Drawn) -> None:
+def test_captions_follow_the_table(drawn):
     name = "theorem-tightness"
     figure = registry.load(name)
     table = tidy.from_csv(drawn[name][f"{name}.csv"].decode())
@@ -114,7 +112,7 @@ def test_captions_follow_the_table(drawn: Drawn) -> None:
     assert "12345" not in figure.caption(table).replace(",", "")
 
 
-def test_methods_differ_in_grey_for_colour_blind_readers_and_in_form() -> None:
+def test_methods_differ_in_grey_for_colour_blind_readers_and_in_form():
     looks = [look.of_method(name) for name in ("rolora", "fedavg", "ffa", "flexlora")]
     for one, other in combinations(looks, 2):
         assert one.dash != other.dash
@@ -124,7 +122,7 @@ def test_methods_differ_in_grey_for_colour_blind_readers_and_in_form() -> None:
             assert gap > 0.12, (one.label, other.label, seen.__name__)
 
 
-def test_settings_of_the_process_are_left_alone(drawn: Drawn) -> None:
+def test_settings_of_the_process_are_left_alone(drawn):
     import matplotlib as mpl
 
     before = dict(mpl.rcParams)
@@ -133,7 +131,7 @@ def test_settings_of_the_process_are_left_alone(drawn: Drawn) -> None:
     assert dict(mpl.rcParams) == before
 
 
-def test_tables_survive_csv_without_losing_a_digit() -> None:
+def test_tables_survive_csv_without_losing_a_digit():
     table = Table(
         {"n": [1, 2, 3], "x": [0.1 + 0.2, 1e-300, float("nan")], "s": ["a", "b,c", 'd"e']}
     )
@@ -145,17 +143,17 @@ def test_tables_survive_csv_without_losing_a_digit() -> None:
 
 
 @pytest.mark.parametrize("text", ["", "a,b\n", "a,b\n1\n"])
-def test_a_table_that_is_none_is_refused(text: str) -> None:
+def test_a_table_that_is_none_is_refused(text):
     with pytest.raises(ValueError, match="CSV must have"):
         tidy.from_csv(text)
 
 
-def test_a_table_of_another_figure_is_refused() -> None:
+def test_a_table_of_another_figure_is_refused():
     with pytest.raises(ValueError, match=r"theorem-tightness\.csv must have the columns"):
         files.files(registry.load("theorem-tightness"), "a,b\n1,2\n")
 
 
-def test_select_keeps_the_rows_asked_for_and_refuses_none() -> None:
+def test_select_keeps_the_rows_asked_for_and_refuses_none():
     table = Table({"m": ["a", "a", "b"], "x": [1, 2, 3]})
     assert tidy.select(table, m="a")["x"].tolist() == [1, 2]
     assert tidy.distinct(table, "m") == ["a", "b"]
@@ -163,7 +161,7 @@ def test_select_keeps_the_rows_asked_for_and_refuses_none() -> None:
         tidy.select(table, m="c")
 
 
-def test_the_command_draws_then_redraws_the_same(tmp_path: Path) -> None:
+def test_the_command_draws_then_redraws_the_same(tmp_path):
     out = tmp_path / "figures"
     arguments = ["figures", "step-size-phase", "--out", str(out)]
     assert CliRunner().invoke(cli.app, arguments).exit_code == 0
@@ -173,9 +171,7 @@ def test_the_command_draws_then_redraws_the_same(tmp_path: Path) -> None:
     assert {p.name: p.read_bytes() for p in out.iterdir()} == first
 
 
-def test_unknown_figures_and_missing_tables_are_refused_and_nothing_is_written(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_unknown_figures_and_missing_tables_are_refused_and_nothing_is_written(tmp_path, capsys):
     out = tmp_path / "figures"
     for arguments, sentence in (
         (["figures", "step-size-fase", "--out", str(out)], "did you mean 'step-size-phase'"),
@@ -187,14 +183,14 @@ def test_unknown_figures_and_missing_tables_are_refused_and_nothing_is_written(
 
 
 @pytest.mark.fixed_seed
-def test_any_number_of_workers_gives_the_same_files() -> None:
+def test_any_number_of_workers_gives_the_same_files():
     alone, together = (
         command._draw(registry.select(FAST), Budget(), {}, jobs, quiet=True) for jobs in (1, 2)
     )
     assert alone == together
 
 
-def test_png_has_the_same_width(drawn: Drawn) -> None:
+def test_png_has_the_same_width(drawn):
     from matplotlib.image import imread
 
     for name in FAST:
@@ -202,9 +198,7 @@ def test_png_has_the_same_width(drawn: Drawn) -> None:
         assert picture.shape[1] == round(style.WIDTH * files.PNG_DPI)
 
 
-def test_a_figure_whose_drawing_fails_writes_nothing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_figure_whose_drawing_fails_writes_nothing(tmp_path, monkeypatch):
     def fail(table: Table, drawing: object) -> None:
         raise ValueError("no picture today")
 
@@ -216,9 +210,7 @@ def test_a_figure_whose_drawing_fails_writes_nothing(
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_nothing_reaches_beyond_the_page_or_hides_behind_a_legend(
-    name: str, recwarn: pytest.WarningsRecorder
-) -> None:
+def test_nothing_reaches_beyond_the_page_or_hides_behind_a_legend(name, recwarn):
     from matplotlib.collections import QuadMesh
 
     figure = registry.load(name)
@@ -239,7 +231,7 @@ def test_nothing_reaches_beyond_the_page_or_hides_behind_a_legend(
     assert len(figure.caption(table)) > 200
 
 
-def test_the_rounds_needed_from_both_starts_can_be_told_apart(drawn: Drawn) -> None:
+def test_the_rounds_needed_from_both_starts_can_be_told_apart(drawn):
     figure = registry.load("theorem-tightness")
     table = tidy.from_csv(drawn[figure.name][f"{figure.name}.csv"].decode())
     drawing = _laid_out(figure, table)
@@ -268,7 +260,7 @@ def _runs(folder: Path, cells: list[tuple[str, int, str, int, float]], model: st
         write_run(folder / f"{task}-{clients}-{method}-{seed}", config, accuracy)
 
 
-def test_the_glue_figure_shows_the_runs_of_the_folder_it_is_given(tmp_path: Path) -> None:
+def test_the_glue_figure_shows_the_runs_of_the_folder_it_is_given(tmp_path):
     figure = registry.load("glue")
     _runs(
         tmp_path / "a",

@@ -52,7 +52,7 @@ def problems() -> dict[str, Problem]:
 
 @pytest.mark.parametrize("method", methods(), ids=lambda method: method.name)
 @pytest.mark.parametrize("case", problems())
-def test_same_samples_same_trajectories(case: str, method: LinearMethod) -> None:
+def test_same_samples_same_trajectories(case, method):
     problem = problems()[case]
     options = {"rounds": 6, "trials": 5, "seed": 11}
     data = simulate(problem, method, simulator="data", **options)
@@ -65,7 +65,7 @@ def test_same_samples_same_trajectories(case: str, method: LinearMethod) -> None
 
 
 @pytest.mark.parametrize("samples", [20, 4])
-def test_a_root_answers_like_the_gram_matrix_it_is_the_root_of(samples: int) -> None:
+def test_a_root_answers_like_the_gram_matrix_it_is_the_root_of(samples):
     rng = np.random.default_rng(2)
     T, n, d, r, p = 3, 4, 6, 2, 3
     A_star = np.eye(d, r)
@@ -83,7 +83,7 @@ def test_a_root_answers_like_the_gram_matrix_it_is_the_root_of(samples: int) -> 
             np.testing.assert_allclose(x, y, rtol=0, atol=1e-10 * max(1.0, np.abs(y).max()))
 
 
-def test_statistics_of_samples_keep_every_answer() -> None:
+def test_statistics_of_samples_keep_every_answer():
     rng = np.random.default_rng(3)
     T, n, m, d, r, p = 2, 3, 9, 5, 2, 2
     X, noise = rng.standard_normal((T, n, m, d)), rng.standard_normal((T, n, m, p))

@@ -65,26 +65,24 @@ def laws_differ_by(problem: Problem, method: LinearMethod, one: str, other: str)
     ]
 
 
-def test_comparison_count() -> None:
+def test_comparison_count():
     runs = len(CHAIN_CASES) * len(CHAIN_RUNS) + len(GRAM_CASES)
     assert 3 * runs <= COMPARISONS
 
 
 @pytest.mark.parametrize(("clients", "samples", "d"), CHAIN_CASES)
 @pytest.mark.parametrize(("batches", "method"), CHAIN_RUNS, ids=CHAIN_NAMES)
-def test_chain_has_the_law_of_the_data(
-    clients: int, samples: int, d: int, batches: str, method: LinearMethod
-) -> None:
+def test_chain_has_the_law_of_the_data(clients, samples, d, batches, method):
     problem = Problem(d=d, clients=clients, samples=samples, batches=batches)
     assert max(laws_differ_by(problem, method, "chain", "data")) < REACH
 
 
 @pytest.mark.parametrize(("arguments", "method"), GRAM_CASES.values(), ids=GRAM_CASES)
-def test_gram_has_the_law_of_the_data(arguments: dict, method: LinearMethod) -> None:
+def test_gram_has_the_law_of_the_data(arguments, method):
     assert max(laws_differ_by(Problem(**arguments), method, "gram", "data")) < REACH
 
 
-def test_the_comparison_sees_a_wrong_law() -> None:
+def test_the_comparison_sees_a_wrong_law():
     # A third fewer samples, and one half-step's batch used twice: both are off by more than the reach.
     for wrong in ({"samples": 5}, {"samples": 8, "batches": "shared"}):
         one, other = (
@@ -111,9 +109,7 @@ def test_the_comparison_sees_a_wrong_law() -> None:
     ],
     ids=["algorithm2", "rank 2 and noise", "fedavg, clients differ", "rolora", "ffa-ls"],
 )
-def test_error_to_the_population_halves_as_samples_quadruple(
-    method: LinearMethod, problem: dict
-) -> None:
+def test_error_to_the_population_halves_as_samples_quadruple(method, problem):
     """Root mean square over 20,000 trials from one start, m = 10⁴, 4·10⁴, 1.6·10⁵.
 
     The squared error is v/m (1 + O(1/√m)), so its ratio is 4 up to about 1 %. Intervals at

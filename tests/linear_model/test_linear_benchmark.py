@@ -2,8 +2,6 @@
 
 import json
 from dataclasses import replace
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -13,11 +11,11 @@ from linear_model import Algorithm2, Problem, simulate
 
 
 @pytest.fixture
-def case() -> Any:
+def case():
     return ratios.Case("case", "round", "loop", "ours", 2.0, 0.1, 20.0, "numbers", 0.05)
 
 
-def test_a_requirement_is_met_from_the_right_side(case: Any) -> None:
+def test_a_requirement_is_met_from_the_right_side(case):
     assert case.ratio == pytest.approx(20.0)
     assert case.holds
     assert not replace(case, ours_seconds=0.11).holds
@@ -28,7 +26,7 @@ def test_a_requirement_is_met_from_the_right_side(case: Any) -> None:
     assert case.record()["ours_over_floor"] == pytest.approx(2.0)
 
 
-def test_the_file_names_machine_versions_and_commit(case: Any, tmp_path: Path) -> None:
+def test_the_file_names_machine_versions_and_commit(case, tmp_path):
     target = tmp_path / "deep" / "linear.json"
     ratios.write(target, [case])
     report = json.loads(target.read_text(encoding="utf-8"))
@@ -37,7 +35,7 @@ def test_the_file_names_machine_versions_and_commit(case: Any, tmp_path: Path) -
     assert [path.name for path in target.parent.iterdir()] == ["linear.json"]
 
 
-def test_the_literal_baseline_runs_the_same_experiment() -> None:
+def test_the_literal_baseline_runs_the_same_experiment():
     """Its mean angle after a round is the simulator's, within five joint standard errors.
 
     n = 2000 rounds each; the false-failure probability is 6e-7, the detectable gap ten standard

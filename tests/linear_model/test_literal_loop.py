@@ -28,7 +28,7 @@ METHODS = {
     ids=["separate", "shared", "fixed", "few samples"],
 )
 @pytest.mark.parametrize("name", METHODS)
-def test_data_is_the_literal_loop(name: str, regime: dict, rank: int) -> None:
+def test_data_is_the_literal_loop(name, regime, rank):
     rng = np.random.default_rng(8)
     truth = np.linalg.qr(rng.standard_normal((6, rank))).Q
     shape = {"d": 6, "clients": 4, "samples": 9, "rank": rank}

@@ -85,7 +85,7 @@ def one_round(rank=1, B_star=None, method=METHOD, **options):
         *((partial(method_named, name, **wrong), said) for (name, wrong), said in OF_A_METHOD),
     ],
 )
-def test_bad_input_is_named_in_one_sentence(call, sentence: str) -> None:
+def test_bad_input_is_named_in_one_sentence(call, sentence):
     with pytest.raises(ValueError, match=sentence) as caught:
         call()
     assert "\n" not in str(caught.value)
@@ -94,9 +94,7 @@ def test_bad_input_is_named_in_one_sentence(call, sentence: str) -> None:
 @pytest.mark.parametrize("rank", [1, 2])
 @pytest.mark.parametrize("simulator", SIMULATORS)
 @pytest.mark.parametrize("name", ["algorithm2", "ffa-ls", "ffa-pooled"])
-def test_least_squares_needs_more_than_rank_plus_one_samples(
-    name: str, simulator: str, rank: int
-) -> None:
+def test_least_squares_needs_more_than_rank_plus_one_samples(name, simulator, rank):
     method = method_named(name, **({"kappa": 0.5} if name == "algorithm2" else {}))
     # One client, so that the pool is its samples.
     few = problem(clients=1, rank=rank, samples=rank + 1)
@@ -117,20 +115,20 @@ def test_least_squares_needs_more_than_rank_plus_one_samples(
         ({}, LocalSteps("fedavg", eta=0.1)),
     ],
 )
-def test_chain_names_the_simulator_that_can(changes: dict, method) -> None:
+def test_chain_names_the_simulator_that_can(changes, method):
     with pytest.raises(ValueError, match="use simulator 'gram'"):
         simulate(problem(**changes), method, simulator="chain", rounds=1)
     assert simulate(problem(**changes), method, simulator="gram", rounds=1).rounds == 1
 
 
 @pytest.mark.parametrize("simulator", SIMULATORS)
-def test_too_little_memory_is_said_before_any_work(simulator: str) -> None:
+def test_too_little_memory_is_said_before_any_work(simulator):
     options = {"rounds": 3, "memory_bytes": 100, "progress": lambda *done: pytest.fail("began")}
     with pytest.raises(ValueError, match=r"memory needed is \d+ bytes but 100 bytes are available"):
         simulate(problem(), METHOD, simulator=simulator, **options)
 
 
-def test_a_request_beyond_any_machine_is_refused_at_once() -> None:
+def test_a_request_beyond_any_machine_is_refused_at_once():
     huge = Problem(d=1000, clients=10_000, samples=10**6)
     for simulator, advice in (("data", "use simulator 'gram'"), ("gram", "simulator 'chain'")):
         with pytest.raises(ValueError, match=advice):
@@ -152,7 +150,7 @@ def test_a_request_beyond_any_machine_is_refused_at_once() -> None:
     ],
 )
 @pytest.mark.parametrize("simulator", SIMULATORS)
-def test_memory_stays_within_what_was_asked_for(simulator: str, shape: dict, method: str) -> None:
+def test_memory_stays_within_what_was_asked_for(simulator, shape, method):
     many = Problem(**shape)
     options = {} if method in ("ffa-ls", "ffa-pooled", "algorithm2") else {"local_steps": 2}
     if not method.startswith("ffa-"):
@@ -175,9 +173,7 @@ def test_memory_stays_within_what_was_asked_for(simulator: str, shape: dict, met
 
 
 @pytest.mark.parametrize("simulator", SIMULATORS)
-def test_blocks_of_trials_do_not_change_a_result(
-    simulator: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_blocks_of_trials_do_not_change_a_result(simulator, monkeypatch):
     monkeypatch.setattr(base, "LARGEST_BLOCK", 4)
     options = {"simulator": simulator, "rounds": 3, "start": "random", "seed": 3}
     whole = simulate(problem(), METHOD, trials=12, **options)
@@ -189,7 +185,7 @@ def test_blocks_of_trials_do_not_change_a_result(
 
 
 @pytest.mark.parametrize("simulator", SIMULATORS)
-def test_the_seed_and_the_axes_name_the_streams(simulator: str) -> None:
+def test_the_seed_and_the_axes_name_the_streams(simulator):
     options = {"simulator": simulator, "rounds": 2, "trials": 5}
     first = simulate(problem(), METHOD, seed=1, axes=("cell", 2), **options)
     same = simulate(problem(), METHOD, seed=1, axes=("cell", 2), **options)
@@ -198,13 +194,13 @@ def test_the_seed_and_the_axes_name_the_streams(simulator: str) -> None:
         assert not np.any(first.angle == simulate(problem(), METHOD, **other, **options).angle)
 
 
-def test_methods_and_clients_counts_share_a_start() -> None:
+def test_methods_and_clients_counts_share_a_start():
     one = simulate(problem(), METHOD, rounds=1, trials=5)
     other = simulate(problem(), FFALeastSquares(), rounds=1, trials=5)
     np.testing.assert_array_equal(one.angle[:, 0], other.angle[:, 0])
 
 
-def test_progress_counts_trial_rounds() -> None:
+def test_progress_counts_trial_rounds():
     seen: list[tuple[int, int]] = []
     simulate(problem(), METHOD, rounds=3, trials=5, progress=lambda *done: seen.append(done))
     assert seen == [(5, 15), (10, 15), (15, 15)]
@@ -212,14 +208,14 @@ def test_progress_counts_trial_rounds() -> None:
 
 @pytest.mark.parametrize("simulator", SIMULATORS)
 @pytest.mark.parametrize("delta", [0.3, 1e-6, 1e-12])
-def test_the_start_has_the_angle_asked_for(simulator: str, delta: float) -> None:
+def test_the_start_has_the_angle_asked_for(simulator, delta):
     run = simulate(problem(), METHOD, simulator=simulator, rounds=1, trials=50, start=delta)
     np.testing.assert_allclose(run.angle[:, 0], delta, rtol=1e-15, atol=2e-16)
     np.testing.assert_array_equal(run.excess[:, 0], 1.0)
     assert np.isnan(run.recovery[:, 0]).all()
 
 
-def test_a_small_angle_keeps_its_digits_in_every_simulator() -> None:
+def test_a_small_angle_keeps_its_digits_in_every_simulator():
     # The round is linear at small angles: from 1e-12 it must do what it does from 1e-7. Vectors carry
     # rounding errors of some 1e-16, absolutely; the chain and the rank-1 limit carry none.
     for simulator in SIMULATORS:
@@ -233,7 +229,7 @@ def test_a_small_angle_keeps_its_digits_in_every_simulator() -> None:
             np.testing.assert_allclose(tiny, small, rtol=1e-5, atol=0.0 if exact else 3e-16 / 1e-12)
 
 
-def test_the_limit_is_the_one_line_map_down_to_any_angle() -> None:
+def test_the_limit_is_the_one_line_map_down_to_any_angle():
     for kappa in (0.5, 1.0, 2.5):
         options = {"simulator": "population", "rounds": 30, "start": 0.9}
         run = simulate(problem(), Algorithm2(kappa=kappa), **options)
@@ -245,7 +241,7 @@ def test_the_limit_is_the_one_line_map_down_to_any_angle() -> None:
             assert run.angle[0, number] == pytest.approx(sine, rel=1e-9, abs=1e-15)
 
 
-def test_chain_in_the_limit_of_many_samples_is_the_map() -> None:
+def test_chain_in_the_limit_of_many_samples_is_the_map():
     huge = Problem(d=3, clients=2, samples=10**15)
     run = simulate(huge, METHOD, simulator="chain", rounds=20, start=0.9)
     limit = simulate(huge, METHOD, simulator="population", rounds=20, start=0.9)
@@ -255,7 +251,7 @@ def test_chain_in_the_limit_of_many_samples_is_the_map() -> None:
 
 
 @pytest.mark.parametrize("rank", [1, 2, 3])
-def test_the_limit_does_not_feel_the_basis_or_the_width(rank: int) -> None:
+def test_the_limit_does_not_feel_the_basis_or_the_width(rank):
     rng = np.random.default_rng(6)
     B = rng.standard_normal((3, rank, 4))
     method = LocalSteps("fedavg", eta=0.02, local_steps=3)
@@ -271,6 +267,6 @@ def test_the_limit_does_not_feel_the_basis_or_the_width(rank: int) -> None:
             np.testing.assert_allclose(*(getattr(run, field) for run in runs), rtol=0, atol=1e-12)
 
 
-def test_divergence_names_round_and_client() -> None:
+def test_divergence_names_round_and_client():
     with pytest.raises(ValueError, match=r"round \d+ with step size 50: client \d sent a NaN"):
         simulate(problem(), LocalSteps("fedavg", eta=50.0, local_steps=5), rounds=50)

@@ -25,19 +25,19 @@ def drift(source: Path) -> list[str]:
     return [f"cell {k}" for k, (a, b) in enumerate(zip(ours, stored, strict=True)) if a != b]
 
 
-def test_every_notebook_on_disk_has_both_halves() -> None:
+def test_every_notebook_on_disk_has_both_halves():
     folder = execute.FOLDER
     assert SOURCES
     assert {p.stem for p in folder.glob("*.ipynb")} == {p.stem for p in SOURCES}
 
 
 @pytest.mark.parametrize("source", SOURCES, ids=IDS)
-def test_the_two_halves_are_equal(source: Path) -> None:
+def test_the_two_halves_are_equal(source):
     assert drift(source) == []
 
 
 @pytest.mark.parametrize("half", [".py", ".ipynb"])
-def test_an_edit_to_one_half_is_noticed(half: str, tmp_path: Path) -> None:
+def test_an_edit_to_one_half_is_noticed(half, tmp_path):
     source = SOURCES[0]
     for suffix in (".py", ".ipynb"):
         shutil.copy(source.with_suffix(suffix), tmp_path)
@@ -51,7 +51,7 @@ def test_an_edit_to_one_half_is_noticed(half: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("source", SOURCES, ids=IDS)
-def test_the_form_of_a_lesson(source: Path) -> None:
+def test_the_form_of_a_lesson(source):
     cells = execute.notebook_of(source).cells
     words = "\n".join(c.source for c in cells if c.cell_type == "markdown")
     assert 10 <= len(cells) <= 20
@@ -65,7 +65,7 @@ def test_the_form_of_a_lesson(source: Path) -> None:
 
 
 @pytest.mark.parametrize("source", SOURCES, ids=IDS)
-def test_the_stored_half_was_executed_to_the_end_without_error(source: Path) -> None:
+def test_the_stored_half_was_executed_to_the_end_without_error(source):
     cells = nbformat.read(source.with_suffix(".ipynb"), 4).cells
     code = [c for c in cells if c.cell_type == "code"]
     assert [c.execution_count for c in code] == list(range(1, len(code) + 1))
@@ -76,7 +76,7 @@ def test_the_stored_half_was_executed_to_the_end_without_error(source: Path) -> 
     assert not re.search(r"/(home|root|tmp|work|Users)/", text)
 
 
-def test_a_notebook_runs_again_to_the_same_bytes(tmp_path: Path) -> None:
+def test_a_notebook_runs_again_to_the_same_bytes(tmp_path):
     source = execute.FOLDER / "01_averaging_factors.py"
     for name in (source.name, "teaching.py"):
         shutil.copy(execute.FOLDER / name, tmp_path)
@@ -89,9 +89,7 @@ def test_a_notebook_runs_again_to_the_same_bytes(tmp_path: Path) -> None:
     assert runs[0] == runs[1]
 
 
-def test_a_cell_that_fails_fails_the_command(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_cell_that_fails_fails_the_command(tmp_path, monkeypatch, capsys):
     (tmp_path / "01_wrong.py").write_text("# %%\nassert 1 + 1 == 3\n", "utf-8")
     monkeypatch.setattr(execute, "sources", lambda: sorted(tmp_path.glob("*.py")))
     assert execute.main([]) == 1
@@ -99,6 +97,6 @@ def test_a_cell_that_fails_fails_the_command(
     assert not (tmp_path / "01_wrong.ipynb").exists()
 
 
-def test_an_empty_choice_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_empty_choice_is_refused(capsys):
     assert execute.main(["99"]) == 2
     assert "no notebook is called 99" in capsys.readouterr().err
