@@ -19,7 +19,7 @@ def without_times(told):
     """The report without what may differ between two runs of the same thing."""
     told.pop("environment")  # somebody may commit in between
     for claim in told["claims"]:
-        for part in ("finding", "negative_control"):
+        for part in ("finding", "negative_control", "positive_control"):
             (claim[part] or {}).pop("seconds", None)
     told.pop("seconds")
     return told
