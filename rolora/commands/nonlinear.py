@@ -14,6 +14,7 @@ from rolora.console import bar, fail, messages, output, table
 
 if TYPE_CHECKING:
     from nonlinear_model.training.experiment import Result
+    from rolora.storage.output_folder import OutputFolder
 
 app = typer.Typer()
 CHECKPOINTS = "checkpoint"
@@ -27,7 +28,7 @@ def run(
         int | None,
         typer.Option(help="CPU threads of each tensor operation; torch's choice.", min=1),
     ] = None,
-    checkpoint_every: Annotated[int, typer.Option(help="Rounds between checkpoints.")] = 10,
+    checkpoint_every: Annotated[int, typer.Option(help="Rounds between checkpoints.", min=1)] = 10,
     resume: Resume = False,
     data_dir: DataDir = None,
     download: Annotated[
@@ -38,11 +39,47 @@ def run(
     quiet: Quiet = False,
 ) -> None:
     """Run one method; write run.csv, runs.csv, timings.csv, manifest.json, weights and pictures."""
+    from federation import checkpoint
+    from nonlinear_model.data import registry
+    from nonlinear_model.training import experiment
+    from rolora.storage.output_folder import OutputFolder
+
     file, told = given
     config = Configuration.read({**file, **told})
-    if checkpoint_every < 1:
-        raise ValueError(f"checkpoint_every must be at least 1, got {checkpoint_every}")
-    _run(config, out, checkpoint_every, resume, data_dir, download, threads, as_json, quiet)
+    data = registry.load(config.dataset, data_dir, download=download)
+    if threads is not None:
+        import torch
+
+        torch.set_num_threads(threads)
+    talk = messages(quiet or as_json)
+    checkpoints = out / CHECKPOINTS
+    if resume and not checkpoint.read(checkpoints, experiment.deciding(config, data)):
+        talk.print("No checkpoint there yet: starting from round 1.")
+    with OutputFolder(out) as folder:
+        if not resume:
+            checkpoint.forget(checkpoints)
+        with bar("rounds", config.rounds, quiet=quiet or as_json) as tell:
+
+            def progress(number: int, rows: list[dict[str, Any]]) -> None:
+                tell(completed=number)
+                if rows:
+                    mean = sum(row["test_accuracy"] for row in rows) / len(rows)
+                    tell(description=f"test accuracy {mean:.3f}")
+
+            result = experiment.run(
+                config, data, checkpoints=checkpoints, every=checkpoint_every, progress=progress
+            )
+        text = _staged(folder, config, result, out)
+        folder.publish()
+    if result.warning:
+        talk.print(f"Note: {result.warning}.", style="yellow")
+    if as_json:
+        typer.echo(text, nl=False)
+    elif not quiet:
+        _show(config, result, out)
+    if result.diverged is not None:
+        fail(f"{result.diverged}; the record up to there is in {out}/run.csv")
+        raise typer.Exit(1)
 
 
 @app.command("study")
@@ -85,70 +122,23 @@ def study(
     talk.print(f"Study: {path}")
 
 
-def _run(
-    config: Configuration,
-    out: Path,
-    every: int,
-    resume: bool,
-    data_dir: Path | None,
-    download: bool,
-    threads: int | None,
-    as_json: bool,
-    quiet: bool,
-) -> None:
-    from federation import checkpoint
-    from nonlinear_model.data import registry, splits
+def _staged(folder: OutputFolder, config: Configuration, result: Result, out: Path) -> str:
+    """Stage everything a run leaves; the text of its manifest."""
+    from nonlinear_model.data import splits
     from nonlinear_model.training import experiment
-    from rolora.storage.output_folder import OutputFolder
     from rolora.storage.run_folder import complete, stage
     from verification.codec import columns_of, csv_text
 
-    data = registry.load(config.dataset, data_dir, download=download)
-    if threads is not None:
-        import torch
-
-        torch.set_num_threads(threads)
-    talk = messages(quiet or as_json)
-    folder_of_checkpoints = out / CHECKPOINTS
-    if resume and not checkpoint.read(folder_of_checkpoints, experiment.deciding(config, data)):
-        talk.print("No checkpoint there yet: starting from round 1.")
-    with OutputFolder(out) as folder:
-        if not resume:
-            checkpoint.forget(folder_of_checkpoints)
-        with bar("rounds", config.rounds, quiet=quiet or as_json) as tell:
-
-            def progress(number: int, rows: list[dict[str, Any]]) -> None:
-                tell(completed=number)
-                if rows:
-                    mean = sum(row["test_accuracy"] for row in rows) / len(rows)
-                    tell(description=f"test accuracy {mean:.3f}")
-
-            result = experiment.run(
-                config, data, checkpoints=folder_of_checkpoints, every=every, progress=progress
-            )
-        manifest = complete(experiment.manifest(config, result), _command(config, out))
-        picture = splits.figure(
-            result.federation.label_counts[0], f"{config.split} split, seed {config.seed}"
-        )
-        columns = experiment.summarise(result.rows)
-        rounds, seconds = ([pair[k] for pair in result.seconds] for k in (0, 1))
-        more: dict[str, str | bytes] = {
-            "runs.csv": csv_text(columns_of(result.rows)),
-            "timings.csv": csv_text({"round": rounds, "seconds": seconds}),
-            "split.svg": _svg(picture),
-            "weights.safetensors": experiment.weights_bytes(result),
-        }
-        text = stage(folder, columns, manifest, more)
-        folder.publish()
-    if result.warning:
-        talk.print(f"Note: {result.warning}.", style="yellow")
-    if as_json:
-        typer.echo(text, nl=False)
-    elif not quiet:
-        _show(config, result, out)
-    if result.diverged is not None:
-        fail(f"{result.diverged}; the record up to there is in {out}/run.csv")
-        raise typer.Exit(1)
+    counts = result.federation.label_counts[0]
+    rounds, seconds = ([pair[k] for pair in result.seconds] for k in (0, 1))
+    more: dict[str, str | bytes] = {
+        "runs.csv": csv_text(columns_of(result.rows)),
+        "timings.csv": csv_text({"round": rounds, "seconds": seconds}),
+        "split.svg": _svg(splits.figure(counts, f"{config.split} split, seed {config.seed}")),
+        "weights.safetensors": experiment.weights_bytes(result),
+    }
+    manifest = complete(experiment.manifest(config, result), _command(config, out))
+    return stage(folder, experiment.summarise(result.rows), manifest, more)
 
 
 def _command(config: Configuration, out: Path) -> str:

@@ -68,26 +68,16 @@ class Report:
     @property
     def details(self) -> tuple[str, ...]:
         """The sentences after the headline: refuted, open, unexpected, negative controls."""
-        said = []
-        refuted = self._ids(lambda o: o.verdict == "REFUTED")
-        said.append(f"Refuted: {_enumerate(refuted)}." if refuted else "Nothing was refuted.")
-        limited = self._ids(lambda o: o.verdict == "HOLDS_UNDER")
-        if limited:
-            said.append(f"True only under an added assumption: {_enumerate(limited)}.")
-        errors = self._ids(lambda o: o.verdict == "ERROR")
-        if errors:
-            said.append(f"Stopped by an error: {_enumerate(errors)}.")
-        undecided = self._ids(lambda o: o.verdict == Verdict.UNDECIDED)
-        if undecided:
-            said.append(f"Open, more runs are needed: {_enumerate(undecided)}.")
-        missing = self._ids(lambda o: o.verdict == Verdict.NOT_RUN)
-        if missing:
-            said.append(f"Open, not run for want of something: {_enumerate(missing)}.")
+        ids: dict[str, list[str]] = {}
+        for outcome in self.outcomes:
+            ids.setdefault(outcome.verdict, []).append(outcome.claim.id)
+        said = ["Nothing was refuted."] * ("REFUTED" not in ids)
+        said += [f"{words}: {_enumerate(ids[v])}." for v, words in _LISTED.items() if v in ids]
         surprises = self._ids(lambda o: not (o.as_expected or o.open or o.error))
         said.append(
             f"Not the expected verdict: {_enumerate(surprises)}."
             if surprises
-            else f"Every {'other ' * bool(errors)}verdict that was reached is the expected one."
+            else f"Every {'other ' * ('ERROR' in ids)}verdict that was reached is the expected one."
         )
         passed = self._ids(lambda o: not o.control_failed and not o.error)
         ran = sum(
@@ -153,6 +143,14 @@ _IN_WORDS = {
     "HOLDS_UNDER": "true only under an added assumption",
     "REFUTED": "refuted",
     "ERROR": "stopped by an error",
+}
+
+_LISTED = {
+    "REFUTED": "Refuted",
+    "HOLDS_UNDER": "True only under an added assumption",
+    "ERROR": "Stopped by an error",
+    "UNDECIDED": "Open, more runs are needed",
+    "NOT_RUN": "Open, not run for want of something",
 }
 
 

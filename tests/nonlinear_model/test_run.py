@@ -225,7 +225,7 @@ def test_a_diverging_command_exits_1_and_keeps_its_csv(tmp_path, capsys):
         (["--device", "cuda:99"], "device 'cuda:99' is not available"),
         (["--device", "cudda"], "device must be cpu, cuda or cuda:0"),
         (["--dataset", "mnist", "--data-dir", "/nowhere"], "put train-images-idx3-ubyte"),
-        (["--checkpoint-every", "0"], "checkpoint_every must be"),
+        (["--checkpoint-every", "0"], "Invalid value for '--checkpoint-every'"),
         (["--proportions", "1,x", "--split", "iid"], "proportions must be a list, each above 0"),
     ],
 )
