@@ -1,9 +1,6 @@
 """What a run needs in memory and in work, before it starts."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -12,11 +9,9 @@ from federation.participants import how_many
 from llm_validation.base import memory
 from llm_validation.base.encoding import Batch, Encoded, collate
 from llm_validation.base.memory import BYTES, gib
+from llm_validation.base.models import Workspace
 from llm_validation.config import Config
 from llm_validation.training.losses import client_losses
-
-if TYPE_CHECKING:
-    from llm_validation.base.models import Workspace
 
 MARGIN = 0.65
 """Share of the free memory that a run may plan with: allocators hold on to what they freed, glibc's up to

@@ -1,17 +1,12 @@
 """From a figure to its files: CSV, PDF, PNG and caption, the same bytes every time."""
 
-from __future__ import annotations
-
 import io
-from typing import TYPE_CHECKING
 
 from rolora.plotting import tidy
+from rolora.plotting.figure import Drawing, Figure
 from rolora.plotting.look import page
 from rolora.plotting.style import WIDTH
-
-if TYPE_CHECKING:
-    from rolora.plotting.figure import Figure
-    from verification.finding import Table
+from verification.finding import Table
 
 PNG_DPI = 200
 
@@ -42,7 +37,6 @@ def files(figure: Figure, csv: str) -> dict[str, bytes]:
 
 def _pictures(figure: Figure, table: Table) -> dict[str, bytes]:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure as Drawing
 
     # Nothing that varies from run to run: no dates, no program versions.
     metadata = {

@@ -1,14 +1,10 @@
 """Runs of the two-layer network that several figures show: one setting, one grid for all methods."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from federation.learning_rates import Sweep
-    from nonlinear_model.configuration import Configuration
-    from verification.budget import Budget
+from federation.learning_rates import Sweep
+from nonlinear_model.configuration import Configuration
+from verification.budget import Budget
 
 LOCAL_STEPS = 10
 RATES = (0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0)
@@ -20,7 +16,6 @@ def configuration(
     budget: Budget, clients: int, *, rounds: int = 60, every: int = 2
 ) -> Configuration:
     """The setting: label-split clients, plain SGD."""
-    from nonlinear_model.configuration import Configuration
     from nonlinear_model.data import mnist
 
     # The digits ship with scikit-learn; the other images may not be there.

@@ -1,15 +1,15 @@
 """A claim at the user's own parameters, from the command line or from Python."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from math import isfinite
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from verification.claim import Claim
-    from verification.finding import Finding
+from rolora.verify import registry
+from verification.budget import Budget, Profile
+from verification.claim import Claim
+from verification.finding import Finding
+from verification.names import one_of
 
 TRUTH = {"true": True, "false": False}
 
@@ -58,10 +58,6 @@ def check(
     Raises:
         ValueError: on an unknown claim, profile or parameter, or a value the check refuses.
     """
-    from rolora.verify import registry
-    from verification.budget import Budget, Profile
-    from verification.names import one_of
-
     chosen = Profile(one_of("profile", profile, [str(p) for p in Profile]))
     (entry,) = registry.select([claim_id], claims)
     finding = entry.value.check(Budget(chosen, seed), **parameters)

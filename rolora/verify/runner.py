@@ -1,7 +1,5 @@
 """Runs checks and their controls, in this process or in several, with the same numbers."""
 
-from __future__ import annotations
-
 import os
 import signal
 import sys
@@ -12,16 +10,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import BrokenExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from rolora.verify import registry
+from verification.budget import Budget
+from verification.claim import Claim
+from verification.discovery import Found
 from verification.finding import Finding
 from verification.verdict import Verdict
-
-if TYPE_CHECKING:
-    from verification.budget import Budget
-    from verification.claim import Claim
-    from verification.discovery import Found
 
 REFUSED = "the check raised ValueError: "
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")

@@ -1,29 +1,24 @@
 """The claims that an interrupted verification had finished, one JSON file each, so that it can go on."""
 
-from __future__ import annotations
-
 import contextlib
 import hashlib
 import json
 import shutil
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from importlib import util
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pydantic import TypeAdapter
 
 from rolora.storage.environment import environment
 from rolora.verify.runner import Outcome
+from verification.budget import Budget
+from verification.claim import Claim
+from verification.discovery import Found
 from verification.files import write
 from verification.finding import Finding
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
-
-    from verification.budget import Budget
-    from verification.claim import Claim
-    from verification.discovery import Found
 
 FOLDER = ".unfinished"
 SOURCES = (
