@@ -1,6 +1,7 @@
 """Claim `llm-minilm-confirmation`: the fall from 3 to 20 clients, and the lead at 20, on a small encoder."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from llm_validation.claims import confirm, decision
 from llm_validation.claims.question import NAMES, Question
@@ -64,22 +65,14 @@ def check(
         one_of("tasks", task, confirm.TASKS)
     records, faults = from_study()
     question = Question(MODEL, tasks, ahead=ENDS[1:], falls=ENDS)
-    decision.decide(
-        evidence,
-        question,
-        records,
-        faults,
-        lead=lead,
-        runs=runs,
-        command=COMMAND,
-        cost=COST,
-    )
+    how = {"command": COMMAND, "cost": COST}
+    decision.decide(evidence, question, records, faults, lead=lead, runs=runs, **how)
+    rows = _rows(records)
     evidence.note(
-        *_by_task(records),
+        *_by_task(rows),
         "A small encoder, few samples and short texts: what is seen here bounds no claim about"
         " RoBERTa-Large.",
     )
-    rows = _rows(records)
     evidence.table([row for row in rows if row["task"] == PICTURED], PLOT)
     evidence.extra_table("tasks", rows)
 
@@ -96,22 +89,18 @@ PLOT = Plot(
 )
 
 
-def _by_task(records: Sequence[Record]) -> list[str]:
+def _by_task(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     """What every task alone says: its means, and whether it was learned at all."""
     notes = []
     for task in confirm.TASKS:
-        means = {
-            (method, clients): sum(own.values()) / len(own)
-            for method in NAMES
-            for clients in confirm.CLIENTS
-            if (own := by_seed(records, method, {"clients": clients}, (task,)))
-        }
-        if not means:
+        own = [row for row in rows if row["task"] == task and row["seeds"]]
+        if not own:
             continue
+        means = {(row["method"], row["clients"]): row["accuracy"] for row in own}
         listed = "; ".join(
-            f"{name} {means[method, FEW]:.1f} % → {means[method, MANY]:.1f} %"
-            for method, name in NAMES.items()
-            if (method, FEW) in means and (method, MANY) in means
+            f"{name} {means[name, FEW]:.1f} % → {means[name, MANY]:.1f} %"
+            for name in NAMES.values()
+            if {(name, FEW), (name, MANY)} <= means.keys()
         )
         best, chance = max(means.values()), LARGER_CLASS[task]
         learned = (
@@ -124,22 +113,16 @@ def _by_task(records: Sequence[Record]) -> list[str]:
     return notes
 
 
-def _rows(records: Sequence[Record]) -> list[dict[str, object]]:
-    rows: list[dict[str, object]] = []
+def _rows(records: Sequence[Record]) -> list[dict[str, Any]]:
+    rows = []
     for task in (*confirm.TASKS, "mean"):
         tasks = confirm.TASKS if task == "mean" else (task,)
         for method, name in NAMES.items():
             for clients in confirm.CLIENTS:
                 own = list(by_seed(records, method, {"clients": clients}, tasks).values())
-                rows.append(
-                    {
-                        "method": name,
-                        "task": task,
-                        "clients": clients,
-                        "accuracy": sum(own) / len(own) if own else float("nan"),
-                        "lowest": min(own, default=float("nan")),
-                        "highest": max(own, default=float("nan")),
-                        "seeds": len(own),
-                    }
-                )
+                row = {"method": name, "task": task, "clients": clients}
+                row["accuracy"] = sum(own) / len(own) if own else float("nan")
+                row["lowest"] = min(own, default=float("nan"))
+                row["highest"] = max(own, default=float("nan"))
+                rows.append(row | {"seeds": len(own)})
     return rows

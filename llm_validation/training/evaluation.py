@@ -1,5 +1,6 @@
 """Measuring the server's model. Takes the state, changes none of it: no round, no phase, no stream."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,7 +9,7 @@ from torch.nn import functional
 
 from llm_validation.base.encoding import (
     IGNORED,
-    Encoded,
+    Batch,
     collate,
     cut_prompt,
     encode,
@@ -75,12 +76,17 @@ class Evaluator:
         finally:
             space.model.train(training)
 
+    def _passes(self) -> Iterator[tuple[np.ndarray, Batch, torch.Tensor]]:
+        """Examples of similar length together: their places, the batch, and what the model says to it."""
+        order = np.argsort(self.data.lengths, kind="stable")
+        for index in np.split(order, np.arange(ROWS, order.size, ROWS)):
+            batch = collate(self.data, [index], self.space.pad_id, self.space.device)
+            yield index, batch, at_least_single(self.space.logits(batch))
+
     @torch.no_grad()
     def _classes(self) -> Score:
         hits, total = 0, 0.0
-        for index in _by_length(self.data):
-            batch = collate(self.data, [index], self.space.pad_id, self.space.device)
-            logits = at_least_single(self.space.logits(batch))
+        for _, batch, logits in self._passes():
             hits += int((logits.argmax(dim=-1) == batch.labels).sum())
             total += float(functional.cross_entropy(logits, batch.labels, reduction="sum"))
         n = len(self.data)
@@ -90,9 +96,7 @@ class Evaluator:
     def _options(self) -> Score:
         """The option of highest likelihood; the loss is that of the right option, per token."""
         likelihood = np.empty(len(self.data))
-        for index in _by_length(self.data):
-            batch = collate(self.data, [index], self.space.pad_id, self.space.device)
-            logits = at_least_single(self.space.logits(batch))
+        for index, batch, logits in self._passes():
             labels = batch.labels[:, batch.labels.shape[1] - logits.shape[1] + 1 :]
             each = functional.cross_entropy(
                 logits[:, :-1].transpose(1, 2), labels, ignore_index=IGNORED, reduction="none"
@@ -100,14 +104,12 @@ class Evaluator:
             likelihood[index] = -each.sum(dim=1).double().cpu().numpy()
         assert self.data.prompt is not None  # options are causal text
         answer = self.data.lengths - self.data.prompt
+        ends = np.cumsum(np.bincount(self.owner))[:-1]
+        each_ones = np.split(likelihood, ends), np.split(answer, ends)
         hits, loss = 0, 0.0
-        start = 0
-        for example, options in enumerate(self.examples.options):  # type: ignore[union-attr]
-            own = slice(start, start + len(options))
-            right = int(self.examples.labels[example])
-            hits += int(np.argmax(likelihood[own]) == right)
-            loss -= likelihood[own][right] / answer[own][right]
-            start += len(options)
+        for own, tokens, right in zip(*each_ones, self.examples.labels, strict=True):
+            hits += int(np.argmax(own) == right)
+            loss -= own[right] / tokens[right]
         n = len(self.examples)
         return Score(hits / n, loss / n, n)
 
@@ -135,9 +137,3 @@ class Evaluator:
             text = space.tokenizer.decode(out[0, ids.shape[1] :], skip_special_tokens=True)
             hits += text.strip().lower() == right.strip().lower()
         return Score(hits / len(examples), self._options().loss, len(examples))
-
-
-def _by_length(data: Encoded) -> list[np.ndarray]:
-    """Batches of examples of similar length."""
-    order = np.argsort(data.lengths, kind="stable")
-    return np.split(order, np.arange(ROWS, order.size, ROWS))
