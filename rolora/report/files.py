@@ -7,8 +7,7 @@ from pathlib import Path
 from rolora.plotting import claim_plot
 from rolora.report import proofs
 from rolora.report.content import Report, as_json
-from rolora.report.html import as_html
-from rolora.report.markdown import as_markdown
+from rolora.report.forms import as_html, as_markdown
 from rolora.storage.output_folder import OutputFolder
 from verification.codec import csv_text, json_text
 
