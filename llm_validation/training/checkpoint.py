@@ -16,7 +16,7 @@ from federation.checkpoint import Checkpoint
 from federation.round import Shared
 from llm_validation.base.models import resolve_device
 from llm_validation.config import Config
-from llm_validation.training.server import Head, OptimiserState, Server
+from llm_validation.training.server import OptimiserState, Server
 
 
 def save(
@@ -64,26 +64,25 @@ def _server(found: Checkpoint, device: torch.device) -> Server:
         layer: Adapter(tensors[f"server/A/{layer}"], tensors[f"server/B/{layer}"], scale)
         for layer, scale in state["scales"].items()
     }
-    head: Head = {}
+    head, merged = _under("head/", tensors), _under("merged/", tensors)
     own: dict[int, dict[str, torch.Tensor]] = {}
+    for key, value in _under("local/", tensors).items():
+        client, _, name = key.partition("/")
+        own.setdefault(int(client), {})[name] = value
     states: dict[int, OptimiserState] = {}
-    for key, value in tensors.items():
-        kind, _, rest = key.partition("/")
-        if kind == "head":
-            head[rest] = value
-        elif kind == "local":
-            client, _, name = rest.partition("/")
-            own.setdefault(int(client), {})[name] = value
-        elif kind == "optimiser":
-            client, name, slot = rest.split("/")
-            states.setdefault(int(client), {}).setdefault(name, {})[slot] = value
+    for key, value in _under("optimiser/", tensors).items():
+        client, name, slot = key.split("/")
+        states.setdefault(int(client), {}).setdefault(name, {})[slot] = value
     visits = {int(k): int(v) for k, v in state["visits"].items()}
-    counts = {key[5:]: v.numpy() for key, v in tensors.items() if key.startswith("sent/")}
+    counts = {name: value.numpy() for name, value in _under("sent/", tensors).items()}
     sent = None
     if counts:
         sent = Shared(adapters, head).nothing_sent(counts["held"].shape[1]).restored(counts)
-    merged = {key[7:]: value for key, value in tensors.items() if key.startswith("merged/")}
     return Server(adapters, head, own, states, visits, found.round, sent, merged)
+
+
+def _under(prefix: str, tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
 
 
 def _flat(server: Server) -> dict[str, torch.Tensor]:

@@ -57,10 +57,10 @@ def find_folder(data_dir: Path | None = None) -> Path | None:
 
     Looked at: `data_dir`, else ROLORA_DATA_DIR; each itself and its folder `mnist`.
     """
-    given = data_dir if data_dir is not None else os.environ.get(DATA_DIR_VARIABLE)
-    if not given:
+    given = _given(data_dir)
+    if given is None:
         return None
-    for folder in (Path(given) / "mnist", Path(given)):
+    for folder in (given / "mnist", given):
         if all(_existing(folder, name).exists() for name in FILES.values()):
             return folder
     return None
@@ -68,12 +68,8 @@ def find_folder(data_dir: Path | None = None) -> Path | None:
 
 def missing_message(data_dir: Path | None = None) -> str:
     """One sentence that says what is missing and where to put it."""
-    given = data_dir if data_dir is not None else os.environ.get(DATA_DIR_VARIABLE)
-    where = (
-        f"{Path(given) / 'mnist'}"
-        if given
-        else f"a folder named by --data-dir or {DATA_DIR_VARIABLE}"
-    )
+    given = _given(data_dir)
+    where = given / "mnist" if given else f"a folder named by --data-dir or {DATA_DIR_VARIABLE}"
     names = ", ".join(f"{name}[.gz]" for name in FILES.values())
     return f"the MNIST files were not found: put {names} into {where}, or give --download"
 
@@ -111,6 +107,11 @@ def read_idx(path: Path) -> np.ndarray:
             f"{path.name} is {state}: {len(raw)} bytes, its header {shape} announces {expected}"
         )
     return np.frombuffer(raw, dtype=np.uint8, offset=header).reshape(shape)
+
+
+def _given(data_dir: Path | None) -> Path | None:
+    named = data_dir or os.environ.get(DATA_DIR_VARIABLE)
+    return Path(named) if named else None
 
 
 def _existing(folder: Path, name: str) -> Path:

@@ -90,8 +90,6 @@ class Federation:
         counts = np.stack([label_counts(part, data.train_y, data.classes) for part in self.parts])
         self.label_counts = counts  # (R, N, classes)
         self._sizes = counts.sum(axis=2)
-        everybody = np.tile(np.arange(config.clients), (len(self.replicas), 1))
-        self._everybody = self._weights_of(everybody)
         self.diverged = np.zeros(len(self.replicas), dtype=bool)
         self._states: dict[str, State] = {}
         self._projection: Tensor | None = None
@@ -101,7 +99,8 @@ class Federation:
             for name in sorted(staying)
         }
         sent = self._shared().nothing_sent(config.clients, len(self.replicas))
-        examples, weights = (self._train, test), self._everybody
+        everybody = np.tile(np.arange(config.clients), (len(self.replicas), 1))
+        examples, weights = (self._train, test), self._weights(everybody)
         self.record = Record(
             config, self.method, self.replicas, self.parts, counts, weights, examples, sent
         )
@@ -292,11 +291,6 @@ class Federation:
 
     def _weights(self, people: np.ndarray) -> np.ndarray:
         """Normalised weights of the participants, (R, n)."""
-        if people.shape[1] == self.config.clients:
-            return self._everybody
-        return self._weights_of(people)
-
-    def _weights_of(self, people: np.ndarray) -> np.ndarray:
         sizes = np.take_along_axis(self._sizes, people, axis=1)
         return np.stack([weights_of(self.config.weighting, row) for row in sizes])
 

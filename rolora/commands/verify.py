@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from rolora.commands.options import DataDir, Jobs, Profile, ResultsDir, Seed, budget_of
+from rolora.commands.options import DataDir, Jobs, Json, Out, Profile, ResultsDir, Seed, budget_of
 from rolora.console import VERDICT_STYLES, bar, messages, output, table
 
 if TYPE_CHECKING:
@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from verification.budget import Budget
     from verification.claim import Claim
     from verification.discovery import Found
-
-DEFAULT_OUT = Path("results/verify")
 
 
 def verify(
@@ -42,7 +40,7 @@ def verify(
         list[str] | None,
         typer.Option("--claims", metavar="MODULE", help="Check the claims of this module."),
     ] = None,
-    out: Annotated[Path, typer.Option(metavar="DIR", help="Folder for the report.")] = DEFAULT_OUT,
+    out: Out = Path("results/verify"),
     jobs: Jobs = 1,
     seed: Seed = 0,
     data_dir: DataDir = None,
@@ -51,9 +49,7 @@ def verify(
         bool,
         typer.Option("--resume", help="Keep the claims an interrupted run had finished in DIR."),
     ] = False,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print the JSON report, and nothing else.")
-    ] = False,
+    as_json: Json = False,
     quiet: Annotated[bool, typer.Option(help="No progress; only the table.")] = False,
     allow_open: Annotated[
         bool, typer.Option("--allow-open", help="Exit with 0, not 3, if claims are only open.")

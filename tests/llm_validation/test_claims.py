@@ -305,12 +305,8 @@ def test_finished_runs_are_found_in_folders_and_unsound_ones_named(tmp_path):
     assert finding.comparisons[0].measured == pytest.approx(15.092)
     assert claim.negative_control(budget).verdict is Verdict.REFUTED
     run = tmp_path / "glue-sst2-50-ffa-2"
-    for name, old, new, said in (
-        ("manifest.json", '"rank": 4', '"rank": 8', "not the one its fingerprint was made of"),
-        ("manifest.json", '"optimiser": "adamw",', "", "not the one its fingerprint was made of"),
-        ("manifest.json", "}", "", "cannot be read"),
-        ("run.csv", "30,0.9", "30,0.8", "another table than the one its manifest was written with"),
-    ):
+
+    def noticed(name, old, new, said):
         text = (run / name).read_text()
         assert old in text
         (run / name).write_text(text.replace(old, new))
@@ -319,19 +315,19 @@ def test_finished_runs_are_found_in_folders_and_unsound_ones_named(tmp_path):
         assert f"the run in {run.name}" in finding.missing
         assert said in finding.missing
         (run / name).write_text(text)
+
+    changed = "not the one its fingerprint was made of"
+    noticed("manifest.json", '"rank": 4', '"rank": 8', changed)
+    noticed("manifest.json", '"optimiser": "adamw",', "", changed)
+    noticed("manifest.json", "}", "", "cannot be read")
+    noticed("run.csv", "30,0.9", "30,0.8", "another table than the one its manifest was written")
     # A run of an earlier version tells no digest; its table must at least be whole.
     told = json.loads((run / "manifest.json").read_text())
     del told["table_sha256"]
     (run / "manifest.json").write_text(json.dumps(told))
     assert claim.check(budget).verdict is Verdict.SUPPORTED
-    for name, old, new, said in (
-        ("run.csv", "30,", "29,", "a table that ends before the last round"),
-        ("run.csv", "accuracy", "loss", "cannot be read"),
-    ):
-        text = (run / name).read_text()
-        (run / name).write_text(text.replace(old, new))
-        assert said in claim.check(budget).missing
-        (run / name).write_text(text)
+    noticed("run.csv", "30,", "29,", "a table that ends before the last round")
+    noticed("run.csv", "accuracy", "loss", "cannot be read")
 
 
 def test_an_altered_cell_of_the_study_is_noticed(tmp_path, monkeypatch):
