@@ -1,7 +1,5 @@
 """One run of a method on the linear model as plain values: what a user sets and a manifest records."""
 
-from __future__ import annotations
-
 from typing import Literal, Self
 
 import numpy as np

@@ -1,7 +1,5 @@
 """The linear model's problem: everything that fixes the distribution of an experiment."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from enum import StrEnum
 from math import isfinite

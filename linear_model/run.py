@@ -1,7 +1,5 @@
 """What an experiment on the linear model returns, whichever simulator ran it."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

@@ -1,7 +1,5 @@
 """`simulate`: one experiment, one of four simulators, one shape of result."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 
 import numpy as np

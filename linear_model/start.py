@@ -1,7 +1,5 @@
 """Where the trials start: random, at a given angle, or from given factors."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from linear_model.methods.algorithm2 import orthonormalised

@@ -8,8 +8,6 @@ clients N of each, then the array's own axes. A three-dimensional factor (R, ·,
 of a replica share; a four-dimensional one (R, N, ·, ·) is each client's own.
 """
 
-from __future__ import annotations
-
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 

@@ -1,7 +1,5 @@
 """How much effort a check may spend, and the seed all its randomness comes from."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path

@@ -1,7 +1,5 @@
 """A claim: a statement, where it comes from, and the one function that decides it and its control."""
 
-from __future__ import annotations
-
 import inspect
 import re
 from collections.abc import Callable, Iterable, Mapping

@@ -1,7 +1,5 @@
 """Plain JSON values of findings and runs, and tidy CSV text."""
 
-from __future__ import annotations
-
 import csv
 import io
 import json

@@ -8,8 +8,6 @@ what a user names as `module:name`, where a module in the current folder counts.
 What is not there because an extra is not installed is named with the extra.
 """
 
-from __future__ import annotations
-
 import importlib
 import pkgutil
 import sys

@@ -1,7 +1,5 @@
 """Files and folders that are there whole or not at all: written under a temporary name, then renamed."""
 
-from __future__ import annotations
-
 import contextlib
 import os
 import shutil

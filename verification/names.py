@@ -1,7 +1,5 @@
 """Choices by name: the sentences a wrong name gets, with the nearest known one suggested."""
 
-from __future__ import annotations
-
 from collections.abc import Collection
 from difflib import get_close_matches
 

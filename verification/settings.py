@@ -4,8 +4,6 @@ From the fields follow what is refused and in which sentence, the options of the
 completion), what a TOML file may hold, and the JSON schema of what a run records.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import tomllib
 from collections.abc import Mapping

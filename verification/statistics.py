@@ -1,7 +1,5 @@
 """Statistics of evidence: intervals and tests that state their error probability and what they can see."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from math import sqrt
 

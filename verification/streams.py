@@ -1,7 +1,5 @@
 """Random streams named by what they are for, so that order and worker count cannot change a result."""
 
-from __future__ import annotations
-
 import zlib
 
 import numpy as np

@@ -1,7 +1,5 @@
 """What can be said of a claim after it has been checked."""
 
-from __future__ import annotations
-
 from enum import StrEnum
 from typing import Self
 

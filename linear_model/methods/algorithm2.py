@@ -3,8 +3,6 @@
 Chen et al., arXiv 2502.01755, linear model.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import ClassVar
 

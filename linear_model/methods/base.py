@@ -1,7 +1,5 @@
 """What a method is to the simulators that work on vectors."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Protocol
 

@@ -1,7 +1,5 @@
 """FFA-LoRA with B found by least squares: the best that can be done while A stays where it started."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import ClassVar
 

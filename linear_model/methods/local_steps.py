@@ -1,7 +1,5 @@
 """The practical methods: K local gradient steps on the factors a federated_lora method trains."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, replace
 from typing import ClassVar
 

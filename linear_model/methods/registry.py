@@ -1,7 +1,5 @@
 """The linear model's methods by name."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from functools import partial
 from typing import Any

@@ -1,7 +1,5 @@
 """`chain`: the angle alone, O(N) numbers per round and trial for any d and m (theory.md §5)."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from linear_model.methods.ffa_least_squares import FFALeastSquares

@@ -1,7 +1,5 @@
 """`data`: literal X and Y. The reference: slow, memory for every sample, no mathematics assumed."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from linear_model.problem import Problem

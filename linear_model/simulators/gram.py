@@ -6,8 +6,6 @@ j-th diagonal entry the root of a χ² with m − j degrees of freedom (j from 0
 Source: Bartlett 1933; Muirhead, Aspects of Multivariate Statistical Theory, theorem 3.2.14.
 """
 
-from __future__ import annotations
-
 from math import sqrt
 
 import numpy as np

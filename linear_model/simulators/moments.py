@@ -1,7 +1,5 @@
 """Clients known by their sufficient statistics `G_i = X_iᵀX_i/m` and `σ X_iᵀE_i/m`."""
 
-from __future__ import annotations
-
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
 from functools import cached_property

@@ -4,8 +4,6 @@ Every round stays in the span of A* and the start, so the factors are kept in 2r
 cost does not depend on d. Deterministic apart from a random start and the choice of participants.
 """
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import numpy as np
