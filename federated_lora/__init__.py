@@ -10,7 +10,9 @@ from federated_lora.adapter import Factor as Factor
 from federated_lora.adapter import Factors as Factors
 from federated_lora.adapter import Model as Model
 from federated_lora.adapter import Shape as Shape
+from federated_lora.averaging import Average as Average
 from federated_lora.averaging import Averaging as Averaging
+from federated_lora.averaging import Gauge as Gauge
 from federated_lora.averaging import Method as Method
 from federated_lora.averaging import Replies as Replies
 from federated_lora.averaging import Update as Update

@@ -3,6 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import ClassVar, Self, TypeVar
 
 import numpy as np
@@ -11,6 +12,30 @@ from federated_lora.adapter import NEITHER, Adapter, ClientFactors, Factor, Fact
 from federated_lora.arrays import Array
 from federated_lora.traffic import Traffic, traffic_of
 from federated_lora.weights import weighted_mean
+
+
+class Average(StrEnum):
+    """What the model after a round is to the mean of the clients' models, `W0 + Σ p_k s A_k B_k`."""
+
+    EXACT = "exact"
+    BEST = "best of rank r"
+    """No adapter of rank r is nearer to the mean."""
+    INEXACT = "inexact"
+    PERSONAL = "personal"
+    """There is no one model: factors stay with their clients."""
+
+
+class Gauge(StrEnum):
+    """A change of basis (A, B) → (A R, R⁻¹ B), which changes no product, before the rule is applied."""
+
+    COMMON_ROTATION = "one rotation for all"
+    COMMON = "one basis for all"
+    ROTATIONS = "a rotation for each client"
+    """With the server's own factors as they are."""
+    EACH = "a basis for each client"
+
+
+COMMON_GAUGES = frozenset({Gauge.COMMON_ROTATION, Gauge.COMMON})
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +87,8 @@ class Method(ABC):
             them, and `traffic` does not count them. In the global adapter they stay at their start,
             which is what a client begins with.
         parameter: what may follow the name after a colon, at its default; None if nothing may.
+        average: what `combine` promises of the mean; `federated_lora.testing` holds it to that.
+        gauges: changes of basis that it promises to be blind to, beside `Gauge.COMMON_ROTATION`.
     """
 
     name: str
@@ -71,6 +98,8 @@ class Method(ABC):
     merges: bool = False
     personal: Factors = NEITHER
     parameter: ClassVar[str | None] = None
+    average: ClassVar[Average] = Average.INEXACT
+    gauges: ClassVar[frozenset[Gauge]] = COMMON_GAUGES
 
     @classmethod
     def made(cls, parameter: str | None, rounds: int | None) -> Self:  # noqa: ARG003 - a schedule's need

@@ -54,6 +54,22 @@ def residual(
     )
 
 
+def stacked(
+    server: Adapter, replies: Replies | ClientFactors, weights: Array
+) -> tuple[Array, Array]:
+    """`Σ p_k A_k B_k` as one thin product `[p_1 A_1 | p_2 A_2 | …]·[B_1; B_2; …]`, without the scale.
+
+    Args:
+        server: the broadcast adapter; stands in for a factor that was not sent.
+
+    Returns:
+        Factors (*batch, d_in, N r) and (*batch, N r, d_out) of at least float32.
+    """
+    lefts, rights = _mean_product(server, replies, weights)
+    xp = namespace(server.A)
+    return xp.concat(lefts, axis=-1), xp.concat(rights, axis=-2)
+
+
 def _mean_product(
     held: Adapter, own: Replies | ClientFactors | None, weights: Array
 ) -> tuple[list[Array], list[Array]]:

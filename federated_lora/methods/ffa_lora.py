@@ -1,7 +1,7 @@
 """FFA-LoRA: A stays at a shared random initialisation, only B is trained. The average is exact."""
 
 from federated_lora.adapter import ONLY_B, Factors
-from federated_lora.averaging import Averaging, check_round, method
+from federated_lora.averaging import Average, Averaging, check_round, method
 
 
 @method(
@@ -12,6 +12,8 @@ from federated_lora.averaging import Averaging, check_round, method
 )
 class FFALoRA(Averaging):
     """B trains in every round; A is frozen for ever."""
+
+    average = Average.EXACT
 
     def trainable(self, round: int) -> Factors:
         """B, in every round."""

@@ -4,7 +4,7 @@ One factor is the same on all clients in every round: the average is exact.
 """
 
 from federated_lora.adapter import ONLY_A, ONLY_B, Factors
-from federated_lora.averaging import Averaging, check_round, method
+from federated_lora.averaging import Average, Averaging, check_round, method
 
 
 @method(
@@ -16,6 +16,8 @@ from federated_lora.averaging import Averaging, check_round, method
 )
 class RoLoRA(Averaging):
     """Alternates the trained factor by the server's round alone, B first."""
+
+    average = Average.EXACT
 
     def trainable(self, round: int) -> Factors:
         """B in odd rounds, A in even rounds, counting from 1."""

@@ -6,7 +6,7 @@ All of them train one factor a round and average it, so every average is exact.
 from typing import ClassVar, Self
 
 from federated_lora.adapter import ONLY_A, ONLY_B, Factors
-from federated_lora.averaging import Averaging, check_round, method
+from federated_lora.averaging import Average, Averaging, check_round, method
 
 OURS = "ours: variants of RoLoRA's schedule"
 
@@ -19,6 +19,7 @@ class Schedule(Averaging):
         opening: letters A and B for the first rounds, "" for none.
     """
 
+    average = Average.EXACT
     cycle: str
     opening: str = ""
 

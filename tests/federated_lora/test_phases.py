@@ -17,6 +17,8 @@ PHASES = {
     "rolora-then-ffa:70": "BABABB",
     "ffa-then-rolora:70": "BBBBBA",
     "ffa-then-rolora": "BBBABA",
+    **dict.fromkeys(("flexlora", "flora", "fedex", "fedsa", "fedrot", "lora-fair:0.01"), "++++++"),
+    "fedsvd": "BBBBBB",
 }
 """What each method trains in rounds 1 to 6 of a run of 6."""
 

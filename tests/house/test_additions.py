@@ -33,7 +33,7 @@ METHODS = {
     "fedsa": """
 from federated_lora import BOTH, ONLY_B, Averaging, method
 
-@method("fedsa", label="FedSA-LoRA", source="Guo et al., arXiv 2410.01463")
+@method("own-b", label="FedSA-LoRA", source="Guo et al., arXiv 2410.01463")
 class FedSA(Averaging):
     personal = ONLY_B
 
@@ -123,7 +123,7 @@ def test_a_method_runs_from_the_command_line(name, laboratory, folder, capsys):
     assert loss[-1] < loss[0]
     assert loss != where.command(capsys, "fedavg", folder / "plain")
     assert read(folder / "out").manifest["configuration"]["method"] == place
-    assert name in read(folder / "out").manifest["name"]
+    assert method_named(place, ROUNDS, eta=ETA).name in read(folder / "out").manifest["name"]
 
 
 @pytest.mark.parametrize("kind", ["classifier", "transposed weights"])
@@ -180,12 +180,14 @@ def test_a_network_goes_on_with_what_is_merged_or_kept(name, folder):
 
 
 def test_a_name_of_the_laboratorys_own_is_refused(folder):
-    (folder / "mine.py").write_text(METHODS["fedsa"].replace('"fedsa"', '"algorithm2"'), "utf-8")
+    (folder / "mine.py").write_text(METHODS["fedsa"].replace('"own-b"', '"algorithm2"'), "utf-8")
     with pytest.raises(ValueError, match="must not take the name of another: algorithm2"):
         LABORATORIES["linear"].run("mine:FedSA")
 
 
 def test_a_simulator_refuses_what_it_cannot_do_before_any_work(folder):
     method = method_named(place_of("fedex", folder), eta=0.1)
-    with pytest.raises(ValueError, match="ffa-pooled only, got fedex; use simulator 'gram'"):
+    with pytest.raises(
+        ValueError, match="ffa-pooled only, got residual-to-base; use simulator 'gram'"
+    ):
         simulate(Problem(d=6), method, simulator="chain", rounds=1)

@@ -14,7 +14,7 @@ from llm_validation.training.loop import run, split_clients
 from llm_validation.training.losses import answer_tail, client_losses
 from llm_validation.training.randomness import local_batches
 from llm_validation.training.server import read_server
-from tests.support.server_by_hand import averaged, mean
+from tests.support.server_by_hand import averaged, mean, trained
 from verification.streams import generator
 
 COLUMNS = ("loss", "aggregation_error")
@@ -86,7 +86,8 @@ def by_hand(config, name):
         who = [int(k) for k in participants(rng, N, config.participation)]
         sizes = np.array([float(model.split[k].size) for k in who])
         p = sizes / sizes.sum()
-        trains = {"A": name != "two-to-one" or t % 3 == 0, "B": name != "two-to-one" or t % 3 != 0}
+        letters = trained(name, t)
+        trains = {letter: letter in letters for letter in "AB"}
         sent = []
         for k in who:
             factors, head = dict(clients[k]), dict(heads[k])

@@ -4,7 +4,7 @@ import numpy as np
 
 from linear_model import Batches, Data
 from linear_model.simulators.data import draw_samples
-from tests.support.server_by_hand import averaged
+from tests.support.server_by_hand import averaged, trained
 from verification.streams import generator
 
 SEED, ROUNDS, TRIALS = 4, 5, 3
@@ -58,22 +58,14 @@ def least_squares(x, y, A):
     return np.linalg.lstsq(x @ A, y, rcond=None)[0]
 
 
-TRAINED = {
-    "ffa": lambda t: "B",
-    "rolora": lambda t: "B" if t % 2 else "A",
-    "two-to-one": lambda t: "B" if t % 3 else "A",
-}
-"""What is trained in a round by the methods that do not always train both."""
-
-
 def local_steps(name, number, model, pairs):
     """What each client sends: A and B after `K` steps from its own."""
-    trained = TRAINED.get(name, lambda t: "AB")(number)
+    letters = trained(name, number)
     sent = []
     for a, b, (x, y) in zip(*model, pairs, strict=True):
         for _ in range(K):
             by_a, by_b = of_A(x, y, a, b), of_B(x, y, a, b)
-            a, b = a - ETA * by_a * ("A" in trained), b - ETA * by_b * ("B" in trained)
+            a, b = a - ETA * by_a * ("A" in letters), b - ETA * by_b * ("B" in letters)
         sent.append((a, b))
     return sent
 

@@ -12,7 +12,7 @@ from nonlinear_model.training.federation import Federation
 from rolora.storage.run_folder import read
 from tests.support import rolora_helpers
 from tests.support.linear_loop import ROUNDS
-from tests.support.server_by_hand import averaged, kept
+from tests.support.server_by_hand import averaged, kept, trained
 from verification.streams import generator
 
 
@@ -64,9 +64,8 @@ class Network:
             who = [int(k) for k in participants(rng, N, config.participation)]
             sizes = np.array([float(start.parts[r][k].size) for k in who])
             p = sizes / sizes.sum() if config.weighting == "examples" else sizes * 0 + 1 / len(who)
-            trains = [True, True, config.head != "frozen"]
-            if name == "two-to-one":
-                trains[:2] = [t % 3 == 0, t % 3 != 0]
+            letters = trained(name, t)
+            trains = ["A" in letters, "B" in letters, config.head != "frozen"]
             sent = []
             for k in who:
                 model = [A[k], B[k], heads[k]]

@@ -1,0 +1,42 @@
+"""FlexLoRA: the best rank-r approximation of the exact mean of the products.
+
+`s·A·B` = the first r singular triples of `M = Σ p_k s A_k B_k`, split evenly: `A = U √Σ`, `B = √Σ Vᵀ` of
+`M / s`. No average of rank r is nearer (Eckart and Young); what is cut off is `√(Σ_{i>r} σ_i²)`. It depends
+on the clients' products alone, whatever basis each writes its factors in.
+
+Use it where clients drift far apart between averages and the server can pay for an SVD. That SVD is of an
+N r × N r core, after a QR of either stack: O(d N² r²), never a dense matrix. Traffic: both factors each way.
+"""
+
+from federated_lora.adapter import BOTH, Adapter, Factors
+from federated_lora.arrays import like, namespace
+from federated_lora.averaging import Average, Gauge, Method, Replies, Update, check_round, method
+from federated_lora.merged import stacked
+from federated_lora.spectral import truncated
+
+
+@method(
+    "flexlora",
+    label="FlexLoRA",
+    source="Bai et al., Federated fine-tuning of LLMs under heterogeneous tasks and resources, NeurIPS 2024,"
+    " arXiv 2402.11505",
+    order=20,
+)
+class FlexLoRA(Method):
+    """Both factors train; the server splits the truncated SVD of the exact mean."""
+
+    average = Average.BEST
+    gauges = frozenset(Gauge)
+
+    def trainable(self, round: int) -> Factors:
+        """A and B, in every round."""
+        check_round(round)
+        return BOTH
+
+    def combine(self, server: Adapter, replies: Replies, round: int) -> Update:  # noqa: ARG002
+        """`A = U √Σ`, `B = √Σ Vᵀ` with Σ p_k A_k B_k ≈ U Σ Vᵀ; the scale is in neither."""
+        left, right = stacked(server, replies, replies.weights)
+        U, sigma, Vt = truncated(left, right, server.shape.rank)
+        root = namespace(sigma).sqrt(sigma)
+        A, B = U * root[..., None, :], root[..., :, None] * Vt
+        return Update(Adapter(like(A, server.A), like(B, server.B), server.scale))

@@ -1,0 +1,36 @@
+"""Every method of ours in the three laboratories, beside plain loops over clients and dense matrices."""
+
+import numpy as np
+import pytest
+
+from tests.house.test_additions import LABORATORIES
+from tests.llm_validation.conftest import data_dir, gpt2, llama, roberta, tiny  # noqa: F401
+from tests.support.language_loop import by_hand, by_laboratory
+
+OURS = ("flexlora", "flora", "fedex", "fedsa", "fedsvd", "fedrot", "lora-fair")
+
+
+@pytest.mark.parametrize(
+    "laboratory", ["linear, rank 2, fixed data", "network", "network, some clients, base"]
+)
+@pytest.mark.parametrize("name", OURS)
+def test_a_method_is_the_literal_loop_over_dense_models(name, laboratory):
+    where = LABORATORIES[laboratory]
+    loss, error = where.run(name)
+    expected_loss, expected_error = where.literal(name)
+    np.testing.assert_allclose(loss, expected_loss, rtol=1e-9, atol=1e-10)
+    np.testing.assert_allclose(error, expected_error, rtol=1e-7, atol=1e-10)
+    plain, _ = where.run("fedavg")
+    assert np.abs(plain - loss).max() > 1e-6  # the control: what averaging would give
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_a_language_model_is_the_literal_loop_over_dense_models(name, tiny):  # noqa: F811
+    config = tiny(
+        "roberta", dtype="float64", optimiser="sgd", learning_rate=0.2, split="dirichlet",
+        participation=0.5, rounds=4, method=name,
+    )  # fmt: skip
+    found = by_laboratory(config)
+    np.testing.assert_allclose(found, by_hand(config, name), rtol=1e-9, atol=1e-9)
+    plain = by_laboratory(config.changed(method="fedavg"))
+    assert abs(plain[0, -1] - found[0, -1]) > 2e-8
