@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from rolora.commands import claims, compare, env, figures, new, verify
+from rolora.commands import claims, compare, conformance, env, figures, new, verify
 from rolora.commands.options import Later
 from rolora.console import fail
 from verification.discovery import extras_named
@@ -25,6 +25,7 @@ app.command("compare")(compare.compare)
 app.command("figures")(figures.figures)
 app.command("new")(new.new)
 app.command("env")(env.env)
+app.command("conformance")(conformance.conformance)
 for _name, _help in (
     ("linear", "Experiments on the linear model."),
     ("nonlinear", "The two-layer network study with label-split clients."),

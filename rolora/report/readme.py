@@ -17,6 +17,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
+from rolora.report import methods
 from rolora.report.content import SCHEMA_VERSION
 from rolora.report.numbers import number
 from verification import files
@@ -28,7 +29,8 @@ VERDICTS = Path("rolora/report/verdicts.json")
 TABLES = Path("docs/data/figures")
 PICTURES = Path("docs/images")
 README = Path("README.md")
-PAGES = (README, Path("docs/report.md"))
+VERDICT_PAGES = (README, Path("docs/report.md"))
+PAGES = (*VERDICT_PAGES, Path("docs/conformance.md"))
 SCREEN = Path("docs/images/report.png")
 SCREEN_OF = Path("docs/data/report-screen.json")
 """The report's headline at the time its first screen was pictured."""
@@ -120,6 +122,8 @@ def parts(rows: Mapping[str, Any]) -> dict[str, str]:
         "headline": f"**{rows['headline']}** {' '.join(rows['details'])}"
         f" (Profile `{rows['profile']}`, seed {rows['seed']}.)",
         "rows": rows_table(rows["claims"]),
+        "methods": methods.methods_table(),
+        "cases": methods.cases_table(),
     }
 
 

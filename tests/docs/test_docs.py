@@ -174,7 +174,7 @@ def test_readme_and_site_count_what_the_committed_run_found():
         assert re.search(rf"^\| `{row['id']}`: .* \| {verdict} \|", text, re.MULTILINE)
         kind = "open" if Verdict(verdict).open else verdict.lower().replace("_", " ")
         counts[kind] = counts.get(kind, 0) + 1
-    for page in readme.PAGES:
+    for page in readme.VERDICT_PAGES:
         headline = (
             (readme.ROOT / page).read_text("utf-8").split("<!-- generated:headline -->\n**")[1]
         )

@@ -27,7 +27,7 @@ HEAVY = sorted({module for brought in EXTRAS.values() for module in brought})
 """What only extras bring."""
 TORCH_FREE = {
     "verification": "statistics evidence",
-    "federated_lora": "diagnostics adapter",
+    "federated_lora": "diagnostics adapter testing",
     "federation": "learning_rates participants partition parts refusals sent",
     "theory": "population.population_map",
     "linear_model": "problem claims",
@@ -96,9 +96,13 @@ def test_imports_go_down_the_floors_only(package):
     assert forbidden(package, above) == []
 
 
+ONLY_WHEN_ASKED = {"federated_lora/testing/settings.py imports torch"}
+"""The conformance suite makes torch tensors of its own, inside a function."""
+
+
 @pytest.mark.parametrize("package", WITHOUT_TORCH)
 def test_the_lower_packages_never_import_torch(package):
-    assert forbidden(package, HEAVY) == []
+    assert [line for line in forbidden(package, HEAVY) if line not in ONLY_WHEN_ASKED] == []
 
 
 @pytest.mark.parametrize("package", MAY_IMPORT)

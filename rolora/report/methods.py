@@ -1,0 +1,69 @@
+"""Tables of the methods and of the conformance suite's cases, for the site: computed, never typed."""
+
+import numpy as np
+
+from federated_lora import (
+    Adapter,
+    ClientFactors,
+    Factor,
+    Method,
+    aggregate,
+    method_named,
+    method_names,
+)
+from federated_lora.merged import numbers
+from federated_lora.testing import CASES
+
+SHAPE, CLIENTS, ROUNDS = (768, 8, 768), 10, 10
+"""A square matrix of RoBERTa-base at rank 8."""
+
+
+def sent(method: Method) -> tuple[float, float]:
+    """Numbers a client sends and receives a round for one such matrix, the mean of the first ten rounds."""
+    d_in, rank, d_out = SHAPE
+    draw = np.random.default_rng(0).standard_normal
+    server = Adapter(draw((d_in, rank)), draw((rank, d_out)))
+    up = down = 0
+    for t in range(1, ROUNDS + 1):
+        trained = method.trainable(t) | method.personal
+        sizes = {Factor.A: (d_in, rank), Factor.B: (rank, d_out)}
+        stacks = {
+            str(f): server.factor(f) + draw((CLIENTS, *sizes[f])) for f in sorted(trained)
+        }  # fmt: skip
+        made = aggregate(method, server, ClientFactors(**stacks), None, t)
+        up += method.traffic([server.shape], t).up
+        down += sum(
+            server.shape.numbers(f)
+            for f in Factor
+            if made.adapter.factor(f) is not server.factor(f)
+        )
+        down += 0 if made.merged is None else numbers(made.merged)
+        server = made.adapter
+    return up / ROUNDS, down / ROUNDS
+
+
+def methods_table() -> str:
+    """A Markdown table with a row per method."""
+    d_in, rank, d_out = SHAPE
+    one = rank * (d_in + d_out)
+    lines = [
+        f"| method | `--method` | the model is the clients' mean | sent up | sent down ({CLIENTS} clients)"
+        " | W0 | stays with a client |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for name in method_names():
+        method = method_named(name, ROUNDS)
+        up, down = (f"{value / one:.3g}" for value in sent(method))
+        kept = " and ".join(sorted(method.personal)) or "nothing"
+        changed = "changes" if method.merges else "stays"
+        lines.append(
+            f"| {method.label} | `{name}` | {method.average} | {up} | {down} | {changed} | {kept} |"
+        )
+    return "\n".join(lines)
+
+
+def cases_table() -> str:
+    """A Markdown table with a row per case of the conformance suite."""
+    lines = ["| case | asks | defect |", "|---|---|---|"]
+    lines += [f"| `{one.name}` | {one.says} | {one.defect or ''} |" for one in CASES]
+    return "\n".join(lines)
