@@ -6,7 +6,9 @@ import z3
 
 from verification.finding import Says
 from verification.proof import flint_engine, identities, smt
+from verification.proof.means import average
 from verification.proof.obligations import Reader, plain_name
+from verification.proof.trees import UnreadableError
 
 x, y = sp.symbols("x y", positive=True)
 c, s = sp.symbols("c s", real=True)
@@ -36,6 +38,17 @@ TRUE_AND_MUTANT = {
     "half-line": lambda off: identities.positive_on_half_line(
         "", x**2 - 2 * off * x + sp.Rational(101, 100), x),
     "number": lambda off: identities.positive("", 3 - off**2 * sp.Rational(108, 100) * sp.E),
+    "put in": lambda off: equal("", x**2 - 2 * x, off, where={x: 1 + sp.sqrt(2)}),
+    "derivative": lambda off: equal("", sp.Derivative(x**n * sp.exp(-x * y) / sp.sqrt(1 + x), x),
+        (off * n / x - y - 1 / (2 + 2 * x)) * x**n * sp.exp(-x * y) / sp.sqrt(1 + x)),
+    "slope of logarithm and tail": lambda off: equal("", sp.Derivative(sp.log(1 + x**2) + sp.erfc(x), x),
+        off * 2 * x / (1 + x**2) - 2 * sp.exp(-(x**2)) / sp.sqrt(sp.pi)),
+    "mean": lambda off: equal("", average((c - average(c, {c: "c"})) ** 2 / y, {c: "c"}),
+        (average(c**2, {c: "c"}) - off * average(c, {c: "c"}) ** 2) / y),
+    "gamma": lambda off: equal("", sp.gamma(x + sp.Rational(5, 2)) / sp.gamma(x + sp.Rational(1, 2)),
+        (x + off / 2) * (x + sp.Rational(3, 2))),
+    "whole gamma": lambda off: equal("", sp.gamma(x), 24 * off, where={x: 5}),
+    "power of a sum": lambda off: equal("", x**k, off * x**5 * (x**n) ** 2, where={k: 2 * n + 5}),
     "induction": lambda off: identities.induction("", off * n * (n - 1) / 2, n, n),
     "sum of hypotheses": lambda off: identities.follows("", x * y + x**2, (x, y), (x, off * x)),
 }  # fmt: skip
@@ -88,9 +101,9 @@ def test_a_wrong_verdict_of_sympy_is_caught(monkeypatch):
 
 
 def test_an_engine_outside_its_reach_has_no_opinion():
-    found = opinions(equal("", sp.gamma(x + 1) / sp.gamma(x), x))
+    found = opinions(equal("", sp.tan(x) * sp.cos(x), sp.sin(x)))
     assert {o.says for o in found.values()} == {Says.NOTHING}
-    assert "gamma has no algebraic tree" in found["Z3"].detail
+    assert "tan has no algebraic tree" in found["Z3"].detail
     # Three roots whose product one square relates: no rule of a single root tells.
     found = opinions(equal("", sp.sqrt(1 + 1 / x) * sp.sqrt(x), sp.sqrt(x + 1)))
     assert (found["python-flint"].says, found["Z3"].says) == (Says.NOTHING, Says.AGREES)
@@ -98,6 +111,19 @@ def test_an_engine_outside_its_reach_has_no_opinion():
         [(sp.exp(x), 1 + x)], "≥", {x: (0, 1)}
     )  # equal at 0: no ball shows it
     assert (flint_engine.opinion(touching)[0], smt.opinion(touching)[0]) == (None, None)
+
+
+@pytest.mark.parametrize(
+    ("sides", "why"),
+    [
+        ((sp.Derivative(sp.gamma(x), x), 1), "gamma has no algebraic derivative"),
+        ((average(x / (1 + x), {x: "x"}), 1), "x is in a denominator that is no product"),
+        ((average(sp.sqrt(x), {x: "x"}), 1), "root is no quotient of polynomials"),
+    ],
+)
+def test_what_a_tree_cannot_say_is_said_so(sides, why):
+    with pytest.raises(UnreadableError, match=why):
+        Reader().obligation([sides])
 
 
 @pytest.mark.parametrize(

@@ -9,19 +9,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from fractions import Fraction
 
-from verification.proof import flint_engine
-from verification.proof.obligations import (
-    Algebra,
-    Obligation,
-    Range,
-    Term,
-    UnreadableError,
-    algebra,
-    denominators,
-    fraction,
-    minus,
-    times,
-)
+from verification.proof import flint_engine, flint_signs
+from verification.proof.lowering import Algebra, algebra
+from verification.proof.obligations import Obligation, Range
+from verification.proof.trees import Term, UnreadableError, denominators, fraction, minus, times
 
 PREAMBLE = """From Coq Require Import Reals Lra Psatz.
 Open Scope R_scope.
@@ -98,7 +89,7 @@ def _certificate(lowered: Algebra, tree: Term) -> str:
     domain = lowered.obligation.domain
     if not domain:
         return "lra."
-    found = flint_engine.certificate(_product(tree), domain, MOST_TERMS)
+    found = flint_signs.certificate(_product(tree), domain, MOST_TERMS)
     if found is None:
         return ""
     scale, terms = found

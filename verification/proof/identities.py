@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -14,19 +14,30 @@ from verification.proof.obligations import Reader
 from verification.proof.second_opinion import decided_again
 
 
-def identity(statement: str, left: Any, right: Any, *, vanishing: Sequence[Any] = ()) -> ProofStep:
+def identity(
+    statement: str,
+    left: Any,
+    right: Any,
+    *,
+    vanishing: Sequence[Any] = (),
+    where: Mapping[Any, Any] | None = None,
+) -> ProofStep:
     """A step that holds if `left − right` simplifies to exactly 0 (scalars or matrices).
+
+    Further engines get the two sides as they are: hand over a `sympy.Derivative`, an `Average` and what is
+    put in, `where`, rather than their values.
 
     Args:
         statement: what it says.
         left, right: the two sides.
         vanishing: expressions that are 0 by assumption, such as c² + s² − 1, each a square of a symbol up to
             others; with them the two sides are polynomials or quotients of them.
+        where: what is put in for symbols, once derivatives and means are taken.
     """
     matrix = hasattr(left, "applyfunc")
-    difference = left - right
+    difference = _taken(left - right, where)
     reduced = partial(_reduced, vanishing=vanishing)
-    difference = difference.applyfunc(reduced) if matrix else reduced(sp.sympify(difference))
+    difference = difference.applyfunc(reduced) if matrix else reduced(difference)
     holds = all(entry == 0 for entry in difference) if matrix else difference == 0
     certificate = ("every entry of the " if matrix else "") + "difference simplifies to 0"
     said = certificate if holds else f"difference: {difference}"
@@ -37,17 +48,28 @@ def identity(statement: str, left: Any, right: Any, *, vanishing: Sequence[Any] 
         )
         return decided_again(statement, holds, said, lambda: [instance()], same)
     pairs = list(zip(left, right, strict=True)) if matrix else [(left, right)]
-    return decided_again(
-        statement, holds, said, lambda: [Reader().obligation(pairs, vanishing=vanishing)]
-    )
+    return _read(statement, holds, said, pairs, vanishing=vanishing, where=where)
 
 
-def rational_identity(statement: str, left: Any, right: Any) -> ProofStep:
+def rational_identity(
+    statement: str, left: Any, right: Any, *, where: Mapping[Any, Any] | None = None
+) -> ProofStep:
     """The same for rational functions, over one denominator."""
-    difference = sp.cancel(sp.together(left - right))
+    difference = sp.cancel(sp.together(_taken(left - right, where)))
     holds = difference == 0
     said = "difference simplifies to 0" if holds else f"difference: {difference}"
-    return decided_again(statement, holds, said, lambda: [Reader().obligation([(left, right)])])
+    return _read(statement, holds, said, [(left, right)], where=where)
+
+
+def _taken(expression: Any, where: Mapping[Any, Any] | None) -> Any:
+    """Derivatives and means by SymPy, then what is put in."""
+    done = expression.doit() if hasattr(expression, "doit") else sp.sympify(expression)
+    return done.xreplace({old: sp.sympify(new).doit() for old, new in (where or {}).items()})
+
+
+def _read(statement: str, holds: bool, said: str, pairs: Sequence[Any], **how: Any) -> ProofStep:
+    """The step for engines that read its sides as trees."""
+    return decided_again(statement, holds, said, lambda: [Reader().obligation(pairs, **how)])
 
 
 def sized_identity(statement: str, left: Any, right: Any) -> ProofStep:
@@ -76,7 +98,7 @@ def nonnegative_on_box(
     positive denominators leaves a polynomial in the t's. Only non-negative coefficients: a proof.
     Sufficient, not necessary: a step that fails is not a disproof.
     """
-    substituted = expression
+    substituted = sp.sympify(expression).doit()
     fresh = []
     for index, (variable, (low, high)) in enumerate(box.items()):
         t = sp.Symbol(f"t{index}", nonnegative=True)
@@ -134,11 +156,14 @@ def by_slope(
     statement: str, gap: Any, variable: sp.Symbol, box: dict[Any, tuple[Any, Any]]
 ) -> tuple[ProofStep, ProofStep]:
     """Two steps that show `gap ≥ 0` on a box: 0 where the variable starts, and a slope ≥ 0 in it."""
-    start = gap.subs(variable, box[variable][0])
-    slope = sp.cancel(sp.together(sp.diff(gap, variable)))
+    start = box[variable][0]
     return (
-        identity(f"{statement}: the gap is 0 at {variable} = {box[variable][0]}", start, 0),
-        nonnegative_on_box(f"{statement}: and grows with {variable}", slope, box),
+        identity(
+            f"{statement}: the gap is 0 at {variable} = {start}", gap, 0, where={variable: start}
+        ),
+        nonnegative_on_box(
+            f"{statement}: and grows with {variable}", sp.Derivative(gap, variable), box
+        ),
     )
 
 
@@ -170,9 +195,23 @@ def induction(statement: str, total: Any, count: sp.Symbol, added: Any) -> Proof
 
     By induction: it is 0 at count 0, and grows by `added` (an expression in count) from count to count + 1.
     """
-    grown = total.subs(count, count + 1) - total
-    found = sp.Matrix([total.subs(count, 0), sp.powsimp(sp.expand(grown))])
-    return identity(f"{statement} (induction)", found, sp.Matrix([0, added]))
+    now, after = total.subs(count, 0), total.subs(count, count + 1)
+    grown = sp.powsimp(sp.expand(after - total)) - added
+    holds = now == 0 and _reduced(grown) == 0
+    said = (
+        "0 at 0, and both sides agree one further" if holds else f"at 0: {now}, difference: {grown}"
+    )
+    start, further = sp.Symbol(f"{count}_start"), sp.Symbol(f"{count}_next", positive=True)
+    raised = [(total.xreplace({count: further}), total + added)]
+    return decided_again(
+        f"{statement} (induction)",
+        holds,
+        said,
+        lambda: [
+            Reader().obligation([(total.xreplace({count: start}), 0)], where={start: 0}),
+            Reader().obligation(raised, where={further: count + 1}),
+        ],
+    )
 
 
 def generic_matrix(name: str, rows: int, columns: int) -> sp.Matrix:
@@ -197,7 +236,9 @@ def _reduced(difference: Any, vanishing: Sequence[Any] = ()) -> Any:
         domain = sp.Poly(expanded, *symbols).domain
         if domain.is_ZZ or domain.is_QQ:
             return expanded  # expanded rational polynomials are equal only if identical
-    return sp.simplify(sp.together(expanded))
+    return sp.simplify(
+        sp.together(sp.expand_func(expanded) if expanded.has(sp.gamma) else expanded)
+    )
 
 
 def _remainder(difference: Any, vanishing: Sequence[Any]) -> Any:

@@ -7,7 +7,8 @@ from dataclasses import replace
 
 from verification.finding import Fails, Opinion, ProofStep, Says
 from verification.proof import coq, flint_engine, smt
-from verification.proof.obligations import Obligation, UnreadableError
+from verification.proof.obligations import Obligation
+from verification.proof.trees import UnreadableError
 
 ENGINES = {flint_engine.NAME: flint_engine.opinion, smt.NAME: smt.opinion}
 ALIKE = "both sides were alike as SymPy had left them"

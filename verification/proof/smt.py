@@ -11,12 +11,11 @@ from fractions import Fraction
 from typing import Any
 
 from verification.proof import flint_engine
-from verification.proof.obligations import (
-    Obligation,
-    Range,
+from verification.proof.lowering import algebra
+from verification.proof.obligations import Obligation, Range
+from verification.proof.trees import (
     Term,
     UnreadableError,
-    algebra,
     denominators,
     fraction,
     minus,

@@ -13,17 +13,9 @@ from typing import Any
 import sympy as sp
 from flint import fmpq_mpoly
 
-from verification.proof.flint_engine import Fractions
-from verification.proof.obligations import (
-    Obligation,
-    Reader,
-    Term,
-    UnreadableError,
-    number,
-    plain_name,
-    plus,
-    times,
-)
+from verification.proof.flint_values import Fractions
+from verification.proof.obligations import Obligation, Reader, plain_name
+from verification.proof.trees import Term, UnreadableError, number, plus, times
 
 SIZES = (2, 1, 2, 1)
 """Sizes that take the places of the symbolic ones in an instance."""
