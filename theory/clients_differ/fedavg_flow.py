@@ -19,7 +19,7 @@ from jaxtyping import Float, Shaped
 
 from verification.finding import ProofStep
 from verification.proof.identities import identity, sized_identity
-from verification.proof.means import mean
+from verification.proof.means import average, mean
 
 
 def client_scale(q: Any, target_norm: Any) -> Any:
@@ -115,14 +115,16 @@ def _derive_optimum(kept: Any) -> list[ProofStep]:
     return [
         sized_identity("gradient flow conserves ‖a‖² − ‖b‖² for any target matrix: aᵀȧ = (bᵀḃ)ᵀ",
             a.T * (-2 * R * b), (b.T * (-2 * R.T * a)).T),
-        identity("α_i² − ‖b_i*‖²/α_i² = q", sp.radsimp(scale**2 - n**2 / scale**2), q),
+        identity("α_i² − ‖b_i*‖²/α_i² = q", scale**2 - n**2 / scale**2, q),
         identity("α_i² is the only positive one: the two values multiply to −‖b_i*‖²",
-            sp.expand(scale**2 * (kept * q - root) / 2), -(n**2)),
+            scale**2 * (kept * q - root) / 2, -(n**2)),
         identity("the part of a across a* shrinks at rate 2‖b‖² and nothing feeds it: it ends at 0",
-            -sp.diff(plane, across), -2 * across * beta**2),
-        identity("on the edges of α, β > 0 the flow points inwards: α grows at α = 0, β at β = 0",
-            sp.Matrix([-sp.diff(plane, along).subs(along, 0), -sp.diff(plane, beta).subs(beta, 0)]),
-            sp.Matrix([2 * target * beta, 2 * target * along])),
+            -sp.Derivative(plane, across), -2 * across * beta**2),
+        *(
+            identity(f"on the edges of α, β > 0 the flow points inwards: {name} grows at {name} = 0",
+                -sp.Derivative(plane, here), 2 * target * there, where={here: 0})
+            for name, here, there in (("α", along, beta), ("β", beta, along))
+        ),
     ]  # fmt: skip
 
 
@@ -132,51 +134,56 @@ def _derive_average() -> list[ProofStep]:
     q, x = sp.symbols("q x", positive=True)
     clients = {alpha: "alpha", b: "b"}
     mean_a, mean_b = mean(alpha, clients), mean(b, clients)
-    pairs = mean(mean((b - other) ** 2, {b: "b"}), {other: "b"}) / 2
+    pairs = average(average((b - other) ** 2, {b: "b"}), {other: "b"}) / 2
     scale = sp.sqrt(q + x**2)  # α_i as a function of x = ‖b_i‖
     return [
         identity("any N: ā b̄ − b̄* = −Cov(α_i, b_i), b̄* = mean α_i b_i, coordinate by coordinate",
-            mean_a * mean_b - mean(alpha * b, clients), -mean((alpha - mean_a) * (b - mean_b), clients)),
+            mean_a * mean_b - average(alpha * b, clients),
+            -average((alpha - mean_a) * (b - mean_b), clients)),
         *(
             identity(f"any N: the square of the mean of {name} is the mean square less the variance; so "
                 "‖ā‖² − ‖b̄‖² = mean(α_i² − ‖b_i‖²) + Var(b_i) − Var(α_i)", centre**2,
-                mean(one**2, clients) - mean((one - centre) ** 2, clients))
+                average(one**2, clients) - average((one - centre) ** 2, clients))
             for name, one, centre in (("α_i", alpha, mean_a), ("b_i", b, mean_b))
         ),
         identity("q > 0: α_i is a function of ‖b_i‖ with slope² = 1 − q/(q + ‖b_i‖²) < 1 …",
-            sp.diff(scale, x) ** 2, 1 - q / (q + x**2)),
+            sp.Derivative(scale, x) ** 2, 1 - q / (q + x**2)),
         identity("… and variances are half the mean squared difference of two clients, for any N: so "
-            "Var(α_i) ≤ Var(b_i), q never falls", mean((b - mean_b) ** 2, clients), pairs),
+            "Var(α_i) ≤ Var(b_i), q never falls", average((b - mean_b) ** 2, clients), pairs),
     ]  # fmt: skip
 
 
 def _derive_asymptotics() -> list[ProofStep]:
-    """Limits as q = 1/w² → ∞; covariances do not see the shift α_i − sqrt q."""
-    n, w, square = sp.symbols("n w square", positive=True)
-    scale = client_scale(1 / w**2, n)
-    first = sp.limit((scale * w - 1) / w**4, w, 0, "+")
-    second = sp.limit(1 / (scale * w), w, 0, "+")
+    """Limits as q → ∞; covariances do not see the shift α_i − sqrt q."""
+    n, q, square, own, other = sp.symbols("n q square own other", positive=True)
     x = sp.Symbol("x", positive=True)  # 1/q²
+    grown = sp.sqrt((1 + sp.sqrt(1 + 4 * n**2 * x)) / 2)  # α_i/√q
+    first, second = sp.diff(grown, x).subs(x, 0), 1 / grown.subs(x, 0)
     beta, r, s = sp.symbols(
         "beta r s", real=True
     )  # a coordinate of b_i*, and whatever orders are higher
     clients = {square: "square", beta: "beta", r: "r", s: "s"}
     alpha = 1 + x * first.subs(n, sp.sqrt(square)) + x**2 * r  # α_i/√q
     fit = second * beta + x * s  # √q b_i
-    cov = mean(alpha * fit, clients) - mean(alpha, clients) * mean(fit, clients)
-    variance, of_scales = (mean(one**2, clients) - mean(one, clients) ** 2 for one in (fit, alpha))
+    cov = average(alpha * fit, clients) - average(alpha, clients) * average(fit, clients)
+    variance, of_scales = (
+        average(one**2, clients) - average(one, clients) ** 2 for one in (fit, alpha)
+    )
     stated = mean(square * beta, clients) - mean(square, clients) * mean(beta, clients)
     C2, V = sp.symbols("C2 V", positive=True)
     return [
-        identity("q^(3/2) (α_i − √q) → ‖b_i*‖²/2", first, n**2 / 2),
-        identity("√q b_i → b_i*", second, sp.Integer(1)),
+        identity("α_i/√q is a function of x = 1/q² (squares)", client_scale(q, n) ** 2 / q, grown**2,
+            where={x: 1 / q**2}),
+        identity("q^(3/2) (α_i − √q) → ‖b_i*‖²/2: it is 1 at x = 0, and this its slope",
+            sp.Matrix([grown, sp.Derivative(grown, x)]), sp.Matrix([1, n**2 / 2]), where={x: 0}),
+        identity("√q b_i → b_i*", 1 / grown, sp.Integer(1), where={x: 0}),
         identity("any N and b_i*, by power sums: q² Cov(α_i, b_i) → Cov(‖b_i*‖², b_i*)/2 in each coordinate",
-            sp.Matrix([cov.subs(x, 0), sp.diff(cov, x).subs(x, 0)]), sp.Matrix([0, stated / 2])),
+            sp.Matrix([cov, sp.Derivative(cov, x)]), sp.Matrix([0, stated / 2]), where={x: 0}),
         identity("any N and b_i*: q(q⁺ − q) → V, hence q² ~ 2Vt: Var(√q b_i) → Var(b_i*) in each coordinate, "
-            "q Var(α_i) → 0", sp.Matrix([variance.subs(x, 0), sp.cancel(of_scales / x).subs(x, 0)]),
-            sp.Matrix([mean(beta**2, clients) - mean(beta, clients) ** 2, 0])),
+            "q Var(α_i) → 0", sp.Matrix([variance, of_scales, sp.Derivative(of_scales, x)]),
+            sp.Matrix([mean(beta**2, clients) - mean(beta, clients) ** 2, 0, 0]), where={x: 0}),
         identity("so t²·excess → (C²/4)/(2V)² = C²/(16V²), C² the sum of the squared covariances",
-            (C2 / 4) / (2 * V) ** 2, C2 / (16 * V**2)),
+            own / other**2, C2 / (16 * V**2), where={own: C2 / 4, other: 2 * V}),
         *_derive_decay(3, 1, first, second, n),
     ]  # fmt: skip
 
@@ -200,11 +207,12 @@ def _derive_decay(N: int, p: int, slope: Any, start: Any, n: sp.Symbol) -> list[
     # q·growth = Var(fits) − Var(scales)/x: its limit is the derivative of x times it at 0.
     of_fits = growth(np.zeros(N, dtype=object), fits)
     of_scales = growth(scales, np.zeros((N, p), dtype=object))
-    gain = sp.diff(x * of_fits + of_scales, x).subs(x, 0)
+    gain = sp.Derivative(x * of_fits + of_scales, x)
     spread = np.square(targets - targets.mean(axis=0)).sum(axis=1).mean()
     named = f"for {N} generic b_i* in R^{p}"
     return [
-        identity(f"q(q⁺ − q) → V by the growth as it is computed, {named}", gain, spread),
+        identity(f"q(q⁺ − q) → V by the growth as it is computed, {named}", gain, spread,
+            where={x: 0}),
         identity(f"q⁴·excess → (2V)² times the stated limit of t²·excess, as they are computed, {named}",
             excess, decay_constant(targets) * (2 * spread) ** 2),
     ]  # fmt: skip

@@ -89,24 +89,25 @@ def _derive_map(counted: Any) -> list[ProofStep]:
     slope = 2 * c * mean_norm**2
     moved = sp.Matrix([c - eta * slope * (c * c - 1), s - eta * slope * c * s])
     circle = {c: 1 / sp.sqrt(1 + t**2), s: t / sp.sqrt(1 + t**2)}
-    literal = sp.simplify((moved[1] / moved[0]).subs(circle)) ** 2
+    literal = (moved[1] / moved[0]) ** 2
     strength = sp.sqrt(mean_norm**2 + counted * sp.Symbol("V", positive=True))
     stated = population_map.signed_tangent(t, effective_kappa(eta, strength)) ** 2
     residual = sp.Matrix([[c * c - 1], [s * c]]) * mean_norm  # a b̄ᵀ − a* b̄*ᵀ along b̄*
     risk = residual.dot(residual).subs(c, sp.sqrt(1 - s**2))
     y = sp.Symbol("y", real=True)
     free = (c * y - mean_norm) ** 2 + (s * y) ** 2  # any b = (y/B) b̄* at this a
-    best = sp.solve(sp.diff(free, y), y)[0]
-    least = sp.simplify(free.subs(y, best).subs(c, sp.sqrt(1 - s**2)))
     k = sp.Symbol("k", positive=True)
     after = population_map.next_tangent(t, k)
     c0, c1 = 1 / sp.sqrt(1 + t**2), 1 / sp.sqrt(1 + after**2)
     s1_square = 1 - c1**2
     kept = ((c1 * c0 - 1) ** 2 + s1_square * c0**2) * mean_norm**2
     return [
-        identity("the angle moves by the map of theory.md §2 with κ = 2η‖b̄*‖² (squares)", literal, stated),
+        identity("the angle moves by the map of theory.md §2 with κ = 2η‖b̄*‖² (squares)", literal, stated,
+            where=circle),
         identity("excess risk with b̄ = cos θ b̄*", risk, excess(s, mean_norm)),
-        identity("no b does better at this a: FFA-LoRA's floor", least, excess(s, mean_norm)),
+        identity("no b does better at this a: FFA-LoRA's floor is where the slope in b is 0",
+            sp.Matrix([sp.Derivative(free, y), free]), sp.Matrix([0, excess(s, mean_norm)]),
+            where={y: c * mean_norm}, vanishing=(c**2 + s**2 - 1,)),
         identity(
             "excess risk between the a-step and the next b-step", kept, excess_after_round(t, k, mean_norm)),
     ]  # fmt: skip
@@ -116,10 +117,11 @@ def _derive_fate() -> list[ProofStep]:
     """For 0 < κ < 2 the tangent falls by a uniform factor at every angle, and the excess with it."""
     u, kappa = sp.symbols("u kappa", positive=True)  # u = tan²θ
     ratio = (1 + u - kappa) / (1 + u + kappa * u)
-    t = sp.Symbol("t", positive=True)
+    t, after = sp.symbols("t after", positive=True)
     return [
         rational_identity("tan θ⁺/tan θ is the size of r = (1 + u − κ)/(1 + u + κu), u = tan²θ",
-            (population_map.signed_tangent(t, kappa) / t).subs(t, sp.sqrt(u)), ratio),
+            after / t, ratio,
+            where={t: sp.sqrt(u), after: population_map.signed_tangent(sp.sqrt(u), kappa)}),
         rational_identity("r − (1 − κ) = κ²u/(1 + u + κu) ≥ 0 …", ratio - (1 - kappa),
             kappa**2 * u / (1 + u + kappa * u)),
         rational_identity("… and 1/(1 + κ) − r = κ²/((1 + κ)(1 + u + κu)) ≥ 0: the tangent falls at least by "

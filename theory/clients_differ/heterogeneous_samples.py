@@ -11,6 +11,7 @@ w_i = b̄*ᵀ(b_i* − b̄*), of mean square `(d − 1)κ²τ²/(B⁴M)`, whatev
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -19,10 +20,17 @@ from jaxtyping import Float
 
 from theory.samples import mean_square_rate as rate
 from theory.samples.bstep import mean_variance
-from theory.samples.moments import Law, Symmetric, chi_squared_moment, expectation
+from theory.samples.moments import (
+    Law,
+    Symmetric,
+    chi_squared_moment,
+    expectation,
+    expected,
+    normal_moment,
+)
 from verification.finding import ProofStep
 from verification.proof.identities import identity, sized_identity
-from verification.proof.means import mean
+from verification.proof.means import average, mean
 
 
 def spread_along_mean(targets: Float[np.ndarray, "N p"]) -> float:
@@ -81,16 +89,15 @@ def _derive_linearisation() -> list[ProofStep]:
     rest = G * (r * x + (1 + e * r) * r * x + r * (r - omega) * a_star)
     fit, entry, other = sp.symbols("rho t o", real=True)
     spread, slope = {entry: "t", fit: "rho"}, {fit: "rho"}
-    small = mean(
-        (1 - e * fit) * (other + e * entry), spread
-    )  # one entry of mean_i b_i, b_i* = b̄* + ε e_i
+    # one entry of mean_i b_i, b_i* = b̄* + ε e_i
+    small = average((1 - e * fit) * (other + e * entry), spread)
     return [
         identity("b-step, any N: b̄ = (1 + εr) b̄* + O(ε²), r = −mean ρ_i ξ, since the e_i have mean 0",
-            sp.diff(small, e).subs(e, 0), mean(entry, spread) - other * mean(fit, slope)),
+            sp.Derivative(small, e), mean(entry, spread) - other * mean(fit, slope), where={e: 0}),
         sized_identity("a-step, every d: client i pulls by ε B² G_i(x + r a* − ω_i a*) + O(ε²), "
             "ω_i = b̄*ᵀe_i/B²", literal, e * first + e**2 * rest),
         identity("normalising: the tangent ε p/(1 + ε q) has slope p",
-            sp.diff(e * across / (1 + e * along), e).subs(e, 0), across),
+            sp.Derivative(e * across / (1 + e * along), e), across, where={e: 0}),
         sized_identity("at a = a* the b-step is exact, b_i = b_i*, and client i pulls by −w_i G_i a*, "
             "whatever the spread, w_i = b̄*ᵀ(b_i* − b̄*)", G * (a_star * B**2 - a_star * (B**2 + w)),
             -w * G * a_star),
@@ -105,6 +112,7 @@ def _derive_second_moment() -> list[ProofStep]:
     over N. r = −ξρ̄ is independent of the a-step's samples, of mean 0 and variance ξ²v.
     """
     N, m, d, kappa, xi, tau, B, v = sp.symbols("N m d kappa xi tau B v", positive=True)
+    x, z = sp.symbols("x z", positive=True)
     r, omega, g_uu, g_uk, g_u1, g_k1 = sp.symbols("r omega g_uu g_uk g_u1 g_k1", real=True)
     laws: dict[sp.Symbol, Law] = dict.fromkeys((g_uk, g_u1, g_k1), Symmetric(1 / m))
     laws |= {g_uu: {1: 1, 2: 1 + 2 / m}.__getitem__}
@@ -125,7 +133,8 @@ def _derive_second_moment() -> list[ProofStep]:
     return [
         identity("any N, m > 2 and d: E‖x⁺‖² = ((1 − κ)² + κ²q) ξ² + (d − 1)κ²τ²/(B⁴M), τ² = B⁴ mean ω_i²",
             found, rate.rate_squared(kappa, q) * xi**2 + round_spread(kappa, tau, B, d, N * m)),
-        identity("E r² = ξ² v: −r is the mean of N ratios ρ_i ξ", xi**2 * chi_squared_moment(m, -1) / N,
+        identity("E r² = ξ² v: −r is the mean of N ratios ρ_i ξ",
+            N * expected((z * xi / N) ** 2 / x, {z: normal_moment, x: partial(chi_squared_moment, m)}),
             xi**2 * mean_variance(N, m)),
     ]  # fmt: skip
 
@@ -134,10 +143,10 @@ def _derive_floor(stretch: Any) -> list[ProofStep]:
     kappa, tau, B, d, N, m, s2 = sp.symbols("kappa tau B d N m s2", positive=True)
     kept = rate.rate_squared(kappa, rate.noise_ratio(d, N, m))
     stated, added = stretch * floor(kappa, tau, B, d, N, m), round_spread(kappa, tau, B, d, N * m)
-    balance = sp.solve(sp.Eq(s2, kept * s2 + added), s2)[0]
-    no_noise = added / (1 - rate.rate_squared(kappa, sp.Integer(0)))
+    q = sp.Symbol("q", nonnegative=True)
+    no_noise = added / (1 - rate.rate_squared(kappa, q))
     return [
-        identity("the fixed point of the mean square", sp.cancel(stated - balance), sp.Integer(0)),
+        identity("the fixed point of the mean square", kept * s2 + added, s2, where={s2: stated}),
         identity("with q = 0 in what is kept, it is the first order in 1/m", no_noise,
-            first_order_floor(kappa, tau, B, d, N * m)),
+            first_order_floor(kappa, tau, B, d, N * m), where={q: 0}),
     ]  # fmt: skip

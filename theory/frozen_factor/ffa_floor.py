@@ -74,24 +74,25 @@ def derive(stretch: Any = 1) -> tuple[ProofStep, ...]:
 
 
 def _closed_form() -> list[ProofStep]:
-    beta, c, s, gg, gh, hh, rho, kk = sp.symbols("beta c s gg gh hh rho kk", real=True)
+    beta, c, s, gg, gh, hh, rho, kk, fit = sp.symbols("beta c s gg gh hh rho kk fit", real=True)
     m = sp.Symbol("m", integer=True, positive=True)
     g, h = (sp.MatrixSymbol(name, m, 1) for name in ("g", "h"))  # X a and X u
     residual = beta * g - (c * g + s * h)
     loss = loss_in_frame(beta, c, s, gg, gh, hh)
-    best = sp.solve(sp.diff(loss, beta), beta)[0]
+    best = c + s * gh / gg
     truth = c**2 * gg + 2 * c * s * gh + s**2 * hh
     return [
         sized_identity("loss of b = β b*, any m: |X(β a − a*)|² is the quadratic in β",
             residual.T @ residual,
             loss_in_frame(beta, c, s, g.T @ g, (g.T @ h + h.T @ g) / 2, h.T @ h)),
-        identity("least squares: β_i = c + s ρ_i, ρ_i = gh/gg", best, c + s * gh / gg),
+        identity("least squares: β_i = c + s ρ_i, ρ_i = gh/gg", sp.Derivative(loss, beta), 0,
+            where={beta: best}),
         identity("no other β has a smaller loss: it grows by gg (β − β_i)²",
-            loss - loss.subs(beta, best), gg * (beta - best) ** 2),
+            loss - loss.subs(beta, fit), gg * (beta - fit) ** 2, where={fit: best}),
         identity("nor has a b with a part k across b*, which adds gg ‖k‖²/‖b*‖²",
             gg * (beta**2 + kk) - 2 * (c * gg + s * gh) * beta + truth - loss, gg * kk),
-        identity("loss of the averaged b̄: s²(ρ̄² gg − 2 ρ̄ gh + hh)", loss.subs(beta, c + s * rho),
-            s**2 * (rho**2 * gg - 2 * rho * gh + hh)),
+        identity("loss of the averaged b̄: s²(ρ̄² gg − 2 ρ̄ gh + hh)", loss,
+            s**2 * (rho**2 * gg - 2 * rho * gh + hh), where={beta: c + s * rho}),
     ]  # fmt: skip
 
 
@@ -101,27 +102,27 @@ def _constants(stretch: Any) -> list[ProofStep]:
     x, y, z = sp.symbols("x y z", positive=True)
     laws: dict[sp.Symbol, moments.Law] = {
         t: moments.normal_moment,
-        x: partial(moments.chi_squared_moment, m),  # |X_i a|²
+        x: lambda power: moments.chi_squared_moment(m, power // 2),  # |X_i a|; even powers
         z: partial(moments.chi_squared_moment, m),  # another client's
         y: partial(moments.chi_squared_moment, m - 1),  # the rest of |X_i u|²
     }
-    rho, gh, hh = t / sp.sqrt(x), t * sp.sqrt(x), t**2 + y
+    rho, gh, hh = t / x, t * x, t**2 + y
 
     def mean(expression: Any) -> Any:
-        return moments.expectation(expression, laws)
+        return moments.expected(expression, laws)
 
-    squares = client_sums.pair_sum(N, mean(rho**2 * x), mean(rho**2 * z)) / N**3
+    squares = client_sums.pair_sum(N, mean(rho**2 * x**2), mean(rho**2 * z)) / N**3
     trained = squares - 2 * client_sums.own_sum(N, mean(rho * gh)) / N**2 + mean(hh)
     fresh = client_sums.own_sum(N, mean(rho**2)) / N**2
     return [
         identity("odd in t, of mean 0: ρ, ρ·|X a|², (X a)·(X u)",
-            sp.Matrix([mean(rho), mean(rho * x), mean(gh)]), sp.zeros(3, 1)),
+            sp.Matrix([mean(rho), mean(rho * x**2), mean(gh)]), sp.zeros(3, 1)),
         identity("any N and m: E[training loss]/(B²s²) = E[ρ̄² gg − 2 ρ̄ gh + hh] = 1 + c̃", trained / m,
             1 + stretch * training_constant(N, m)),
         identity("any N and m > 2: E[loss on new samples]/(B²s²) = 1 + E ρ̄² = 1 + 1/(N(m−2))",
             loss_in_frame(0, 0, 1, 1, 0, 1) + fresh, 1 + stretch * fresh_constant(N, m)),
         identity("joint least squares is one client with M samples: c̃ = −1/M", pooled_constant(M),
-            training_constant(1, M)),
+            training_constant(N, M), where={N: 1}),
     ]  # fmt: skip
 
 

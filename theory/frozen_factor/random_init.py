@@ -38,16 +38,16 @@ def derive(stretch: Any = 1) -> tuple[ProofStep, ...]:
     count, norm = sp.Symbol("k", integer=True, nonnegative=True), sp.Symbol("F", positive=True)
     caught = moments.sphere_second_moment(d) * norm**2
     left, learned = target - A @ A.T @ target, A.T @ target
-    one = sp.Identity(r)
+    one, share = sp.Identity(r), sp.Symbol("share", positive=True)
     return (
         *moments.derive((1,)),
         sized_identity("‖(I − AAᵀ)T‖² = ‖T‖² − ‖AᵀT‖² for AᵀA = I: the difference has the factor AᵀA − I",
             left.T @ left - target.T @ target + learned.T @ learned,
             learned.T @ (A.T @ A - one) @ learned),
         identity("the d coordinates of a unit vector have like laws, and squares that add up to 1",
-            d * moments.sphere_second_moment(d), sp.Integer(1)),
+            d * share, sp.Integer(1), where={share: moments.sphere_second_moment(d)}),
         induction("r columns catch r times what one does", count * caught, count, caught),
         identity(
             "so E||A⁰ᵀ A*B*||² = r·E[w₁²]·||A*B*||², and what is left is 1 − r/d of it",
-            norm**2 - (count * caught).subs(count, r), stretch * remaining_fraction(r, d) * norm**2),
+            norm**2 - count * caught, stretch * remaining_fraction(r, d) * norm**2, where={count: r}),
     )  # fmt: skip

@@ -7,6 +7,7 @@ Training loss: ||V||²_F (1 + c̃_r), c̃_r = −2r/M + (r/(N²m))(1 + (N−1) m
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import sympy as sp
@@ -77,7 +78,7 @@ def _projection() -> list[ProofStep]:
 
 
 def _wishart() -> list[ProofStep]:
-    m, r = sp.symbols("m r", positive=True)
+    m, r, w = sp.symbols("m r w", positive=True)
     size = sp.Symbol("n", integer=True, positive=True)
     rest, inverse = (sp.MatrixSymbol(name, size, size) for name in ("W", "S"))
     y = sp.MatrixSymbol("y", size, 1)
@@ -86,12 +87,14 @@ def _wishart() -> list[ProofStep]:
             "S = W⁻¹: so 1/((ZᵀZ)⁻¹)₁₁ is |z₁|² off the other r − 1 columns", y - rest @ inverse @ y,
             (sp.Identity(size) - rest @ inverse) @ y),
         identity("that is χ² with m − (r − 1) degrees of freedom: E (ZᵀZ)⁻¹ = I/(m − r − 1)",
-            inverse_wishart_mean(m, r), 1 / (m - r - 1)),
+            inverse_wishart_mean(m, r),
+            moments.expected(1 / w, {w: partial(moments.chi_squared_moment, m - (r - 1))})),
     ]  # fmt: skip
 
 
 def _assembly(stretch: Any) -> list[ProofStep]:
-    N, m, r, M = sp.symbols("N m r M", positive=True)
+    N, m, r, M, R = sp.symbols("N m r M R", positive=True)
+    one_client = moments.Symmetric(r * inverse_wishart_mean(m, r))
     own = r  # E tr(R_iᵀ Z_iᵀ X_iV) / ||V||², a projection's trace
     same = r  # E ||Z_i R_i||² / ||V||²
     other = m * r * inverse_wishart_mean(m, r)  # E ||Z_j R_i||² / ||V||², Z_j independent of R_i
@@ -101,9 +104,9 @@ def _assembly(stretch: Any) -> list[ProofStep]:
         identity("E[training loss]/||V||² = 1 − 2r/M + (N·r + N(N−1)·m r/(m−r−1))/(N³m) = 1 + c̃_r", loss,
             1 + stretch * training_constant(N, m, r)),
         identity("joint least squares is one client with M samples: c̃_r = −r/M", pooled_constant(M, r),
-            training_constant(sp.Integer(1), M, r)),
+            training_constant(N, M, r), where={N: 1}),
         identity("on new samples E||R̄||² = (1/N)·E tr(ZᵀZ)⁻¹ ||V||² = r/(N(m−r−1)) ||V||²",
-            stretch * fresh_constant(N, m, r), client_sums.own_sum(N, r * inverse_wishart_mean(m, r)) / N**2),
+            stretch * fresh_constant(N, m, r), N * moments.expected((R / N) ** 2, {R: one_client})),
         identity("at r = 1 both are the rank-1 constants",
             sp.Matrix([training_constant(N, m, 1), fresh_constant(N, m, 1)]),
             sp.Matrix([ffa_floor.training_constant(N, m), ffa_floor.fresh_constant(N, m)])),

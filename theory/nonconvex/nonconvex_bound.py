@@ -125,7 +125,7 @@ def _descent() -> list[ProofStep]:
             (squares + p**2) - 2 * q * (total + p) + (N + 1) * q**2 - (squares - 2 * q * total + N * q**2),
             (p - q) ** 2),
         identity("so for c the mean, N mean(d_i)² = Σd_i² − Σ(d_i − c)² ≤ Σd_i², for any N",
-            (squares - 2 * q * total + N * q**2).subs(q, total / N), squares - total**2 / N),
+            squares - 2 * q * total + N * q**2, squares - total**2 / N, where={q: total / N}),
         nonnegative_on_box("1 − ηL ≥ 0 for every admissible η", sp.simplify(1 - step * L),
             {**admissible, K: (1, sp.oo)}),
         follows("together: one step descends by (η/4)G, up to ηL²D_k and Lη²σ²/(2N) of noise",
@@ -186,7 +186,8 @@ def _closing(shrink: Any) -> list[ProofStep]:
     kept = eta * K / 8
     return [
         induction("k steps descend by k times what one does", k * descent, k, descent),
-        identity("at the largest admissible η, ηLK = 1/14", largest_step(L, K) * L * K, sp.Rational(1, 14)),
+        identity("at the largest admissible η, ηLK = 1/14", eta * L * K, sp.Rational(1, 14),
+            where={eta: largest_step(L, K)}),
         nonnegative_on_box("(ηLK)² ≤ 1/14² for every admissible η", 1 / c**2 - sp.simplify(step * L * K) ** 2,
             admissible),
         _closing_step(c),
@@ -213,7 +214,7 @@ def _test_function_steps() -> list[ProofStep]:
     second = sp.simplify(sp.diff(smooth_problem.phi(t), t, 2))
     at = sp.simplify(second.subs(t, sp.sqrt(y)))
     return [
-        identity("test problem: φ' is its stated formula", sp.diff(smooth_problem.phi(t), t),
+        identity("test problem: φ' is its stated formula", sp.Derivative(smooth_problem.phi(t), t),
             smooth_problem.phi_slope(t)),
         nonnegative_on_box("test problem: φ'' ≤ 2", 2 - at, {y: (0, sp.oo)}),
         positive_on_half_line("test problem: φ'' ≥ −2", 2 + at, y),
@@ -235,14 +236,18 @@ def _rate_steps() -> list[ProofStep]:
     drift_alone = gradient_bound(0, eta, K, T, L, sp.oo, 0, s2)
     both = gradient_bound(gap, eta, K, T, L, N, 0, s2) - drift_alone
     best = balanced_step(gap, K, T, L, N, s2)
-    drifted = gradient_bound(0, best, K, T, L, sp.oo, z2, s2)
+    first = sp.Symbol("eta_1", positive=True)  # the balanced step of one round
+    drifted, in_one = (
+        gradient_bound(0, step, K, rounds, L, sp.oo, z2, s2)
+        for step, rounds in ((eta, T), (first, 1))
+    )
     return [
         identity("the balanced step minimises the first and last term together",
-            sp.diff(both, eta).subs(eta, best), sp.Integer(0)),
-        identity("their sum is then 16 sqrt(Lσ²(f_0 − f*)/(NKT)): O(1/√(NKT))", both.subs(eta, best),
-            leading_term(gap, K, T, L, N, s2)),
-        identity("the drift term is then exactly proportional to 1/T", sp.diff(sp.simplify(drifted * T), T),
-            sp.Integer(0)),
+            sp.Derivative(both, eta), sp.Integer(0), where={eta: best}),
+        identity("their sum is then 16 sqrt(Lσ²(f_0 − f*)/(NKT)): O(1/√(NKT))", both,
+            leading_term(gap, K, T, L, N, s2), where={eta: best}),
+        identity("the drift term is then exactly proportional to 1/T", drifted, in_one / T,
+            where={eta: best, first: best.subs(T, 1)}),
     ]  # fmt: skip
 
 

@@ -119,11 +119,11 @@ def derive(stretch: Any = 1) -> tuple[ProofStep, ...]:
         *foundation,
         nonnegative_on_box(f"the bracket is ≥ 0 for every angle and every κ in (0, {limit}]", rest,
             {y: (0, 1), kappa: (0, limit)}),
-        nonnegative_on_box("the bracket decreases in y for κ ≤ 4, so θ → 0 binds", -sp.diff(rest, y),
+        nonnegative_on_box("the bracket decreases in y for κ ≤ 4, so θ → 0 binds", -sp.Derivative(rest, y),
             {y: (0, 1), kappa: (0, 4)}),
         nonnegative_on_box(
             f"at θ → 0 the bracket is at most {limit} − κ: no κ above {limit} will do at every angle",
-            limit - kappa - rest.subs(y, 1), {kappa: (limit, sp.oo)}),
+            limit - kappa - rest, {kappa: (limit, sp.oo)}, where={y: 1}),
         nonnegative_on_box(
             "so the lemma fails at every angle with cos²θ ≥ 0.99 for every κ in [8/5, 2]: there the bracket "
             "is at most −1/20", -sp.Rational(1, 20) - rest,
@@ -140,7 +140,7 @@ def derive(stretch: Any = 1) -> tuple[ProofStep, ...]:
         nonnegative_on_box(f"no factor 2: the bracket is ≥ 0 for every angle and every κ in (0, {limit_one}]",
             rest_one, {y: (0, 1), kappa: (0, limit_one)}),
         nonnegative_on_box(f"and at θ → 0 it is at most {limit_one} − κ for every κ ≥ {limit_one}",
-            limit_one - kappa - rest_one.subs(y, 1), {kappa: (limit_one, sp.oo)}),
+            limit_one - kappa - rest_one, {kappa: (limit_one, sp.oo)}, where={y: 1}),
         *_at_finite_samples(stretch),
     )  # fmt: skip
 
@@ -154,8 +154,8 @@ def _at_finite_samples(stretch: Any) -> tuple[ProofStep, ...]:
             "the stated largest κ less κ, so the mean square keeps the lemma exactly up to it",
             lemma_factor(1, kappa) - mean_square_rate.rate_squared(kappa, q),
             kappa * (1 + q) * (edge - kappa)),
-        identity("it tends to the population's largest κ as q → 0", largest_kappa_at(sp.Integer(0)),
-            2 * largest_step(B) * B**2),
+        identity("it tends to the population's largest κ as q → 0", largest_kappa_at(q),
+            2 * largest_step(B) * B**2, where={q: 0}),
     )  # fmt: skip
 
 

@@ -62,30 +62,30 @@ def derive(stretch: Any = 1) -> tuple[ProofStep, ...]:
     # Near θ = 0 it has the sign of 1 − κ, at the plateau it is negative: put right in each step.
     signed = population_map.signed_tangent(t, kappa)
     below = -signed  # the map where t² < κ − 1
-    rate_at_zero = sp.limit(signed / t, t, 0)
-    fixed = sp.sqrt(stretch * plateau_tangent_squared(2 + x))
-    above_two = {kappa: 2 + x}
+    fixed = {kappa: 2 + x, t: sp.sqrt(stretch * plateau_tangent_squared(2 + x))}
     return (
-        identity("local rate: tan θ⁺/tan θ → |1 − κ| as θ → 0", rate_at_zero**2,
-            sp.expand(local_rate(kappa) ** 2).replace(sp.Abs, lambda z: z)),
+        identity("local rate: tan θ⁺/tan θ → |1 − κ| as θ → 0, the slope of the map there",
+            sp.Derivative(signed, t) ** 2, local_rate(kappa) ** 2, where={t: 0}),
         rational_identity(
             "the signed ratio tan θ⁺/tan θ grows with u = tan²θ, from 1 − κ to 1/(1 + κ), so its size "
             "is at most max(|1 − κ|, 1/(1 + κ)): its derivative in u is κ²/(1 + (1 + κ)u)²",
-            sp.diff(signed / t, t) / (2 * t), kappa**2 / (1 + (1 + kappa) * t**2) ** 2),
-        identity("and it tends to 1/(1 + κ) as θ → 90°", sp.limit(signed / t, t, sp.oo), 1 / (1 + kappa)),
+            sp.Derivative(signed / t, t) / (2 * t), kappa**2 / (1 + (1 + kappa) * t**2) ** 2),
+        rational_identity("and it tends to 1/(1 + κ) as θ → 90°: it is less by κ²/((1 + κ)(1 + (1 + κ)u))",
+            1 / (1 + kappa) - signed / t, kappa**2 / ((1 + kappa) * (1 + (1 + kappa) * t**2))),
         rational_identity("contraction: (tan θ⁺/tan θ)² < 1 at tan²θ = u, since 1 minus it is "
             "κ(1 + u)((κ + 2)u − (κ − 2)) over a square: > 0 for all u > 0 iff κ ≤ 2", 1 - (signed / t) ** 2,
             kappa * (1 + t**2) * ((kappa + 2) * t**2 - (kappa - 2)) / (1 + (1 + kappa) * t**2) ** 2),
         rational_identity("the plateau lies where the bracket is negative: κ − 1 − tan²θ = κ²/(κ + 2) > 0",
             kappa - 1 - plateau_tangent_squared(kappa), kappa**2 / (kappa + 2)),
         identity("the plateau is a fixed point for every κ = 2 + x > 2",
-            sp.simplify((below.subs(above_two).subs(t, fixed)) / fixed), 1),
+            below, t, where=fixed),
         identity("the derivative of the map there is 8/κ² − 1",
-            sp.simplify(sp.diff(below, t).subs(above_two).subs(t, fixed)), plateau_multiplier(2 + x)),
+            sp.Derivative(below, t), plateau_multiplier(kappa), where=fixed),
         rational_identity("1 − |8/κ² − 1| > 0 for every κ > 2: 1 − (8/κ² − 1)² = 16(κ² − 4)/κ⁴",
             1 - plateau_multiplier(kappa) ** 2, 16 * (kappa**2 - 4) / kappa**4),
         identity(
-            "superstable at κ = 2√2: the derivative vanishes", plateau_multiplier(superstable_step()), 0),
+            "superstable at κ = 2√2: the derivative vanishes", plateau_multiplier(kappa), 0,
+            where={kappa: superstable_step()}),
         *_no_two_cycle(u, x),
     )  # fmt: skip
 

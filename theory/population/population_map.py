@@ -52,18 +52,23 @@ def derive(stretch: Any = 1) -> tuple[ProofStep, ...]:
     eta = kappa / (2 * B**2)
     x, y, beta = sp.symbols("x y beta", real=True)  # a = x·a* + y·v in the plane, b = beta·b*
     loss = B**2 * ((x * beta - 1) ** 2 + (y * beta) ** 2)
-    best = sp.solve(sp.diff(loss, beta).subs({x: c, y: s}), beta)[0].subs(s**2, 1 - c**2)
-    ax = x - eta * sp.diff(loss, x)
-    ay = y - eta * sp.diff(loss, y)
-    moved = sp.simplify((ay / ax).subs({x: c, y: s, beta: c}))
-    circle = {c: 1 / sp.sqrt(1 + t**2), s: t / sp.sqrt(1 + t**2)}
+    ax = x - eta * sp.Derivative(loss, x)
+    ay = y - eta * sp.Derivative(loss, y)
+    cosine = 1 / sp.sqrt(1 + t**2)
     return (
         *_derive_plane(),
-        identity("b-step: argmin_b has b̄ = cos θ · b*", sp.simplify(best), c),
+        identity(
+            "b-step: argmin_b has b̄ = cos θ · b*",
+            sp.Derivative(loss, beta),
+            0,
+            where={x: c, y: s, beta: c},
+            vanishing=(c**2 + s**2 - 1,),
+        ),
         identity(
             "a-step and normalisation: tan²θ⁺ is the square of the stated map",
-            sp.simplify(moved.subs(circle)) ** 2,
+            (ay / ax) ** 2,
             signed_tangent(t, stretch * kappa) ** 2,
+            where={x: cosine, y: t * cosine, beta: cosine},
         ),
     )
 

@@ -79,7 +79,7 @@ def _ratio_steps() -> tuple[ProofStep, ...]:
         *by_slope("−log(1 − x) ≥ 0 for x < 1", -sp.log(1 - x), x, {x: (0, 1)}),
         *by_slope("−log(1 − x) ≤ x/(1 − x) for x < 1", x / (1 - x) + sp.log(1 - x), x, {x: (0, 1)}),
         rational_identity(
-            "the ratio at tan θ = 1 is (2 − κ)/(2 + κ)", ratio.subs(t, 1), (2 - kappa) / (2 + kappa)),
+            "the ratio at tan θ = 1 is (2 − κ)/(2 + κ)", ratio, (2 - kappa) / (2 + kappa), where={t: 1}),
         *_signs(ratio.subs(t, sp.sqrt(u)), u, kappa),
     )  # fmt: skip
 

@@ -81,13 +81,12 @@ def theorem_rounds(d: int, kappa: float, epsilon: float) -> float:
 
 
 def _theorem_step() -> ProofStep:
-    d, epsilon, kappa = sp.symbols("d epsilon kappa", positive=True)
-    first = sp.sqrt(1 - 1 / d)
-    T = recovery_theorem.rounds_bound(first, epsilon, kappa, log=sp.log)
+    d, epsilon, kappa, first = sp.symbols("d epsilon kappa delta", positive=True)
     return identity(
         "the theorem's T is 4 d log(δ⁰/ε)/κ at (δ⁰)² = 1 − 1/d: linear in d",
-        sp.simplify(T / (d * sp.log(first / epsilon))),
-        4 / kappa,
+        recovery_theorem.rounds_bound(first, epsilon, kappa, log=sp.log),
+        4 * d * sp.log(first / epsilon) / kappa,
+        where={first: sp.sqrt(1 - 1 / d)},
     )
 
 

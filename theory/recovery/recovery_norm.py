@@ -63,7 +63,7 @@ def derive(shrink: Any = 1) -> tuple[ProofStep, ...]:
         nonnegative_on_box("the paper's bound: (1 + |ρ̄|)² − (1 + ρ̄²) = 2|ρ̄| ≥ 0",
             sp.expand(bound_square - exact_square),
             {r: (0, sp.oo), s: (0, 1), B: (0, sp.oo)}),
-        identity("it is attained at ρ̄ = 0", (bound_square - exact_square).subs(r, 0), 0),
+        identity("it is attained at ρ̄ = 0", bound_square, exact_square, where={r: 0}),
         identity("and loose by at most √2, at |ρ̄| = 1: 2·exact² − bound² = (1 − |ρ̄|)² s² ‖b*‖²",
             2 * exact_square - bound_square, (1 - r) ** 2 * s**2 * B**2),
     )  # fmt: skip

@@ -57,7 +57,7 @@ def derive() -> tuple[ProofStep, ...]:
     slack = promised_recovery(epsilon, prime) ** 2 - finite_sample.excess_of_fit(epsilon, prime)
     return (
         identity("δ⁰ exp(−κ(1 − (δ⁰)²)T/4) = ε exactly at the theorem's T (R = log δ⁰/ε)",
-            sp.expand_log(rate * T / 2).subs(sp.log(delta), ratio + sp.log(epsilon)), ratio),
+            rate * T / 2, ratio, where={delta: epsilon * sp.exp(ratio)}),
         *by_slope("−log(1 − x) ≥ x, so T contractions by 1 − x suffice", -sp.log(1 - x) - x, x, {x: (0, 1)}),
         identity("||a b̄ᵀ − a* b*ᵀ||² / ||b*||² = s²(1 + ρ̄²)", error.dot(error),
             finite_sample.excess_of_fit(s, rho)),

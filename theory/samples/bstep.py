@@ -9,6 +9,7 @@ below `0.3315 · v/ε'²`, `v = Var ρ̄ = 1/(N(m − 2))`, and below an exponen
 from __future__ import annotations
 
 from fractions import Fraction
+from functools import partial
 from math import sqrt
 from typing import Any
 
@@ -17,7 +18,7 @@ import sympy as sp
 from flint import arb
 from scipy import special
 
-from theory.samples.moments import chi_squared_moment, normal_moment
+from theory.samples.moments import Law, Symmetric, chi_squared_moment, expected, normal_moment
 from verification.finding import ProofStep
 from verification.proof.identities import identity, nonnegative_on_box
 
@@ -116,7 +117,7 @@ def _derive_law() -> list[ProofStep]:
     loss = sum(entry**2 for entry in g * beta - target)
     best = sp.solve(sp.diff(loss, beta), beta)[0]
     rho = g.dot(h) / g.dot(g)
-    z = g.dot(h) / sp.sqrt(g.dot(g))
+    z, named = g.dot(h) / sp.sqrt(g.dot(g)), sp.Symbol("z", real=True)
     # h is standard normal and independent of g: given g, z is linear in h, so normal of this variance.
     given_g = sum(sp.diff(z, entry) ** 2 for entry in h)
     t, w = sp.symbols("t w", real=True)
@@ -126,11 +127,14 @@ def _derive_law() -> list[ProofStep]:
     mixed = sp.integrate(
         sp.powsimp(sp.expand_mul(normal * chi), force=True), (k, 0, sp.oo), conds="none"
     )
-    ratio = sp.gammasimp(sp.simplify(mixed / density(x, m)))
-    ratio = sp.simplify(sp.powsimp(sp.expand_log(sp.log(ratio), force=True)))
     return [
         identity("least squares: β_i = c + s ρ_i with ρ_i = g·h/‖g‖²", best, c + s * rho),
-        identity("ρ_i = z/‖g‖ with z = h·g/‖g‖", rho, z / sp.sqrt(g.dot(g))),
+        identity(
+            "ρ_i = z/‖g‖ with z = h·g/‖g‖",
+            rho,
+            named / sp.sqrt(g.dot(g)),
+            where={named: z},
+        ),
         identity(
             "E exp(t w h) = exp(t²w²/2) for a standard normal h", one, sp.exp(t**2 * w**2 / 2)
         ),
@@ -141,9 +145,9 @@ def _derive_law() -> list[ProofStep]:
         ),
         identity(
             "every m: the mixture over ‖g‖² ~ χ²_m of the normal density of √m z/‖g‖ is the density of "
-            "Student t (logarithm of the ratio)",
-            ratio,
-            sp.Integer(0),
+            "Student t",
+            mixed,
+            density(x, m),
         ),
     ]
 
@@ -151,18 +155,20 @@ def _derive_law() -> list[ProofStep]:
 def _derive_moments(stretch: Any) -> list[ProofStep]:
     m = sp.Symbol("m", positive=True)
     N = sp.Symbol("N", positive=True, integer=True)
+    z, x, rho = sp.symbols("z x rho", positive=True)
+    laws: dict[sp.Symbol, Law] = {z: normal_moment, x: partial(chi_squared_moment, m)}
     steps = []
     for order in (2, 4, 6):
         half = order // 2
-        by_gamma = sp.gammasimp(sp.gamma(m / 2 - half) / (2**half * sp.gamma(m / 2)))
+        by_gamma = sp.gamma(m / 2 - half) / (2**half * sp.gamma(m / 2))
         steps += [
             identity(f"E ρ_i^{order} = E z^{order} · E(χ²_m)^(−{half}), m > {order}",
-                stretch**order * moment(order, m),
-                normal_moment(order) * chi_squared_moment(m, -half)),
+                stretch**order * moment(order, m), expected(z**order * x ** (-half), laws)),
             identity(f"E(χ²_m)^(−{half}) by the Gamma integral", chi_squared_moment(m, -half), by_gamma),
         ]  # fmt: skip
     words = "N independent clients of mean 0: Var ρ̄ = E ρ_i²/N"
-    return [*steps, identity(words, mean_variance(N, m), moment(2, m) / N)]
+    total = N * expected((rho / N) ** 2, {rho: Symmetric(moment(2, m))})
+    return [*steps, identity(words, mean_variance(N, m), total)]
 
 
 def _derive_mills() -> list[ProofStep]:
@@ -170,11 +176,11 @@ def _derive_mills() -> list[ProofStep]:
     y = sp.Symbol("y", positive=True)
     bound = sp.sqrt(2 / sp.pi) * sp.exp(-(y**2) / 2) / y
     gap = bound - sp.erfc(y / sp.sqrt(2))
-    scaled = sp.diff(y * sp.exp(-(y**2) / 2), y) * sp.exp(y**2 / 2)
+    scaled = sp.Derivative(y * sp.exp(-(y**2) / 2), y) * sp.exp(y**2 / 2)
     return [
         identity("Mills: the gap between √(2/π) exp(−y²/2)/y and P(|Z| > y) has slope "
-            "−√(2/π) exp(−y²/2)/y² < 0 …", sp.diff(gap, y), -bound / y),
-        identity("… and tends to 0 as y → ∞: it is positive", sp.limit(gap, y, sp.oo), sp.Integer(0)),
+            "−√(2/π) exp(−y²/2)/y² < 0 …", sp.Derivative(gap, y), -bound / y),
+        identity("… and tends to 0 as y → ∞: it is positive", sp.Limit(gap, y, sp.oo, "-"), sp.Integer(0)),
         nonnegative_on_box("y exp(−y²/2) falls for y ≥ 1", -scaled, {y: (1, sp.oo)}),
     ]  # fmt: skip
 
@@ -195,12 +201,12 @@ def _derive_union() -> list[ProofStep]:
             (S + y * P - y).subs(P, 1 - S + more), {S: (0, 1), y: (0, 1), more: (0, sp.oo)}),
         nonnegative_on_box("without a thin client each adds at most 2/(N²m) to the variance of ρ̄ …",
             2 / (N**2 * m) - share, {k: (0, sp.oo), N: (1, sp.oo), m: (1, sp.oo)}),
-        identity("… and N of them 2/(Nm)", N * (2 / (N**2 * m)), 2 / (N * m)),
+        identity("… and N of them 2/(Nm)", N * x, 2 / (N * m), where={x: 2 / (N**2 * m)}),
         identity("P(|√V Z| > ε) = erfc(ε/√(2V)) grows with the variance V: its slope is positive",
-            sp.diff(tail, V),
+            sp.Derivative(tail, V),
             epsilon * sp.exp(-(epsilon**2) / (2 * V)) / (sp.sqrt(2 * sp.pi) * V ** sp.Rational(3, 2))),
-        identity("at V = 2/(Nm) it is P(|Z| > ε √(Nm/2)) = erfc(ε √(Nm)/2)", tail.subs(V, 2 / (N * m)),
-            sp.erfc(epsilon * sp.sqrt(N * m) / 2)),
+        identity("at V = 2/(Nm) it is P(|Z| > ε √(Nm/2)) = erfc(ε √(Nm)/2)", tail,
+            sp.erfc(epsilon * sp.sqrt(N * m) / 2), where={V: 2 / (N * m)}),
     ]  # fmt: skip
 
 

@@ -121,10 +121,9 @@ def _pulls() -> list[ProofStep]:
     mean_gram = (grams[0] + grams[1]) / 2
     mean_loss = sum(loss(gram, x, B * b_scale(c, s, rho)) for gram in grams) / 2
     at_a = dict(zip(x, a, strict=True))
-    gradient = sp.Matrix([sp.diff(mean_loss, entry).subs(at_a) for entry in x])
+    gradient = sp.Matrix([sp.Derivative(mean_loss, entry) for entry in x])
     pulled = mean_gram * sp.Matrix([rho, -1, 0])
-    gg, gh, hh = mean_gram[0, 0], mean_gram[0, 1], mean_gram[1, 1]
-    p, q, _ = pull_of_same_batch(rho, gg, gh, hh, 1)
+    p, q, _ = pull_of_same_batch(rho, mean_gram[0, 0], mean_gram[0, 1], mean_gram[1, 1], 1)
     g0, g1, h0, h1, across = sp.symbols("g0 g1 h0 h1 across", real=True)
     out = pull_of_same_batch(rho, g0**2 + g1**2, g0 * h0 + g1 * h1, h0**2 + h1**2, across)[2]
     length = sp.sqrt(1 + rho**2)
@@ -142,8 +141,13 @@ def _pulls() -> list[ProofStep]:
             "the averaged gradient at (a, b̄) is 2 ||b*||² β s Ḡ(ρ̄ a − u)",
             gradient,
             2 * B**2 * b_scale(c, s, rho) * s * pulled,
+            where=at_a,
         ),
-        identity("same batch: in-plane part of Ḡ(ρ̄ a − u)", sp.Matrix([p, q]), pulled[:2, 0]),
+        identity(
+            "same batch: in-plane part of Ḡ(ρ̄ a − u)",
+            sp.Matrix([p, q]),
+            sum((gram * sp.Matrix([rho, -1, 0]) for gram in grams), sp.zeros(3, 1))[:2, 0] / 2,
+        ),
         identity(
             "same batch: out of plane the sum over samples of (ρ̄ g − h) w has variance Σ (ρ̄ g − h)²",
             out**2,
@@ -177,8 +181,8 @@ def _moves() -> list[ProofStep]:
         on_circle("squared length of its component orthogonal to a*", s**2 * (inside**2 + outside**2),
             (aside.T * aside)[0, 0]),
         identity("cos²θ⁺ + sin²θ⁺ = 1", c_next**2 + s_next**2, 1),
-        identity("tan²θ⁺ is the ratio of the two", s_next**2 * cosine**2,
-            c_next**2 * s**2 * (inside**2 + outside**2)),
+        identity("tan²θ⁺ is the ratio of the two", s_after**2 * cosine**2,
+            c_after**2 * s**2 * (inside**2 + outside**2), where={s_after: s_next, c_after: c_next}),
         on_circle("c − c⁺ = (s⁺² − s²)/(c + c⁺)", cosine_drop(c, s, c_after, s_after), c - c_after),
         on_circle("||a⁺ b̄ᵀ − a* b*ᵀ||² = ||b*||² ((β − c⁺)² + s⁺²)",
             excess_of_round(c - c_after, s, s_after, rho), (beta * c_after - 1) ** 2 + (beta * s_after) ** 2),

@@ -90,10 +90,16 @@ def _derive_round() -> list[ProofStep]:
     fits = [sp.solve(sp.diff(loss(gram, a, beta), beta), beta)[0] for gram in grams]
     halves = [mean_fit([gram], a, a_star) for gram in grams]
     total = sum(loss(gram, a, beta) for gram in grams) / 2
-    gradient = sp.Matrix([sp.diff(total, entry) for entry in a])
+    gradient = sp.Matrix([sp.Derivative(total, entry) for entry in a])
+    f0, f1 = sp.symbols("f0 f1", real=True)
     return [
         identity("b-step: a client's least squares (d = 3, generic G_i and a)", fits[0], halves[0]),
-        identity("b-step: the mean over two clients", mean_fit(grams, a, a_star), sum(halves) / 2),
+        identity(
+            "b-step: the mean over two clients",
+            mean_fit(grams, a, a_star),
+            (f0 + f1) / 2,
+            where=dict(zip((f0, f1), halves, strict=True)),
+        ),
         identity(
             "a-step: gradient step of the averaged loss (two clients, d = 3, generic G_i, a and b̄)",
             a - kappa / 2 * gradient,
@@ -113,7 +119,7 @@ def _derive_jacobian(answered: Any) -> list[ProofStep]:
     fit = mean_fit(grams, a, a_star)
     moved = gradient_step((grams[0] + grams[1]) / 2, a, a_star, fit, kappa)
     along = moved[0]
-    slope = sp.Matrix([sp.diff(entry / along, e).subs(e, 0) for entry in moved[1:]])
+    slope = sp.Matrix([sp.Derivative(entry / along, e) for entry in moved[1:]])
     stated = (round_jacobian(grams, a_star, kappa, answered) @ x)[1:, :]
     # Every dimension and number of clients: only these numbers enter the b-step, one client at a time.
     p, q, w = sp.symbols("p q w", positive=True)  # a*ᵀGx, xᵀGx, a*ᵀGa*
@@ -124,11 +130,12 @@ def _derive_jacobian(answered: Any) -> list[ProofStep]:
     literal = (A + e * X) - kappa * (1 - e * f) * G * ((1 - e * f) * (A + e * X) - A)
     linear = A + e * (X - kappa * G * (X - f * A))
     return [
-        identity("a* is a fixed point", moved.subs(e, 0), a_star),
-        identity("two clients, d = 3, generic Gram matrices: the derivative at a* is J", slope, stated),
+        identity("a* is a fixed point", moved, a_star, where={e: 0}),
+        identity("two clients, d = 3, generic Gram matrices: the derivative at a* is J", slope, stated,
+            where={e: 0}),
         identity(
-            "every d and N: d b_i = −(a*ᵀG_i x)/(a*ᵀG_i a*), whose mean is −gᵀx", sp.diff(beta, e).subs(e, 0),
-            -p / w),
+            "every d and N: d b_i = −(a*ᵀG_i x)/(a*ᵀG_i a*), whose mean is −gᵀx", sp.Derivative(beta, e),
+            -p / w, where={e: 0}),
         sized_identity("every d and N: a⁺ = a* + ε(x − κ Ḡ(x − a* gᵀx)) and terms of order ε²", literal,
             linear - kappa * e**2 * G * (f**2 * A - 2 * f * X + e * f**2 * X)),
     ]  # fmt: skip

@@ -88,12 +88,12 @@ def _limit(stretch: Any) -> list[ProofStep]:
     mean = moments.expectation(drawn, laws)
     t, x = sp.symbols("t x", positive=True)
     of_x = partial(moments.chi_squared_moment, m)
-    one = moments.expectation(t**2 / x, {t: moments.normal_moment, x: of_x})
+    one = moments.expected((t / N) ** 2 / x, {t: moments.normal_moment, x: of_x})
     return [
         identity(
-            "s⁺²/s² → (1 − κγ + κτw₁ρ̄)² + κ²(1 + ρ̄²)τ²w₂² as s → 0 (dominated for m > 2)", sp.expand(ratio),
-            sp.expand(linear)),
-        identity("Var ρ̄ = E[t²/χ²_m]/N = v", one / N, mean_variance(N, m)),
+            "s⁺²/s² → (1 − κγ + κτw₁ρ̄)² + κ²(1 + ρ̄²)τ²w₂² as s → 0 (dominated for m > 2)", ratio,
+            linear),
+        identity("Var ρ̄ = E[t²/χ²_m]/N = v", N * one, mean_variance(N, m)),
         identity("its expectation is (1 − κ)² + κ² q, q = (d + (d − 1) v)/M", mean,
             rate_squared(kappa, stretch * noise_ratio(d, N, m))),
     ]  # fmt: skip
@@ -117,28 +117,32 @@ def _domination() -> list[ProofStep]:
     }
     return [
         identity("for every s the moved factor has squared length (1 − x)² + κ²β²s²(q² + o²), x = κβsp, for "
-            "a pull (p, q, o)", sp.cancel(length),
-            sp.cancel((1 - gain * s * p) ** 2 + gain**2 * s**2 * (q**2 + out**2))),
+            "a pull (p, q, o)", length,
+            (1 - gain * s * p) ** 2 + gain**2 * s**2 * (q**2 + out**2)),
         nonnegative_on_box("where |x| ≤ ½ it is at least ¼ …", (1 - x) ** 2 - sp.Rational(1, 4),
             {x: (-sp.Rational(1, 2), sp.Rational(1, 2))}),
         identity("… and the squared length across a* over s² is (1 − x + y)² + z², y = κβcq, z = κβo …",
-            sp.cancel(moved[1] ** 2 + moved[2] ** 2),
-            sp.cancel((1 - gain * s * p + gain * c * q) ** 2 + (gain * out) ** 2)),
+            moved[1] ** 2 + moved[2] ** 2,
+            (1 - gain * s * p + gain * c * q) ** 2 + (gain * out) ** 2),
         identity("… at most 3(1 + x² + y²) + z²: the difference is a sum of squares",
             3 * (1 + x**2 + y**2) - (1 - x + y) ** 2, (1 + x) ** 2 + (1 - y) ** 2 + (x + y) ** 2),
         identity("where also s|ρ̄| ≤ 1, so |β| ≤ 2: s⁺²/s² ≤ 15 + 16κ²(3q² + o²), whose mean needs no more "
             "than v = Var ρ̄", moments.expectation(sp.expand(3 * new[1] ** 2 + new[2] ** 2), laws),
-            sp.together(3 * ((M + 2) + v) / M + (1 + v) * (d - 2) / M)),
+            3 * ((M + 2) + v) / M + (1 + v) * (d - 2) / M),
     ]  # fmt: skip
 
 
 def _optimum() -> list[ProofStep]:
     kappa, q = sp.symbols("kappa q", positive=True)
     rate = rate_squared(kappa, q)
-    best = sp.solve(sp.diff(rate, kappa), kappa)[0]
     return [
-        identity("the only stationary step (a convex parabola in κ)", best, optimal_kappa(q)),
-        identity("the rate there", rate.subs(kappa, optimal_kappa(q)), best_rate_squared(q)),
+        identity(
+            "the only stationary step (a convex parabola in κ)",
+            sp.Derivative(rate, kappa),
+            0,
+            where={kappa: optimal_kappa(q)},
+        ),
+        identity("the rate there", rate, best_rate_squared(q), where={kappa: optimal_kappa(q)}),
         identity(
             "rate² − 1 = κ (1 + q) (κ − 2/(1 + q)): it shrinks exactly for κ < 2/(1 + q)",
             rate - 1,

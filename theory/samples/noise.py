@@ -11,6 +11,7 @@ inflation `p σ² v/B²` of ‖b̄‖² by the noise across b*, and the normalis
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import sympy as sp
@@ -22,6 +23,7 @@ from theory.samples.moments import (
     Symmetric,
     chi_squared_moment,
     expectation,
+    expected,
     normal_moment,
 )
 from verification.finding import ProofStep
@@ -160,17 +162,21 @@ def _derive_floor(spread: bool) -> list[ProofStep]:
     v, M, s2 = 1 / (N * (m - 2)), N * m, sp.Symbol("s2")
     q = (d + (d - 1) * v) / M
     added = (d - 1) * kappa**2 * noise**2 * (1 + v) / (length**2 * M)
-    balance = sp.solve(sp.Eq(s2, ((1 - kappa) ** 2 + kappa**2 * q) * s2 + added), s2)[0]
-    xi = sp.Symbol("xi", positive=True)
+    kept = (1 - kappa) ** 2 + kappa**2 * q
+    xi, x, y, z, of_mean = sp.symbols("xi x y z of_mean", positive=True)
+    laws: dict[Any, Law] = {y: normal_moment, z: normal_moment, x: partial(chi_squared_moment, m)}
     stated = floor(kappa, noise, length, d, N, m) / (1 if spread else 1 + mean_variance(N, m))
     return [
         identity("E r² = (ξ² + 1/B²) v: given ‖X_i a‖², −gᵀx and the noise along b* are normal of variance "
-            "ξ²/‖X_i a‖² and 1/(B²‖X_i a‖²)", (xi**2 + 1 / length**2) * chi_squared_moment(m, -1) / N,
+            "ξ²/‖X_i a‖² and 1/(B²‖X_i a‖²)",
+            N * expected(((xi * y + z / length) / N) ** 2 / x, laws),
             (xi**2 + 1 / length**2) * mean_variance(N, m)),
         identity(
-            "what a round adds, from the moments above", round_noise(kappa, noise, length, d, N, m), added),
-        identity("its fixed point", sp.cancel(stated - balance), sp.Integer(0)),
+            "what a round adds, from the moments above", round_noise(kappa, noise, length, d, N, m),
+            (d - 1) * kappa**2 * noise**2 * (1 + of_mean) / (length**2 * M),
+            where={of_mean: N * expected((z / N) ** 2 / x, laws)}),
+        identity("its fixed point", kept * s2 + added, s2, where={s2: stated}),
         identity(
             "b_i's noise has variance σ²/‖X_i a‖² per output, E 1/χ²_m = 1/(m − 2): E‖b̄‖² grows by pσ²v",
-            fit_inflation(noise, p, N, m), p * noise**2 * chi_squared_moment(m, -1) / N),
+            fit_inflation(noise, p, N, m), p * N * expected((noise * z / N) ** 2 / x, laws)),
     ]  # fmt: skip

@@ -40,7 +40,7 @@ def derive(stretch: Any = 1) -> tuple[ProofStep, ...]:
         stretch: multiplies q; 1 for the true statement.
     """
     N, m, d, kappa = sp.symbols("N m d kappa", positive=True)
-    M = N * m
+    M, ratio = N * m, sp.Symbol("q", positive=True)
     q = stretch * mean_square_rate.noise_ratio(d, N, m)
     v = bstep.mean_variance(N, m)
     pooled = pooled_noise_ratio(d, M)
@@ -65,6 +65,6 @@ def derive(stretch: Any = 1) -> tuple[ProofStep, ...]:
         nonnegative_on_box("q ≥ d/M for all N ≥ 1, m ≥ 3, d ≥ 2", q - pooled, box),
         nonnegative_on_box("q ≤ (1 + v) d/M on the same range", (1 + v) * pooled - q, box),
         nonnegative_on_box("v ≤ 1/N for m ≥ 3: with many clients only M is left", 1 / N - v, box),
-        identity("q M = d + (d − 1) v", q * M, pooled * M + (d - 1) * v),
+        identity("q M = d + (d − 1) v", ratio * M, d + (d - 1) * v, where={ratio: q}),
         identity("at M = d κ/(2 − κ) the threshold 2/(1 + d/M) is κ itself", edge, kappa),
     )

@@ -53,7 +53,7 @@ class Fractions:
                 top += more
             else:
                 top, bottom = top * below + more * bottom, bottom * below
-            top, bottom = _lowest(top, bottom)
+            top, bottom = lowest(top, bottom)
         return top, bottom
 
     def coefficients(self, polynomial: fmpq_mpoly, name: str) -> dict[int, fmpq_mpoly]:
@@ -68,7 +68,7 @@ class Fractions:
         """A polynomial as a tree."""
         return plus(*(
             times(number(Fraction(int(c.p), int(c.q))),
-                  *(power(("sym", x), k) for x, k in zip(self.names, powers, strict=False) if k))
+                  *(power(("sym", x), int(k)) for x, k in zip(self.names, powers, strict=False) if k))
             for powers, c in polynomial.to_dict().items()
         ))  # fmt: skip
 
@@ -85,7 +85,8 @@ class Fractions:
         return sum(terms, self.ring.constant(0))
 
 
-def _lowest(top: fmpq_mpoly, bottom: fmpq_mpoly) -> tuple[fmpq_mpoly, fmpq_mpoly]:
+def lowest(top: fmpq_mpoly, bottom: fmpq_mpoly) -> tuple[fmpq_mpoly, fmpq_mpoly]:
+    """A quotient without common factors."""
     if bottom.is_constant():
         return top, bottom
     common = top.gcd(bottom)

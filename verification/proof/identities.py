@@ -90,7 +90,11 @@ def sized_identity(statement: str, left: Any, right: Any) -> ProofStep:
 
 
 def nonnegative_on_box(
-    statement: str, expression: Any, box: dict[Any, tuple[Any, Any]]
+    statement: str,
+    expression: Any,
+    box: dict[Any, tuple[Any, Any]],
+    *,
+    where: Mapping[Any, Any] | None = None,
 ) -> ProofStep:
     """A step that holds if a polynomial is ≥ 0 on a box with rational corners.
 
@@ -98,7 +102,7 @@ def nonnegative_on_box(
     positive denominators leaves a polynomial in the t's. Only non-negative coefficients: a proof.
     Sufficient, not necessary: a step that fails is not a disproof.
     """
-    substituted = sp.sympify(expression).doit()
+    substituted = _taken(expression, where)
     fresh = []
     for index, (variable, (low, high)) in enumerate(box.items()):
         t = sp.Symbol(f"t{index}", nonnegative=True)
@@ -117,7 +121,7 @@ def nonnegative_on_box(
         f"all {len(top)} coefficients non-negative after mapping the box to t ≥ 0"
         if holds
         else f"coefficients of mixed sign: {top}",
-        lambda: [Reader().obligation([(expression, 0)], "≥", box)],
+        lambda: [Reader().obligation([(expression, 0)], "≥", box, where=where)],
         fails="false at a point",
     )
 

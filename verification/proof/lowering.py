@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from math import gcd, lcm
 
-from flint import fmpz
+from flint import fmpq, fmpz
 
+from verification.proof.flint_values import Fractions, lowest
 from verification.proof.obligations import Obligation, Range
 from verification.proof.trees import Term, constant, minus, number, plus, power, times
 
@@ -64,28 +66,108 @@ class _Lowering:
         if head == "power":
             return self._power(inner, self.lower(rest[1]))
         if head == "root":
-            return self._atom(
-                "root", ("root", inner, rest[1]), (rest[1], inner), Range(Fraction(0))
-            )
+            parts = self._factors(inner)
+            return times(*(power(self._unit_power(part, rest[1], ()), k) for part, k in parts))
         if head == "abs":
             return self._atom("abs", ("abs", inner), (2, power(inner, 2)), Range(Fraction(0)))
         return self._log(inner) if head == "log" else self._function(head, inner)
 
     def _power(self, base: Term, exponent: Term) -> Term:
-        """With whole summands and factors of the exponent outside: b^(2n + 3) is (bⁿ)²·b³."""
-        whole = constant(exponent)
-        if whole is not None and whole.denominator == 1:
-            return power(base, int(whole))
+        """With summands and factors of the exponent outside: b^(2n + 3) is (bⁿ)²·b³."""
         if exponent[0] == "*" and len(exponent) == 3:
             scale, total = sorted(exponent[1:], key=lambda part: bool(part[0] == "+"))
             if total[0] == "+" and constant(scale) is not None:
                 exponent = ("+", *(times(scale, part) for part in total[1:]))
         if exponent[0] == "+":
             return times(*(self._power(base, part) for part in exponent[1:]))
-        factor = constant(exponent[1]) if exponent[0] == "*" else None
-        if factor is not None and factor.denominator == 1:
-            return power(self._power(base, times(*exponent[2:])), int(factor))
-        return self._atom("power", ("power", base, exponent), None, Range())
+        known = constant(exponent)
+        if known is None and exponent[0] == "*":
+            factor, rest = constant(exponent[1]), exponent[2:]
+        else:
+            factor, rest = known, ()
+        if factor is None:
+            factor, rest = Fraction(1), (exponent,)
+        parts = self._factors(base) if rest or factor.denominator > 1 else [(base, 1)]
+        return times(*(power(self._unit_power(part, factor.denominator, rest), k * factor.numerator)
+                       for part, k in parts))  # fmt: skip
+
+    def _unit_power(self, base: Term, n: int, rest: Sequence[Term]) -> Term:
+        if rest:
+            exponent = times(number(Fraction(1, n)), *rest)
+            return self._atom("power", ("power", base, exponent), None, Range())
+        return (
+            base if n == 1 else self._atom("root", ("root", base, n), (n, base), Range(Fraction(0)))
+        )
+
+    def _factors(self, base: Term) -> list[tuple[Term, int]]:
+        """A number's primes, positive symbols, a sum's positive content, and the rest, each to a power."""
+        head, *rest = base
+        if head == "num" and rest[0] > 0:
+            return _primes(Fraction(rest[0], rest[1]))
+        if head == "^" and rest[1] % 2:
+            return [(part, k * rest[1]) for part, k in self._factors(rest[0])]
+        if head == "+":
+            return self._parts_of_sum(base)
+        if head != "*" or any(part[0] == "num" and part[1] < 0 for part in rest):
+            return [(base, 1)]
+        split = [
+            found if self._known_positive(found := self._factors(part)) else None for part in rest
+        ]
+        other = times(*(part for part, found in zip(rest, split, strict=True) if found is None))
+        of_other = (
+            [] if other == number(1) else [(other, 1)] if other[0] == "*" else self._factors(other)
+        )
+        return [*(one for found in split if found is not None for one in found), *of_other]
+
+    def _known_positive(self, found: list[tuple[Term, int]]) -> bool:
+        return all(
+            part[0] == "num" or (part[0] == "sym" and self._above_zero(part[1]))
+            for part, _ in found
+        )
+
+    def _parts_of_sum(self, base: Term) -> list[tuple[Term, int]]:
+        field = Fractions(tuple(self.domain))
+        top, bottom = field.value(base)
+        ((powers, below), *more) = bottom.to_dict().items()
+        divided = [(name, -int(k)) for name, k in zip(field.names, powers, strict=False) if k]
+        if top.is_zero() or more or not all(self._above_zero(name) for name, _ in divided):
+            return [(base, 1)]
+        whole = lcm(*(int(c.q) for c in top.to_dict().values()))
+        common = gcd(*(int(c * whole) for c in top.to_dict().values()))
+        content = Fraction(common, whole) / Fraction(int(below.p), int(below.q))
+        rest = top * fmpq(whole, common) * (1 if content > 0 else -1)
+        symbols = [(("sym", name), k) for name, k in divided]
+        return [
+            *_primes(abs(content)),
+            *symbols,
+            *([] if rest.is_one() else [(field.tree(rest), 1)]),
+        ]
+
+    def _plain(self, inner: Term) -> Term:
+        """An argument over one denominator, powers of roots taken: equal ones become the same tree."""
+        field = Fractions(tuple(self.domain))
+        top, bottom = field.value(inner)
+        for atom in reversed(self.atoms.values()):
+            if atom.rule is None:
+                continue
+            n, (above, below) = atom.rule[0], field.value(atom.rule[1])
+            root = field.generator[atom.name]
+            powers = field.coefficients(bottom, atom.name)
+            if len(powers) == 1 and (k := max(powers) % n):
+                top, bottom = top * root ** (n - k), bottom * root ** (n - k)
+            sides = [(field.reduce(p, atom.name, n, above, below),
+                      max(field.coefficients(p, atom.name), default=0) // n)
+                     for p in (top, bottom)]  # fmt: skip
+            (top, most), (bottom, least) = sides
+            top, bottom = lowest(top * below**least, bottom * below**most)
+        if bottom.is_constant():
+            ((_, c),) = bottom.to_dict().items()
+            return field.tree(top / c)
+        return times(field.tree(top), power(field.tree(bottom), -1))
+
+    def _above_zero(self, name: str) -> bool:
+        within = self.domain[name]
+        return within.low is not None and (within.low > 0 or (within.low == 0 and within.open_low))
 
     def _gamma(self, inner: Term) -> Term:
         """By Γ(u + 1) = u Γ(u), a whole number in the argument is taken out."""
@@ -107,6 +189,7 @@ class _Lowering:
         return found
 
     def _function(self, head: str, inner: Term) -> Term:
+        inner = self._plain(inner)
         if head == "exp":
             return self._exp(inner)
         if head == "gamma":
@@ -139,16 +222,16 @@ class _Lowering:
         if inner[0] == "^":
             return times(number(inner[2]), self._log(inner[1]))
         if inner[0] == "num" and inner[1] > 0:
-            primes = [(p, k) for p, k in fmpz(inner[1]).factor()]
-            primes += [(p, -k) for p, k in fmpz(inner[2]).factor()]
             within = Range(Fraction(0), open_low=True)
             return plus(*(
-                times(number(k), self._atom("log", ("log", number(int(p))), None, within))
-                for p, k in primes
+                times(number(k), self._atom("log", ("log", prime), None, within))
+                for prime, k in _primes(Fraction(inner[1], inner[2]))
             ))  # fmt: skip
         for atom in self.atoms.values():
             if inner == ("sym", atom.name) and atom.meaning[0] == "root":
                 return times(number(Fraction(1, atom.meaning[2])), self._log(atom.meaning[1]))
+            if inner == ("sym", atom.name) and atom.meaning[0] == "exp":
+                return atom.meaning[1]
         self.positive[inner] = None
         return self._atom("log", ("log", inner), None, Range())
 
@@ -160,6 +243,15 @@ class _Lowering:
             self.atoms[meaning] = Atom(name, meaning, rule)
             self.domain[name] = within
         return "sym", self.atoms[meaning].name
+
+
+def _primes(value: Fraction) -> list[tuple[Term, int]]:
+    tops, bottoms = (fmpz(part).factor() for part in (value.numerator, value.denominator))
+    return [
+        (number(int(p)), sign * int(k))
+        for part, sign in ((tops, 1), (bottoms, -1))
+        for p, k in part
+    ]
 
 
 def algebra(obligation: Obligation) -> Algebra:

@@ -59,6 +59,7 @@ class Obligation:
         relation: `=`, `≥` or `>`.
         domain: every symbol's range.
         vanishing: trees that are 0 by assumption, such as c² + s² − 1.
+        worked: whether a derivative or a mean in it was taken on the trees, not by SymPy.
         scope: "" if this is the step itself, else which instance of it, for the reader.
     """
 
@@ -67,11 +68,12 @@ class Obligation:
     relation: str = "="
     vanishing: tuple[Term, ...] = ()
     scope: str = ""
+    worked: bool = False
 
     @property
     def left_nothing(self) -> bool:
         """Whether SymPy had made both sides alike before anybody else saw them."""
-        return all(
+        return not self.worked and all(
             _sorted(left) == _sorted(right) or _told(left, right) for left, right in self.pairs
         )
 
@@ -92,6 +94,7 @@ class Reader:
 
     names: dict[Any, str] = field(default_factory=dict)
     domain: dict[str, Range] = field(default_factory=dict)
+    worked: bool = False
 
     def obligation(
         self,
@@ -125,7 +128,7 @@ class Reader:
         used = set[str]().union(*map(symbols, (*zero, *(side for pair in read for side in pair))))
         used |= {self.names[symbol] for symbol in box or {}}
         domain = {name: within for name, within in self.domain.items() if name in used}
-        return Obligation(read, domain, relation, zero)
+        return Obligation(read, domain, relation, zero, worked=self.worked)
 
     def term(self, expression: Any) -> Term:
         """The tree of one expression."""
@@ -143,6 +146,7 @@ class Reader:
         return self._applied(expression)
 
     def _applied(self, expression: Any) -> Term:
+        self.worked = self.worked or isinstance(expression, (Average, sp.Derivative))
         if isinstance(expression, Average):
             return self._average(expression)
         if isinstance(expression, sp.Derivative):
@@ -168,7 +172,7 @@ class Reader:
                 raise UnreadableError(f"{name} is in a denominator that is no product")
             ((lowest[name], bottom),) = parts.items()
         for powers, coefficient in top.to_dict().items():
-            exponents = dict(zip(field.names, powers, strict=False))
+            exponents = dict(zip(field.names, map(int, powers), strict=False))
             taken = average.moment(tuple(exponents[name] - lowest[name] for name in names))
             rest = [
                 power(("sym", name), k) for name, k in exponents.items() if k and name not in names
