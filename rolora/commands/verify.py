@@ -184,11 +184,12 @@ def _summary(report: Report, *, wide: bool) -> Table:
         shown.add_column(name, no_wrap=True)
     for outcome in report.outcomes:
         row = summary_row(outcome)
-        cells = [Text(row.id), Text(row.verdict, style=VERDICT_STYLES[row.verdict])]
+        verdict, measured = row["verdict"], row["measured"]
+        cells = [Text(row["id"]), Text(verdict, style=VERDICT_STYLES[verdict])]
         if wide:
-            cells.append(Text(outcome.error or row.quantity))
-        measured = f"{row.measured} {row.interval}".rstrip() if wide else row.measured
-        shown.add_row(*cells, row.theory, measured, row.margin, Text(*_expected(outcome)))
+            cells.append(Text(outcome.error or row["quantity"]))
+            measured = f"{measured} {row['interval']}".rstrip()
+        shown.add_row(*cells, row["theory"], measured, row["margin"], Text(*_expected(outcome)))
     return shown
 
 

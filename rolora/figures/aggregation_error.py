@@ -5,13 +5,8 @@ from typing import Any
 import numpy as np
 
 from linear_model import LocalSteps, Problem, simulate
+from rolora.figures import Budget, Drawing, Table, by_round, distinct, figure, look, number, select
 from rolora.figures.heterogeneity_loss import client_targets
-from rolora.plotting import look
-from rolora.plotting.figure import Drawing, figure
-from rolora.plotting.tidy import by_round, distinct, select
-from rolora.report.numbers import number
-from verification.budget import Budget
-from verification.finding import Table
 
 D, CLIENTS, SAMPLES, SPREAD, KAPPA, START, ROUNDS = 20, 10, 200, 1.0, 0.2, 0.6, 60
 LOCAL_STEPS = (1, 20)

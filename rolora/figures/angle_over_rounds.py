@@ -5,13 +5,8 @@ from typing import Any
 import numpy as np
 
 from linear_model import Algorithm2, LocalSteps, Problem, simulate
-from rolora.plotting import look
-from rolora.plotting.figure import Drawing, figure
-from rolora.plotting.tidy import by_round, select
-from rolora.report.numbers import number
+from rolora.figures import Budget, Drawing, Table, by_round, figure, look, number, select
 from theory.recovery import recovery_theorem
-from verification.budget import Budget
-from verification.finding import Table
 
 D, CLIENTS, SAMPLES, KAPPA, START = 50, 10, 100, 0.5, 0.95
 ROUNDS, LOCAL_STEPS, LOCAL_ROUNDS = 40, 5, 60

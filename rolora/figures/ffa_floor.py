@@ -5,13 +5,8 @@ from typing import Any
 import numpy as np
 
 from linear_model import Algorithm2, FFALeastSquares, Problem, simulate
-from rolora.plotting import look
-from rolora.plotting.figure import Drawing, figure
-from rolora.plotting.tidy import mean, select
-from rolora.report.numbers import number
+from rolora.figures import Budget, Drawing, Table, figure, look, mean, number, select
 from theory.frozen_factor import ffa_floor
-from verification.budget import Budget
-from verification.finding import Table
 
 D, CLIENTS, SAMPLES, ROUNDS, KAPPA = 30, 4, 20, 40, 0.7
 ANGLES = tuple(float(x) for x in np.geomspace(0.02, 0.98, 9))

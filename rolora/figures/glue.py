@@ -6,12 +6,7 @@ from typing import Any
 import numpy as np
 
 from llm_validation.paper import published, records
-from rolora.plotting import look
-from rolora.plotting.figure import Drawing, figure
-from rolora.plotting.tidy import mean, select
-from rolora.report.numbers import number
-from verification.budget import Budget
-from verification.finding import Table
+from rolora.figures import Budget, Drawing, Table, figure, look, mean, number, select
 
 COLUMNS = (
     "source", "model", "task", "clients", "method", "accuracy", "spread", "n", "confirmed",

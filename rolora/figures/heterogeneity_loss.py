@@ -5,12 +5,7 @@ from typing import Any
 import numpy as np
 
 from linear_model import LocalSteps, Problem, simulate
-from rolora.plotting import look
-from rolora.plotting.figure import Drawing, figure
-from rolora.plotting.tidy import distinct, select
-from rolora.report.numbers import number
-from verification.budget import Budget
-from verification.finding import Table
+from rolora.figures import Budget, Drawing, Table, distinct, figure, look, number, select
 
 D, CLIENTS, LOCAL_STEPS, KAPPA, START, ROUNDS = 20, 10, 20, 0.4, 0.6, 2000
 SPREADS = (0.5, 2.0)

@@ -2,12 +2,8 @@
 
 from typing import Any
 
-from rolora.plotting import look, network
-from rolora.plotting.figure import Drawing, figure
-from rolora.plotting.tidy import mean, select
-from rolora.report.numbers import number
-from verification.budget import Budget
-from verification.finding import Table
+from rolora.figures import Budget, Drawing, Table, figure, look, mean, number, select
+from rolora.plotting import network
 
 CLIENTS = (5, 10)
 METHODS = ("ffa", "fedavg", "rolora")

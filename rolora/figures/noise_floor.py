@@ -5,13 +5,8 @@ from typing import Any
 import numpy as np
 
 from linear_model import Algorithm2, Problem, simulate
-from rolora.plotting import look
-from rolora.plotting.figure import Drawing, figure
-from rolora.plotting.tidy import mean, select
-from rolora.report.numbers import number
+from rolora.figures import Budget, Drawing, Table, figure, look, mean, number, select
 from theory.samples import noise as noise_theory
-from verification.budget import Budget
-from verification.finding import Table
 
 D, CLIENTS, KAPPA, ROUNDS, OUTPUTS = 20, 5, 0.5, 40, 3
 NOISES = tuple(float(x) for x in np.geomspace(0.01, 1.0, 7))

@@ -4,14 +4,9 @@ from typing import Any
 
 import numpy as np
 
-from rolora.plotting import look
-from rolora.plotting.figure import Drawing, figure
-from rolora.plotting.tidy import mean, select
-from rolora.report.numbers import number
+from rolora.figures import Budget, Drawing, Table, figure, look, mean, number, select
 from theory.nonconvex import nonconvex_bound
 from theory.nonconvex.smooth_problem import SmoothProblem, alternate
-from verification.budget import Budget
-from verification.finding import Table
 
 NOISES = (2.0, 8.0)
 

@@ -5,14 +5,10 @@ from typing import Any
 import numpy as np
 
 from linear_model import Algorithm2, Problem, simulate
-from rolora.plotting import look, style
+from rolora.figures import Budget, Drawing, Table, figure, look, number, select
+from rolora.plotting import style
 from rolora.plotting.claim_plot import edges
-from rolora.plotting.figure import Drawing, figure
-from rolora.plotting.tidy import select
-from rolora.report.numbers import number
 from theory.samples import mean_square_rate
-from verification.budget import Budget
-from verification.finding import Table
 
 D, SAMPLES, SMALL_ANGLE = 64, 8, 1e-6
 CLIENTS = (4, 6, 8, 12, 16, 24, 32, 64, 128, 256)

@@ -4,12 +4,8 @@ from typing import Any
 
 import numpy as np
 
-from rolora.plotting import look, network
-from rolora.plotting.figure import Drawing, figure
-from rolora.plotting.tidy import distinct, mean, select
-from rolora.report.numbers import number
-from verification.budget import Budget
-from verification.finding import Table
+from rolora.figures import Budget, Drawing, Table, distinct, figure, look, mean, number, select
+from rolora.plotting import network
 
 CLIENTS = 10
 SCHEDULES = {

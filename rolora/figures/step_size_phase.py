@@ -4,14 +4,9 @@ from typing import Any
 
 import numpy as np
 
-from rolora.plotting import look
-from rolora.plotting.figure import Drawing, figure
-from rolora.plotting.tidy import select
-from rolora.report.numbers import number
+from rolora.figures import Budget, Drawing, Table, figure, look, number, select
 from theory.population import plateau, population_map
 from theory.recovery import recovery_theorem
-from verification.budget import Budget
-from verification.finding import Table
 
 LARGEST, BURN_IN, SHOWN = 6.0, 4000, 8
 

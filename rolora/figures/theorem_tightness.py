@@ -5,13 +5,8 @@ from typing import Any
 import numpy as np
 
 from linear_model import Algorithm2, Problem, simulate
-from rolora.plotting import look
-from rolora.plotting.figure import Drawing, figure
-from rolora.plotting.tidy import select
-from rolora.report.numbers import number
+from rolora.figures import Budget, Drawing, Table, figure, look, number, select
 from theory.recovery import recovery_theorem
-from verification.budget import Budget
-from verification.finding import Table
 
 WIDTHS = (10, 30, 100, 300, 1000, 10_000, 100_000, 1_000_000)
 CLIENTS, POOLED_PER_WIDTH, KAPPA, EPSILON, MOST_ROUNDS = 10, 100, 0.5, 1e-6, 150

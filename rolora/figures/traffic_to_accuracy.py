@@ -5,12 +5,8 @@ from typing import Any
 import numpy as np
 
 from federated_lora import Shape
-from rolora.plotting import look, network
-from rolora.plotting.figure import Drawing, figure
-from rolora.plotting.tidy import mean, select
-from rolora.report.numbers import number
-from verification.budget import Budget
-from verification.finding import Table
+from rolora.figures import Budget, Drawing, Table, figure, look, mean, number, select
+from rolora.plotting import network
 
 CLIENTS, ROUNDS = 10, 90
 METHODS = ("ffa", "fedavg", "rolora")

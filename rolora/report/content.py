@@ -164,29 +164,11 @@ def _stem(name: str) -> str:
     return "".join(c if c.isalnum() or c in "-_" else "-" for c in name)
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One row of the summary table, as text."""
-
-    id: str
-    title: str
-    verdict: str
-    expected: str
-    quantity: str
-    theory: str
-    measured: str
-    interval: str
-    margin: str
-    method: str
-    standing: str
-    control: str
-
-
-def summary_row(outcome: Outcome) -> Row:
-    """The row of one claim: its headline comparison, its verdict, its control."""
+def summary_row(outcome: Outcome) -> dict[str, str]:
+    """The row of one claim as text by column: its headline comparison, its verdict, its control."""
     finding = outcome.finding
     headline = finding.headline if finding is not None else None
-    return Row(
+    return dict(
         id=outcome.claim.id,
         title=outcome.claim.title,
         verdict=outcome.verdict,
