@@ -13,6 +13,7 @@ from verification.proof import identities
 
 COQC = shutil.which("coqc")
 x = sp.Symbol("x", positive=True)
+M = sp.MatrixSymbol("M", *sp.symbols("n k", integer=True, positive=True))
 
 
 def report(tmp_path, *steps):
@@ -43,8 +44,9 @@ def test_every_step_is_a_file_and_every_lemma_is_found(tmp_path):
 
 def test_a_report_says_who_agrees():
     true, false = (TRUE_AND_MUTANT["every size"](off) for off in (sp.Integer(1), OFF))
-    alike = "instance n = 2, k = 1 only; both sides were alike as SymPy had left them"
-    assert proofs.opinions_text(true) == f"python-flint agrees, Z3 agrees ({alike})"
+    assert (
+        proofs.opinions_text(true) == "python-flint agrees, Z3 agrees (instance k = 2, n = 1 only)"
+    )
     assert "python-flint disagrees (left − right is" in proofs.opinions_text(false)
 
     def told(*steps):
@@ -55,8 +57,13 @@ def test_a_report_says_who_agrees():
     assert told(both, both) == f"2 of 2 {first}; no engine disagrees."
     silent = identities.identity("", sp.tan(x) * sp.cos(x), sp.sin(x))
     same = identities.identity("", x + 1, 1 + x)
-    said = f"1 of 5 {first}, 1 by one, 2 by none, and 1 had two sides alike as SymPy left them"
-    assert told(both, true, silent, false, same) == f"{said}; an engine disagrees on 1."
+    roots = identities.identity("", sp.sqrt(x + 1) * sp.sqrt(x + 2), sp.sqrt(x**2 + 3 * x + 2))
+    turned = identities.sized_identity("", (M * M.T).T, M * M.T)
+    assert "python-flint agrees (both sides were alike" in proofs.opinions_text(turned)
+    said = f"2 of 7 {first}, 1 by one, 2 by none, and 2 had two sides alike as SymPy left them"
+    assert (
+        told(both, true, silent, false, same, roots, turned) == f"{said}; an engine disagrees on 1."
+    )
     assert told() == ""
 
 

@@ -13,7 +13,7 @@ from verification.proof.trees import UnreadableError
 x, y = sp.symbols("x y", positive=True)
 c, s = sp.symbols("c s", real=True)
 n, k = sp.symbols("n k", integer=True, positive=True)
-M, S = sp.MatrixSymbol("M", n, k), sp.MatrixSymbol("S", k, k)
+M, S, K = sp.MatrixSymbol("M", n, k), sp.MatrixSymbol("S", k, k), sp.MatrixSymbol("K", k, k)
 OFF = sp.Rational(51, 50)
 CIRCLE = (c**2 + s**2 - 1,)
 HALF = {x: (0, 3), y: (0, sp.oo)}
@@ -31,7 +31,8 @@ TRUE_AND_MUTANT = {
     "error function": lambda off: equal("", sp.erfc(x) + sp.erfc(y), sp.erfc(y) + off * sp.erfc(x)),
     "symbolic power": lambda off: equal("", x ** (2 * n + 3), off * x**n * x**n * x**3),
     "circle": lambda off: equal("", c**2, 1 - off * s**2, vanishing=CIRCLE),
-    "every size": lambda off: identities.sized_identity("", (M * S * M.T).T, off * M * S.T * M.T),
+    "every size": lambda off: identities.sized_identity("", M * (S + K) * M.T, M * S * M.T + off * M * M.T,
+        where={K: sp.Identity(k)}),
     "letters": lambda off: equal("", *_letters(off)),
     "sign on a box": lambda off: identities.nonnegative_on_box("", x * y + 3 - x * off, HALF),
     "sign everywhere": lambda off: identities.positive("", (101 - 100 * off) * (x + sp.sqrt(y))),

@@ -58,16 +58,24 @@ def _shared(shared: Factor) -> tuple[ProofStep, ProofStep]:
     d_in, rank, d_out = sp.symbols("d_in r d_out", integer=True, positive=True)
     A, sum_A = (sp.MatrixSymbol(name, d_in, rank) for name in ("A", "SA"))
     B, sum_B = (sp.MatrixSymbol(name, rank, d_out) for name in ("B", "SB"))
-    one = sp.symbols("P", real=True)
+    rest = sp.Symbol("P", real=True)  # the others' Σp
     if shared is Factor.B:
-        grown, before, averages = (sum_A + weight * A) @ B, sum_A @ B, sum_A @ (one * B)
+        grown, before, averages = (
+            (sum_A + weight * A) @ B,
+            sum_A @ B,
+            sum_A @ (rest * B + weight * B),
+        )
     else:
-        grown, before, averages = A @ (sum_B + weight * B), A @ sum_B, (one * A) @ sum_B
+        grown, before, averages = (
+            A @ (sum_B + weight * B),
+            A @ sum_B,
+            (rest * A + weight * A) @ sum_B,
+        )
     return (
         sized_identity(f"one shared {shared}: a further client adds p A_i B_i to the product of the sums, "
             "which is 0 for none: it is the sum of the products", grown - before, weight * A @ B),
         sized_identity(f"one shared {shared}: its own average is Σp times itself, itself at Σp = 1",
-            averages.subs(one, 1), before),
+            averages, before, where={rest: 1 - weight}),
     )  # fmt: skip
 
 

@@ -88,7 +88,8 @@ def _any_number_of_clients(total: Any) -> tuple[ProofStep, ProofStep]:
             "Σp AB − (Σp A)B̄ − Ā(Σp B) + (Σp)ĀB̄, which is 0 for none",
             grown - expanded(products, sum_A, sum_B, weights), weight * (A - mean_A) @ (B - mean_B)),
         sized_identity("with Σp A = Ā, Σp B = B̄ and Σp = 1 that is Σp AB − ĀB̄",
-            expanded(products, mean_A, mean_B, total), products - mean_A @ mean_B),
+            expanded(products, sum_A, sum_B, weights), products - mean_A @ mean_B,
+            where={sum_A: mean_A, sum_B: mean_B, weights: total}),
     )  # fmt: skip
 
 

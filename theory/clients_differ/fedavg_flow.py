@@ -102,7 +102,8 @@ def derive(kept: Any = 1) -> tuple[ProofStep, ...]:
 
 def _derive_optimum(kept: Any) -> list[ProofStep]:
     d, p = sp.symbols("d p", integer=True, positive=True)
-    a, b = sp.MatrixSymbol("a", d, 1), sp.MatrixSymbol("b", p, 1)
+    a, da = (sp.MatrixSymbol(name, d, 1) for name in ("a", "da"))
+    b, db = (sp.MatrixSymbol(name, p, 1) for name in ("b", "db"))
     R = sp.MatrixSymbol(
         "R", d, p
     )  # a bᵀ − T, whatever the target T; the flow is ȧ = −2 R b, ḃ = −2 Rᵀ a
@@ -114,7 +115,8 @@ def _derive_optimum(kept: Any) -> list[ProofStep]:
     plane = (along * beta - target) ** 2 + (across * beta) ** 2
     return [
         sized_identity("gradient flow conserves ‖a‖² − ‖b‖² for any target matrix: aᵀȧ = (bᵀḃ)ᵀ",
-            a.T * (-2 * R * b), (b.T * (-2 * R.T * a)).T),
+            a.T * da, (b.T * db).T,
+            where={da: -2 * R * b, db: -2 * R.T * a}),
         identity("α_i² − ‖b_i*‖²/α_i² = q", scale**2 - n**2 / scale**2, q),
         identity("α_i² is the only positive one: the two values multiply to −‖b_i*‖²",
             scale**2 * (kept * q - root) / 2, -(n**2)),

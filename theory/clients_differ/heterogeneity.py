@@ -21,7 +21,7 @@ from verification.proof.identities import (
     rational_identity,
     sized_identity,
 )
-from verification.proof.means import mean
+from verification.proof.means import average, mean
 
 
 def effective_kappa(eta: Any, mean_norm: Any) -> Any:
@@ -60,24 +60,27 @@ def derive(counted: Any = 0) -> tuple[ProofStep, ...]:
 def _derive_round() -> list[ProofStep]:
     """Risk, b-step and gradient, for any number of clients."""
     n, p, d = sp.symbols("n p d", integer=True, positive=True)
-    T, w = sp.MatrixSymbol("T", n, p), sp.MatrixSymbol("w", n, 1)  # the b_i*ᵀ stacked; weights
+    # the b_i*ᵀ stacked, c times them, and weights
+    T, S, w = (sp.MatrixSymbol(name, n, size) for name, size in (("T", p), ("S", p), ("w", 1)))
     a, a_star, b = (sp.MatrixSymbol(name, size, 1) for name, size in (("a", d), ("A", d), ("b", p)))
-    target, c = sp.MatrixSymbol("t", p, 1), sp.Symbol("c", real=True)
+    target, centre = (sp.MatrixSymbol(name, p, 1) for name in ("t", "B"))
+    c = sp.Symbol("c", real=True)
     along, one = a_star.T * a, sp.Identity(1)
     clientwise = a * b.T * b - a_star * w.T * (T * b)
     pooled = (a * b.T - a_star * (w.T * T)) * b
     fit, entry, truth, part = sp.symbols("fit entry truth part", real=True)
     clients = {entry: "entry"}
-    centre = mean(entry, clients)
+    typical = mean(entry, clients)
     gap = (part * fit - truth * entry) ** 2  # of one entry of a bᵀ − a* b_i*ᵀ
     return [
         identity("any N, entry by entry: mean_i ‖a bᵀ − a* b_i*ᵀ‖² = ‖a bᵀ − a* b̄*ᵀ‖² + mean_i ‖b_i* − b̄*‖²: "
-            "the second part is nobody's to lower", mean(gap, clients),
-            gap.subs(entry, centre) + truth**2 * mean((entry - centre) ** 2, clients)),
+            "the second part is nobody's to lower", average(gap, clients),
+            gap.subs(entry, typical) + truth**2 * average((entry - typical) ** 2, clients)),
         sized_identity("every d and p: client i's normal equation b‖a‖² = b_i*(a*ᵀa) has b_i = (a*ᵀa) b_i* "
             "at ‖a‖ = 1", target * along * (a.T * a) - (a_star * target.T).T * a,
             target * along * (a.T * a - one)),
-        sized_identity("every N, p and weights: the mean of c b_i* is c b̄*", (c * T).T * w, c * (T.T * w)),
+        sized_identity("every N, p and weights: the mean of c b_i* is c b̄*", S.T * w, c * centre,
+            where={S: c * T, centre: T.T * w}),
         # Σ w_i (a bᵀ − a* b_i*ᵀ) b = a bᵀb − a* (wᵀT) b: the a-gradient needs only the mean row wᵀT.
         sized_identity("every N, d, p and weights: the a-step sees only b̄*", clientwise, pooled),
     ]  # fmt: skip

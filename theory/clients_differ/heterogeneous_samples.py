@@ -99,8 +99,8 @@ def _derive_linearisation() -> list[ProofStep]:
         identity("normalising: the tangent ε p/(1 + ε q) has slope p",
             sp.Derivative(e * across / (1 + e * along), e), across, where={e: 0}),
         sized_identity("at a = a* the b-step is exact, b_i = b_i*, and client i pulls by −w_i G_i a*, "
-            "whatever the spread, w_i = b̄*ᵀ(b_i* − b̄*)", G * (a_star * B**2 - a_star * (B**2 + w)),
-            -w * G * a_star),
+            "whatever the spread, w_i = b̄*ᵀ(b_i* − b̄*)", G * (a_star * B**2 - a_star * omega),
+            -w * G * a_star, where={omega: B**2 + w}),
     ]  # fmt: skip
 
 

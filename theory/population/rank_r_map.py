@@ -145,14 +145,16 @@ def _derive_parts() -> list[ProofStep]:
     ]
     # Matrix symbols: A = (C; W) in coordinates with A* = (I; 0), so Mx = Cᵀ; d = r + k.
     Cs, W = sp.MatrixSymbol("C", r, r), sp.MatrixSymbol("W", k, r)
-    Sig, one = sp.MatrixSymbol("Sigma", r, r), sp.Identity(r)
-    across, along = moved_parts(W, Cs.T, Sig, eta)
-    literal_across = W - 2 * eta * (W @ Cs.T) @ Sig @ Cs
-    literal_along = Cs - 2 * eta * (Cs @ Cs.T - one) @ Sig @ Cs
+    Sig, mixed, truth = (sp.MatrixSymbol(name, r, r) for name in ("Sigma", "Mx", "Bs"))
+    across, along = moved_parts(W, mixed, Sig, eta)
+    fit = Cs.T @ truth  # B̄, in coordinates of the rows of B*: Σ = B*B*ᵀ
+    literal_across = W - 2 * eta * (W @ fit) @ fit.T
+    literal_along = Cs - 2 * eta * (Cs @ fit - truth) @ fit.T
+    given = {mixed: Cs.T, Sig: truth @ truth.T}
     return [
         *steps,
-        sized_identity("every d and r: PÂ", across, literal_across),
-        sized_identity("every d and r: A*ᵀÂ", along, literal_along),
+        sized_identity("every d and r: PÂ", across, literal_across, where=given),
+        sized_identity("every d and r: A*ᵀÂ", along, literal_along, where=given),
     ]
 
 
@@ -199,12 +201,13 @@ def _derive_slope(stretch: Any) -> list[ProofStep]:
     K, Sig, one = sp.MatrixSymbol("K", r, r), sp.MatrixSymbol("Sigma", r, r), sp.Identity(r)
     below = (one + 2 * eta * (one - K) @ Sig).subs(K, one)
     slope = U @ (one - 2 * eta * (K.subs(K, one) @ Sig))
-    image = w @ v.T - 2 * eta * w @ (size**2 * v.T)  # vᵀΣ = σ_j² vᵀ
+    row = sp.MatrixSymbol("row", 1, r)  # vᵀΣ
+    image = w @ v.T - 2 * eta * w @ row
     return [
         sized_identity("every d and r: what T⁺ is divided by is I at T = 0, where K = I", below, one),
         sized_identity("so the derivative there is U ↦ U(I − 2ηΣ)", slope, U - 2 * eta * U @ Sig),
         sized_identity("which has the eigenvalue 1 − 2ησ_j² on every w v_jᵀ, v_j an eigenvector of Σ = B*B*ᵀ",
-            image, (1 - 2 * eta * (stretch * size) ** 2) * w @ v.T),
+            image, (1 - 2 * eta * (stretch * size) ** 2) * w @ v.T, where={row: size**2 * v.T}),
     ]  # fmt: skip
 
 

@@ -84,7 +84,7 @@ def _loss_steps() -> tuple[ProofStep, ...]:
     expanded += b_star @ (a_star.T @ G @ a_star) @ b_star.T - b_star @ (a_star.T @ G @ a) @ b.T
     return (
         sized_identity("the loss (1/m)‖X E‖² with E = a bᵀ − a* b*ᵀ is tr(Eᵀ G E), G = XᵀX/m",
-            (X @ E).T @ (X @ E) / m, E.T @ (X.T @ X / m) @ E),
+            (X @ E).T @ (X @ E) / m, E.T @ G @ E, where={G: X.T @ X / m}),
         sized_identity("its four terms: numbers times outer products, whose traces are inner products",
             E.T @ G @ E, expanded),
     )  # fmt: skip

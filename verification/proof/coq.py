@@ -16,6 +16,7 @@ from verification.proof.trees import Term, UnreadableError, denominators, fracti
 
 PREAMBLE = """From Coq Require Import Reals Lra Psatz.
 Open Scope R_scope.
+Set Default Timeout 60.
 
 Ltac sides := repeat split; first [assumption | lra | nra | apply Rgt_not_eq; nra].
 Ltac by_field := intros; first [ring | field; sides | field].

@@ -72,20 +72,22 @@ def _read(statement: str, holds: bool, said: str, pairs: Sequence[Any], **how: A
     return decided_again(statement, holds, said, lambda: [Reader().obligation(pairs, **how)])
 
 
-def sized_identity(statement: str, left: Any, right: Any) -> ProofStep:
+def sized_identity(
+    statement: str, left: Any, right: Any, *, where: Mapping[Any, Any] | None = None
+) -> ProofStep:
     """A step that holds if `left − right` expands to the zero matrix, its sizes left symbolic.
 
-    For expressions in `sympy.MatrixSymbol`: one proof for every dimension.
+    For expressions in `sympy.MatrixSymbol`: one proof for every dimension. `where` as in `identity`.
     """
-    difference = sp.expand(sp.expand(left - right).doit()).doit()
+    difference = sp.expand(sp.expand((left - right).xreplace(where or {})).doit()).doit()
     holds = difference == sp.ZeroMatrix(*difference.shape)
     certificate = "expands to the zero matrix with symbolic sizes"
     return decided_again(
         statement,
         holds,
         certificate if holds else f"difference: {difference}",
-        lambda: [words.instance(left, right)],
-        lambda: words.same_words(left, right),
+        lambda: [words.instance(left, right, where)],
+        lambda: words.same_words(left, right, where),
     )
 
 

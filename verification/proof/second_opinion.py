@@ -41,14 +41,14 @@ def decided_again(
             statement, holds, certificate, opinions, (), coq.comment(str(reason)), fails
         )
     opinions = tuple(_opinion(name, obligations) for name in ENGINES)
+    if every_size is not None and opinions[0].says is Says.AGREES and every_size():
+        words = "the same words in matrices of any size"
+        opinions = Opinion(flint_engine.NAME, Says.AGREES, words), *opinions[1:]
     if all(obligation.left_nothing for obligation in obligations):
         opinions = tuple(
             replace(opinion, scope="; ".join(filter(None, (opinion.scope, ALIKE))))
             for opinion in opinions
         )
-    if every_size is not None and opinions[0].says is Says.AGREES and every_size():
-        words = "the same words in matrices of any size"
-        opinions = Opinion(flint_engine.NAME, Says.AGREES, words), *opinions[1:]
     against = [o for o in opinions if o.says is Says.DISAGREES]
     if against and holds:
         certificate = f"SymPy: {certificate}; {against[0].engine} disagrees: {against[0].detail}"

@@ -51,7 +51,7 @@ def power(base: Term, exponent: int) -> Term:
 
 def put(term: Term, values: Mapping[str, Term]) -> Term:
     """The tree with trees in the place of symbols, nothing simplified."""
-    if term[0] == "sym":
+    if term[0] in ("sym", "matrix"):
         return values.get(term[1], term)
     return (term[0], *(put(p, values) if isinstance(p, tuple) else p for p in term[1:]))
 

@@ -15,7 +15,7 @@ from flint import fmpq_mpoly
 
 from verification.proof.flint_values import Fractions
 from verification.proof.obligations import Obligation, Reader, plain_name
-from verification.proof.trees import Term, UnreadableError, number, plus, times
+from verification.proof.trees import Term, UnreadableError, number, plus, put, symbols, times
 
 SIZES = (2, 1, 2, 1)
 """Sizes that take the places of the symbolic ones in an instance."""
@@ -52,6 +52,13 @@ class _Matrices(Reader):
             raise UnreadableError(f"{type(expression).__name__} is no polynomial in matrices")
         return ("*", *[self.tree(base)] * int(exponent))
 
+    def sides(self, left: Any, right: Any, where: Mapping[Any, Any] | None) -> list[Term]:
+        """Both trees, with what is put in."""
+        values = {
+            self.tree(old)[1]: self.tree(sp.sympify(new)) for old, new in (where or {}).items()
+        }
+        return [put(self.tree(side), values) for side in (left, right)]
+
     def size(self, size: Any) -> int:
         if size.is_Integer:
             return int(size)
@@ -69,14 +76,17 @@ class _Matrices(Reader):
         ]
 
 
-def same_words(left: Any, right: Any) -> bool:
+def same_words(left: Any, right: Any, where: Mapping[Any, Any] | None = None) -> bool:
     """Whether two expressions in MatrixSymbols or non-commuting symbols are the same sum of words.
+
+    Args:
+        where: what is put in for symbols.
 
     Raises:
         UnreadableError: on an expression that is no polynomial in matrices with scalar coefficients.
     """
     reader = _Matrices()
-    trees = [reader.tree(side) for side in (left, right)]
+    trees = reader.sides(left, right, where)
     field = Fractions(tuple(reader.domain))
     sums = [_words(tree, field) for tree in trees]
     nothing = field.value(number(0))
@@ -87,26 +97,31 @@ def same_words(left: Any, right: Any) -> bool:
     return True
 
 
-def instance(left: Any, right: Any) -> Obligation:
+def instance(left: Any, right: Any, where: Mapping[Any, Any] | None = None) -> Obligation:
     """The identity entry by entry, for matrices of independent entries at one set of sizes.
 
     Raises:
         UnreadableError: as above.
     """
     reader = _Matrices()
+    sides = reader.sides(left, right, where)
+    handed = (left, right, *map(sp.sympify, (where or {}).values()))
+    free = set[Any]().union(*(side.free_symbols for side in handed))
     letters = {
         plain_name(symbol.name): reader.entries(symbol)
-        for symbol in sorted(left.free_symbols | right.free_symbols, key=str)
+        for symbol in sorted(free - set(where or {}), key=str)
         if symbol.is_Matrix or symbol.is_commutative is False
     }
-    sides = [_evaluate(reader.tree(side), letters) for side in (left, right)]
-    shaped = next(side for side in sides if isinstance(side, list))
-    one, other = (side if isinstance(side, list) else _scalar(side, shaped) for side in sides)
+    found = [_evaluate(side, letters) for side in sides]
+    shaped = next(side for side in found if isinstance(side, list))
+    one, other = (side if isinstance(side, list) else _scalar(side, shaped) for side in found)
     pairs = tuple(
         (a, b) for up, down in zip(one, other, strict=True) for a, b in zip(up, down, strict=True)
     )
     told = ", ".join(f"{name} = {size}" for name, size in reader.sizes.items()) or "2 × 2 matrices"
-    return Obligation(pairs, dict(reader.domain), scope=f"instance {told} only")
+    used = set[str]().union(*(symbols(entry) for pair in pairs for entry in pair))
+    domain = {name: within for name, within in reader.domain.items() if name in used}
+    return Obligation(pairs, domain, scope=f"instance {told} only")
 
 
 def _words(tree: Term, field: Fractions) -> dict[Word, Quotient]:
