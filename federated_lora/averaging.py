@@ -86,6 +86,8 @@ class Method(ABC):
         personal: factors of which each client has its own: they never leave it, `combine` does not see
             them, and `traffic` does not count them. In the global adapter they stay at their start,
             which is what a client begins with.
+        controls: factors whose local gradients are corrected by control variates, which the laboratories
+            keep (`federation.controls`); for plain gradient steps only.
         parameter: what may follow the name after a colon, at its default; None if nothing may.
         average: what `combine` promises of the mean; `federated_lora.testing` holds it to that.
         gauges: changes of basis that it promises to be blind to, beside `Gauge.COMMON_ROTATION`.
@@ -97,6 +99,7 @@ class Method(ABC):
     order: ClassVar[int]
     merges: bool = False
     personal: Factors = NEITHER
+    controls: Factors = NEITHER
     parameter: ClassVar[str | None] = None
     average: ClassVar[Average] = Average.INEXACT
     gauges: ClassVar[frozenset[Gauge]] = COMMON_GAUGES

@@ -39,6 +39,11 @@ def tensor_name(layer: str, factor: Factor) -> str:
     return f"{layer}.lora_{factor}"
 
 
+def control_name(name: str) -> str:
+    """Name of the control variate of a tensor."""
+    return f"control.{name}"
+
+
 @dataclass(frozen=True, eq=False)
 class Shared:
     """What the server shares with all clients.
@@ -48,11 +53,13 @@ class Shared:
         head: name to tensor (*batch, …) of the classification head.
         merged: layer name to what was added to its W0 since the start, (*batch, d_in, d_out), in the
             convention `x ↦ x W`; without the layers whose W0 is as it was.
+        controlled: names of the factors whose control variate is sent down with them.
     """
 
     adapters: Mapping[str, Adapter]
     head: Mapping[str, Tensor] = field(default_factory=dict)
     merged: Mapping[str, Tensor] = field(default_factory=dict)
+    controlled: frozenset[str] = frozenset()
 
     def sizes(self) -> dict[str, int]:
         """Numbers in each factor and head tensor, of one replica."""
@@ -63,7 +70,9 @@ class Shared:
         }
         first = next(iter(self.adapters.values()))
         batch = int(np.prod(first.A.shape[:-2], dtype=np.int64))
-        return factors | {name: value.numel() // batch for name, value in self.head.items()}
+        controls = {control_name(name): factors[name] for name in sorted(self.controlled)}
+        heads = {name: value.numel() // batch for name, value in self.head.items()}
+        return factors | controls | heads
 
     def nothing_sent(self, clients: int, replicas: int = 1) -> Sent:
         """The count of numbers sent, before the first round."""
@@ -77,6 +86,7 @@ class Shared:
             {name: replace(a, A=a.A[r], B=a.B[r]) for name, a in self.adapters.items()},
             {name: value[r] for name, value in self.head.items()},
             {name: value[r] for name, value in self.merged.items()},
+            self.controlled,
         )
 
 
@@ -181,6 +191,10 @@ def combined(
     # Once, whether the method counts it or not.
     carrying = told or sum(map(numbers, changes))
     traffic += Traffic(0, carrying - told)
+    trains = {tensor_name(layer, f) for layer in shared.adapters for f in method.trainable(round)}
+    controls = {control_name(name) for name in shared.controlled & trains}
+    changed |= controls
+    traffic += Traffic(0, sum(sizes[name] for name in controls))
     heads = dict(shared.head)
     if head == "average" and trained.heads:
         p = next(iter(aggregates.values())).weights
@@ -190,7 +204,8 @@ def combined(
         traffic += Traffic(size, size)
     elif head == "local":
         own |= trained.heads
-    made = Shared({layer: one.adapter for layer, one in aggregates.items()}, heads, merged)
+    adapters = {layer: one.adapter for layer, one in aggregates.items()}
+    made = Shared(adapters, heads, merged, shared.controlled)
     return Outcome(
         made,
         own,
@@ -224,7 +239,10 @@ def _side_by_side(shared: Shared, parts: list[Outcome]) -> Outcome:
     return replace(
         first,
         shared=Shared(
-            {name: adapter(name, a) for name, a in shared.adapters.items()}, head, merged
+            {name: adapter(name, a) for name, a in shared.adapters.items()},
+            head,
+            merged,
+            shared.controlled,
         ),
         own={name: torch.stack([p.own[name] for p in parts], dim=1) for name in first.own},
         errors=lambda: [

@@ -132,8 +132,12 @@ class Config(Machine, LocalTraining, Adapters, Server, Texts, Model):
     def __post_init__(self) -> None:
         from federated_lora import method_named
 
-        packed = {"merges": "quantisation = 4bit"} if self.quantisation == "4bit" else {}
-        require_able(method_named(self.method, self.rounds), packed)
+        cannot = {"merges": "quantisation = 4bit"} if self.quantisation == "4bit" else {}
+        if self.optimiser != "sgd" or self.momentum or self.clip or self.weight_decay:
+            cannot["controls"] = (
+                "anything but optimiser = sgd without momentum, clip and weight decay"
+            )
+        require_able(method_named(self.method, self.rounds), cannot)
         if self.engine == "all-at-once" and self.base_dropout == "model":
             raise ValueError(
                 "base_dropout = model draws one mask for all clients of a pass; use engine = one-by-one"

@@ -9,6 +9,7 @@ from pydantic import Field
 
 from federation import parts
 from federation.parts import LocalTraining, Server, Split
+from federation.refusals import require_able
 from verification.settings import Count, Natural, Positive, Settings, settings
 
 if TYPE_CHECKING:
@@ -115,7 +116,8 @@ class Configuration(Machine, LocalTraining, Network, Server, Images):
         for owner in (Machine, Network, Images):
             owner.__post_init__(self)
         IMAGES.named(self.dataset)
-        method_named(self.method, self.rounds)
+        plain = {} if self.optimiser == "sgd" else {"controls": f"optimiser = {self.optimiser}"}
+        require_able(method_named(self.method, self.rounds), plain)
 
     def optimiser_rule(self) -> Optimiser:
         """The update rule."""

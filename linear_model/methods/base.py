@@ -5,6 +5,7 @@ from typing import Protocol
 
 import numpy as np
 
+from federation.controls import Controls
 from linear_model.clients import ClientBatch
 from linear_model.problem import Problem
 
@@ -20,6 +21,7 @@ class State:
         W: what was merged into the frozen matrix so far, (T, d, p), or None: the model is W + A B.
         own_A: every client's own A, (T, N, d, r), or None if A is shared.
         own_B: every client's own B, (T, N, r, p), or None if B is shared.
+        controls: control variates of A and B, stacks (T, N, …), or None if the method has none.
     """
 
     A: np.ndarray
@@ -28,6 +30,7 @@ class State:
     W: np.ndarray | None = None
     own_A: np.ndarray | None = None
     own_B: np.ndarray | None = None
+    controls: Controls | None = None
 
     @property
     def plain(self) -> bool:

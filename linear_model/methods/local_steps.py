@@ -1,12 +1,14 @@
 """The practical methods: K local gradient steps on the factors a federated_lora method trains."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
 import federated_lora
 from federated_lora import Adapter, ClientFactors, Factor, Factors, added, aggregate, dense
+from federation.controls import Controls
 from linear_model.clients import ClientBatch
 from linear_model.methods.base import FromZero, Rounds, State
 from linear_model.problem import Problem, step_size
@@ -82,13 +84,20 @@ class LocalSteps(FromZero):
         state = self._apart(state, rounds.clients)
         batch = rounds.batch() if state.W is None else rounds.batch().shifted(state.W)
         at = np.arange(len(rounds.who))[:, None], rounds.who
-        A, B = self._local(
-            state.A[:, None] if state.own_A is None else state.own_A[at],
-            state.B[:, None] if state.own_B is None else state.own_B[at],
-            batch,
-            trained,
-            eta,
-        )
+        begun = {
+            Factor.A: state.A[:, None] if state.own_A is None else state.own_A[at],
+            Factor.B: state.B[:, None] if state.own_B is None else state.own_B[at],
+        }
+        controls = self._controls(state, rounds.clients)
+        corrections = controls.corrections(rounds.who, map(str, trained))
+        A, B = self._local(begun[Factor.A], begun[Factor.B], batch, trained, eta, corrections)
+        moved = {
+            str(f): begun[f] - made
+            for f, made in zip(Factor, (A, B), strict=True)
+            if f in corrections
+        }
+        everybody = np.full(rounds.clients, 1.0 / rounds.clients)
+        controls = controls.after(rounds.who, moved, self.local_steps * eta, everybody)
         clients = ClientFactors(
             A=np.moveaxis(A, 1, 0) if Factor.A in sent else None,
             B=np.moveaxis(B, 1, 0) if Factor.B in sent else None,
@@ -107,11 +116,19 @@ class LocalSteps(FromZero):
             W,
             _kept(state.own_A, at, None if own is None else own.A),
             _kept(state.own_B, at, None if own is None else own.B),
+            controls if self.rule.controls else None,
         )
+
+    def _controls(self, state: State, clients: int) -> Controls:
+        """The control variates so far, zeros before the first round."""
+        if state.controls is not None:
+            return state.controls
+        held = {str(f): state.A if f is Factor.A else state.B for f in sorted(self.rule.controls)}
+        return Controls.nothing(held, clients)
 
     def _apart(self, state: State, clients: int) -> State:
         """Personal factors set apart, one a client; a client begins with the server's."""
-        own: dict[str, np.ndarray] = {}
+        own: dict[str, Any] = {}
         for factor, held, shared in (
             (Factor.A, state.own_A, state.A),
             (Factor.B, state.own_B, state.B),
@@ -127,19 +144,25 @@ class LocalSteps(FromZero):
         batch: ClientBatch,
         trained: Factors,
         eta: float,
+        corrections: Mapping[str, np.ndarray],
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Every client's factors after K steps; a factor that is shared and stays so keeps axis 1."""
+        """Every client's factors after K steps; a factor that is shared and stays so keeps axis 1.
+
+        Args:
+            corrections: added to a factor's gradient in every step, (T, n, …).
+        """
+        of = {f: corrections.get(str(f), 0.0) for f in Factor}
         if Factor.A not in trained and A.shape[1] == 1:
             square, right = batch.normal(A[:, 0])
             for _ in range(self.local_steps):
-                B = B - 2.0 * eta * (square @ B - right)
+                B = B - eta * (2.0 * (square @ B - right) + of[Factor.B])
             return A, B
         for _ in range(self.local_steps):
             of_A, of_B = batch.gradients(A, B, of_B=Factor.B in trained)
             if Factor.A in trained:
-                A = A - eta * of_A
+                A = A - eta * (of_A + of[Factor.A])
             if of_B is not None:
-                B = B - eta * of_B
+                B = B - eta * (of_B + of[Factor.B])
         return A, B
 
 

@@ -79,7 +79,10 @@ class AllAtOnce:
                 space.holder.now = Pass(batch, seeds if config.lora_dropout else None)
                 each = client_losses(space.logits(batch), batch)
                 each.sum().backward()
-                optimiser.step(trained, _gradients(trained), states, work.learning_rate, axes=1)
+                gradients = _gradients(trained)
+                for name, correction in work.corrections.items():
+                    gradients[name].add_(correction[part])
+                optimiser.step(trained, gradients, states, work.learning_rate, axes=1)
                 losses.append(each.detach())
                 tokens += batch.tokens
         space.holder.now = None

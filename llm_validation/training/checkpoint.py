@@ -13,6 +13,7 @@ import torch
 from federated_lora import Adapter, Factor
 from federation import checkpoint
 from federation.checkpoint import Checkpoint
+from federation.controls import Controls
 from federation.round import Shared
 from llm_validation.base.models import resolve_device
 from llm_validation.config import Config
@@ -50,10 +51,11 @@ def load(
     if found is None:
         return None
     rows = [dict(row) for row in found.rows]
-    return _server(found, resolve_device(config.device)), rows, found.values["facts"], found.warning
+    server = _server(found, resolve_device(config.device), config.participation < 1.0)
+    return server, rows, found.values["facts"], found.warning
 
 
-def _server(found: Checkpoint, device: torch.device) -> Server:
+def _server(found: Checkpoint, device: torch.device, travel: bool) -> Server:
     state = found.values
     # Optimisers and counts are taken up where they are used.
     tensors = {
@@ -74,11 +76,14 @@ def _server(found: Checkpoint, device: torch.device) -> Server:
         client, name, slot = key.split("/")
         states.setdefault(int(client), {}).setdefault(name, {})[slot] = value
     visits = {int(k): int(v) for k, v in state["visits"].items()}
+    controls = Controls.restored(_under("control/", tensors))
     counts = {name: value.numpy() for name, value in _under("sent/", tensors).items()}
     sent = None
     if counts:
-        sent = Shared(adapters, head).nothing_sent(counts["held"].shape[1]).restored(counts)
-    return Server(adapters, head, own, states, visits, found.round, sent, merged)
+        controlled = frozenset(controls.own) if travel else frozenset()
+        shared = Shared(adapters, head, controlled=controlled)
+        sent = shared.nothing_sent(counts["held"].shape[1]).restored(counts)
+    return Server(adapters, head, own, states, visits, found.round, sent, merged, controls, travel)
 
 
 def _under(prefix: str, tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
@@ -96,6 +101,7 @@ def _flat(server: Server) -> dict[str, torch.Tensor]:
     for client, state in server.states.items():
         for name, slots in state.items():
             tensors.update({f"optimiser/{client}/{name}/{s}": v for s, v in slots.items()})
+    tensors.update({f"control/{name}": value for name, value in server.controls.arrays().items()})
     if server.sent is not None:
         counts = server.sent.arrays().items()
         tensors.update({f"sent/{name}": torch.from_numpy(value) for name, value in counts})

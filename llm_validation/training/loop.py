@@ -3,7 +3,7 @@
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -13,7 +13,8 @@ import torch
 from federated_lora import Factor, Method, method_named
 from federation import partition
 from federation.checkpoint import forget
-from federation.participants import participants
+from federation.controls import Controls
+from federation.participants import participants, weights_of
 from federation.round import Outcome, Trained, combined, sound, tensor_name
 from llm_validation.base.base_model import require_positions
 from llm_validation.base.encoding import Encoded, encode
@@ -163,6 +164,8 @@ def _one_round(bench: _Bench) -> Row:
     """Train, combine, measure, keep a checkpoint. Returns the round's row."""
     config, rows, before = bench.config, bench.rows, bench.server
     started = time.perf_counter()
+    controls = before.controlled(bench.method.controls, config.clients)
+    before = replace(before, controls=controls, travel=config.participation < 1.0)
     work = plan(config, bench.method, before, bench.split, bench.encoded.lengths)
     returned = bench.engine.train(before, work)
     _require_finite(returned, work, rows)
@@ -205,7 +208,10 @@ def plan(
     rate = config.learning_rate
     if config.schedule == "linear":
         rate *= 1.0 - server.round / config.rounds
-    return Work(now, method.trainable(now), clients, batches, rate, method.personal)
+    trained = method.trainable(now)
+    names = [tensor_name(layer, factor) for layer in server.adapters for factor in trained]
+    corrections = server.controls.corrections(np.array(clients), names)
+    return Work(now, trained, clients, batches, rate, method.personal, corrections)
 
 
 def step(
@@ -231,8 +237,28 @@ def step(
     sent = server.sent or server.shared().nothing_sent(len(sizes))
     visits = server.visits | {k: server.visits.get(k, 0) + 1 for k in work.clients}
     made, counted = outcome.shared, outcome.counted(sent, work.round, np.array([work.clients]))
-    adapters, head = dict(made.adapters), dict(made.head)
-    return Server(adapters, head, own, states, visits, work.round, counted, made.merged), outcome
+    after = replace(
+        server, adapters=dict(made.adapters), head=dict(made.head), own=own, states=states, visits=visits,
+        round=work.round, sent=counted, merged=made.merged,
+        controls=_controls(config, server, work, returned, sizes),
+    )  # fmt: skip
+    return after, outcome
+
+
+def _controls(
+    config: Config, server: Server, work: Work, returned: Returned, sizes: list[int]
+) -> Controls:
+    """The control variates after a round."""
+    moved = {
+        name: server.adapters[layer].factor(factor) - stack
+        for layer, factors in returned.factors.items()
+        for factor in Factor
+        if (name := tensor_name(layer, factor)) in work.corrections
+        and (stack := factors.factor(factor)) is not None
+    }
+    everybody = weights_of(config.weighting, np.array(sizes))
+    steps = config.local_steps * work.learning_rate
+    return server.controls.after(np.array(work.clients), moved, steps, everybody)
 
 
 def _require_finite(returned: Returned, work: Work, rows: list[Row]) -> None:

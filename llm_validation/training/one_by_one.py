@@ -72,6 +72,10 @@ class OneByOne:
             with seeded(torch_seed(config.seed, "base dropout", work.round, client, step)):
                 loss = client_losses(space.logits(batch), batch).sum()
                 loss.backward()
+            for name, correction in work.corrections.items():
+                gradient = trained[name].grad
+                assert gradient is not None  # it trains
+                gradient.add_(correction[work.clients.index(client)].T)  # as PEFT stores factors
             if config.clip:
                 torch.nn.utils.clip_grad_norm_(list(trained.values()), config.clip)
             optimiser.step()

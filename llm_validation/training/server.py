@@ -7,6 +7,7 @@ import numpy as np
 import torch
 
 from federated_lora import NEITHER, Adapter, ClientFactors, Factor, Factors, added
+from federation.controls import Controls
 from federation.round import Shared, tensor_name
 from federation.sent import Sent
 from llm_validation.base.models import ADAPTER, Workspace
@@ -30,6 +31,8 @@ class Server:
         round: rounds completed.
         sent: the numbers sent so far; None before the first round.
         merged: layer name to what was added to its frozen weight since the start, (d_in, d_out).
+        controls: the control variates by tensor name, stacks (N, …), where the method has any.
+        travel: whether the server's control variates are sent down with their factors.
     """
 
     adapters: dict[str, Adapter]
@@ -40,6 +43,8 @@ class Server:
     round: int = 0
     sent: Sent | None = None
     merged: Mapping[str, torch.Tensor] = field(default_factory=dict)
+    controls: Controls = field(default_factory=lambda: Controls({}, {}))
+    travel: bool = False
 
     def head_of(self, client: int | None) -> Head:
         """The head a client starts a round with; None for the shared one."""
@@ -59,7 +64,19 @@ class Server:
 
     def shared(self) -> Shared:
         """What every client is sent."""
-        return Shared(self.adapters, self.head, self.merged)
+        controlled = frozenset(self.controls.own) if self.travel else frozenset()
+        return Shared(self.adapters, self.head, self.merged, controlled)
+
+    def controlled(self, factors: Factors, clients: int) -> Controls:
+        """The control variates, zeros before the first round."""
+        if self.controls.own or not factors:
+            return self.controls
+        held = {
+            tensor_name(layer, factor): adapter.factor(factor)
+            for layer, adapter in self.adapters.items()
+            for factor in sorted(factors)
+        }
+        return Controls.nothing(held, clients)
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,6 +86,7 @@ class Work:
     Attributes:
         batches: per participant, the examples of each local step.
         personal: factors of which every client has its own.
+        corrections: added to a tensor's gradient in every step, by name, (n, …).
     """
 
     round: int
@@ -77,6 +95,7 @@ class Work:
     batches: list[list[np.ndarray]]
     learning_rate: float
     personal: Factors = NEITHER
+    corrections: Mapping[str, torch.Tensor] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)

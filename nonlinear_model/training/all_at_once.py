@@ -1,6 +1,6 @@
 """A round's local training of all clients (and all replicas) as one sequence of tensor operations."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 import torch
@@ -59,6 +59,7 @@ class Work:
         scale: s of the adapter.
         projection: x·A of the whole training set, (R, n, r), where A has stood still; None to compute what
             the batches need.
+        corrections: added to a tensor's gradient in every step, by name, (R, N, …).
     """
 
     batches: Tensor
@@ -67,6 +68,7 @@ class Work:
     rate: Tensor
     scale: float
     projection: Tensor | None = None
+    corrections: Mapping[str, Tensor] = field(default_factory=dict)
 
 
 @dataclass(eq=False)
@@ -130,6 +132,8 @@ def train(
             base=with_merged(base, x, server.merged),
             projected=None if projected is None else projected[:, :, k],
         )
+        for name, correction in work.corrections.items():
+            found.of[name].add_(correction)
         moving = None if work.steps is None else k < work.steps
         stacks = {name: local[name] for name in found.of}
         optimiser.step(stacks, found.of, states, work.rate, axes=2, moving=moving)

@@ -8,9 +8,10 @@ import torch
 from torch import Tensor
 
 from federated_lora import Adapter, ClientFactors, method_named
+from federation.controls import Controls
 from federation.optimisers import State
 from federation.participants import participants, weights_of
-from federation.round import Outcome, Shared, Trained, combined, sound
+from federation.round import Outcome, Shared, Trained, combined, sound, tensor_name
 from nonlinear_model.configuration import Configuration
 from nonlinear_model.data.dataset import Dataset
 from nonlinear_model.data.splits import label_counts
@@ -98,6 +99,8 @@ class Federation:
             name: all_at_once.for_each(self.server.tensors()[name], config.clients).clone()
             for name in sorted(staying)
         }
+        held = {str(f): self.server.tensors()[f] for f in sorted(self.method.controls)}
+        self._controls = Controls.nothing(held, config.clients)
         sent = self._shared().nothing_sent(config.clients, len(self.replicas))
         everybody = np.tile(np.arange(config.clients), (len(self.replicas), 1))
         examples, weights = (self._train, test), self._weights(everybody)
@@ -125,11 +128,13 @@ class Federation:
         people = np.stack(each)
         train = frozenset({*map(str, factors), *(["head"] if config.head != "frozen" else [])})
         work = self._work(t, people, train)
+        work = replace(work, corrections=self._controls.corrections(people, train))
         sent = self._sent_to(people)
         states = self._states_of(people, train)
         returned = self._engine(sent, self._train, work, self.optimiser, states)
         self._check(returned, sent, people, t)
         self._keep_states(people, returned)
+        self._keep_controls(people, sent, returned, work)
         for name in sorted(set(self._own) - train):  # its turn is another round
             returned.stacks[name] = sent.tensors()[name]
         weights = self._weights(people)
@@ -166,6 +171,7 @@ class Federation:
         saved = {f"server.{name}": value for name, value in self.weights().items()}
         for name, state in self._states.items():
             saved |= {f"state.{name}.{key}": value for key, value in state.items()}
+        saved |= {f"control.{name}": value for name, value in self._controls.arrays().items()}
         saved |= self.record.tensors()
         saved["diverged"] = torch.tensor(self.diverged)
         return {name: value.detach().contiguous().cpu() for name, value in saved.items()}
@@ -177,6 +183,8 @@ class Federation:
         self._own = {name: on.pop(f"server.own.{name}").clone() for name in self._own}
         server = {name[7:]: value for name, value in on.items() if name.startswith("server.")}
         self.server = Server(**server)
+        kept = {name[8:]: value for name, value in on.items() if name.startswith("control.")}
+        self._controls = Controls.restored(kept)
         self._states = {}
         for name, value in on.items():
             if name.startswith("state."):
@@ -234,6 +242,21 @@ class Federation:
         for name, state in returned.states.items():
             for key, value in state.items():
                 self._states[name][key][index] = value
+
+    def _keep_controls(
+        self, people: np.ndarray, sent: Server, returned: Returned, work: Work
+    ) -> None:
+        moved = {
+            name: all_at_once.for_each(sent.tensors()[name], people.shape[1])
+            - returned.stacks[name]
+            for name in work.corrections
+        }
+        if moved:
+            taken = work.batches.shape[2] if work.steps is None else work.steps
+            steps = work.rate[:, None] * taken
+            steps = steps.expand(people.shape)
+            everybody = np.tile(np.arange(self.config.clients), (len(self.replicas), 1))
+            self._controls = self._controls.after(people, moved, steps, self._weights(everybody))
 
     def _index(self, people: np.ndarray) -> tuple[Tensor, Tensor]:
         device = self.server.A.device
@@ -306,7 +329,10 @@ class Federation:
         server = self.server
         merged = {} if server.merged is None else {LAYER: server.merged}
         adapter = Adapter(server.A, server.B, self.config.scale)
-        return Shared({LAYER: adapter}, {"head": server.head}, merged)
+        # Clients that sit out, or take other numbers of steps, cannot tell c from the broadcasts.
+        travel = self.config.participation < 1.0 or self.config.local_epochs is not None
+        names = {tensor_name(LAYER, f) for f in self.method.controls if travel}
+        return Shared({LAYER: adapter}, {"head": server.head}, merged, frozenset(names))
 
     def _sent_to(self, people: np.ndarray) -> Server:
         """What the participants start the round with: the server's model, and what each has of its own."""

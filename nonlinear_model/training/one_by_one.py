@@ -1,5 +1,7 @@
 """The literal way: client after client, autograd, PyTorch's own optimisers. Slow, and the reference."""
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -46,6 +48,7 @@ def train(
                 for stepper in steppers.values():
                     stepper.zero_grad()
                 loss.backward()
+                _correct(tensors, work.corrections, replica, client)
                 for stepper in steppers.values():
                     stepper.step()
                 losses.append(float(loss.detach()))
@@ -58,6 +61,15 @@ def train(
         name: torch.stack(values).view(R, N, *values[0].shape) for name, values in results.items()
     }
     return Returned(stacks, last, worst, states or {})
+
+
+def _correct(
+    tensors: dict[str, Tensor], corrections: Mapping[str, Tensor], replica: int, client: int
+) -> None:
+    for name, correction in corrections.items():
+        gradient = tensors[name].grad
+        assert gradient is not None  # it trains
+        gradient.add_(correction[replica, client])
 
 
 def _loss(tensors: dict[str, Tensor], examples: Examples, rows: Tensor, scale: float) -> Tensor:

@@ -19,6 +19,8 @@ PHASES = {
     "ffa-then-rolora": "BBBABA",
     **dict.fromkeys(("flexlora", "flora", "fedex", "fedsa", "fedrot", "lora-fair:0.01"), "++++++"),
     "fedsvd": "BBBBBB",
+    "rolora-cv": "BABABA",
+    "fedavg-cv": "++++++",
 }
 """What each method trains in rounds 1 to 6 of a run of 6."""
 

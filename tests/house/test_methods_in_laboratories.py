@@ -7,7 +7,9 @@ from tests.house.test_additions import LABORATORIES
 from tests.llm_validation.conftest import data_dir, gpt2, llama, roberta, tiny  # noqa: F401
 from tests.support.language_loop import by_hand, by_laboratory
 
-OURS = ("flexlora", "flora", "fedex", "fedsa", "fedsvd", "fedrot", "lora-fair")
+OURS = (
+    "flexlora", "flora", "fedex", "fedsa", "fedsvd", "fedrot", "lora-fair", "rolora-cv", "fedavg-cv",
+)  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -20,7 +22,7 @@ def test_a_method_is_the_literal_loop_over_dense_models(name, laboratory):
     expected_loss, expected_error = where.literal(name)
     np.testing.assert_allclose(loss, expected_loss, rtol=1e-9, atol=1e-10)
     np.testing.assert_allclose(error, expected_error, rtol=1e-7, atol=1e-10)
-    plain, _ = where.run("fedavg")
+    plain, _ = where.run("rolora" if name == "rolora-cv" else "fedavg")
     assert np.abs(plain - loss).max() > 1e-6  # the control: what averaging would give
 
 
@@ -32,5 +34,5 @@ def test_a_language_model_is_the_literal_loop_over_dense_models(name, tiny):  # 
     )  # fmt: skip
     found = by_laboratory(config)
     np.testing.assert_allclose(found, by_hand(config, name), rtol=1e-9, atol=1e-9)
-    plain = by_laboratory(config.changed(method="fedavg"))
+    plain = by_laboratory(config.changed(method="rolora" if name == "rolora-cv" else "fedavg"))
     assert abs(plain[0, -1] - found[0, -1]) > 2e-8

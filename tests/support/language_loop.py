@@ -14,7 +14,7 @@ from llm_validation.training.loop import run, split_clients
 from llm_validation.training.losses import answer_tail, client_losses
 from llm_validation.training.randomness import local_batches
 from llm_validation.training.server import read_server
-from tests.support.server_by_hand import averaged, mean, trained
+from tests.support.server_by_hand import ControlsByHand, averaged, mean, trained
 from verification.streams import generator
 
 COLUMNS = ("loss", "aggregation_error")
@@ -81,6 +81,8 @@ def by_hand(config, name):
     shared = {layer: (a.A, a.B) for layer, a in start.adapters.items()}
     clients, heads, W = [dict(shared) for _ in range(N)], [dict(start.head)] * N, dict(model.W0)
     visits, losses, errors = dict.fromkeys(range(N), 0), [], []
+    controls = {layer: [ControlsByHand(name, x, N) for x in pair] for layer, pair in shared.items()}
+    everybody = np.array([float(part.size) for part in model.split])
     for t in range(1, config.rounds + 1):
         rng = generator(config.seed, "llm", "participants", t)
         who = [int(k) for k in participants(rng, N, config.participation)]
@@ -105,15 +107,25 @@ def by_hand(config, name):
                 model.put(W, pairs, dict(zip(head, tops, strict=True)))
                 loss = client_losses(model.logits(batch), batch).sum()
                 slopes = torch.autograd.grad(loss, leaves + tops)
+                turned = [c.correction(k) for n in names for c in controls[n]]
                 moved = [
-                    x.detach() - config.learning_rate * g * trains["AB"[i % 2]]
-                    for i, (x, g) in enumerate(zip(leaves, slopes, strict=False))
+                    x.detach() - config.learning_rate * (g + c) * trains["AB"[i % 2]]
+                    for i, (x, g, c) in enumerate(zip(leaves, slopes, turned, strict=False))
                 ]
                 factors = {n: tuple(moved[2 * i : 2 * i + 2]) for i, n in enumerate(names)}
                 steps = zip(head.items(), slopes[len(leaves) :], strict=True)
                 head = {n: value - config.learning_rate * g for (n, value), g in steps}
             sent.append((factors, head))
 
+        for layer, pair in controls.items():
+            for i, own in enumerate(pair):
+                if trains["AB"[i]]:
+                    gaps = [
+                        clients[k][layer][i] - f[layer][i]
+                        for k, (f, _) in zip(who, sent, strict=True)
+                    ]
+                    length = config.local_steps * config.learning_rate
+                    own.after(who, gaps, length, everybody / everybody.sum())
         squares = 0.0
         for layer, adapter in start.adapters.items():
             pairs, before = (

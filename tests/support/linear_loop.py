@@ -4,7 +4,7 @@ import numpy as np
 
 from linear_model import Batches, Data
 from linear_model.simulators.data import draw_samples
-from tests.support.server_by_hand import averaged, trained
+from tests.support.server_by_hand import ControlsByHand, averaged, trained
 from verification.streams import generator
 
 SEED, ROUNDS, TRIALS = 4, 5, 3
@@ -58,13 +58,14 @@ def least_squares(x, y, A):
     return np.linalg.lstsq(x @ A, y, rcond=None)[0]
 
 
-def local_steps(name, number, model, pairs):
+def local_steps(name, number, model, pairs, who, controls):
     """What each client sends: A and B after `K` steps from its own."""
     letters = trained(name, number)
     sent = []
-    for a, b, (x, y) in zip(*model, pairs, strict=True):
+    for k, a, b, (x, y) in zip(who, *model, pairs, strict=True):
         for _ in range(K):
-            by_a, by_b = of_A(x, y, a, b), of_B(x, y, a, b)
+            by_a = of_A(x, y, a, b) + controls[0].correction(k)
+            by_b = of_B(x, y, a, b) + controls[1].correction(k)
             a, b = a - ETA * by_a * ("A" in letters), b - ETA * by_b * ("B" in letters)
         sent.append((a, b))
     return sent
@@ -90,6 +91,7 @@ def rounds(problem, start, name):
     B = [[np.zeros((problem.rank, problem.outputs))] * N for _ in start]
     W = [np.zeros((problem.d, problem.outputs)) for _ in start]
     errors = [0.0] * TRIALS
+    controls = [[ControlsByHand(name, x[t][0], N) for x in (A, B)] for t in range(TRIALS)]
     for number in range(1, ROUNDS + 1):
         samples.begin()
         first = samples.half_step()
@@ -100,7 +102,12 @@ def rounds(problem, start, name):
                 A[t], B[t] = [a] * N, [b] * N
                 continue
             model = [[held[k] for k in who] for held in (A[t], B[t])]
-            sent = local_steps(name, number, model, [(x, y - x @ W[t]) for x, y in first[t]])
+            gaps = [(x, y - x @ W[t]) for x, y in first[t]]
+            sent = local_steps(name, number, model, gaps, who, controls[t])
+            for i, letter in enumerate("AB"):
+                if letter in trained(name, number):
+                    moved = [old - new[i] for old, new in zip(model[i], sent, strict=True)]
+                    controls[t][i].after(who, moved, K * ETA, [1 / N] * N)
             share = [1 / len(who)] * len(who)
             A[t], B[t], W[t], errors[t] = averaged(name, share, who, sent, A[t], B[t], W[t])
         yield list(A), list(B), list(W), list(errors)

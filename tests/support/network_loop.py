@@ -12,7 +12,7 @@ from nonlinear_model.training.federation import Federation
 from rolora.storage.run_folder import read
 from tests.support import rolora_helpers
 from tests.support.linear_loop import ROUNDS
-from tests.support.server_by_hand import averaged, kept, trained
+from tests.support.server_by_hand import ControlsByHand, averaged, kept, trained
 from verification.streams import generator
 
 
@@ -53,6 +53,8 @@ class Network:
         A, B = [start.server.A[r]] * N, [start.server.B[r]] * N
         s, W = config.scale, torch.zeros(A[0].shape[0], B[0].shape[1], dtype=torch.float64)
         seen, losses, errors = set(), [], []
+        controls = [ControlsByHand(name, x[0], N) for x in (A, B)]
+        everybody = np.array([float(part.size) for part in start.parts[r]])
 
         def logits(data, rows, a, b, head):
             W0 = base[id(data)]
@@ -75,12 +77,18 @@ class Network:
                     out = logits(examples, torch.from_numpy(rows), *leaves)
                     loss = functional.cross_entropy(out, examples.y[torch.from_numpy(rows)])
                     slopes = torch.autograd.grad(loss, leaves)
+                    turned = [*(c.correction(k) for c in controls), 0.0]
                     model = [
-                        x.detach() - config.learning_rate * g if moves else x.detach()
-                        for x, g, moves in zip(leaves, slopes, trains, strict=True)
+                        x.detach() - config.learning_rate * (g + c) if moves else x.detach()
+                        for x, g, c, moves in zip(leaves, slopes, turned, trains, strict=True)
                     ]
                 sent.append(model)
             factors = [(a, b) for a, b, _ in sent]
+            for i, held in enumerate((A, B)):
+                if trains[i]:
+                    moved = [held[k] - own[i] for k, own in zip(who, factors, strict=True)]
+                    length = config.local_steps * config.learning_rate
+                    controls[i].after(who, moved, length, everybody / everybody.sum())
             A, B, W, error = averaged(name, p, who, factors, A, B, W, s)
             heads = kept(p, who, [head for *_, head in sent], heads, config.head != "average")
             errors.append(error)

@@ -8,6 +8,7 @@ TRAINED = {
     "ffa": lambda t: "B",
     "fedsvd": lambda t: "B",
     "rolora": lambda t: "B" if t % 2 else "A",
+    "rolora-cv": lambda t: "B" if t % 2 else "A",
     "two-to-one": lambda t: "B" if t % 3 else "A",
 }
 """What is trained in a round by the methods that do not always train both."""
@@ -101,3 +102,21 @@ def by_dense(name, p, sent, a, b, exact):
     plain = [(x.numpy(), y.numpy()) for x, y in sent]
     made = DENSE[name](p, plain, (a.numpy(), b.numpy()), exact.numpy())
     return tuple(torch.as_tensor(x) for x in made)
+
+
+class ControlsByHand:
+    """Control variates of one tensor, client by client; nothing for methods without any."""
+
+    def __init__(self, name, start, clients):
+        self.on = name.endswith("-cv")
+        self.own, self.shared = [0.0 * start] * clients, 0.0 * start
+
+    def correction(self, k):
+        return self.shared - self.own[k] if self.on else 0.0
+
+    def after(self, who, moved, length, weights):
+        """`moved` is x − y_k of who took part, `length` is K η."""
+        if self.on:
+            for k, gap in zip(who, moved, strict=True):
+                self.own[k] = self.own[k] - self.shared + gap / length
+            self.shared = mean(weights, self.own)
