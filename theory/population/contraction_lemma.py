@@ -189,14 +189,31 @@ def _from_one_start() -> tuple[ProofStep, ...]:
 
 def largest_kappa(factor: Any) -> Any:
     """The largest κ for which `(δ⁺/δ)² ≤ factor(y, κ)` at every angle, found exactly."""
-    y, kappa = _symbols()
-    return sign_intervals.largest(sign_intervals.decide(_bracket(factor), y, kappa))
+    return sign_intervals.largest(sign_intervals.decide(_bracket(factor), *_symbols()))
 
 
 def largest_kappa_found(y_0: sp.Rational) -> Any:
     """The largest κ, found exactly, for the lemma at every angle a start with cos²θ⁰ = y_0 can come to."""
+    return sign_intervals.largest(sign_intervals.decide(_from(y_0), *_symbols()))
+
+
+def _from(y_0: sp.Rational) -> Any:
+    """The inequality's polynomial at every angle that start can come to, y in [0, 1]."""
     if y_0 == 1:
-        return largest_kappa(lemma_factor)
+        return _bracket(lemma_factor)
     y, kappa = _symbols()
-    on_unit = sp.expand(sp.cancel(_kept(y_0) / kappa).subs(y, y_0 + (1 - y_0) * y))
-    return sign_intervals.largest(sign_intervals.decide(on_unit, y, kappa))
+    return sp.expand(sp.cancel(_kept(y_0) / kappa).subs(y, y_0 + (1 - y_0) * y))
+
+
+def derive_largest(y_0: sp.Rational, stretch: Any = 1) -> tuple[ProofStep, ...]:
+    """What is found is what is stated, from that start (y_0 = 1: at every angle) and without factor 2."""
+    B = sp.Symbol("B", positive=True)
+    edge = 2 * largest_step(B) * B**2 if y_0 == 1 else largest_kappa_from(y_0)
+    edges = sp.nsimplify(stretch) * edge, sp.nsimplify(stretch) * largest_step_without_two(B) * B**2
+    return (
+        sign_intervals.largest_is(
+            f"the largest κ from cos²θ⁰ = {y_0} is {edges[0]}, and every greater one near it fails",
+            _from(y_0), *_symbols(), edges[0]),
+        sign_intervals.largest_is(f"the largest κ without the factor 2 is {edges[1]}, and so there",
+            _bracket(lemma_factor_without_two), *_symbols(), edges[1]),
+    )  # fmt: skip

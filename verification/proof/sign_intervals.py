@@ -7,10 +7,15 @@ neighbouring ones a single rational κ decides the whole cell (a one-parameter c
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import sympy as sp
+
+from verification.finding import ProofStep
+from verification.proof.obligations import Obligation, Reader
+from verification.proof.second_opinion import decided_again
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +80,53 @@ def largest(cells: tuple[SignInterval, ...]) -> Any:
             break
         end = cell.high
     return end
+
+
+def largest_is(
+    statement: str, polynomial: Any, variable: sp.Symbol, parameter: sp.Symbol, stated: Any
+) -> ProofStep:
+    """A step that holds if the run of true cells from 0 ends at `stated`.
+
+    Further engines decide it without cells: the inequality is true up to there for every value in [0, 1],
+    and just above there it is false at one of them.
+    """
+    cells = decide(polynomial, variable, parameter)
+    found = largest(cells)
+    said = f"the critical values leave {len(cells)} cells, of which the true ones from 0 end at {found}"
+    return decided_again(
+        statement,
+        found == stated or sp.simplify(found - stated) == 0,
+        said,
+        lambda: _without_cells(polynomial, variable, parameter, sp.sympify(stated), cells),
+    )
+
+
+def _without_cells(
+    polynomial: Any,
+    variable: sp.Symbol,
+    parameter: sp.Symbol,
+    stated: Any,
+    cells: Sequence[SignInterval],
+) -> list[Obligation]:
+    share, above = sp.symbols(f"{parameter}_share {parameter}_above", positive=True)
+    unit = (sp.Integer(0), sp.Integer(1))
+    below = Reader().obligation(
+        [(polynomial, 0)], "≥", {variable: unit, share: unit}, where={parameter: stated * share}
+    )
+    later = [cell.high for cell in cells if cell.high != sp.oo and cell.high > stated]
+    room = (
+        _between(stated, min(later, default=stated + 2)) - stated
+    )  # no further than this is claimed
+    near = stated + room * above / (1 + above)
+    close = near.subs(above, sp.Rational(1, 1000))
+    values = {
+        at: polynomial.subs({variable: at, parameter: close}) for at in (1, 0, sp.Rational(1, 2))
+    }
+    witness = min(values, key=lambda at: sp.N(values[at]))
+    beyond = Reader().obligation(
+        [(0, polynomial)], ">", where={variable: sp.sympify(witness), parameter: near}
+    )
+    return [below, beyond]
 
 
 def _between(low: Any, high: Any) -> Any:

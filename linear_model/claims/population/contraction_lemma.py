@@ -101,7 +101,7 @@ def check(
     )
     _mean_square(evidence, (clients, samples, d), float(stretch))
     _probability(evidence, float(stretch))
-    evidence.steps(*proof)
+    evidence.steps(*proof, *contraction_lemma.derive_largest(y_0, stretch))
     _tell(evidence)
     evidence.table(_excess(limit, float(limit_one)), PLOT)
 

@@ -6,6 +6,7 @@ from linear_model.claims.population import contraction_lemma as claim
 from theory.population import contraction_lemma, population_map
 from theory.samples import mean_square_rate
 from verification.budget import Budget
+from verification.finding import Says
 from verification.proof import sign_intervals
 
 Y, K = sp.symbols("y kappa", positive=True)
@@ -78,6 +79,41 @@ def test_cells_of_known_inequalities():
     found = sign_intervals.decide((K - 1) * (K - 2) + Y * (1 - Y) / 100, Y, K)
     assert sign_intervals.largest(found) == 1
     assert all(cell.holds is bool(cell.high <= 1 or cell.low >= 2) for cell in found)
+
+
+TIED = Y**2 - K * Y + 1
+
+
+@pytest.mark.parametrize(
+    ("polynomial", "edge"),
+    [(TIED, 2), (2 - K**2 * Y, sp.sqrt(2)), ((K - 1) * (K - 2) + Y / 100, 1)],
+)
+def test_an_end_is_decided_again_without_cells(polynomial, edge):
+    step = sign_intervals.largest_is("", polynomial, Y, K, edge)
+    assert step.holds
+    assert Says.AGREES in {opinion.says for opinion in step.opinions}
+    assert Says.DISAGREES not in {opinion.says for opinion in step.opinions}
+    for off in (1.02, 0.98):
+        step = sign_intervals.largest_is("", polynomial, Y, K, edge * sp.nsimplify(off))
+        assert not step.holds
+        said = {opinion.says for opinion in step.opinions}
+        assert Says.DISAGREES in said
+        assert Says.AGREES not in said
+
+
+def test_a_wrong_cell_is_caught(monkeypatch):
+    three, cell = sp.Integer(3), sign_intervals.SignInterval
+    wrong = (cell(sp.Integer(0), three, True), cell(three, sp.oo, False))
+    monkeypatch.setattr(sign_intervals, "decide", lambda *given: wrong)
+    step = sign_intervals.largest_is("", TIED, Y, K, three)
+    assert not step.holds
+    assert {opinion.says for opinion in step.opinions} == {Says.DISAGREES}
+
+
+def test_no_end_has_no_second_opinion():
+    step = sign_intervals.largest_is("", 1 + K * Y, Y, K, sp.oo)
+    assert step.holds
+    assert {opinion.says for opinion in step.opinions} == {Says.NOTHING}
 
 
 @pytest.mark.parametrize("bad", [Y * K, sp.exp(Y) + K, sp.sqrt(2) * Y + K])

@@ -1,11 +1,15 @@
 from __future__ import annotations
 
+import math
+from fractions import Fraction
+
 import numpy as np
 import pytest
 import sympy as sp
 from scipy import integrate, special, stats
 
 from theory.samples import bstep
+from verification.finding import Says
 
 
 @pytest.mark.parametrize("samples", [1, 3, 8, 200])
@@ -63,3 +67,21 @@ def test_mixture_constant_cannot_be_lowered_in_its_last_digit(
 def test_moments_that_do_not_exist_are_refused(call, words: str) -> None:
     with pytest.raises(ValueError, match=words):
         call()
+
+
+def test_the_constant_is_proved_once_more_without_balls(monkeypatch: pytest.MonkeyPatch) -> None:
+    (opinion,) = bstep._derive_constant().opinions
+    assert (opinion.engine, opinion.says) == ("whole numbers", Says.AGREES)
+    for y in (Fraction(1, 10), Fraction(1), Fraction(8)):
+        exact = math.sqrt(math.pi / 2) * special.erf(float(y) / math.sqrt(2))
+        assert float(bstep._normal_integral(y)) == pytest.approx(exact, rel=1e-14)
+    given, check = [], bstep._in_whole_numbers
+    monkeypatch.setattr(bstep, "_in_whole_numbers", lambda *pieces: given.append(pieces))
+    bstep._derive_constant()
+    ((pieces, end),) = given
+    assert check(pieces, end)
+    assert not check(pieces[1:], end)
+    assert not check(pieces[:9] + pieces[10:], end)
+    assert not check([(Fraction(k, 64), Fraction(k + 1, 64)) for k in range(512)], end)  # too wide
+    monkeypatch.setattr(bstep, "MIXTURE_CONSTANT", bstep.MIXTURE_CONSTANT * sp.Rational(98, 100))
+    assert not check(pieces, end)
