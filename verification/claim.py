@@ -1,4 +1,4 @@
-"""A claim: a statement, where it comes from, and the one function that decides it and its control."""
+"""A claim: a statement, its source, the one function that decides it and its control; and what states it."""
 
 import inspect
 import re
@@ -9,9 +9,13 @@ from typing import Any
 
 from verification.budget import Budget
 from verification.discovery import LAST, MissingExtraError, extras_named
-from verification.evidence import Evidence
+from verification.evidence import Evidence as Evidence
+from verification.evidence import between as between
 from verification.finding import Finding
-from verification.verdict import Verdict
+from verification.finding import Mark as Mark
+from verification.finding import Plot as Plot
+from verification.finding import Series as Series
+from verification.verdict import Verdict as Verdict
 
 OURS = "ours"
 PAPER = "arXiv 2502.01755"

@@ -17,11 +17,9 @@ from llm_validation.claims.question import NAMES, USUAL, Question, told
 from llm_validation.paper.presets import task_of
 from llm_validation.paper.published import cells
 from llm_validation.paper.records import Record, by_seed, from_folders, from_paper
-from verification.claim import PAPER, Claim, claim
-from verification.evidence import Evidence
-from verification.finding import Mark, Plot, Rule, Series
+from verification.claim import PAPER, Claim, Evidence, Mark, Plot, Series, Verdict, claim
+from verification.finding import Rule
 from verification.names import one_of
-from verification.verdict import Verdict
 
 
 class OverSeeds(Rule):

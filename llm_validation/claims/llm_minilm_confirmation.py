@@ -6,11 +6,8 @@ from typing import Any
 from llm_validation.claims import confirm, decision
 from llm_validation.claims.question import NAMES, Question
 from llm_validation.paper.records import Record, by_seed, from_study
-from verification.claim import OURS, claim
-from verification.evidence import Evidence
-from verification.finding import Plot, Series
+from verification.claim import OURS, Evidence, Plot, Series, Verdict, claim
 from verification.names import one_of
-from verification.verdict import Verdict
 
 MODEL = "all-minilm-l6-v2"
 FEW, MANY = confirm.CLIENTS

@@ -5,10 +5,7 @@ from __future__ import annotations
 from nonlinear_model.study import analysis
 from nonlinear_model.study.analysis import ahead, scores, short
 from nonlinear_model.study.design import LOPSIDED
-from verification.claim import PAPER, claim
-from verification.evidence import Evidence
-from verification.finding import Mark, Plot, Series
-from verification.verdict import Verdict
+from verification.claim import PAPER, Evidence, Mark, Plot, Series, Verdict, claim
 
 EARLY, FROZEN, FULL = "rolora-then-ffa:20", "ffa", "rolora"
 

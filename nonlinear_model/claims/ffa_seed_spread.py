@@ -12,12 +12,10 @@ from scipy import stats
 from nonlinear_model.study import analysis
 from nonlinear_model.study.analysis import scores, short
 from nonlinear_model.study.design import ALPHA, LOCAL, PAPER_CLIENTS
-from verification.claim import PAPER, claim
-from verification.evidence import Asked, Evidence, between
-from verification.finding import Mark, Plot, Series
+from verification.claim import PAPER, Evidence, Mark, Plot, Series, Verdict, between, claim
+from verification.evidence import Asked
 from verification.names import one_of
 from verification.paired_study import Point
-from verification.verdict import Verdict
 
 METHODS = ("ffa", "rolora")
 

@@ -5,11 +5,8 @@ from __future__ import annotations
 from nonlinear_model.study import analysis
 from nonlinear_model.study.analysis import scores
 from nonlinear_model.study.design import FEW_AND_MANY
-from verification.claim import PAPER, claim
-from verification.evidence import Evidence
-from verification.finding import Mark, Plot, Series
+from verification.claim import PAPER, Evidence, Mark, Plot, Series, Verdict, claim
 from verification.names import one_of
-from verification.verdict import Verdict
 
 METHODS = ("ffa", "rolora")
 

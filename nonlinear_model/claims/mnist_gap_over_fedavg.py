@@ -5,9 +5,7 @@ from __future__ import annotations
 from nonlinear_model.study import analysis
 from nonlinear_model.study.design import LOCAL
 from nonlinear_model.study.gap import widening
-from verification.claim import PAPER, claim
-from verification.evidence import Evidence, between
-from verification.verdict import Verdict
+from verification.claim import PAPER, Evidence, Verdict, between, claim
 
 
 @claim(

@@ -5,10 +5,8 @@ from __future__ import annotations
 from nonlinear_model.study import analysis
 from nonlinear_model.study.analysis import EQUALITIES, ahead, short
 from nonlinear_model.study.design import B_STARTS, COMPARISONS, DIFFERENCE, LOCAL, PAPER_CLIENTS
-from verification.claim import OURS, claim
-from verification.evidence import Evidence, between
+from verification.claim import OURS, Evidence, Verdict, between, claim
 from verification.names import one_of
-from verification.verdict import Verdict
 
 
 @claim(

@@ -7,12 +7,9 @@ from itertools import pairwise
 from nonlinear_model.study import analysis
 from nonlinear_model.study.analysis import EQUALITIES, ahead, short
 from nonlinear_model.study.design import B_STARTS, COMPARISONS, LOCAL, PAPER_CLIENTS
-from verification.claim import PAPER, claim
-from verification.evidence import Evidence
-from verification.finding import Mark, Plot, Series
+from verification.claim import PAPER, Evidence, Mark, Plot, Series, Verdict, claim
 from verification.names import one_of
 from verification.paired_study import Point
-from verification.verdict import Verdict
 
 ORDER = ("rolora", "fedavg", "ffa")
 

@@ -5,11 +5,8 @@ from __future__ import annotations
 from nonlinear_model.study import analysis
 from nonlinear_model.study.analysis import ahead, short
 from nonlinear_model.study.design import LOPSIDED
-from verification.claim import PAPER, claim
-from verification.evidence import Evidence
-from verification.finding import Mark, Plot, Series
+from verification.claim import PAPER, Evidence, Mark, Plot, Series, Verdict, claim
 from verification.names import one_of
-from verification.verdict import Verdict
 
 SCHEDULES = {"b-heavy": 0.25, "rolora": 0.5, "a-heavy": 0.75}
 """Share of the rounds in which A trains."""

@@ -7,11 +7,8 @@ from collections.abc import Sequence
 from nonlinear_model.study import table
 from nonlinear_model.study.analysis import short
 from nonlinear_model.study.table import Row
-from verification.claim import OURS, claim
-from verification.evidence import Evidence, between
-from verification.finding import Mark, Plot, Series
+from verification.claim import OURS, Evidence, Mark, Plot, Series, Verdict, between, claim
 from verification.names import one_of
-from verification.verdict import Verdict
 
 TAMPERED = {
     "cell": "one score altered by a hundredth",

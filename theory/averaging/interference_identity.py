@@ -16,11 +16,10 @@ import numpy as np
 import sympy as sp
 
 from federated_lora import Adapter, ClientFactors, FedAvgLoRA, aggregate, client_weights
-from verification.claim import OURS, claim
-from verification.evidence import Evidence, at_least
-from verification.finding import Mark, Plot, ProofStep, Series
+from verification.claim import OURS, Evidence, Mark, Plot, Series, Verdict, claim
+from verification.evidence import at_least
+from verification.finding import ProofStep
 from verification.proof.identities import generic_matrix, identity, sized_identity
-from verification.verdict import Verdict
 
 SCALE = 2.0
 DRIFTS = np.geomspace(1e-2, 1e2, 9)

@@ -16,11 +16,10 @@ import numpy as np
 import sympy as sp
 
 from federated_lora import Factor, FedAvgLoRA, FFALoRA, Method, RoLoRA, Shape
-from verification.claim import PAPER, claim
-from verification.evidence import Evidence, at_least
-from verification.finding import Mark, Plot, ProofStep, Series
+from verification.claim import PAPER, Evidence, Mark, Plot, Series, Verdict, claim
+from verification.evidence import at_least
+from verification.finding import ProofStep
 from verification.proof.identities import identity
-from verification.verdict import Verdict
 
 ROBERTA_LARGE = (Shape(1024, 4, 1024),) * 48
 """Query and value of 24 layers, the paper's adapters."""

@@ -13,11 +13,10 @@ import numpy as np
 import sympy as sp
 
 from theory.population import population_map
-from verification.claim import OURS, claim
-from verification.evidence import Evidence, exactly
-from verification.finding import Mark, Plot, ProofStep, Series
+from verification.claim import OURS, Evidence, Mark, Plot, Series, Verdict, claim
+from verification.evidence import exactly
+from verification.finding import ProofStep
 from verification.proof.identities import identity, nonnegative_on_box, rational_identity
-from verification.verdict import Verdict
 
 STEPS = (2.05, 2.2, 2.5, 2.8284271247461903, 3.0, 4.0, 6.0, 12.0)
 STARTS = (1e-3, 0.3, 1.7, 1e3)

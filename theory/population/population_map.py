@@ -12,11 +12,10 @@ import numpy as np
 import sympy as sp
 from jaxtyping import Float
 
-from verification.claim import OURS, claim
-from verification.evidence import Evidence, at_least, between, exactly
-from verification.finding import Mark, Plot, ProofStep, Series
+from verification.claim import OURS, Evidence, Mark, Plot, Series, Verdict, between, claim
+from verification.evidence import at_least, exactly
+from verification.finding import ProofStep
 from verification.proof.identities import identity, sized_identity
-from verification.verdict import Verdict
 
 
 def next_tangent(t: Any, kappa: Any) -> Any:

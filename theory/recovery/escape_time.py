@@ -18,11 +18,10 @@ import sympy as sp
 
 from theory.population import plateau, population_map
 from theory.recovery import escape_bounds, recovery_theorem
-from verification.claim import OURS, claim
-from verification.evidence import Evidence, at_least, between, exactly
-from verification.finding import Mark, Plot, ProofStep, Series
+from verification.claim import OURS, Evidence, Mark, Plot, Series, Verdict, between, claim
+from verification.evidence import at_least, exactly
+from verification.finding import ProofStep
 from verification.proof.identities import identity
-from verification.verdict import Verdict
 
 BELOW_ONE = (0.25, 0.5, 0.9)
 ABOVE_ONE = (1.1, 1.5, 1.9)

@@ -14,11 +14,10 @@ import numpy as np
 import sympy as sp
 
 from theory.samples.finite_sample import b_scale
-from verification.claim import PAPER, claim
-from verification.evidence import Evidence, at_least
-from verification.finding import Mark, Plot, ProofStep, Series
+from verification.claim import PAPER, Evidence, Mark, Plot, Series, Verdict, claim
+from verification.evidence import at_least
+from verification.finding import ProofStep
 from verification.proof.identities import identity, nonnegative_on_box, sized_identity
-from verification.verdict import Verdict
 
 ROUNDING = 1e-9
 

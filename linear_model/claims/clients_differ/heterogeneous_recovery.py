@@ -11,10 +11,7 @@ from linear_model.claims.clients_differ.heterogeneous_samples import LENGTH, Set
 from linear_model.methods.algorithm2 import Algorithm2
 from linear_model.simulation import simulate
 from theory.samples import mean_square_rate as rate
-from verification.claim import PAPER, claim
-from verification.evidence import Evidence, between
-from verification.finding import Mark, Plot, Series
-from verification.verdict import Verdict
+from verification.claim import PAPER, Evidence, Mark, Plot, Series, Verdict, between, claim
 
 START = 0.5
 SHARE = 0.9

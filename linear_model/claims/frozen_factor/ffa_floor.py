@@ -12,11 +12,9 @@ from linear_model.methods.ffa_least_squares import FFALeastSquares
 from linear_model.problem import Problem
 from linear_model.simulation import simulate
 from theory.frozen_factor import ffa_floor
-from verification.claim import PAPER, claim
-from verification.evidence import Asked, Evidence, between, exactly
-from verification.finding import Mark, Plot, Series
+from verification.claim import PAPER, Evidence, Mark, Plot, Series, Verdict, between, claim
+from verification.evidence import Asked, exactly
 from verification.statistics import mean_estimate
-from verification.verdict import Verdict
 
 NORM = 2.0
 """||b*||."""

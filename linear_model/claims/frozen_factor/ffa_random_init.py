@@ -11,10 +11,8 @@ from linear_model.methods.ffa_least_squares import FFALeastSquares
 from linear_model.problem import Problem
 from linear_model.simulation import simulate
 from theory.frozen_factor import random_init, rank_r_floor
-from verification.claim import OURS, claim
-from verification.evidence import Asked, Evidence, between, exactly
-from verification.finding import Mark, Plot, Series
-from verification.verdict import Verdict
+from verification.claim import OURS, Evidence, Mark, Plot, Series, Verdict, between, claim
+from verification.evidence import Asked, exactly
 
 KAPPA = 0.7
 LEARNED = 1e-6

@@ -11,12 +11,10 @@ from linear_model.methods.ffa_least_squares import FFALeastSquares
 from linear_model.problem import Problem
 from linear_model.simulation import simulate
 from theory.frozen_factor import rank_r_floor
-from verification.claim import OURS, claim
-from verification.evidence import Asked, Evidence, between, exactly
-from verification.finding import Mark, Plot, Series
+from verification.claim import OURS, Evidence, Mark, Plot, Series, Verdict, between, claim
+from verification.evidence import Asked, exactly
 from verification.statistics import mean_estimate
 from verification.streams import design
-from verification.verdict import Verdict
 
 WIDTH = 6
 OUTPUTS = 3

@@ -10,10 +10,8 @@ import sympy as sp
 from linear_model.claims.samples.mean_square_rate import one_round_ratios
 from theory.population import contraction_lemma, population_map
 from theory.samples import mean_square_rate as rate
-from verification.claim import PAPER, claim
-from verification.evidence import Evidence, at_least, between
-from verification.finding import Mark, Plot, Series
-from verification.verdict import Verdict
+from verification.claim import PAPER, Evidence, Mark, Plot, Series, Verdict, between, claim
+from verification.evidence import at_least
 
 ROUNDING = 1e-12
 FOUNDATION = 2

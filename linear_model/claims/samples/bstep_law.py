@@ -10,11 +10,9 @@ import numpy as np
 from scipy import integrate, stats
 
 from theory.samples import bstep
-from verification.claim import PAPER, claim
-from verification.evidence import Evidence, between, exactly
-from verification.finding import Mark, Plot, Series
+from verification.claim import PAPER, Evidence, Mark, Plot, Series, Verdict, between, claim
+from verification.evidence import exactly
 from verification.statistics import proportion_interval
-from verification.verdict import Verdict
 
 BLOCK = 10_000
 ANGLE = 0.9

@@ -12,10 +12,8 @@ from linear_model.methods.base import State
 from linear_model.problem import Data, Problem
 from linear_model.simulation import simulate
 from theory.samples import fixed_data
-from verification.claim import OURS, claim
-from verification.evidence import Evidence, between, exactly
-from verification.finding import Mark, Plot, Series
-from verification.verdict import Verdict
+from verification.claim import OURS, Evidence, Mark, Plot, Series, Verdict, between, claim
+from verification.evidence import exactly
 
 START = 1e-2
 END = 1e-11

@@ -10,11 +10,9 @@ from linear_model.methods.algorithm2 import Algorithm2
 from linear_model.problem import Problem
 from linear_model.simulation import simulate
 from theory.samples import mean_square_rate as rate
-from verification.claim import OURS, claim
-from verification.evidence import Asked, Evidence, between, exactly
-from verification.finding import Mark, Plot, Series
+from verification.claim import OURS, Evidence, Mark, Plot, Series, Verdict, between, claim
+from verification.evidence import Asked, exactly
 from verification.statistics import mean_estimate
-from verification.verdict import Verdict
 
 START = 1e-6
 """Angle distance before the round: the formula's correction is of order START², below 1e-11."""

@@ -13,11 +13,8 @@ from linear_model.problem import Problem
 from linear_model.simulation import simulate
 from theory.samples import bstep, noise
 from theory.samples import mean_square_rate as rate
-from verification.claim import OURS, claim
-from verification.evidence import Evidence, between
-from verification.finding import Mark, Plot, Series
+from verification.claim import OURS, Evidence, Mark, Plot, Series, Verdict, between, claim
 from verification.statistics import ALPHA, mean_estimate
-from verification.verdict import Verdict
 
 Setting = tuple[int, int, int, float]
 """(d, N, m, κ)."""

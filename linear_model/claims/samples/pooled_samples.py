@@ -15,11 +15,9 @@ from linear_model.problem import Problem
 from linear_model.simulation import simulate
 from theory.samples import bstep, pooled_samples
 from theory.samples import mean_square_rate as rate
-from verification.claim import OURS, claim
-from verification.evidence import Asked, Evidence, between, exactly
-from verification.finding import Mark, Plot, Series
+from verification.claim import OURS, Evidence, Mark, Plot, Series, Verdict, between, claim
+from verification.evidence import Asked, exactly
 from verification.statistics import mean_estimate
-from verification.verdict import Verdict
 
 SAME_POOL = ((1, 400), (4, 100), (10, 40), (50, 8))
 """(N, m) with the same M = 400."""
