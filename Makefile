@@ -50,6 +50,7 @@ format: $(STAMP)
 bench: $(STAMP)
 	$(BIN)/python -m benchmarks.linear --out results/benchmarks/linear.json
 	$(BIN)/python -m benchmarks.nonlinear --out results/benchmarks/nonlinear.json
+	$(BIN)/python -m benchmarks.methods --out results/benchmarks/methods.json
 
 figures: $(STAMP)
 	$(BIN)/rolora figures --jobs $(JOBS)

@@ -1,5 +1,7 @@
 """The rules that do more than average, each against its formula in dense matrices."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 import torch
@@ -202,6 +204,21 @@ def test_thin_svd_is_scipys(d_in, k, d_out):
     )
     largest = np.take_along_axis(U, np.abs(U).argmax(-2, keepdims=True), -2)
     assert (largest > 0).all()
+
+
+def test_the_servers_svd_needs_memory_for_what_was_sent_only():
+    """Five times the clients' factors at most, far from the dense matrix; NumPy's arrays are traced."""
+    clients, d, rank = 20, 2000, 4
+    rng = np.random.default_rng(0)
+    server = Adapter(rng.standard_normal((d, rank)), rng.standard_normal((rank, d)))
+    sent = ClientFactors(
+        A=rng.standard_normal((clients, d, rank)), B=rng.standard_normal((clients, rank, d))
+    )
+    tracemalloc.start()
+    aggregate(method_named("flexlora"), server, sent, None, 1)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 5 * (sent.A.nbytes + sent.B.nbytes) < 8 * d * d
 
 
 def test_ranks_that_are_not_there_are_zeros():
