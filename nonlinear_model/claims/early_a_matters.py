@@ -1,7 +1,5 @@
 """Claim `early-A-matters`: a fifth of the rounds spent on A too, then FFA-LoRA, beats FFA-LoRA."""
 
-from __future__ import annotations
-
 from nonlinear_model.study import analysis
 from nonlinear_model.study.analysis import ahead, scores, short
 from nonlinear_model.study.design import LOPSIDED

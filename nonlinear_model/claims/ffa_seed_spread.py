@@ -1,7 +1,5 @@
 """Claim `ffa-seed-spread`: FFA-LoRA's result depends more on the seed than RoLoRA's."""
 
-from __future__ import annotations
-
 from functools import partial
 from math import log, sqrt
 from typing import Any

@@ -1,7 +1,5 @@
 """Claim `local-steps`: averaging more rarely hurts FFA-LoRA and leaves RoLoRA nearly unchanged."""
 
-from __future__ import annotations
-
 from nonlinear_model.study import analysis
 from nonlinear_model.study.analysis import scores
 from nonlinear_model.study.design import FEW_AND_MANY

@@ -1,7 +1,5 @@
 """Claim `mnist-gap-over-fedavg`: RoLoRA's lead over FedAvg-LoRA grows from 5 clients to 10."""
 
-from __future__ import annotations
-
 from nonlinear_model.study import analysis
 from nonlinear_model.study.design import LOCAL
 from nonlinear_model.study.gap import widening

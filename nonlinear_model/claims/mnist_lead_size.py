@@ -1,7 +1,5 @@
 """Claim `mnist-lead-size`: where RoLoRA does not lead FedAvg-LoRA by as much as 0.02."""
 
-from __future__ import annotations
-
 from nonlinear_model.study import analysis
 from nonlinear_model.study.analysis import EQUALITIES, ahead, short
 from nonlinear_model.study.design import B_STARTS, COMPARISONS, DIFFERENCE, LOCAL, PAPER_CLIENTS

@@ -1,7 +1,5 @@
 """Claim `mnist-ranking`: RoLoRA ahead of FedAvg-LoRA ahead of FFA-LoRA, and where that is so."""
 
-from __future__ import annotations
-
 from itertools import pairwise
 
 from nonlinear_model.study import analysis

@@ -1,7 +1,5 @@
 """Claim `schedule-balance`: training A and B equally often is best."""
 
-from __future__ import annotations
-
 from nonlinear_model.study import analysis
 from nonlinear_model.study.analysis import ahead, short
 from nonlinear_model.study.design import LOPSIDED

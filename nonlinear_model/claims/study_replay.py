@@ -1,7 +1,5 @@
 """Claim `study-replay`: the committed runs are what this code makes of the study's design."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 from nonlinear_model.study import table

@@ -1,7 +1,5 @@
 """What the committed runs say: scores by seed, differences of methods, and a verdict over many places."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache

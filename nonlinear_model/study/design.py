@@ -24,8 +24,6 @@ is open too. Nowhere, but it fails somewhere: REFUTED. Else UNDECIDED. The place
 - `mnist-lead-size`: 0.02 minus RoLoRA's lead over FedAvg-LoRA, at the places of `mnist-ranking`.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from math import sqrt

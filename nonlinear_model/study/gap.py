@@ -1,7 +1,5 @@
 """How RoLoRA's lead over another method changes from 5 clients to 10: for two claims."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from nonlinear_model.study import analysis

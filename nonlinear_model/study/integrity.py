@@ -1,7 +1,5 @@
 """Whether the committed table is what the design's runs gave: complete, unaltered, under their own names."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 from collections.abc import Sequence

@@ -1,7 +1,5 @@
 """Running the network study by one command: taken up where it stopped, its length foretold."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict

@@ -5,8 +5,6 @@ Exact result: `Σ p_i A_i B_i − Ā B̄ = Σ p_i (A_i − Ā)(B_i − B̄)` for
 error is the clients' cross-covariance: zero as soon as one factor is the same on all clients.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from functools import reduce
 from operator import add

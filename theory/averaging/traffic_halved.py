@@ -6,8 +6,6 @@ consecutive rounds; in each single round if and only if d_in = d_out; and a clie
 probability p must be sent what it missed, so its downlink is 1 − p/2 of FedAvg-LoRA's, not a half.
 """
 
-from __future__ import annotations
-
 from fractions import Fraction
 from itertools import product
 from typing import Any

@@ -9,8 +9,6 @@ risk is `‖Cov(α_i, b_i*/α_i)‖²`: pure interference. Over rounds `q⁺ −
 wherever that covariance is not zero. Clients of equal ‖b_i*‖ do not interfere at all.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

@@ -3,8 +3,6 @@
 Client i brings r_i of mean 0, g_i and c_i, independent of what the others bring.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import sympy as sp

@@ -9,8 +9,6 @@ global loss", and both are B² s² (1 + c̃) with c̃ = O(1/(Nm)):
 * on new samples: c̃ = 1/(N(m−2)), positive: the error of the estimated b.
 """
 
-from __future__ import annotations
-
 from functools import partial
 from typing import Any
 

@@ -1,7 +1,5 @@
 """What a frozen random A can learn: r/d of the signal (theory.md §8)."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import sympy as sp

@@ -5,8 +5,6 @@ client's least squares gives B_i = A⁰ᵀA*B* + R_i with R_i = Z_i⁺ X_i V, Z_
 Training loss: ||V||²_F (1 + c̃_r), c̃_r = −2r/M + (r/(N²m))(1 + (N−1) m/(m−r−1)), m > r + 1.
 """
 
-from __future__ import annotations
-
 from functools import partial
 from typing import Any
 

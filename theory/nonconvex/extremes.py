@@ -5,8 +5,6 @@ on the two sides: each block is a copy of the other. Gradient noise is a fair si
 kind differ by their signs alone, so a round of any number of them needs one multinomial count a kind.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from itertools import product
 

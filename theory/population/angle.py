@@ -4,8 +4,6 @@ Source: paper, linear model: `δ = ||(I − a* a*ᵀ) a|| = |sin θ(a, a*)|`; fo
 the sine of the largest principal angle.
 """
 
-from __future__ import annotations
-
 import numpy as np
 from jaxtyping import Float
 

@@ -9,8 +9,6 @@ the solution, nearly 2 for random starts. With m samples a client, fresh in each
 a small angle keeps the lemma if and only if κ ≤ 3/(2(1 + q)), q of theory.md §6.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import sympy as sp

@@ -5,8 +5,6 @@ if κ < 2; for κ > 2 every start (but the countably many that land on 0) locks 
 `tan²θ = (κ − 2)/(κ + 2)`, where one more round multiplies the deviation by `8/κ² − 1`.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

@@ -4,8 +4,6 @@ Problem: rank-1 linear model `Y_i = X_i a* b*ᵀ`, one round of the paper's Algo
 Exact result: `tan θ⁺ = tan θ · |1 − κ cos²θ| / (1 + κ sin²θ)`.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

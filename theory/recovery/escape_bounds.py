@@ -4,8 +4,6 @@ Population map, κ = 2 η ||b*||². A round divides tan θ by 1 + κ while the a
 |1 − κ| when it is small; both with corrections that the map states exactly and that add up to constants.
 """
 
-from __future__ import annotations
-
 import math
 from typing import Any
 

@@ -6,8 +6,6 @@ d, where the theorem's T grows linearly. Exact result: for κ in (0, 1) "about" 
 κ alone, on either side; for κ in (1, 2) the upper half of that holds (a lucky angle lands on zero at once).
 """
 
-from __future__ import annotations
-
 import math
 import re
 from dataclasses import replace

@@ -6,8 +6,6 @@ Exact results: b̄ = β b* with β = c + s ρ̄; ∇̄ = 2 ||b*||² β s Ḡ(ρ�
 `||a b̄ᵀ − a* b*ᵀ||_F = ||b*|| s sqrt(1 + ρ̄²) ≤ (1 + |ρ̄|) s ||b*||`, the paper's bound with ε' = |ρ̄|.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

@@ -4,8 +4,6 @@ Used by derivations: a loss is written as a (Laurent) polynomial in independent 
 then its expectation is taken monomial by monomial, exactly, with symbolic degrees of freedom.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial

@@ -4,8 +4,6 @@ From theory.md §6: q = (d + (d − 1) v)/M with M = N·m depends on N and m apa
 v = 1/(N(m − 2)), so d/M ≤ q ≤ (1 + v) d/M, and the mean square of a small angle shrinks iff κ < 2/(1 + q).
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import sympy as sp

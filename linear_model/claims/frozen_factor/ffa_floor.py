@@ -1,7 +1,5 @@
 """Claim `ffa-floor`: FFA-LoRA cannot pass the initial angle's floor; both constants exactly."""
 
-from __future__ import annotations
-
 from math import sqrt
 from typing import Any
 

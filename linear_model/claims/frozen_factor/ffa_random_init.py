@@ -1,7 +1,5 @@
 """Claim `ffa-random-init`: a frozen random A learns r/d of the signal; RoLoRA learns all of it."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

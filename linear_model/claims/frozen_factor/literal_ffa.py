@@ -3,8 +3,6 @@
 The simulators report the loss on new samples; the floor's constant on the training samples needs X itself.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Claim `rank-r-ffa-floor`: the floor's constant at rank r."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

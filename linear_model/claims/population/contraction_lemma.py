@@ -1,7 +1,5 @@
 """The contraction lemma: its exact range in the population, and at finitely many samples (theory.md §4)."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

@@ -1,7 +1,5 @@
 """The b-step lemma is an exact Student-t tail, against literal data (theory.md §1)."""
 
-from __future__ import annotations
-
 from functools import partial
 from math import sqrt
 from typing import Any

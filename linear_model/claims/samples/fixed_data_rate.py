@@ -1,7 +1,5 @@
 """With fixed data the local rate is the spectral radius of one matrix (theory.md §7)."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

@@ -1,7 +1,5 @@
 """A simulator on samples chosen by the caller: for claims that need to know the data."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from linear_model.clients import ClientBatch

@@ -1,7 +1,5 @@
 """Claim `mean-square-rate`: how fast the squared angle shrinks on fresh samples, exactly."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Label noise leaves RoLoRA's angle a floor, exact at first order in σ² (theory.md §9)."""
 
-from __future__ import annotations
-
 from math import ceil, log
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Claim `pooled-samples`: pooled N·m against d decides, with the threshold κ < 2/(1 + q)."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
