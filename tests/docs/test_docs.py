@@ -18,6 +18,7 @@ from tests.support.pages import Page
 from verification.claim import Claim
 from verification.verdict import Verdict
 
+KINDS = ("proved", "derived", "refuted", "open")
 SHOWN = ("population-map", "plateau", "interference-identity")
 
 
@@ -106,16 +107,15 @@ def test_sections_that_docstrings_cite_exist():
     assert cited <= sections
 
 
-def test_a_place_for_an_unknown_claim_is_refused():
-    with pytest.raises(ValueError, match="unknown claim 'no-such-claim'"):
-        theory_page.fill("<!-- claim: no-such-claim -->", [], {}, set())
-
-
-def test_two_places_for_a_claim_are_refused():
-    claim = registry.entries()[0].value
-    text = f"<!-- claim: {claim.id} -->\n<!-- claim: {claim.id} -->"
-    with pytest.raises(ValueError, match="two places"):
-        theory_page.fill(text, [claim], {}, set())
+@pytest.mark.parametrize(
+    ("places", "said"),
+    [(["no-such-claim"], "unknown claim 'no-such-claim'"), (["plateau"] * 2, "two places")],
+)
+def test_a_place_for_no_claim_and_a_second_place_are_refused(places, said):
+    text = "\n".join(f"<!-- claim: {claim_id} -->" for claim_id in places)
+    claims = [entry.value for entry in registry.select(["plateau"])]
+    with pytest.raises(ValueError, match=said):
+        theory_page.fill(text, claims, {}, set())
 
 
 def test_claims_without_a_place_come_last():
@@ -178,12 +178,9 @@ def test_readme_and_site_count_what_the_committed_run_found():
         headline = (
             (readme.ROOT / page).read_text("utf-8").split("<!-- generated:headline -->\n**")[1]
         )
-        told = re.findall(r"(\d+) (proved|derived|refuted|open)", headline.partition("**")[0])
-        assert {kind: int(count) for count, kind in told} == {
-            kind: counts[kind]
-            for kind in ("proved", "derived", "refuted", "open")
-            if kind in counts
-        }
+        told = re.findall(rf"(\d+) ({'|'.join(KINDS)})", headline.partition("**")[0])
+        said = {kind: int(count) for count, kind in told}
+        assert said == {kind: n for kind, n in counts.items() if kind in KINDS}
 
 
 def test_a_report_of_some_claims_or_of_an_older_version_is_not_quoted(report, tmp_path):
