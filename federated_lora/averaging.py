@@ -123,9 +123,15 @@ class Method(ABC):
     def trainable(self, round: int) -> Factors:
         """Factors every client trains in the given server round, counting from 1.
 
-        A function of the round alone. Turns within a round will be `trainable(round, step)`, the
-        step counting a client's local steps from 1.
+        A function of the round alone.
         """
+
+    def moving(self, round: int, step: int) -> Factors:  # noqa: ARG002 - for turns within a round
+        """Of these factors those that a client's local step moves, counting steps from 1.
+
+        A function of round and step alone. All, if a method says nothing else.
+        """
+        return self.trainable(round)
 
     @abstractmethod
     def combine(self, server: Adapter, replies: Replies, round: int) -> Update:

@@ -79,9 +79,9 @@ class Server(Settings):
 
     method: str = Field(
         default="rolora",
-        description="fedavg, ffa, rolora, flexlora, flora, fedex, fedsa, fedsvd, fedrot, lora-fair:0.01 (the"
-        " strength), rolora-cv, fedavg-cv, a-heavy, b-heavy, rolora-then-ffa:20, ffa-then-rolora:20 (a"
-        " percentage of the rounds), or one's own as module:Class.",
+        description="fedavg, ffa, rolora, flexlora, flora, fedex, fedsa, fedsvd, fedrot, la-lora,"
+        " lora-fair:0.01 (the strength), rolora-cv, fedavg-cv, a-heavy, b-heavy, rolora-then-ffa:20,"
+        " ffa-then-rolora:20 (a percentage of the rounds), or one's own as module:Class.",
     )
     participation: Share = Field(
         default=1.0, description="Share of the clients drawn in every round."

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 import federated_lora
-from federated_lora import Adapter, ClientFactors, Factor, Factors, added, aggregate, dense
+from federated_lora import Adapter, ClientFactors, Factor, added, aggregate, dense
 from federation.controls import Controls
 from linear_model.clients import ClientBatch
 from linear_model.methods.base import FromZero, Rounds, State
@@ -90,7 +90,7 @@ class LocalSteps(FromZero):
         }
         controls = self._controls(state, rounds.clients)
         corrections = controls.corrections(rounds.who, map(str, trained))
-        A, B = self._local(begun[Factor.A], begun[Factor.B], batch, trained, eta, corrections)
+        A, B = self._local(begun[Factor.A], begun[Factor.B], batch, number, eta, corrections)
         moved = {
             str(f): begun[f] - made
             for f, made in zip(Factor, (A, B), strict=True)
@@ -142,7 +142,7 @@ class LocalSteps(FromZero):
         A: np.ndarray,
         B: np.ndarray,
         batch: ClientBatch,
-        trained: Factors,
+        number: int,
         eta: float,
         corrections: Mapping[str, np.ndarray],
     ) -> tuple[np.ndarray, np.ndarray]:
@@ -152,14 +152,15 @@ class LocalSteps(FromZero):
             corrections: added to a factor's gradient in every step, (T, n, …).
         """
         of = {f: corrections.get(str(f), 0.0) for f in Factor}
-        if Factor.A not in trained and A.shape[1] == 1:
+        if Factor.A not in self.rule.trainable(number) and A.shape[1] == 1:
             square, right = batch.normal(A[:, 0])
             for _ in range(self.local_steps):
                 B = B - eta * (2.0 * (square @ B - right) + of[Factor.B])
             return A, B
-        for _ in range(self.local_steps):
-            of_A, of_B = batch.gradients(A, B, of_B=Factor.B in trained)
-            if Factor.A in trained:
+        for step in range(1, self.local_steps + 1):
+            moving = self.rule.moving(number, step)
+            of_A, of_B = batch.gradients(A, B, of_B=Factor.B in moving)
+            if Factor.A in moving:
                 A = A - eta * (of_A + of[Factor.A])
             if of_B is not None:
                 B = B - eta * (of_B + of[Factor.B])

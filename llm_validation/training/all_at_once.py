@@ -82,7 +82,10 @@ class AllAtOnce:
                 gradients = _gradients(trained)
                 for name, correction in work.corrections.items():
                     gradients[name].add_(correction[part])
-                optimiser.step(trained, gradients, states, work.learning_rate, axes=1)
+                rests = work.rests(step)
+                moving = {name: tensor for name, tensor in trained.items() if name not in rests}
+                gradients = {name: gradients[name] for name in moving}
+                optimiser.step(moving, gradients, states, work.learning_rate, axes=1)
                 losses.append(each.detach())
                 tokens += batch.tokens
         space.holder.now = None

@@ -211,7 +211,15 @@ def plan(
     trained = method.trainable(now)
     names = [tensor_name(layer, factor) for layer in server.adapters for factor in trained]
     corrections = server.controls.corrections(np.array(clients), names)
-    return Work(now, trained, clients, batches, rate, method.personal, corrections)
+    resting = [
+        frozenset(
+            tensor_name(layer, factor)
+            for layer in server.adapters
+            for factor in trained - method.moving(now, step)
+        )
+        for step in range(1, steps + 1)
+    ]
+    return Work(now, trained, clients, batches, rate, method.personal, corrections, resting)
 
 
 def step(

@@ -76,6 +76,8 @@ class OneByOne:
                 gradient = trained[name].grad
                 assert gradient is not None  # it trains
                 gradient.add_(correction[work.clients.index(client)].T)  # as PEFT stores factors
+            for name in work.rests(step):
+                trained[name].grad = None  # torch's optimisers pass it by
             if config.clip:
                 torch.nn.utils.clip_grad_norm_(list(trained.values()), config.clip)
             optimiser.step()

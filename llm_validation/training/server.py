@@ -1,6 +1,6 @@
 """The server's state, and what the clients of a round send back."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -87,6 +87,7 @@ class Work:
         batches: per participant, the examples of each local step.
         personal: factors of which every client has its own.
         corrections: added to a tensor's gradient in every step, by name, (n, …).
+        resting: names of the tensors that each of the K steps leaves where they are.
     """
 
     round: int
@@ -96,6 +97,11 @@ class Work:
     learning_rate: float
     personal: Factors = NEITHER
     corrections: Mapping[str, torch.Tensor] = field(default_factory=dict)
+    resting: Sequence[frozenset[str]] = ()
+
+    def rests(self, step: int) -> frozenset[str]:
+        """Names of the tensors that do not move in a step, counting from 0."""
+        return self.resting[step] if self.resting else frozenset()
 
 
 @dataclass(frozen=True, eq=False)

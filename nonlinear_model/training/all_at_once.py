@@ -1,6 +1,6 @@
 """A round's local training of all clients (and all replicas) as one sequence of tensor operations."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -60,6 +60,7 @@ class Work:
         projection: x·A of the whole training set, (R, n, r), where A has stood still; None to compute what
             the batches need.
         corrections: added to a tensor's gradient in every step, by name, (R, N, …).
+        turns: names of the tensors that move in each of the K steps; empty if all do in all.
     """
 
     batches: Tensor
@@ -69,6 +70,11 @@ class Work:
     scale: float
     projection: Tensor | None = None
     corrections: Mapping[str, Tensor] = field(default_factory=dict)
+    turns: Sequence[frozenset[str]] = ()
+
+    def moving(self, k: int) -> frozenset[str]:
+        """Names of the tensors that move in a step, counting from 0."""
+        return self.turns[k] if self.turns else self.train
 
 
 @dataclass(eq=False)
@@ -128,12 +134,12 @@ def train(
             labels[k],
             local,
             work.scale,
-            work.train,
+            work.moving(k),
             base=with_merged(base, x, server.merged),
             projected=None if projected is None else projected[:, :, k],
         )
-        for name, correction in work.corrections.items():
-            found.of[name].add_(correction)
+        for name in work.corrections.keys() & found.of.keys():
+            found.of[name].add_(work.corrections[name])
         moving = None if work.steps is None else k < work.steps
         stacks = {name: local[name] for name in found.of}
         optimiser.step(stacks, found.of, states, work.rate, axes=2, moving=moving)

@@ -212,7 +212,13 @@ class Federation:
         batches = np.stack([drawn[r.seed] for r in self.replicas])
         rows = torch.from_numpy(batches).to(self._rates.device)
         standing = self._standing_projection(t, train)
-        return Work(rows, steps, train, self._rates, config.scale, standing)
+        turns = [{*map(str, self.method.moving(t, k))} for k in range(1, most + 1)]
+        still = train - {*map(str, self.method.trainable(t))}
+        whole = [frozenset(turn | still) for turn in turns]
+        different = whole if any(turn != train for turn in whole) else ()
+        return Work(
+            rows, steps, train, self._rates, config.scale, standing, turns=different
+        )  # fmt: skip
 
     def _standing_projection(self, t: int, train: frozenset[str]) -> Tensor | None:
         """x·A of all images once A trains neither in this round nor did in the last: FFA-LoRA's case."""

@@ -43,14 +43,14 @@ def train(
                     steppers[name].state[tensors[name]] = held
             steps = K if work.steps is None else int(work.steps[replica, client])
             losses = []
-            for rows in work.batches[replica, client, :steps]:
+            for k, rows in enumerate(work.batches[replica, client, :steps]):
                 loss = _loss(tensors, examples, rows, work.scale)
                 for stepper in steppers.values():
                     stepper.zero_grad()
                 loss.backward()
                 _correct(tensors, work.corrections, replica, client)
-                for stepper in steppers.values():
-                    stepper.step()
+                for name in sorted(work.moving(k)):
+                    steppers[name].step()
                 losses.append(float(loss.detach()))
             last[replica, client], worst[replica, client] = losses[-1], max(losses)
             for name, stepper in steppers.items():

@@ -23,8 +23,8 @@ from federated_lora import (
     method_named,
     method_names,
 )
-from federated_lora.methods.fedex_lora import FedExLoRA
-from federated_lora.methods.flexlora import FlexLoRA
+from federated_lora.methods.mean.fedex_lora import FedExLoRA
+from federated_lora.methods.mean.flexlora import FlexLoRA
 from federated_lora.testing import CASES, SETTINGS, Setting, Status, check_method, from_function
 
 FEW = (

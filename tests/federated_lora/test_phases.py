@@ -17,7 +17,9 @@ PHASES = {
     "rolora-then-ffa:70": "BABABB",
     "ffa-then-rolora:70": "BBBBBA",
     "ffa-then-rolora": "BBBABA",
-    **dict.fromkeys(("flexlora", "flora", "fedex", "fedsa", "fedrot", "lora-fair:0.01"), "++++++"),
+    **dict.fromkeys(
+        ("flexlora", "flora", "fedex", "fedsa", "fedrot", "lora-fair:0.01", "la-lora"), "++++++"
+    ),
     "fedsvd": "BBBBBB",
     "rolora-cv": "BABABA",
     "fedavg-cv": "++++++",

@@ -14,7 +14,7 @@ from llm_validation.training.loop import run, split_clients
 from llm_validation.training.losses import answer_tail, client_losses
 from llm_validation.training.randomness import local_batches
 from llm_validation.training.server import read_server
-from tests.support.server_by_hand import ControlsByHand, averaged, mean, trained
+from tests.support.server_by_hand import ControlsByHand, averaged, mean, moves, trained
 from verification.streams import generator
 
 COLUMNS = ("loss", "aggregation_error")
@@ -98,7 +98,8 @@ def by_hand(config, name):
                 config.local_steps, config.batch_size,
             )  # fmt: skip
             visits[k] += 1
-            for index in batches:
+            for step, index in enumerate(batches):
+                now = [letter in moves(name, t, step) for letter in "AB"]
                 batch = collate(model.encoded, [index], model.pad_id, model.device)
                 names = [*factors]
                 leaves = [x.detach().requires_grad_() for n in names for x in factors[n]]
@@ -109,7 +110,7 @@ def by_hand(config, name):
                 slopes = torch.autograd.grad(loss, leaves + tops)
                 turned = [c.correction(k) for n in names for c in controls[n]]
                 moved = [
-                    x.detach() - config.learning_rate * (g + c) * trains["AB"[i % 2]]
+                    x.detach() - config.learning_rate * (g + c) * now[i % 2]
                     for i, (x, g, c) in enumerate(zip(leaves, slopes, turned, strict=False))
                 ]
                 factors = {n: tuple(moved[2 * i : 2 * i + 2]) for i, n in enumerate(names)}

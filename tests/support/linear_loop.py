@@ -4,7 +4,7 @@ import numpy as np
 
 from linear_model import Batches, Data
 from linear_model.simulators.data import draw_samples
-from tests.support.server_by_hand import ControlsByHand, averaged, trained
+from tests.support.server_by_hand import ControlsByHand, averaged, moves, trained
 from verification.streams import generator
 
 SEED, ROUNDS, TRIALS = 4, 5, 3
@@ -60,10 +60,10 @@ def least_squares(x, y, A):
 
 def local_steps(name, number, model, pairs, who, controls):
     """What each client sends: A and B after `K` steps from its own."""
-    letters = trained(name, number)
     sent = []
     for k, a, b, (x, y) in zip(who, *model, pairs, strict=True):
-        for _ in range(K):
+        for step in range(K):
+            letters = moves(name, number, step)
             by_a = of_A(x, y, a, b) + controls[0].correction(k)
             by_b = of_B(x, y, a, b) + controls[1].correction(k)
             a, b = a - ETA * by_a * ("A" in letters), b - ETA * by_b * ("B" in letters)

@@ -12,7 +12,7 @@ from nonlinear_model.training.federation import Federation
 from rolora.storage.run_folder import read
 from tests.support import rolora_helpers
 from tests.support.linear_loop import ROUNDS
-from tests.support.server_by_hand import ControlsByHand, averaged, kept, trained
+from tests.support.server_by_hand import ControlsByHand, averaged, kept, moves, trained
 from verification.streams import generator
 
 
@@ -72,7 +72,9 @@ class Network:
             for k in who:
                 model = [A[k], B[k], heads[k]]
                 part = start.parts[r][k]
-                for rows in sampling.draw(seed, t, k, part, config.local_steps, config.batch_size):
+                drawn = sampling.draw(seed, t, k, part, config.local_steps, config.batch_size)
+                for step, rows in enumerate(drawn):
+                    now = [letter in moves(name, t, step) for letter in "AB"] + trains[2:]
                     leaves = [tensor.clone().requires_grad_() for tensor in model]
                     out = logits(examples, torch.from_numpy(rows), *leaves)
                     loss = functional.cross_entropy(out, examples.y[torch.from_numpy(rows)])
@@ -80,7 +82,7 @@ class Network:
                     turned = [*(c.correction(k) for c in controls), 0.0]
                     model = [
                         x.detach() - config.learning_rate * (g + c) if moves else x.detach()
-                        for x, g, c, moves in zip(leaves, slopes, turned, trains, strict=True)
+                        for x, g, c, moves in zip(leaves, slopes, turned, now, strict=True)
                     ]
                 sent.append(model)
             factors = [(a, b) for a, b, _ in sent]

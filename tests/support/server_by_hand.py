@@ -19,6 +19,13 @@ def trained(name, number):
     return TRAINED.get(name, lambda _t: "AB")(number)
 
 
+def moves(name, number, step):
+    """Letters of the factors that a local step moves, counting from 0."""
+    if name == "la-lora":
+        return "AB"[step % 2 == 0]
+    return trained(name, number)
+
+
 def mean(p, values):
     return sum(float(share) * value for share, value in zip(p, values, strict=True))
 

@@ -1,0 +1,1 @@
+"""Rules whose clients correct their gradients for drift during local steps."""
