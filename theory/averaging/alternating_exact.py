@@ -6,7 +6,7 @@ Exact result: a rule that trains one factor a round averages products that share
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import sympy as sp
@@ -39,17 +39,24 @@ ROUNDING = 1e-13
 """Relative: 10 products of rank 2 in float64, each entry rounded some ten times."""
 
 
-class _Parity(int):
-    """A round of which nothing may be asked but its parity and whether it counts from 1."""
+class _Parity:
+    """Takes the place of a round; whatever is asked but that it counts from 1, and its parity, is refused."""
+
+    __class__ = property(lambda _: int)  # what a method may check; a true int could be used as one
+
+    def __init__(self, round: int) -> None:
+        self._odd = round % 2
 
     def __mod__(self, other: int) -> int:
-        return int(super().__mod__(2)) if other == 2 else self._more()
+        return self._odd if other == 2 else self._more()
+
+    def __lt__(self, other: int) -> bool:
+        return False if other == 1 else self._more()
 
     def _more(self, *_: object) -> Any:
-        raise TypeError("asks more of a round than its parity")
+        raise TypeError("it is used as a number")
 
-    __add__ = __sub__ = __mul__ = __floordiv__ = __truediv__ = __rsub__ = __divmod__ = _more
-    __eq__ = __le__ = __gt__ = __ge__ = __hash__ = __int__ = __index__ = __and__ = _more
+    __eq__ = __ne__ = __hash__ = __bool__ = _more
 
 
 def _shared(shared: Factor) -> tuple[ProofStep, ProofStep]:
@@ -89,9 +96,9 @@ def derive(exact: tuple[str, ...] = EXACT) -> tuple[ProofStep, ...]:
 def _trains_one(method: Method) -> ProofStep:
     statement = f"{method.name} trains exactly one factor in every round, so the other is shared"
     try:
-        trained = [method.trainable(_Parity(round)) for round in (1, 2)]
+        trained = [method.trainable(cast("int", _Parity(round))) for round in (1, 2)]
     except TypeError as error:
-        return ProofStep(statement, False, str(error))
+        return ProofStep(statement, False, f"asks more of a round than its parity: {error}")
     odd, even = ("+".join(sorted(factors)) for factors in trained)
     return ProofStep(
         statement,

@@ -16,8 +16,10 @@ import sympy as sp
 from theory.population import population_map
 from verification.finding import ProofStep
 from verification.proof.identities import (
+    follows,
     identity,
     nonnegative_on_box,
+    positive,
     rational_identity,
     sized_identity,
 )
@@ -54,7 +56,7 @@ def derive(counted: Any = 0) -> tuple[ProofStep, ...]:
     Args:
         counted: share of the clients' spread in the stated strength; 0 for the true statement.
     """
-    return (*_derive_round(), *_derive_map(counted), *_derive_fate())
+    return (*_derive_round(), *_derive_map(counted), *_derive_least(), *_derive_fate())
 
 
 def _derive_round() -> list[ProofStep]:
@@ -97,8 +99,6 @@ def _derive_map(counted: Any) -> list[ProofStep]:
     stated = population_map.signed_tangent(t, effective_kappa(eta, strength)) ** 2
     residual = sp.Matrix([[c * c - 1], [s * c]]) * mean_norm  # a b̄ᵀ − a* b̄*ᵀ along b̄*
     risk = residual.dot(residual).subs(c, sp.sqrt(1 - s**2))
-    y = sp.Symbol("y", real=True)
-    free = (c * y - mean_norm) ** 2 + (s * y) ** 2  # any b = (y/B) b̄* at this a
     k = sp.Symbol("k", positive=True)
     after = population_map.next_tangent(t, k)
     c0, c1 = 1 / sp.sqrt(1 + t**2), 1 / sp.sqrt(1 + after**2)
@@ -108,28 +108,43 @@ def _derive_map(counted: Any) -> list[ProofStep]:
         identity("the angle moves by the map of theory.md §2 with κ = 2η‖b̄*‖² (squares)", literal, stated,
             where=circle),
         identity("excess risk with b̄ = cos θ b̄*", risk, excess(s, mean_norm)),
-        identity("no b does better at this a: FFA-LoRA's floor is where the slope in b is 0",
-            sp.Matrix([sp.Derivative(free, y), free]), sp.Matrix([0, excess(s, mean_norm)]),
-            where={y: c * mean_norm}, vanishing=(c**2 + s**2 - 1,)),
         identity(
             "excess risk between the a-step and the next b-step", kept, excess_after_round(t, k, mean_norm)),
+    ]  # fmt: skip
+
+
+def _derive_least() -> list[ProofStep]:
+    """No b does better at its a than b̄ = cos θ b̄*, whatever the width and the number of outputs."""
+    d = sp.Symbol("d", integer=True, positive=True)
+    a, a_star = (sp.MatrixSymbol(name, d, 1) for name in ("a", "A"))
+    y, t, c, s = sp.symbols("y t c s", real=True)  # one entry of b, and of b̄*
+    gap = a * y - a_star * t
+    best = (y - c * t) ** 2 + excess(s, t)
+    return [
+        sized_identity("every d, a column of a bᵀ − a* b̄*ᵀ: with ‖a‖ = ‖a*‖ = 1, c = a*ᵀa it has the square "
+            "y² − 2cyt + t², y and t its entries of b and b̄*", gap.T * gap,
+            y**2 * a.T * a - y * t * (a.T * a_star + a_star.T * a) + t**2 * a_star.T * a_star),
+        identity("which is (y − ct)² + s²t², least at y = ct: no b does better at this a, FFA-LoRA's floor",
+            y**2 - 2 * c * y * t + t**2, best, vanishing=(c**2 + s**2 - 1,)),
     ]  # fmt: skip
 
 
 def _derive_fate() -> list[ProofStep]:
     """For 0 < κ < 2 the tangent falls by a uniform factor at every angle, and the excess with it."""
     u, kappa = sp.symbols("u kappa", positive=True)  # u = tan²θ
+    start, now, then, rho, power = sp.symbols("start now then rho power", nonnegative=True)
     ratio = (1 + u - kappa) / (1 + u + kappa * u)
     t, after = sp.symbols("t after", positive=True)
     return [
         rational_identity("tan θ⁺/tan θ is the size of r = (1 + u − κ)/(1 + u + κu), u = tan²θ",
             after / t, ratio,
             where={t: sp.sqrt(u), after: population_map.signed_tangent(sp.sqrt(u), kappa)}),
-        rational_identity("r − (1 − κ) = κ²u/(1 + u + κu) ≥ 0 …", ratio - (1 - kappa),
-            kappa**2 * u / (1 + u + kappa * u)),
-        rational_identity("… and 1/(1 + κ) − r = κ²/((1 + κ)(1 + u + κu)) ≥ 0: the tangent falls at least by "
-            "the factor max(|1 − κ|, 1/(1 + κ)) < 1", 1 / (1 + kappa) - ratio,
-            kappa**2 / ((1 + kappa) * (1 + u + kappa * u))),
+        positive("1 − κ < r < 1/(1 + κ): so |r| ≤ ρ = max(|1 − κ|, 1/(1 + κ)) …", ratio - (1 - kappa),
+            1 / (1 + kappa) - ratio),
+        positive("… < 1 for 0 < κ < 2, here κ = 2/(1 + u)", 1 - (1 - 2 / (1 + u)) ** 2,
+            1 - 1 / (1 + 2 / (1 + u))),
+        follows("so after n + 1 rounds the tangent is at most ρⁿ⁺¹ times the first, if at most ρⁿ after n",
+            rho * power * start - then, (rho, power * start - now), (1, rho * now - then)),
         nonnegative_on_box("sin²θ ≤ tan²θ, so the excess sin²θ ‖b̄*‖² goes to 0 geometrically",
             u - u / (1 + u), {u: (0, sp.oo)}),
     ]  # fmt: skip

@@ -77,7 +77,6 @@ def _derive_linearisation() -> list[ProofStep]:
     """One client's part of the a-step, for every d, from a = a* + εx with b_i* = b̄* + ε e_i."""
     d = sp.Symbol("d", integer=True, positive=True)
     e, r, omega, w, B = sp.symbols("epsilon r omega w B", real=True)
-    across, along = sp.symbols("p q", real=True)
     a_star, x, G = (
         sp.MatrixSymbol("A", d, 1),
         sp.MatrixSymbol("X", d, 1),
@@ -96,8 +95,6 @@ def _derive_linearisation() -> list[ProofStep]:
             sp.Derivative(small, e), mean(entry, spread) - other * mean(fit, slope), where={e: 0}),
         sized_identity("a-step, every d: client i pulls by ε B² G_i(x + r a* − ω_i a*) + O(ε²), "
             "ω_i = b̄*ᵀe_i/B²", literal, e * first + e**2 * rest),
-        identity("normalising: the tangent ε p/(1 + ε q) has slope p",
-            sp.Derivative(e * across / (1 + e * along), e), across, where={e: 0}),
         sized_identity("at a = a* the b-step is exact, b_i = b_i*, and client i pulls by −w_i G_i a*, "
             "whatever the spread, w_i = b̄*ᵀ(b_i* − b̄*)", G * (a_star * B**2 - a_star * omega),
             -w * G * a_star, where={omega: B**2 + w}),
@@ -140,13 +137,12 @@ def _derive_second_moment() -> list[ProofStep]:
 
 
 def _derive_floor(stretch: Any) -> list[ProofStep]:
-    kappa, tau, B, d, N, m, s2 = sp.symbols("kappa tau B d N m s2", positive=True)
-    kept = rate.rate_squared(kappa, rate.noise_ratio(d, N, m))
+    kappa, tau, B, d, N, m = sp.symbols("kappa tau B d N m", positive=True)
     stated, added = stretch * floor(kappa, tau, B, d, N, m), round_spread(kappa, tau, B, d, N * m)
     q = sp.Symbol("q", nonnegative=True)
     no_noise = added / (1 - rate.rate_squared(kappa, q))
     return [
-        identity("the fixed point of the mean square", kept * s2 + added, s2, where={s2: stated}),
+        *rate.recursion(kappa, rate.noise_ratio(d, N, m), added, stated),
         identity("with q = 0 in what is kept, it is the first order in 1/m", no_noise,
             first_order_floor(kappa, tau, B, d, N * m), where={q: 0}),
     ]  # fmt: skip

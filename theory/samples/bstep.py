@@ -21,7 +21,7 @@ from scipy import special
 
 from theory.samples.moments import Law, Symmetric, chi_squared_moment, expected, normal_moment
 from verification.finding import Opinion, ProofStep, Says
-from verification.proof.identities import identity, nonnegative_on_box
+from verification.proof.identities import identity, nonnegative_on_box, sized_identity
 
 MIXTURE_CONSTANT = sp.Rational(3315, 10000)
 """Upper bound of max_y y² P(|Z| > y), Z ~ N(0, 1), attained near y = 1.19. Proved in `derive`."""
@@ -114,15 +114,13 @@ def derive(stretch: Any = 1) -> tuple[ProofStep, ...]:
 def _derive_law() -> list[ProofStep]:
     c, s, m, k = sp.symbols("c s m k", positive=True)
     x = sp.Symbol("x", real=True)
-    g = sp.Matrix(sp.symbols("g0:3", real=True))  # X a and X u, three samples
-    h = sp.Matrix(sp.symbols("h0:3", real=True))
-    beta, target = sp.Symbol("beta", real=True), c * g + s * h
-    loss = sum(entry**2 for entry in g * beta - target)
-    best = sp.solve(sp.diff(loss, beta), beta)[0]
-    rho = g.dot(h) / g.dot(g)
-    z, named = g.dot(h) / sp.sqrt(g.dot(g)), sp.Symbol("z", real=True)
-    # h is standard normal and independent of g: given g, z is linear in h, so normal of this variance.
-    given_g = sum(sp.diff(z, entry) ** 2 for entry in h)
+    size = sp.Symbol("m", integer=True, positive=True)
+    g, h = (sp.MatrixSymbol(name, size, 1) for name in ("g", "h"))  # X a and X u
+    beta, gh = sp.symbols("beta gh", real=True)
+    gg, hh = sp.symbols("gg hh", positive=True)
+    residual = beta * g - (c * g + s * h)
+    loss = (beta - c) ** 2 * gg - 2 * (beta - c) * s * gh + s**2 * hh
+    weight = sp.Symbol("weight", real=True)  # z is linear in h, wᵀh with w = g·weight, given g
     t, w = sp.symbols("t w", real=True)
     one = sp.integrate(sp.exp(t * w * x - x**2 / 2), (x, -sp.oo, sp.oo)) / sp.sqrt(2 * sp.pi)
     normal = sp.exp(-(x**2) * k / (2 * m)) * sp.sqrt(k / m) / sp.sqrt(2 * sp.pi)
@@ -131,20 +129,25 @@ def _derive_law() -> list[ProofStep]:
         sp.powsimp(sp.expand_mul(normal * chi), force=True), (k, 0, sp.oo), conds="none"
     )
     return [
-        identity("least squares: β_i = c + s ρ_i with ρ_i = g·h/‖g‖²", best, c + s * rho),
+        sized_identity(
+            "any m: the loss of β b* is a quadratic in β",
+            residual.T @ residual,
+            (beta - c) ** 2 * g.T @ g - (beta - c) * s * (g.T @ h + h.T @ g) + s**2 * h.T @ h,
+        ),
         identity(
-            "ρ_i = z/‖g‖ with z = h·g/‖g‖",
-            rho,
-            named / sp.sqrt(g.dot(g)),
-            where={named: z},
+            "least squares: its slope is 0 at β_i = c + s ρ_i with ρ_i = z/‖g‖, z = h·g/‖g‖",
+            sp.Derivative(loss, beta),
+            sp.Integer(0),
+            where={beta: c + s * gh / gg},
         ),
         identity(
             "E exp(t w h) = exp(t²w²/2) for a standard normal h", one, sp.exp(t**2 * w**2 / 2)
         ),
         identity(
             "given g, z = Σ w_k h_k with Σ w_k² = 1: E[exp(t z) | g] = exp(t²/2), whatever g",
-            given_g,
+            weight**2 * gg,
             1,
+            where={weight: 1 / sp.sqrt(gg)},
         ),
         identity(
             "every m: the mixture over ‖g‖² ~ χ²_m of the normal density of √m z/‖g‖ is the density of "

@@ -16,7 +16,8 @@ import numpy as np
 import sympy as sp
 
 from verification.finding import ProofStep
-from verification.proof.identities import generic_symmetric, identity
+from verification.proof.identities import identity, sized_identity
+from verification.proof.means import average, mean
 
 
 def b_scale(c: Any, s: Any, rho: Any) -> Any:
@@ -96,69 +97,70 @@ def excess_of_fit(s: Any, rho: Any) -> Any:
 
 
 def derive() -> tuple[ProofStep, ...]:
-    """Every formula above from the loss of two clients in three dimensions, frame (a, u, w).
+    """Every formula above from the loss, for any number of clients, samples and any width."""
+    return (*_fit(), *_gradient(), *_pulls(), *_moves())
 
-    Two clients show the averaging; one direction w out of the plane stands for all d − 2 by rotation.
-    """
-    return (*_pulls(), *_moves())
+
+def _fit() -> list[ProofStep]:
+    """The clients' fits and their mean, in the vectors a and u with a* = c·a + s·u."""
+    d = sp.Symbol("d", integer=True, positive=True)
+    a, u, G = (
+        sp.MatrixSymbol("a", d, 1),
+        sp.MatrixSymbol("u", d, 1),
+        sp.MatrixSymbol("G", d, d),
+    )
+    b, c, s, B, rho = sp.symbols("b c s B rho", real=True)
+    gg, gh = sp.symbols("gg gh", positive=True)  # aᵀGa and aᵀGu
+    residual = (b - c * B) * a - s * B * u
+    hh = sp.Symbol("hh", positive=True)
+    loss = (b - c * B) ** 2 * gg - 2 * (b - c * B) * s * B * gh + s**2 * B**2 * hh
+    clients = {rho: "rho"}
+    return [
+        sized_identity("any d: client i's loss at b b*/‖b*‖ is a quadratic in b",
+            residual.T @ G @ residual, (b - c * B) ** 2 * a.T @ G @ a
+            - (b - c * B) * s * B * (a.T @ G @ u + u.T @ G @ a) + s**2 * B**2 * u.T @ G @ u),
+        identity("client i: its slope is 0 at (c + s ρ_i) b*, ρ_i = aᵀG_iu/aᵀG_ia", sp.Derivative(loss, b),
+            sp.Integer(0), where={b: B * b_scale(c, s, gh / gg)}),
+        identity("any N: their mean is (c + s ρ̄) b*", average(b_scale(c, s, rho), clients),
+            b_scale(c, s, mean(rho, clients))),
+    ]  # fmt: skip
+
+
+def _gradient() -> list[ProofStep]:
+    """The averaged gradient of the loss at (a, b̄)."""
+    d = sp.Symbol("d", integer=True, positive=True)
+    a, u, y = (sp.MatrixSymbol(name, d, 1) for name in ("a", "u", "y"))
+    G, H = (sp.MatrixSymbol(name, d, d) for name in ("G", "H"))
+    e, c, s, rho, size = sp.symbols("epsilon c s rho size", real=True)
+    beta = b_scale(c, s, rho)
+    rest, moved = size * a - (c * a + s * u), size * (a + e * y) - (c * a + s * u)
+    here = beta * a - (c * a + s * u)
+    return [
+        sized_identity("any d: along y client i's loss over ‖b*‖² has the slope 2β yᵀG_i(βa − a*)",
+            moved.T @ G @ moved - rest.T @ G @ rest,
+            e * size * (y.T @ G @ rest + rest.T @ G @ y) + e**2 * size**2 * y.T @ G @ y),
+        sized_identity("any N: one more client adds its own G to what Σ G_i does to a vector",
+            (H + G) @ rest, H @ rest + G @ rest),
+        sized_identity("β a − a* = s(ρ̄ a − u): so the averaged gradient at (a, b̄) is 2 ‖b*‖² β s Ḡ(ρ̄ a − u)",
+            here, s * (rho * a - u)),
+    ]  # fmt: skip
 
 
 def _pulls() -> list[ProofStep]:
-    """The clients' fits, the averaged gradient, and what pulls on the direction."""
-    s, B = sp.symbols("s B", positive=True)
-    c = sp.Symbol("c", real=True)
-    grams = [generic_symmetric(f"G{k}_", 3) for k in range(2)]
-    a, truth = sp.Matrix([1, 0, 0]), sp.Matrix([c, s, 0])
-    x = sp.Matrix(sp.symbols("x:3", real=True))
-    b = sp.Symbol("b", real=True)
-
-    def loss(gram: Any, factor: Any, scale: Any) -> Any:
-        residual = factor * scale - truth * B
-        return (residual.T * gram * residual)[0, 0]
-
-    rhos = [gram[0, 1] / gram[0, 0] for gram in grams]
-    rho, gamma, along = sp.symbols("rho gamma along", real=True)
-    mean_gram = (grams[0] + grams[1]) / 2
-    mean_loss = sum(loss(gram, x, B * b_scale(c, s, rho)) for gram in grams) / 2
-    at_a = dict(zip(x, a, strict=True))
-    gradient = sp.Matrix([sp.Derivative(mean_loss, entry) for entry in x])
-    pulled = mean_gram * sp.Matrix([rho, -1, 0])
-    p, q, _ = pull_of_same_batch(rho, mean_gram[0, 0], mean_gram[0, 1], mean_gram[1, 1], 1)
-    g0, g1, h0, h1, across = sp.symbols("g0 g1 h0 h1 across", real=True)
-    out = pull_of_same_batch(rho, g0**2 + g1**2, g0 * h0 + g1 * h1, h0**2 + h1**2, across)[2]
+    """What pulls on the direction, in the frame (a, u, out of plane)."""
+    g, h, rho, gamma, along, across = sp.symbols("g h rho gamma along across", real=True)
+    p, q, out = pull_of_same_batch(rho, g**2, g * h, h**2, across)  # of one sample
     length = sp.sqrt(1 + rho**2)
     unit, beside = sp.Matrix([rho, -1, 0]) / length, sp.Matrix([1, rho, 0]) / length
     return [
-        *(
-            identity(
-                f"client {k}: argmin_b of its loss is (c + s ρ_{k}) b*",
-                sp.solve(sp.diff(loss(gram, a, b), b), b)[0],
-                B * b_scale(c, s, rhos[k]),
-            )
-            for k, gram in enumerate(grams)
-        ),
-        identity(
-            "the averaged gradient at (a, b̄) is 2 ||b*||² β s Ḡ(ρ̄ a − u)",
-            gradient,
-            2 * B**2 * b_scale(c, s, rho) * s * pulled,
-            where=at_a,
-        ),
-        identity(
-            "same batch: in-plane part of Ḡ(ρ̄ a − u)",
-            sp.Matrix([p, q]),
-            sum((gram * sp.Matrix([rho, -1, 0]) for gram in grams), sp.zeros(3, 1))[:2, 0] / 2,
-        ),
-        identity(
-            "same batch: out of plane the sum over samples of (ρ̄ g − h) w has variance Σ (ρ̄ g − h)²",
-            out**2,
-            ((rho * g0 - h0) ** 2 + (rho * g1 - h1) ** 2) * across**2,
-        ),
-        identity(
-            "new batch: |V| (γ V/|V| + leaks orthogonal to V), V = ρ̄ a − u",
+        identity("same batch: in-plane part of Ḡ(ρ̄ a − u), a sample's share; both sides add up over samples",
+            sp.Matrix([p, q]), sp.Matrix([(rho * g - h) * g, (rho * g - h) * h])),
+        identity("same batch: out of plane the sum over samples of (ρ̄ g − h) w has variance Σ (ρ̄ g − h)²",
+            out**2, (rho * g - h) ** 2 * across**2),
+        identity("new batch: |V| (γ V/|V| + leaks orthogonal to V), V = ρ̄ a − u",
             sp.Matrix(pull_of_new_batch(rho, gamma, along, across)),
-            length * (gamma * unit + along * beside + sp.Matrix([0, 0, across])),
-        ),
-    ]
+            length * (gamma * unit + along * beside + sp.Matrix([0, 0, across]))),
+    ]  # fmt: skip
 
 
 def _moves() -> list[ProofStep]:

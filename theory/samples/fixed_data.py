@@ -8,6 +8,7 @@ Exact result: small angles are multiplied by `J = P(I − κ Ḡ(I − a* gᵀ))
 
 from __future__ import annotations
 
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -77,35 +78,34 @@ def derive(answered: Any = 1) -> tuple[ProofStep, ...]:
 
 
 def _derive_round() -> list[ProofStep]:
-    """The literal round from the loss, for two clients in three dimensions with generic samples."""
-    kappa, beta = sp.symbols("kappa beta", real=True)
-    a = sp.Matrix(sp.symbols("a0:3", real=True))
-    a_star = sp.Matrix(sp.symbols("s0:3", real=True))
+    """The literal round from the loss, for every width; what is linear in the G_i holds for their mean."""
+    kappa, beta, e = sp.symbols("kappa beta epsilon", real=True)
+    d = sp.Symbol("d", integer=True, positive=True)
+    a, a_star, y = (sp.MatrixSymbol(name, d, 1) for name in ("a", "A", "y"))
+    G = sp.MatrixSymbol("G", d, d)
+    rest, moved = beta * a - a_star, beta * (a + e * y) - a_star
+    three = sp.Matrix(sp.symbols("a0:3", real=True)), sp.Matrix(sp.symbols("s0:3", real=True))
     grams = [generic_symmetric(f"g{i}_", 3) for i in range(2)]
-
-    def loss(gram: sp.Matrix, at: sp.Matrix, b: Any) -> Any:
-        residual = at * b - a_star
-        return (residual.T @ gram @ residual)[0, 0]
-
-    fits = [sp.solve(sp.diff(loss(gram, a, beta), beta), beta)[0] for gram in grams]
-    halves = [mean_fit([gram], a, a_star) for gram in grams]
-    total = sum(loss(gram, a, beta) for gram in grams) / 2
-    gradient = sp.Matrix([sp.Derivative(total, entry) for entry in a])
-    f0, f1 = sp.symbols("f0 f1", real=True)
-    return [
-        identity("b-step: a client's least squares (d = 3, generic G_i and a)", fits[0], halves[0]),
-        identity(
-            "b-step: the mean over two clients",
-            mean_fit(grams, a, a_star),
-            (f0 + f1) / 2,
-            where=dict(zip((f0, f1), halves, strict=True)),
-        ),
-        identity(
-            "a-step: gradient step of the averaged loss (two clients, d = 3, generic G_i, a and b̄)",
-            a - kappa / 2 * gradient,
-            gradient_step((grams[0] + grams[1]) / 2, a, a_star, beta, kappa),
-        ),
+    sizes = [
+        [(left.T @ gram @ right)[0, 0] for left, right in product(three, three)] for gram in grams
     ]
+    losses = [beta**2 * aa - beta * (a_s + s_a) + ss for aa, a_s, s_a, ss in sizes]
+    first, second = sp.symbols("f0 f1", real=True)
+    halves = [mean_fit([gram], *three) for gram in grams]
+    return [
+        sized_identity("b-step, every d: a client's loss at β b* is β² aᵀGa − β(aᵀGa* + a*ᵀGa) + a*ᵀGa*",
+            rest.T @ G @ rest, beta**2 * a.T @ G @ a - beta * (a.T @ G @ a_star + a_star.T @ G @ a)
+            + a_star.T @ G @ a_star),
+        identity("least where its slope is 0, as it is computed (d = 3)", sp.Derivative(losses[0], beta),
+            sp.Integer(0), where={beta: halves[0]}),
+        identity("the mean over clients, as it is computed (two)", mean_fit(grams, *three),
+            (first + second) / 2, where=dict(zip((first, second), halves, strict=True))),
+        sized_identity("a-step, every d: along y the loss has the slope 2β yᵀG(βa − a*)",
+            moved.T @ G @ moved - rest.T @ G @ rest,
+            e * beta * (y.T @ G @ rest + rest.T @ G @ y) + e**2 * beta**2 * y.T @ G @ y),
+        sized_identity("κ/2 times that gradient is the stated step", a - kappa / 2 * (2 * beta * G @ rest),
+            gradient_step(G, a, a_star, beta, kappa)),
+    ]  # fmt: skip
 
 
 def _derive_jacobian(answered: Any) -> list[ProofStep]:

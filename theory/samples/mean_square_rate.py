@@ -47,6 +47,25 @@ def threshold_kappa(q: Any) -> Any:
     return 2 / (1 + q)
 
 
+def recursion(kappa: Any, q: Any, added: Any, floor: Any) -> list[ProofStep]:
+    """That a linearised round, keeping `rate_squared` of a mean square and adding `added`, tends to `floor`.
+
+    Args:
+        kappa, q, added, floor: expressions in positive symbols.
+    """
+    s2, e, across, along = sp.symbols("s2 epsilon across along", positive=True)
+    kept = rate_squared(kappa, q)
+    return [
+        identity("normalising changes nothing at first order: the tangent of a* + ε(along, across) is "
+            "ε·across up to ε²", e * across / (1 + e * along),
+            e * across - e**2 * across * along / (1 + e * along)),
+        identity("the distance of the mean square from the fixed point is multiplied by what a round keeps …",
+            kept * s2 + added - floor, kept * (s2 - floor)),
+        identity("… which is below 1 exactly for κ < 2/(1 + q): so it tends to the fixed point",
+            1 - kept, kappa * (1 + q) * (threshold_kappa(q) - kappa)),
+    ]  # fmt: skip
+
+
 def derive(stretch: Any = 1) -> tuple[ProofStep, ...]:
     """The rate from the literal round: the chain from the loss, its small-angle limit, its moments.
 

@@ -89,9 +89,6 @@ ARGUED = (
         "since a normal law changes neither with signs nor rotations, and the b-step's samples are its own"),
     ("given the ‖X_i a‖², −gᵀx and the noise along b* are normal, of variance ξ²/‖X_i a‖² and 1/(B²‖X_i a‖²)",
         "since each is linear in normal numbers that are independent of X_i a"),
-    ("the tangent vector of the normalised round is its part across a* over σ, and the linear recursion's "
-        "mean square tends to its fixed point",
-        "since the part along a* is 1 + O(σ), and the recursion contracts in mean square for κ < 2/(1 + q)"),
 )  # fmt: skip
 """What the derivation takes from analysis and probability: statement and reason."""
 
@@ -159,10 +156,9 @@ def _derive_second_moment() -> list[ProofStep]:
 def _derive_floor(spread: bool) -> list[ProofStep]:
     kappa, noise, length, d, N = sp.symbols("kappa sigma B d N", positive=True)
     m, p = sp.symbols("m p", positive=True)
-    v, M, s2 = 1 / (N * (m - 2)), N * m, sp.Symbol("s2")
+    v, M = 1 / (N * (m - 2)), N * m
     q = (d + (d - 1) * v) / M
     added = (d - 1) * kappa**2 * noise**2 * (1 + v) / (length**2 * M)
-    kept = (1 - kappa) ** 2 + kappa**2 * q
     xi, x, y, z, of_mean = sp.symbols("xi x y z of_mean", positive=True)
     laws: dict[Any, Law] = {y: normal_moment, z: normal_moment, x: partial(chi_squared_moment, m)}
     stated = floor(kappa, noise, length, d, N, m) / (1 if spread else 1 + mean_variance(N, m))
@@ -175,7 +171,7 @@ def _derive_floor(spread: bool) -> list[ProofStep]:
             "what a round adds, from the moments above", round_noise(kappa, noise, length, d, N, m),
             (d - 1) * kappa**2 * noise**2 * (1 + of_mean) / (length**2 * M),
             where={of_mean: N * expected((z / N) ** 2 / x, laws)}),
-        identity("its fixed point", kept * s2 + added, s2, where={s2: stated}),
+        *rate.recursion(kappa, q, added, stated),
         identity(
             "b_i's noise has variance σ²/‖X_i a‖² per output, E 1/χ²_m = 1/(m − 2): E‖b̄‖² grows by pσ²v",
             fit_inflation(noise, p, N, m), p * N * expected((noise * z / N) ** 2 / x, laws)),

@@ -86,7 +86,7 @@ def flow_rounds(
     "RoLoRA's goes to 0 geometrically.",
     latex=r"\alpha_i^2=\tfrac12\bigl(q+\sqrt{q^2+4\|b_i^*\|^2}\bigr),\quad \text{excess}="
     r"\|\operatorname{Cov}(\alpha_i,b_i^*/\alpha_i)\|^2,\quad t^2\,\text{excess}\to"
-    r"\frac{\|\operatorname{Cov}(\|b_i^*\|^2,b_i^*)\|^2}{16V^2}",
+    r"\frac{\|\operatorname{Cov}(\|b_i^*\|^2,b_i^*)\|^2}{16V^2},\quad V=\frac1N\sum_i\|b_i^*-\bar b^*\|^2",
     source=OURS,
     assumptions=(
         "rank 1, one a* shared by the clients",
@@ -94,6 +94,7 @@ def flow_rounds(
         "clients run gradient flow to their local optimum",
         "start with ‖a‖ > ‖b‖ and a not orthogonal to a* (here a unit a and b = 0)",
         "for the exponent: Cov(‖b_i*‖², b_i*) ≠ 0",
+        "for RoLoRA's: b̄* ≠ 0 and κ = 2η‖b̄*‖² < 2",
     ),
     expected=Verdict.DERIVED,
     mutant={"kept": 0.97},

@@ -119,9 +119,8 @@ def check(
     evidence.steps(*heterogeneous_samples.derive(exactly(stretch)))
     evidence.argued(
         "at small spread the long-run mean square is the fixed point of the linearised round's",
-        because="the linearised round contracts in mean square, κ < 2/(1 + q), so from any start its mean "
-        "square tends to the fixed point; what the linearisation leaves out is of higher order in ε, and "
-        "passes under the expectation as in claim mean-square-rate",
+        because="what the linearisation leaves out is of higher order in ε, and passes under the expectation "
+        "as in claim mean-square-rate",
     )
     evidence.record(trials=trials)
     evidence.method(

@@ -54,10 +54,27 @@ def test_the_logged_error_is_the_literal_one():
             assert record["logged"] == pytest.approx(record["error"], rel=1e-9, abs=1e-13)
 
 
-def test_a_schedule_that_is_not_one_of_parity_is_no_proof():
+@pytest.mark.parametrize(
+    "late",
+    [
+        lambda r: r > 100,
+        lambda r: r >= 100,
+        lambda r: not r < 100,
+        lambda r: not r <= 100,
+        lambda r: r == 100,
+        lambda r: r != 1,
+        lambda r: r % 3 == 0,
+        lambda r: [False, False, False, True][r],
+        lambda r: {1: False, 2: False}.get(r, True),
+        lambda r: r // 100,
+        lambda r: str(r + 0) == "100",
+        lambda r: r and False,
+    ],
+)
+def test_a_schedule_that_is_not_one_of_parity_is_no_proof(late):
     class LateB(RoLoRA):
         def trainable(self, round):
-            return super().trainable(1 if round > 100 else round)
+            return super().trainable(1 if late(round) else round)
 
     step = alternating_exact._trains_one(LateB())
     assert not step.holds
