@@ -194,7 +194,7 @@ def _average_gradient(rows: list[tracking.Row]) -> list[tuple[int, float]]:
 
 def _theory_exponent() -> float:
     """The power of 1/T in the bound's leading term."""
-    from theory.nonconvex.nonconvex_bound import leading_term
+    from theory.nonconvex.gradient_bound import leading_term
 
     ends = [float(leading_term(1.0, 1, T, 1.0, 1, 1.0)) for T in (1, 4)]
     return float(np.log(ends[0] / ends[1]) / np.log(4.0))

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from rolora.figures import Budget, Drawing, Table, figure, look, mean, number, select
-from theory.nonconvex import nonconvex_bound
+from theory.nonconvex import gradient_bound
 from theory.nonconvex.smooth_problem import SmoothProblem, alternate
 
 NOISES = (2.0, 8.0)
@@ -26,8 +26,8 @@ def data(budget: Budget) -> Table:
     for sigma in NOISES:
         for T in lengths:
             eta = min(
-                nonconvex_bound.largest_step(L, steps),
-                float(nonconvex_bound.balanced_step(gap, steps, T, L, clients, sigma**2)),
+                gradient_bound.largest_step(L, steps),
+                float(gradient_bound.balanced_step(gap, steps, T, L, clients, sigma**2)),
             )
             found = alternate(
                 problem,
@@ -39,7 +39,7 @@ def data(budget: Budget) -> Table:
                 rng=budget.rng("figure nonconvex-rate", "noise", str(sigma), T),
             )
             averages = found.squared_norms.mean(axis=1)
-            bound = nonconvex_bound.gradient_bound(
+            bound = gradient_bound.gradient_bound(
                 gap, eta, steps, T, L, clients, found.dissimilarity, sigma**2
             )
             cell = {"sigma": sigma, "T": T, "clients": clients, "local_steps": steps, "step": eta}

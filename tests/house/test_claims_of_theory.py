@@ -57,7 +57,6 @@ AT: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
 BY_MEASUREMENT_ALONE = {
     "heterogeneous-recovery": "a simulation, with no derivation",
     "recovery-theorem": "its derivation is about rounds that contract as promised, whatever the step",
-    "nonconvex-bound": "a larger bound is proved too; the mutant is about how close problems come",
 }
 """Claims whose mutant the proof does not see, with the reason."""
 TOOTHLESS_THERE: dict[str, str] = {}

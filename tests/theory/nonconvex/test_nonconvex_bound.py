@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import sympy as sp
 
-from theory.nonconvex import extremes, nonconvex_bound, smooth_problem
+from theory.nonconvex import extremes, gradient_bound, nonconvex_bound, smooth_problem
 from theory.nonconvex.smooth_problem import SmoothProblem, alternate
 from verification.budget import Budget
 from verification.verdict import Verdict
@@ -91,10 +91,18 @@ def test_noise_has_the_stated_variance():
 
 
 def test_thirteen_percent_of_the_bound_is_refuted_by_a_parabola(monkeypatch):
-    monkeypatch.setattr(nonconvex_bound, "derive", lambda _: ())
+    monkeypatch.setattr(gradient_bound, "derive", lambda _: ())
     found = nonconvex_bound.check(Budget(), shrink=sp.Rational(13, 100))
     assert found.verdict is Verdict.REFUTED
     assert "parabola" in found.counterexample
+
+
+def test_a_slightly_smaller_bound_is_less_than_its_parts_add_up_to():
+    """No known problem tells them apart, as the claim says; the proof's last step does."""
+    found = nonconvex_bound.check(Budget(), shrink=sp.Rational(49, 50))
+    assert found.verdict is Verdict.REFUTED
+    assert "exactly the stated bound" in found.counterexample
+    assert all(comparison.holds for comparison in found.comparisons)
 
 
 def test_counted_clients_are_literal_ones():
