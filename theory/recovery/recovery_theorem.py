@@ -14,7 +14,10 @@ import sympy as sp
 
 from theory.samples import finite_sample
 from verification.finding import ProofStep
-from verification.proof.identities import by_slope, identity
+from verification.proof.identities import by_slope, identity, nonnegative_on_box, positive
+
+LONGEST = sp.Rational(3, 2)
+"""The largest κ of the contraction lemma, for which the theorem is stated."""
 
 
 def rounds_bound(delta0: Any, epsilon: Any, kappa: Any, *, log: Any = sp.log) -> Any:
@@ -46,8 +49,12 @@ def promised_recovery(epsilon: Any, epsilon_prime: Any) -> Any:
     return (1 + epsilon_prime) * epsilon
 
 
-def derive() -> tuple[ProofStep, ...]:
-    """That T rounds of the promised contraction suffice, and the second conclusion from the first."""
+def derive(longest: Any = LONGEST) -> tuple[ProofStep, ...]:
+    """That T rounds of the promised contraction suffice, and the second conclusion from the first.
+
+    Args:
+        longest: the largest κ the theorem is stated for.
+    """
     delta, epsilon, ratio, kappa, x = sp.symbols("delta epsilon R kappa x", positive=True)
     T = rounds_bound(delta, epsilon, kappa)
     rate = 1 - promised_contraction(delta, kappa)
@@ -59,11 +66,27 @@ def derive() -> tuple[ProofStep, ...]:
         identity("δ⁰ exp(−κ(1 − (δ⁰)²)T/4) = ε exactly at the theorem's T (R = log δ⁰/ε)",
             rate * T / 2, ratio, where={delta: epsilon * sp.exp(ratio)}),
         *by_slope("−log(1 − x) ≥ x, so T contractions by 1 − x suffice", -sp.log(1 - x) - x, x, {x: (0, 1)}),
+        *_small_angles(longest),
         identity("||a b̄ᵀ − a* b*ᵀ||² / ||b*||² = s²(1 + ρ̄²)", error.dot(error),
             finite_sample.excess_of_fit(s, rho)),
         identity("s ≤ ε and |ρ̄| ≤ ε' give the second conclusion: (1 + ε')² − (1 + ε'²) = 2ε' ≥ 0", slack,
             2 * prime * epsilon**2),
     )  # fmt: skip
+
+
+def _small_angles(longest: Any) -> list[ProofStep]:
+    """In the population limit a small angle falls by |1 − κ| a round, and T asks for e^(−κ/4), as δ⁰ → 0.
+
+    For κ < 1 that is 1 − κ ≤ e^(−κ), the step before.
+    """
+    kappa, x = sp.symbols("kappa x", positive=True)
+    room = -sp.log(kappa - 1) - kappa / 4
+    return [
+        nonnegative_on_box("for κ in (1, 2), −log(κ − 1) − κ/4 falls with κ …",
+            -sp.diff(room, kappa).subs(kappa, 1 + x), {x: (0, 1)}),
+        positive(f"… and is positive at κ = {longest}: T asks of a small angle no more than |1 − κ| gives",
+            room.subs(kappa, longest)),
+    ]  # fmt: skip
 
 
 def _refuse(delta0: Any, epsilon: Any, kappa: Any) -> None:

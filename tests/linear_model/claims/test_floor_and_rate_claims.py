@@ -4,10 +4,15 @@ import numpy as np
 import pytest
 
 from linear_model.claims.frozen_factor import ffa_random_init
+from linear_model.claims.recovery import recovery_theorem
 from linear_model.claims.recovery.recovery_theorem import Setting, hitting_rounds
 from linear_model.claims.samples import mean_square_rate, noise_floor, pooled_samples
 from verification.budget import Budget
 from verification.evidence import Evidence
+from verification.verdict import Verdict
+
+NARROW = {"d": 10, "clients": 1, "samples": 200, "delta0": 0.05, "kappa": 1.5, "alone": True}
+"""Where the theorem needs more than 20 d samples if T is a few rounds."""
 
 
 def test_the_same_seed_gives_the_same_numbers() -> None:
@@ -43,3 +48,25 @@ def test_hitting_rounds_are_the_first_at_or_below_and_infinite_if_never() -> Non
 def test_a_target_no_smaller_than_the_start_is_refused() -> None:
     with pytest.raises(ValueError, match="epsilon must lie strictly between 0 and delta0"):
         _ = Setting(10, 1, 200, delta0=1e-7).rounds
+
+
+@pytest.mark.parametrize(
+    ("more", "verdict"),
+    [
+        ({"epsilon": 2.9e-5}, Verdict.HOLDS_UNDER),
+        ({"epsilon": 0.0345, "fewest": 1}, Verdict.REFUTED),
+        ({"epsilon": 0.0345, "fewest": 1, "samples": 4_000}, Verdict.HOLDS_UNDER),
+    ],
+)
+def test_the_theorem_without_a_least_number_of_rounds_is_refuted_where_it_is_false(
+    more, verdict
+) -> None:
+    found = recovery_theorem.check(Budget(), **{**NARROW, **more})
+    assert found.verdict is verdict
+    if verdict is Verdict.REFUTED:
+        assert "T = 1, d = 10" in found.counterexample
+
+
+def test_few_rounds_are_outside_the_claim() -> None:
+    with pytest.raises(ValueError, match=r"^epsilon must .* T is at least 20 rounds, got 0.0345$"):
+        recovery_theorem.check(Budget(), **NARROW, epsilon=0.0345)
