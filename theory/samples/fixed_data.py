@@ -81,7 +81,7 @@ def _derive_round() -> list[ProofStep]:
     """The literal round from the loss, for every width; what is linear in the G_i holds for their mean."""
     kappa, beta, e = sp.symbols("kappa beta epsilon", real=True)
     d = sp.Symbol("d", integer=True, positive=True)
-    a, a_star, y = (sp.MatrixSymbol(name, d, 1) for name in ("a", "A", "y"))
+    a, a_star, y, slope = (sp.MatrixSymbol(name, d, 1) for name in ("a", "A", "y", "g"))
     G = sp.MatrixSymbol("G", d, d)
     rest, moved = beta * a - a_star, beta * (a + e * y) - a_star
     three = sp.Matrix(sp.symbols("a0:3", real=True)), sp.Matrix(sp.symbols("s0:3", real=True))
@@ -103,8 +103,8 @@ def _derive_round() -> list[ProofStep]:
         sized_identity("a-step, every d: along y the loss has the slope 2β yᵀG(βa − a*)",
             moved.T @ G @ moved - rest.T @ G @ rest,
             e * beta * (y.T @ G @ rest + rest.T @ G @ y) + e**2 * beta**2 * y.T @ G @ y),
-        sized_identity("κ/2 times that gradient is the stated step", a - kappa / 2 * (2 * beta * G @ rest),
-            gradient_step(G, a, a_star, beta, kappa)),
+        sized_identity("κ/2 times that gradient is the stated step", a - kappa / 2 * slope,
+            gradient_step(G, a, a_star, beta, kappa), where={slope: 2 * beta * G @ rest}),
     ]  # fmt: skip
 
 
