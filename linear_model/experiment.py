@@ -31,7 +31,8 @@ class Experiment(Settings):
     )
     method: str = Field(
         default="algorithm2",
-        description="algorithm2, ffa-ls, ffa-pooled, rolora, fedavg, ffa, a schedule, or module:Class.",
+        description="algorithm2, algorithm2-pooled, ffa-ls, ffa-pooled, any federated method's name, or"
+        " module:Class.",
     )
     simulator: Literal["data", "gram", "chain", "population"] = Field(
         default="gram", description="data, gram, chain or population."

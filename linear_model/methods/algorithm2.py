@@ -1,6 +1,9 @@
 """The paper's Algorithm 2: exact least squares in B, one averaged gradient step in A, QR.
 
-Chen et al., arXiv 2502.01755, linear model.
+Chen et al., arXiv 2502.01755, linear model. Pooled (theory-2.md E1): each client sends the r × r Gram matrix
+`Aᵀ G_i A` and `Aᵀ X_iᵀ Y_i / m` in place of its own solution, and the server solves: an average of ratios
+becomes a ratio of averages, for r² numbers more. The b-step is then least squares over all samples: its bias
+is gone, and r + 1 samples a client are no longer needed.
 """
 
 from dataclasses import dataclass
@@ -8,7 +11,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from linear_model.methods.base import FromZero, Rounds, State, require_samples
+from linear_model.methods.base import FromZero, Rounds, State, fitted, require_fits
 from linear_model.problem import Problem, step_size
 
 
@@ -23,27 +26,33 @@ class Algorithm2(FromZero):
     Attributes:
         eta: step size on the true gradient, factor 2 included; give this or
         kappa: the dimensionless step 2 η ||B̄*||².
+        pooled: whether the server solves one least-squares problem for B over all clients' samples.
     """
 
     eta: float | None = None
     kappa: float | None = None
-    name: str = "algorithm2"
+    pooled: bool = False
     orthonormal: ClassVar[bool] = True
     """A is orthonormalised in every round."""
+
+    @property
+    def name(self) -> str:
+        """Key in results and on the command line."""
+        return "algorithm2-pooled" if self.pooled else "algorithm2"
 
     def step(self, problem: Problem) -> float:
         """η.
 
         Raises:
-            ValueError: unless exactly one of eta and kappa is given, finite and positive, and a client
-                has more than rank + 1 samples.
+            ValueError: unless exactly one of eta and kappa is given, finite and positive, and every
+                least-squares problem has more than rank + 1 samples.
         """
-        require_samples(problem, problem.samples, "samples")
+        require_fits(problem, pooled=self.pooled)
         return step_size(problem, eta=self.eta, kappa=self.kappa)
 
     def round(self, state: State, rounds: Rounds, number: int, eta: float) -> State:
         """One round, both half-steps. Both averages are of one factor while the other is shared."""
-        B = rounds.batch().fit(state.A).mean(axis=1)
+        B = fitted(rounds.batch(), state.A, pooled=self.pooled)
         moved = state.A - eta * rounds.batch().mean_gradient(state.A, B)
         return State(orthonormalised(moved), B, np.zeros(B.shape[0]))
 

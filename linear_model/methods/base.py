@@ -6,7 +6,7 @@ from typing import Protocol
 import numpy as np
 
 from federation.controls import Controls
-from linear_model.clients import ClientBatch
+from linear_model.clients import ClientBatch, solve
 from linear_model.problem import Problem
 
 
@@ -92,12 +92,23 @@ class FromZero:
         return np.zeros((problem.rank, problem.outputs))
 
 
-def require_samples(problem: Problem, samples: int, whose: str) -> None:
+def fitted(batch: ClientBatch, A: np.ndarray, *, pooled: bool) -> np.ndarray:
+    """B by least squares for a shared A, (T, r, p): the mean of the clients' own, or one over all samples."""
+    if not pooled:
+        return batch.fit(A).mean(axis=1)
+    square, right = batch.normal(A)
+    return solve(square.mean(axis=1), right.mean(axis=1))
+
+
+def require_fits(problem: Problem, *, pooled: bool) -> None:
     """Refuse least squares on so few samples that the mean of what it fits is infinite.
 
     Raises:
-        ValueError: unless samples > rank + 1, where E[(ZᵀZ)⁻¹] exists.
+        ValueError: unless samples > rank + 1 (of all clients if pooled), where E[(ZᵀZ)⁻¹] exists.
     """
+    samples, whose = problem.samples, "samples"
+    if pooled:
+        samples, whose = problem.active * problem.samples, "clients × samples"
     if samples <= problem.rank + 1:
         raise ValueError(
             f"{whose} must exceed rank + 1 = {problem.rank + 1}, or the expected error of least squares"

@@ -5,8 +5,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from linear_model.clients import solve
-from linear_model.methods.base import FromZero, Rounds, State, require_samples
+from linear_model.methods.base import FromZero, Rounds, State, fitted, require_fits
 from linear_model.problem import Problem
 
 
@@ -34,18 +33,10 @@ class FFALeastSquares(FromZero):
         Raises:
             ValueError: unless every least-squares problem has more than rank + 1 samples.
         """
-        if self.pooled:
-            pooled = problem.active * problem.samples
-            require_samples(problem, pooled, "clients × samples")
-        else:
-            require_samples(problem, problem.samples, "samples")
+        require_fits(problem, pooled=self.pooled)
         return float("nan")
 
     def round(self, state: State, rounds: Rounds, number: int, eta: float) -> State:
         """Refit B. A is shared by all clients, so the average is exact."""
-        if self.pooled:
-            square, right = rounds.batch().normal(state.A)
-            B = solve(square.mean(axis=1), right.mean(axis=1))
-        else:
-            B = rounds.batch().fit(state.A).mean(axis=1)
+        B = fitted(rounds.batch(), state.A, pooled=self.pooled)
         return State(state.A, B, np.zeros(B.shape[0]))

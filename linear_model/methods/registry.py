@@ -12,6 +12,7 @@ from linear_model.methods.local_steps import LocalSteps
 
 OWN: dict[str, tuple[Callable[..., LinearMethod], frozenset[str]]] = {
     "algorithm2": (Algorithm2, frozenset({"eta", "kappa"})),
+    "algorithm2-pooled": (partial(Algorithm2, pooled=True), frozenset({"eta", "kappa"})),
     "ffa-ls": (partial(FFALeastSquares, pooled=False), frozenset()),
     "ffa-pooled": (partial(FFALeastSquares, pooled=True), frozenset()),
 }

@@ -69,7 +69,10 @@ def refuse(simulator: Simulator, problem: Problem, method: LinearMethod) -> None
     """Refuse what a simulator cannot do."""
     can, fixed = simulator.can, problem.data is not Data.FRESH
     local = isinstance(method, LocalSteps)
-    one_B, other = "one B* for all clients only", "algorithm2, ffa-ls and ffa-pooled only"
+    one_B, other = (
+        "one B* for all clients only",
+        "algorithm2, algorithm2-pooled, ffa-ls and ffa-pooled only",
+    )
     reasons = (
         (can.ranks or problem.rank == 1, f"rank 1 only, got rank {problem.rank}"),
         (can.fixed_data or not fixed, "fresh data only, got fixed data"),

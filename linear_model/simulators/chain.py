@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from linear_model.methods.algorithm2 import Algorithm2
 from linear_model.methods.ffa_least_squares import FFALeastSquares
 from linear_model.problem import Batches, Problem
 from linear_model.simulators.base import Abilities, Job, Tick, Traces, loss_floor
@@ -39,7 +40,8 @@ class ChainSimulator:
                 rho = _slope_of_frozen(rng, problem, job.count, pooled=method.pooled)
                 fitted = excess = finite_sample.excess_of_fit(s, rho)
             else:
-                rho, pull = _draws(rng, problem, job.count)
+                pooled = isinstance(method, Algorithm2) and method.pooled
+                rho, pull = _draws(rng, problem, job.count, pooled=pooled)
                 fitted = finite_sample.excess_of_fit(s, rho)
                 c_next, s_next = finite_sample.next_angle(c, s, kappa, rho, pull)
                 drop = _cosine_drop(c, s, c_next, s_next)
@@ -85,23 +87,24 @@ def _mean_slope(rng: np.random.Generator, lengths: np.ndarray) -> np.ndarray:
 
 
 def _draws(
-    rng: np.random.Generator, problem: Problem, trials: int
+    rng: np.random.Generator, problem: Problem, trials: int, *, pooled: bool
 ) -> tuple[np.ndarray, tuple[np.ndarray, np.ndarray, np.ndarray]]:
     """ρ̄ and `Ḡ(ρ̄ a − u)` of one round, each (trials,)."""
     shape = (trials, problem.active)
-    pooled = problem.active * problem.samples
+    everything = problem.active * problem.samples
     gg = _chi2(rng, problem.samples, shape)
-    across = np.sqrt(_chi2(rng, problem.d - 2, trials) / pooled)
+    across = np.sqrt(_chi2(rng, problem.d - 2, trials) / everything)
     if problem.batches is Batches.SEPARATE:
-        rho = _mean_slope(rng, gg)
-        gamma = _chi2(rng, pooled, trials) / pooled
+        # All samples of a round are to a pooled b-step what one client's are to its own.
+        rho = _mean_slope(rng, gg.sum(axis=1, keepdims=True) if pooled else gg)
+        gamma = _chi2(rng, everything, trials) / everything
         leak = np.sqrt(gamma)
-        along = leak * rng.standard_normal(trials) / np.sqrt(pooled)
+        along = leak * rng.standard_normal(trials) / np.sqrt(everything)
         return rho, finite_sample.pull_of_new_batch(rho, gamma, along, leak * across)
     length, normal = np.sqrt(gg), rng.standard_normal(shape)
-    rho = (normal / length).mean(axis=1)
     gh = (normal * length).sum(axis=1)
+    rho = gh / gg.sum(axis=1) if pooled else (normal / length).mean(axis=1)
     rest = _chi2(rng, problem.active * (problem.samples - 1), trials)
     hh = np.square(normal).sum(axis=1) + rest
-    sums = (gg.sum(axis=1) / pooled, gh / pooled, hh / pooled)
+    sums = (gg.sum(axis=1) / everything, gh / everything, hh / everything)
     return rho, finite_sample.pull_of_same_batch(rho, *sums, across)

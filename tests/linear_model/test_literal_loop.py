@@ -9,6 +9,7 @@ from tests.support.linear_loop import ETA, ROUNDS, SEED, TRIALS, K, loss, rounds
 METHODS = {
     "algorithm2": Algorithm2(eta=ETA),
     "ffa-ls": FFALeastSquares(),
+    "algorithm2-pooled": Algorithm2(eta=ETA, pooled=True),
     "ffa-pooled": FFALeastSquares(pooled=True),
     "rolora": LocalSteps("rolora", eta=ETA, local_steps=K),
     "fedavg": LocalSteps("fedavg", eta=ETA, local_steps=K),

@@ -76,6 +76,8 @@ def solved(name, a, first, second):
     if name == "ffa-pooled":
         return a, least_squares(*(np.concatenate(parts) for parts in zip(*first, strict=True)), a)
     b = np.mean([least_squares(x, y, a) for x, y in first], axis=0)
+    if name == "algorithm2-pooled":
+        b = least_squares(*(np.concatenate(parts) for parts in zip(*first, strict=True)), a)
     if name == "ffa-ls":
         return a, b
     moved = a - ETA * np.mean([of_A(x, y, a, b) for x, y in second], axis=0)
@@ -95,9 +97,9 @@ def rounds(problem, start, name):
     for number in range(1, ROUNDS + 1):
         samples.begin()
         first = samples.half_step()
-        second = samples.half_step() if name == "algorithm2" else first
+        second = samples.half_step() if name.startswith("algorithm2") else first
         for t, who in enumerate(samples.who):
-            if name in ("algorithm2", "ffa-ls", "ffa-pooled"):
+            if name in ("algorithm2", "algorithm2-pooled", "ffa-ls", "ffa-pooled"):
                 a, b = solved(name, A[t][0], first[t], second[t])
                 A[t], B[t] = [a] * N, [b] * N
                 continue
