@@ -16,6 +16,8 @@ def files(outcomes: Sequence[Outcome]) -> dict[str, str]:
         if outcome.finding is None or not any(step.coq for step in outcome.finding.proof):
             continue
         lemmas = [f"(* {_quoted(outcome.claim.statement)} *)", coq.PREAMBLE]
+        if any(f"(* {coq.ENCLOSED} *)" in step.coq for step in outcome.finding.proof):
+            lemmas.append(coq.ENCLOSURES)
         for index, step in enumerate(outcome.finding.proof, 1):
             found |= dict(zip(paths(outcome.claim.id, index, step), step.smt2, strict=True))
             lemmas += [f"(* {index}. {_quoted(step.statement)} *)", _numbered(step.coq, index)]

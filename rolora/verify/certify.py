@@ -17,13 +17,16 @@ from functools import partial
 from itertools import chain
 from pathlib import Path
 
-from verification.proof.coq import CERTAIN, HOPED, PREAMBLE
+from verification.proof.coq import CERTAIN, ENCLOSED, ENCLOSURES, HOPED, PREAMBLE
 
 MISSING = (
     "not compiled, for coqc is missing (Debian: apt-get install coq); "
     "the .smt2 files beside them need only an SMT solver."
 )
-_LEMMA = re.compile(rf"^\(\* ({CERTAIN}|{HOPED}) \*\)\n(?:.*\n)*?.*Qed\.$", re.MULTILINE)
+WITHOUT_INTERVAL = (
+    "not compiled, for Coq's Interval is missing (Debian: apt-get install libcoq-interval)."
+)
+_LEMMA = re.compile(rf"^\(\* ({CERTAIN}|{HOPED}|{ENCLOSED}) \*\)\n(?:.*\n)*?.*Qed\.$", re.MULTILINE)
 _COMMENT = re.compile(r"^\(\* (\d+)\. (.*) \*\)$", re.MULTILINE)
 
 
@@ -49,7 +52,12 @@ class Lemma:
     @property
     def expected(self) -> bool:
         """Whether it must compile."""
-        return self.text.startswith(f"(* {CERTAIN} *)")
+        return not self.text.startswith(f"(* {HOPED} *)")
+
+    @property
+    def enclosed(self) -> bool:
+        """Whether it is proved by interval arithmetic, which needs a library of its own."""
+        return self.text.startswith(f"(* {ENCLOSED} *)")
 
 
 def lemmas(folder: Path) -> list[Lemma]:
@@ -72,7 +80,7 @@ def lemmas(folder: Path) -> list[Lemma]:
     return found
 
 
-def failing(chosen: Sequence[Lemma], coqc: str) -> dict[str, str]:
+def failing(chosen: Sequence[Lemma], coqc: str, preamble: str = PREAMBLE) -> dict[str, str]:
     """The bodies that do not compile, with Coq's last words.
 
     What stands before a failing lemma has compiled; Coq goes on behind it.
@@ -82,7 +90,7 @@ def failing(chosen: Sequence[Lemma], coqc: str) -> dict[str, str]:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "lemmas.v"
         while left:
-            text, ends = PREAMBLE, []
+            text, ends = preamble, []
             for index, body in enumerate(left):
                 text += body.replace("Lemma it ", f"Lemma l{index} ") + "\n"
                 ends.append(text.count("\n"))
@@ -91,7 +99,7 @@ def failing(chosen: Sequence[Lemma], coqc: str) -> dict[str, str]:
             if ran.returncode == 0:
                 break
             line = re.search(r"line (\d+)", ran.stderr)
-            if line is None or int(line[1]) <= PREAMBLE.count("\n"):
+            if line is None or int(line[1]) <= preamble.count("\n"):
                 raise ChildProcessError(f"coqc stopped: {ran.stderr.strip()[-300:]}")
             at = next(index for index, end in enumerate(ends) if int(line[1]) <= end)
             failed[left[at]] = " ".join(ran.stderr.split())[-120:]
@@ -115,11 +123,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"{len(found)} lemmas {MISSING}")
         return 0
     start = time.perf_counter()
-    parts = [found[place :: given.jobs] for place in range(given.jobs)]
+    plain = [lemma for lemma in found if not lemma.enclosed]
+    parts = [plain[place :: given.jobs] for place in range(given.jobs)]
     with ThreadPoolExecutor(given.jobs) as pool:
         failed = dict(
             chain.from_iterable(one.items() for one in pool.map(partial(failing, coqc=coqc), parts))
         )
+    enclosed = [lemma for lemma in found if lemma.enclosed]
+    try:
+        failed |= failing(enclosed, coqc, PREAMBLE + ENCLOSURES)
+    except ChildProcessError:
+        print(f"{len(enclosed)} lemmas {WITHOUT_INTERVAL}")
+        found = plain
     wrong = [lemma for lemma in found if lemma.body in failed]
     for lemma in wrong:
         word = "FAILS" if lemma.expected else "not proved by its tactics"

@@ -9,7 +9,8 @@ import sympy as sp
 from rolora.report import proofs
 from rolora.verify import certify
 from tests.verification.test_second_opinion import OFF, TRUE_AND_MUTANT
-from verification.proof import identities
+from verification.proof import coq, identities
+from verification.proof.obligations import Reader
 
 COQC = shutil.which("coqc")
 x = sp.Symbol("x", positive=True)
@@ -35,8 +36,11 @@ def test_every_step_is_a_file_and_every_lemma_is_found(tmp_path):
     found = certify.lemmas(folder)
     assert {lemma.step.split(".")[0] for lemma in found} == {str(i) for i in range(1, len(steps))}
     hoped = {int(lemma.step.split(".")[0]) for lemma in found if not lemma.expected}
-    # A square's sign and a number between bounds have no certificate of one piece.
-    assert {list(TRUE_AND_MUTANT)[index - 1] for index in hoped} == {"half-line", "number"}
+    # A square's sign has no certificate of one piece, a number is enclosed.
+    assert {list(TRUE_AND_MUTANT)[index - 1] for index in hoped} == {"half-line"}
+    enclosed = {int(lemma.step.split(".")[0]) for lemma in found if lemma.enclosed}
+    assert {list(TRUE_AND_MUTANT)[index - 1] for index in enclosed} == {"number"}
+    assert coq.ENCLOSURES in (folder / "proofs/one.v").read_text()
     assert "(* not stated: tan has no algebraic tree *)" in (folder / "proofs/one.v").read_text()
     with pytest.raises(ValueError, match="DIR must hold a report with proofs"):
         certify.lemmas(tmp_path / "nowhere")
@@ -89,3 +93,24 @@ def test_coq_compiles_the_true_lemmas_alone(tmp_path, off, capsys):
             line.split("step ")[1].split(".")[0] for line in said.splitlines() if "step " in line
         }
         assert failed == {str(i) for i in range(1, len(steps) + 1)}
+
+
+@pytest.mark.skipif(COQC is None, reason="coqc is not installed")
+def test_functions_on_a_box_are_enclosed(tmp_path, capsys, monkeypatch):
+    def lemma(slack):
+        gap = sp.exp(x) - 1 - x + sp.log(1 + x) / 100 + sp.Rational(slack, 100) * sp.pi
+        return coq.lemma(Reader().obligation([(gap, 0)], "≥", {x: (0, 1)}))
+
+    steps = [SimpleNamespace(statement="", smt2=(), coq=lemma(slack)) for slack in (1, -1)]
+    assert all(coq.ENCLOSED in step.coq for step in steps)
+    folder = report(tmp_path, *steps)
+    status = certify.main([str(folder)])
+    said = capsys.readouterr().out
+    monkeypatch.setattr(certify, "ENCLOSURES", "From Nowhere Require Import Tactic.\n")
+    assert certify.main([str(folder)]) == 0
+    assert certify.WITHOUT_INTERVAL in capsys.readouterr().out
+    if certify.WITHOUT_INTERVAL in said:
+        pytest.skip("Coq's Interval is not installed")
+    assert status == 1
+    assert "step 2. : FAILS" in said
+    assert "1 of 2 lemmas compile" in said

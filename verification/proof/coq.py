@@ -36,7 +36,10 @@ RESERVED = {
     "R", "S", "O", "I", "PI", "exp", "ln", "sqrt", "pow", "sum", "at", "as", "by", "else", "end", "exists",
     "for", "forall", "fun", "if", "in", "let", "match", "return", "then", "using", "where", "with",
 }  # fmt: skip
-CERTAIN, HOPED = "expected", "tried"
+CERTAIN, HOPED, ENCLOSED = "expected", "tried", "by interval"
+ENCLOSURES = "From Interval Require Import Tactic.\n"
+"""What lemmas proved by interval arithmetic need besides, Debian's libcoq-interval."""
+FUNCTIONS = {"exp": "exp", "log": "ln", "abs": "Rabs", "sin": "sin", "cos": "cos"}
 MOST_TERMS = 400
 """A certificate with more terms than this is left out: Coq would take minutes."""
 
@@ -47,7 +50,7 @@ def comment(reason: str) -> str:
 
 
 def lemma(obligation: Obligation) -> str:
-    """The obligation as `(* expected *)` or `(* tried *)`, statement and proof; its name is LEMMA."""
+    """The obligation as `(* expected *)`, `(* tried *)` or `(* by interval *)`; its name is LEMMA."""
     try:
         lowered = algebra(obligation)
     except UnreadableError as reason:
@@ -71,6 +74,9 @@ def lemma(obligation: Obligation) -> str:
         sign = "<" if told.relation == ">" else "<="
         goals = [f"0 {sign} {_told(_product(minus(*pair)))}" for pair in told.pairs]
         found = [_certificate(lowered, minus(*pair)) for pair in told.pairs]
+        enclosed = _enclosed(obligation)
+        if enclosed and not all(found):
+            return enclosed
         proofs = [one or "intros; timeout 30 nra." for one in found]
         certain = all(found)
     symbols = f"forall ({' '.join(map(_name, told.domain))} : R), " if told.domain else ""
@@ -82,6 +88,28 @@ def lemma(obligation: Obligation) -> str:
         f"(* {CERTAIN if certain else HOPED} *)\n{meant}Lemma LEMMA : {symbols}\n  {given}{goal}.\n"
         f"Proof. {proof} Qed.\n"
         for goal, proof in zip(goals, proofs, strict=True)
+    )
+
+
+def _enclosed(obligation: Obligation) -> str:
+    """Signs of functions themselves on a bounded box, for interval arithmetic; "" for what it cannot say."""
+    domain = obligation.domain
+    if any(at.low is None or at.high is None for at in domain.values()):
+        return ""
+    try:
+        goals = [_told(minus(*pair)) for pair in obligation.pairs]
+    except UnreadableError:
+        return ""
+    if not any(word in goal for goal in goals for word in ("PI", "sqrt", *FUNCTIONS.values())):
+        return ""  # polynomials have better tactics
+    sign = "<" if obligation.relation == ">" else "<="
+    symbols = f"forall ({' '.join(map(_name, domain))} : R), " if domain else ""
+    given = "".join(f"{fact} ->\n  " for name, at in domain.items() for fact in _within(name, at))
+    halved = ", ".join(f"i_bisect {_name(name)}" for name in domain)
+    how = f"interval with ({halved})" if domain else "interval"
+    return "\n".join(
+        f"(* {ENCLOSED} *)\nLemma LEMMA : {symbols}\n  {given}0 {sign} {goal}.\nProof. intros; {how}. Qed.\n"
+        for goal in goals
     )
 
 
@@ -148,8 +176,10 @@ def _number(value: Fraction | None) -> str:
 
 
 def _told(term: Term) -> str:
-    """A tree without functions."""
+    """A tree without powers to trees and roots but square ones."""
     head, *rest = term
+    if head == "pi":
+        return "PI"
     if head == "num":
         return _number(Fraction(rest[0], rest[1]))
     if head == "sym":
@@ -157,13 +187,17 @@ def _told(term: Term) -> str:
     if head == "^":
         size = f"({_told(rest[0])} ^ {abs(rest[1])})"
         return size if rest[1] > 0 else f"(/ {size})"
+    if head in FUNCTIONS or (head == "root" and rest[1] == 2):
+        return f"({FUNCTIONS.get(head, 'sqrt')} {_told(rest[0])})"
+    if head not in ("+", "*"):
+        raise UnreadableError(f"{head} is no function of Coq's that is used here")
     return f"({f' {head} '.join(map(_told, rest))})"
 
 
 def _told_meaning(term: Term) -> str:
     """What an atom stands for, inside a comment."""
     head, *rest = term
-    if head in ("num", "sym", "^", "+", "*"):
+    if head in ("num", "sym", "^", "+", "*", "pi"):
         return _told(term)
     return (
         f"{head} {' '.join(str(part) if isinstance(part, int) else _told(part) for part in rest)}"
