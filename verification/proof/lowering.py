@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from math import gcd, lcm
 
-from flint import fmpq, fmpz
+from flint import fmpq, fmpq_mpoly, fmpz
 
 from verification.proof.flint_values import Fractions, lowest
 from verification.proof.obligations import Obligation, Range
@@ -100,7 +100,7 @@ class _Lowering:
         )
 
     def _factors(self, base: Term) -> list[tuple[Term, int]]:
-        """A number's primes, positive symbols, a sum's positive content, and the rest, each to a power."""
+        """A number's primes, positive symbols, a sum's content and denominator, and the rest, to powers."""
         head, *rest = base
         if head == "num" and rest[0] > 0:
             return _primes(Fraction(rest[0], rest[1]))
@@ -128,20 +128,24 @@ class _Lowering:
     def _parts_of_sum(self, base: Term) -> list[tuple[Term, int]]:
         field = Fractions(tuple(self.domain))
         top, bottom = field.value(base)
-        ((powers, below), *more) = bottom.to_dict().items()
-        divided = [(name, -int(k)) for name, k in zip(field.names, powers, strict=False) if k]
-        if top.is_zero() or more or not all(self._above_zero(name) for name, _ in divided):
+        unit, factors = bottom.factor()
+        if top.is_zero() or not all(self._seen_positive(field, part) for part, _ in factors):
             return [(base, 1)]
         whole = lcm(*(int(c.q) for c in top.to_dict().values()))
         common = gcd(*(int(c * whole) for c in top.to_dict().values()))
-        content = Fraction(common, whole) / Fraction(int(below.p), int(below.q))
+        content = Fraction(common, whole) / Fraction(int(unit.p), int(unit.q))
         rest = top * fmpq(whole, common) * (1 if content > 0 else -1)
-        symbols = [(("sym", name), k) for name, k in divided]
-        return [
-            *_primes(abs(content)),
-            *symbols,
-            *([] if rest.is_one() else [(field.tree(rest), 1)]),
-        ]
+        below = [(field.tree(part), -int(k)) for part, k in factors]
+        above = [] if rest.is_one() else [(field.tree(rest), 1)]
+        return [*_primes(abs(content)), *below, *above]
+
+    def _seen_positive(self, field: Fractions, polynomial: fmpq_mpoly) -> bool:
+        """Whether it has positive coefficients and positive symbols alone."""
+        terms = polynomial.to_dict()
+        there = {
+            name for powers in terms for name, k in zip(field.names, powers, strict=False) if k
+        }
+        return all(c > 0 for c in terms.values()) and all(map(self._above_zero, there))
 
     def _plain(self, inner: Term) -> Term:
         """An argument over one denominator, powers of roots taken: equal ones become the same tree."""
