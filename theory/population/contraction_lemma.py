@@ -88,11 +88,12 @@ def _bracket(factor: Any) -> Any:
     return sp.expand(rest)
 
 
-def derive(stretch: Any = 1) -> tuple[ProofStep, ...]:
+def derive(stretch: Any = 1, start: Any = 1) -> tuple[ProofStep, ...]:
     """The exact range of both readings, from one start, and at finitely many samples.
 
     Args:
         stretch: multiplies the stated largest step sizes; 1 for the true statement.
+        start: cos²θ⁰ of the start whose largest κ is found; 1 for every angle.
     """
     y, kappa = _symbols()
     B = sp.Symbol("B", positive=True)
@@ -140,6 +141,7 @@ def derive(stretch: Any = 1) -> tuple[ProofStep, ...]:
         nonnegative_on_box(f"and at θ → 0 it is at most {limit_one} − κ for every κ ≥ {limit_one}",
             limit_one - kappa - rest_one, {kappa: (limit_one, sp.oo)}, where={y: 1}),
         *_at_finite_samples(stretch),
+        *_largest(start, stretch),
     )  # fmt: skip
 
 
@@ -203,7 +205,7 @@ def _from(y_0: sp.Rational) -> Any:
     return sp.expand(sp.cancel(_kept(y_0) / kappa).subs(y, y_0 + (1 - y_0) * y))
 
 
-def derive_largest(y_0: sp.Rational, stretch: Any = 1) -> tuple[ProofStep, ...]:
+def _largest(y_0: sp.Rational, stretch: Any) -> tuple[ProofStep, ...]:
     """What is found is what is stated, from that start (y_0 = 1: at every angle) and without factor 2."""
     B = sp.Symbol("B", positive=True)
     edge = 2 * largest_step(B) * B**2 if y_0 == 1 else largest_kappa_from(y_0)

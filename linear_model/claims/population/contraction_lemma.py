@@ -67,7 +67,7 @@ def check(
     norm = sp.Symbol("B", positive=True)
     limit = float(stretch * 2 * contraction_lemma.largest_step(norm) * norm**2)
     limit_one = stretch * contraction_lemma.largest_step_without_two(norm) * norm**2
-    proof = contraction_lemma.derive(stretch)
+    proof = contraction_lemma.derive(stretch, y_0)
     if len(proof) > FOUNDATION:
         evidence.equal(
             "largest κ = 2η‖b*‖² for which the lemma holds "
@@ -97,7 +97,7 @@ def check(
     )
     _mean_square(evidence, (clients, samples, d), float(stretch))
     _probability(evidence, float(stretch))
-    evidence.steps(*proof, *contraction_lemma.derive_largest(y_0, stretch))
+    evidence.steps(*proof)
     _tell(evidence)
     evidence.table(_excess(limit, float(limit_one)), PLOT)
 
