@@ -7,8 +7,6 @@ Guarantee: for η ≤ 1/(14 L K), with G_t = E||∇_B f(Aᵗ, Bᵗ)||² + E||∇
 `(1/T) Σ G_t ≤ 8(f_0 − f*)/(ηKT) + 16 e² η² L² (3K²ζ² + Kσ²) + 8Lησ²/N`.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np
@@ -24,6 +22,7 @@ from verification.proof.identities import (
     nonnegative_on_box,
     positive,
     positive_on_half_line,
+    sized_identity,
 )
 
 STEP_CONSTANT = 14
@@ -87,17 +86,21 @@ def derive(shrink: Any = 1) -> tuple[ProofStep, ...]:
 ARGUED = (
     ("E f(x̄_{k+1}) ≤ E f(x̄_k) − ηE⟨p, q⟩ + (Lη²/2)(E‖q‖² + σ²/N) with p = ∇f(x̄_k), q the mean of the clients'"
         " gradients, and E‖x − ηg‖² ≤ E‖x − η∇f_i‖² + η²σ² for one client's step",
-        "since a gradient that is L-Lipschitz bounds f by its quadratic model, and the noise has mean 0"
-        " given the past, variance at most σ², and is independent between clients"),
-    ("the identities between squares p², pq, q² hold for vectors, with inner products, and inequalities pass"
-        " under the mean over clients and the expectation",
-        "since both sides are quadratic forms, and means keep order"),
+        "since f changes by the integral of its L-Lipschitz gradient; the noise has mean 0 given the past,"
+        " variance at most σ², and is independent between clients"),
+    ("inequalities pass under the mean over clients and the expectation", "since means keep order"),
 )  # fmt: skip
 """What the proof takes from analysis and probability: statement and reason."""
 
 eta, L, N, T, K = sp.symbols("eta L N T K", positive=True)
 zeta2, sigma2, G, D = sp.symbols("zeta2 sigma2 G D", nonnegative=True)
-p, q, r, x = sp.symbols("p q r x", real=True)
+x = sp.Symbol("x", real=True)
+d = sp.Symbol("d", integer=True, positive=True)
+p, q, r = (sp.MatrixSymbol(name, d, 1) for name in "pqr")
+
+
+def _square(vector: Any) -> Any:
+    return vector.T * vector
 
 
 def _within() -> tuple[Any, dict[Any, tuple[Any, Any]]]:
@@ -110,18 +113,24 @@ def _descent() -> list[ProofStep]:
     step, admissible = _within()
     now, then, inner = sp.symbols("F_k F_next inner", real=True)
     P, Q, apart, moved = sp.symbols("P Q apart moved", nonnegative=True)
-    total, squares = sp.symbols("total squares", real=True)
+    total = sp.MatrixSymbol("s", d, 1)
+    t = sp.Symbol("t", positive=True)
     noise = L * eta**2 * sigma2 / (2 * N)
     return [
-        identity("descent splits: −η p q = −(η/2)(p² + q² − (p − q)²), p = ∇f(x̄_k), q = the mean of the"
-            " clients' gradients", -eta * p * q, -eta / 2 * (p**2 + q**2 - (p - q) ** 2)),
-        identity("||∇f(x̄_k)||² ≥ ½||∇f(x_0)||² − ||∇f(x̄_k) − ∇f(x_0)||²: the difference is 2(p − q/2)²",
-            p**2 - q**2 / 2 + (p - q) ** 2, 2 * (p - q / 2) ** 2),
-        identity("one more client adds the same to Σ(d_i − c)² and to Σd_i² − 2cΣd_i + nc²",
-            (squares + p**2) - 2 * q * (total + p) + (N + 1) * q**2 - (squares - 2 * q * total + N * q**2),
-            (p - q) ** 2),
-        identity("so for c the mean, N mean(d_i)² = Σd_i² − Σ(d_i − c)² ≤ Σd_i², for any N",
-            squares - 2 * q * total + N * q**2, squares - total**2 / N, where={q: total / N}),
+        identity("the quadratic model's L/2 is ∫₀¹ Lt dt", sp.Derivative(L / 2 * t**2, t), L * t),
+        sized_identity("a step with noise r: ‖p − η(q + r)‖² = ‖p − ηq‖² + η²‖r‖² and terms linear in r",
+            _square(p - eta * (q + r)), _square(p - eta * q) + eta**2 * _square(r)
+            - eta * (r.T * (p - eta * q) + (p - eta * q).T * r)),
+        sized_identity("descent splits: −η⟨p, q⟩ = −(η/2)(‖p‖² + ‖q‖² − ‖p − q‖²), p = ∇f(x̄_k), q = the mean"
+            " of the clients' gradients", -eta / 2 * (p.T * q + q.T * p),
+            -eta / 2 * (_square(p) + _square(q) - _square(p - q))),
+        sized_identity("||∇f(x̄_k)||² ≥ ½||∇f(x_0)||² − ||∇f(x̄_k) − ∇f(x_0)||²: the difference is 2‖p − q/2‖²",
+            _square(p) - _square(q) / 2 + _square(p - q), 2 * _square(p - q / 2)),
+        sized_identity("one more client adds the same to Σ‖d_i − c‖² and to Σ‖d_i‖² − 2⟨c, Σd_i⟩ + n‖c‖²",
+            _square(p) - (q.T * (total + p) + (total + p).T * q) + (N + 1) * _square(q)
+            - (N * _square(q) - (q.T * total + total.T * q)), _square(p - q)),
+        sized_identity("so for c the mean, N‖mean d_i‖² = Σ‖d_i‖² − Σ‖d_i − c‖² ≤ Σ‖d_i‖², for any N",
+            N * _square(q) - (q.T * total + total.T * q), -_square(total) / N, where={q: total / N}),
         nonnegative_on_box("1 − ηL ≥ 0 for every admissible η", sp.simplify(1 - step * L),
             {**admissible, K: (1, sp.oo)}),
         follows("together: one step descends by (η/4)G, up to ηL²D_k and Lη²σ²/(2N) of noise",
@@ -140,14 +149,15 @@ def _drift() -> list[ProofStep]:
     more, k = sp.Symbol("more", positive=True), sp.Symbol("k", integer=True, nonnegative=True)
     gradients, after, growth = sp.symbols("V D_next a", positive=True)
     log_growth, power, limit = sp.symbols("l a_k E", positive=True)  # log a, a^k, e²
-    young = (1 + 1 / (K - 1)) * p**2 + K * q**2 - (p - q) ** 2
+    young = (1 + 1 / (K - 1)) * _square(p) + K * _square(q) - _square(p - q)
     added = 3 * K * eta**2 * (zeta2 + G) + eta**2 * sigma2
     series = (growth**k - 1) / (growth - 1)
     return [
-        identity("Young: (1 + 1/(K−1))p² + Kq² − (p − q)² = (p + (K−1)q)²/(K−1) ≥ 0",
-            young, (p + (K - 1) * q) ** 2 / (K - 1)),
-        identity("three terms: 3(p² + q² + r²) − (p + q + r)² is a sum of squares",
-            3 * (p**2 + q**2 + r**2) - (p + q + r) ** 2, (p - q) ** 2 + (q - r) ** 2 + (p - r) ** 2),
+        sized_identity("Young: (1 + 1/(K−1))‖p‖² + K‖q‖² − ‖p − q‖² = ‖p + (K−1)q‖²/(K−1) ≥ 0",
+            young, _square(p + (K - 1) * q) / (K - 1)),
+        sized_identity("three terms: 3(‖p‖² + ‖q‖² + ‖r‖²) − ‖p + q + r‖² is a sum of squares",
+            3 * (_square(p) + _square(q) + _square(r)) - _square(p + q + r),
+            _square(p - q) + _square(q - r) + _square(p - r)),
         nonnegative_on_box("3Kη²L² ≤ 1/(K−1) for every admissible η",
             sp.simplify(1 / (K - 1) - 3 * K * (step * L) ** 2), {**admissible, K: (2, sp.oo)}),
         follows("together: D_{k+1} ≤ (1 + 2/(K−1)) D_k + 3Kη²(ζ² + G) + η²σ²",
