@@ -142,7 +142,7 @@ def _derive_floor(stretch: Any) -> list[ProofStep]:
     q = sp.Symbol("q", nonnegative=True)
     no_noise = added / (1 - rate.rate_squared(kappa, q))
     return [
-        *rate.recursion(kappa, rate.noise_ratio(d, N, m), added, stated),
+        *rate.derive_recursion(kappa, rate.noise_ratio(d, N, m), added, stated),
         identity("with q = 0 in what is kept, it is the first order in 1/m", no_noise,
             first_order_floor(kappa, tau, B, d, N * m), where={q: 0}),
     ]  # fmt: skip

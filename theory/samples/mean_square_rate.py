@@ -47,7 +47,7 @@ def threshold_kappa(q: Any) -> Any:
     return 2 / (1 + q)
 
 
-def recursion(kappa: Any, q: Any, added: Any, floor: Any) -> list[ProofStep]:
+def derive_recursion(kappa: Any, q: Any, added: Any, floor: Any) -> list[ProofStep]:
     """That a linearised round, keeping `rate_squared` of a mean square and adding `added`, tends to `floor`.
 
     Args:

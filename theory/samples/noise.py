@@ -171,7 +171,7 @@ def _derive_floor(spread: bool) -> list[ProofStep]:
             "what a round adds, from the moments above", round_noise(kappa, noise, length, d, N, m),
             (d - 1) * kappa**2 * noise**2 * (1 + of_mean) / (length**2 * M),
             where={of_mean: N * expected((z / N) ** 2 / x, laws)}),
-        *rate.recursion(kappa, q, added, stated),
+        *rate.derive_recursion(kappa, q, added, stated),
         identity(
             "b_i's noise has variance σ²/‖X_i a‖² per output, E 1/χ²_m = 1/(m − 2): E‖b̄‖² grows by pσ²v",
             fit_inflation(noise, p, N, m), p * N * expected((noise * z / N) ** 2 / x, laws)),
