@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -123,6 +123,7 @@ class Places(Rule):
     """
 
     counts: Mapping[str, int] = field(default_factory=dict)
+    each: ClassVar[str] = "seeds"
 
     def judge(
         self, comparisons: Sequence[Comparison], steps: Sequence[ProofStep] = ()

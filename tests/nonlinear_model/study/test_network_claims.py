@@ -88,7 +88,7 @@ def test_verdicts_on_made_up_studies(name, mean, spread, verdict, made_up):
         verdict = {bad: Verdict.UNDECIDED}.get(mean, Verdict.SUPPORTED)
     assert finding.verdict is verdict
     assert bool(finding.counterexample) == (verdict is Verdict.REFUTED)
-    assert ("more runs" in finding.missing) == (verdict is Verdict.UNDECIDED)
+    assert ("more seeds" in finding.missing) == (verdict is Verdict.UNDECIDED)
     if mean is good and name != "ffa-seed-spread":  # whose control is near the committed spreads
         assert not CLAIMS[name].negative_control(Budget()).verdict.confirms
 
