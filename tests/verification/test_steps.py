@@ -64,3 +64,14 @@ def test_too_few_runs_for_the_design_leave_it_open():
     finding = evidence.conclude(Verdict.CONSISTENT)
     assert finding.verdict is Verdict.UNDECIDED
     assert finding.missing.startswith("267 runs in place of 4")
+
+
+def test_a_false_identity_is_told_by_a_point_within_the_assumptions():
+    """Before SymPy simplifies what is not 0; a true one is never told apart."""
+    step = identities.identity("", n * p, 2 * n * p)
+    assert not step.holds
+    assert step.certificate == "difference at n = 11, p = 5/13: -4.23077"
+    q = sp.Symbol("q", nonpositive=True)
+    assert identities.identity("", sp.sqrt(q**2), -q).holds
+    assert not identities.identity("", sp.sqrt(q**2), q).holds
+    assert identities.identity("", sp.log(p * (1 + p)), sp.log(p) + sp.log(1 + p)).holds

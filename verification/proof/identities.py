@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -36,11 +36,14 @@ def identity(
     """
     matrix = hasattr(left, "applyfunc")
     difference = _taken(left - right, where)
-    reduced = partial(_reduced, vanishing=vanishing)
-    difference = difference.applyfunc(reduced) if matrix else reduced(difference)
+    # A false step is told at once: simplifying what is not 0 can take many times as long.
+    apart = "" if vanishing else _apart(difference if matrix else [difference])
+    if not apart:
+        reduced = partial(_reduced, vanishing=vanishing)
+        difference = difference.applyfunc(reduced) if matrix else reduced(difference)
     holds = all(entry == 0 for entry in difference) if matrix else difference == 0
     certificate = ("every entry of the " if matrix else "") + "difference simplifies to 0"
-    said = certificate if holds else f"difference: {difference}"
+    said = certificate if holds else apart or f"difference: {difference}"
     if not matrix and not sp.sympify(left - right).is_commutative:
         instance, same = (
             partial(words.instance, left, right),
@@ -49,6 +52,28 @@ def identity(
         return decided_again(statement, holds, said, lambda: [instance()], same)
     pairs = list(zip(left, right, strict=True)) if matrix else [(left, right)]
     return _read(statement, holds, said, pairs, vanishing=vanishing, where=where)
+
+
+def _apart(entries: Iterable[Any]) -> str:
+    """Where an expression is a number other than 0, at one point that its symbols' assumptions allow."""
+    for entry in entries:
+        symbols = sorted(sp.sympify(entry).free_symbols, key=str)
+        if any(symbol.is_commutative is False or symbol.is_Matrix for symbol in symbols):
+            return ""
+        point = {symbol: _value(symbol, sp.prime(k + 5)) for k, symbol in enumerate(symbols)}
+        value = sp.sympify(entry).xreplace(point).evalf(40)
+        if value.is_Float and abs(value) > sp.Float("1e-20"):
+            place = ", ".join(f"{name} = {number}" for name, number in point.items())
+            return f"difference{' at ' if place else ''}{place}: {value.n(6)}"
+    return ""
+
+
+def _value(symbol: Any, prime: Any) -> Any:
+    """A value within a symbol's assumptions, of its own."""
+    if symbol.is_integer:
+        return sp.Integer(-prime if symbol.is_nonpositive else prime)
+    size = sp.Rational(prime - 3, 2 * prime)  # inside (0, 1)
+    return -size if symbol.is_nonpositive else size
 
 
 def rational_identity(
