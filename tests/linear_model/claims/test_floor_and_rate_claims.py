@@ -70,3 +70,9 @@ def test_the_theorem_without_a_least_number_of_rounds_is_refuted_where_it_is_fal
 def test_few_rounds_are_outside_the_claim() -> None:
     with pytest.raises(ValueError, match=r"^epsilon must .* T is at least 20 rounds, got 0.0345$"):
         recovery_theorem.check(Budget(), **NARROW, epsilon=0.0345)
+
+
+@pytest.mark.parametrize(("d", "samples"), [(10_000, 20_000), (10, 5), (10, 199)])
+def test_fewer_samples_than_the_theorem_is_read_with_are_outside_the_claim(d, samples) -> None:
+    with pytest.raises(ValueError, match=rf"^samples must lie between {20 * d} .* got {samples}$"):
+        recovery_theorem.check(Budget(), d=d, samples=samples, clients=1)
