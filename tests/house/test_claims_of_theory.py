@@ -56,9 +56,10 @@ AT: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
 
 BY_MEASUREMENT_ALONE = {
     "heterogeneous-recovery": "a simulation, with no derivation",
+    "recovery-theorem": "a step of 1.6 is too long for 20 d samples, not for infinitely many",
 }
 """Claims whose mutant the proof does not see, with the reason."""
-TOOTHLESS_THERE: dict[str, str] = {}
+TOOTHLESS_THERE = {"recovery-theorem": "its step is one that the true statement allows"}
 """Claims whose mutant cannot be told from the truth at the user's setting of `AT`, with the reason."""
 
 
@@ -103,6 +104,22 @@ def test_the_headline_is_about_the_users_setting(name: str) -> None:
     assert own
     assert users
     assert (own.quantity, own.measured) != (users.quantity, users.measured)
+
+
+@pytest.mark.parametrize(
+    ("name", "far", "beyond"),
+    [
+        ("plateau", {"kappa": 2.001}, {"kappa": 2.0001}),
+        ("plateau", {"kappa": 15.0}, {"kappa": 51.0}),
+        ("plateau", {"kappa": 50.0}, {"kappa": 1e3}),
+        ("population-map", {"kappa": 1e4, "tangent": 1e-4}, {"kappa": 1e6, "tangent": 1e-4}),
+        ("escape-time", {"d": 10**200}, {"d": 10**210}),
+    ],
+)
+def test_a_true_statement_is_not_refuted_at_the_ends_of_what_is_accepted(name, far, beyond) -> None:
+    assert rolora.check(name, **far).finding.verdict is CLAIMS[name].expected
+    with pytest.raises(ValueError, match=rf"^{next(iter(beyond))} must .*, got [^\n]+$"):
+        rolora.check(name, **beyond)
 
 
 @pytest.mark.parametrize("name", AT)

@@ -52,7 +52,7 @@ def test_a_claim_runs_at_the_users_own_parameters(capsys, tmp_path):
         (["plateau", "--set", "kappa=nan"], "--set kappa must be finite, got 'nan'"),
         (
             ["plateau", "--set", "kappa=1.5"],
-            "kappa must be above 2, where there is a plateau, got 1.5",
+            "kappa must lie between 2.001 and 50, got 1.5",
         ),
         (["--claims", "no_such_module"], "there is no module 'no_such_module'"),
     ],

@@ -5,13 +5,14 @@ if κ < 2; for κ > 2 every start (but the countably many that land on 0) locks 
 `tan²θ = (κ − 2)/(κ + 2)`, where one more round multiplies the deviation by `8/κ² − 1`.
 """
 
+import math
 from typing import Any
 
 import numpy as np
 import sympy as sp
 
 from theory.population import population_map
-from verification.claim import OURS, Evidence, Mark, Plot, Series, Verdict, claim
+from verification.claim import OURS, Evidence, Mark, Plot, Series, Verdict, between, claim
 from verification.evidence import exactly
 from verification.finding import ProofStep
 from verification.proof.identities import identity, nonnegative_on_box, rational_identity
@@ -140,11 +141,10 @@ def check(evidence: Evidence, *, kappa: float = 3.0, stretch: float = 1.0) -> No
     """Prove rate, threshold and plateau; iterate the map on either side of κ = 2.
 
     Args:
-        kappa: step size above 2 of the literal vectors.
+        kappa: step size of the literal vectors, above 2, and so that some ten thousand rounds suffice.
         stretch: multiplies the plateau's tan²θ; 1 for the true statement.
     """
-    if not kappa > 2.0:
-        raise ValueError(f"kappa must be above 2, where there is a plateau, got {kappa}")
+    between(2.001, 50.0, kappa=kappa)
     starts = np.array(STARTS)
     gaps, rates, uniform = [], [], []
     for step in STEPS:
@@ -160,9 +160,10 @@ def check(evidence: Evidence, *, kappa: float = 3.0, stretch: float = 1.0) -> No
         uniform.append(abs(ratios.max() - uniform_rate(step)))
         rates.append(abs(ratios[0] - local_rate(step)))
     plateau = stretch * plateau_tangent_squared(kappa)
+    rounds = _settled(kappa)
     compared = (
-        (f"plateau at κ = {kappa:g} on literal vectors in R^6: sin θ after 400 rounds",
-            np.sqrt(plateau / (1.0 + plateau)), _literal_plateau_sine(kappa), 1e-10,
+        (f"plateau at κ = {kappa:g} on literal vectors in R^6: sin θ after {rounds} rounds",
+            np.sqrt(plateau / (1.0 + plateau)), _literal_plateau_sine(kappa, rounds), 1e-10,
             "rounding of vector rounds"),
         (f"largest |tan θ − plateau| after {ROUNDS} rounds, {len(STEPS)} steps × {len(STARTS)} starts",
             0.0, max(gaps), 1e-10, "float64 iteration of the map"),
@@ -206,12 +207,19 @@ PLOT = Plot(
 )  # fmt: skip
 
 
-def _literal_plateau_sine(kappa: float) -> float:
+def _settled(kappa: float) -> int:
+    """Rounds after which the plateau is reached to rounding: the multiplier's, twice, for the way there."""
+    return max(
+        400, math.ceil(2.0 * math.log(1e-13) / math.log(max(0.5, abs(plateau_multiplier(kappa)))))
+    )
+
+
+def _literal_plateau_sine(kappa: float, rounds: int) -> float:
     a_star = np.zeros(6)
     a_star[2] = 1.0
     a = np.array([0.3, -0.2, 0.8, 0.1, 0.4, -0.5])
     a /= np.linalg.norm(a)
-    for _ in range(400):
+    for _ in range(rounds):
         a = population_map.round_by_vectors(a, a_star, kappa)
     return float(np.linalg.norm(a - a_star * (a_star @ a)))
 
