@@ -18,7 +18,10 @@ class Verdict(StrEnum):
     CERTIFIED = "CERTIFIED", "rigorous enclosure in ball arithmetic"
     CONSISTENT = "CONSISTENT", "simulation with a stated error probability did not refute it"
     SUPPORTED = "SUPPORTED", "an empirical study with error bars points the claimed way"
-    HOLDS_UNDER = "HOLDS_UNDER", "true only with the added assumption stated beside it"
+    HOLDS_UNDER = (
+        "HOLDS_UNDER",
+        "true with the added assumption stated beside it, without it false or open",
+    )
     REFUTED = "REFUTED", "false: there is a counterexample"
     UNDECIDED = "UNDECIDED", "open: it ran, and the runs are too few to tell"
     NOT_RUN = "NOT_RUN", "open: it did not run, something it needs is missing"

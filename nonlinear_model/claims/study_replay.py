@@ -28,7 +28,8 @@ ONE_IMAGE = {"mnist": 1 / 10_000, "digits": 1 / 298}
         " local steps; longer ones are held to checksum, design and traffic only",
     ),
     expected=Verdict.SUPPORTED,
-    mutant={"tamper": "cell", "runs": 1},
+    mutant={"tamper": "cell"},
+    control_at={"runs": 1},
     says="the same table with one score altered by a hundredth of itself",
     order=215,
 )

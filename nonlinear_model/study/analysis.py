@@ -150,7 +150,7 @@ def _where(holds: Sequence[str], fails: Sequence[str], unsure: Sequence[str]) ->
     groups = {"holds": holds, "fails": fails, "open": unsure}
     total = sum(map(len, groups.values()))
     said = [f"{words} at {'; '.join(own)}" for words, own in groups.items() if own]
-    return f"at {len(holds)} of the study's {total} places only: {'. '.join(said)}"
+    return f"at {len(holds)} of the study's {total} places: {'. '.join(said)}"
 
 
 def lead_rows(points: Sequence[Point], better: str, worse: str) -> list[dict[str, Any]]:

@@ -140,14 +140,14 @@ _IN_WORDS = {
     "CERTIFIED": "certified by interval arithmetic",
     "CONSISTENT": "consistent with simulation",
     "SUPPORTED": "supported by experiment",
-    "HOLDS_UNDER": "true only under an added assumption",
+    "HOLDS_UNDER": "true under an added assumption",
     "REFUTED": "refuted",
     "ERROR": "stopped by an error",
 }
 
 _LISTED = {
     "REFUTED": "Refuted",
-    "HOLDS_UNDER": "True only under an added assumption",
+    "HOLDS_UNDER": "True under an added assumption",
     "ERROR": "Stopped by an error",
     "UNDECIDED": "Open, more runs are needed",
     "NOT_RUN": "Open, not run for want of something",

@@ -36,7 +36,7 @@ def test_a_language_model_is_the_literal_loop_over_dense_models(name, tiny):  # 
     found = by_laboratory(config)
     np.testing.assert_allclose(found, by_hand(config, name), rtol=1e-9, atol=1e-9)
     plain = by_laboratory(config.changed(method="rolora" if name == "rolora-cv" else "fedavg"))
-    assert abs(plain[0, -1] - found[0, -1]) > 2e-8
+    assert np.abs(plain - found).max() > 1e-7
 
 
 def test_turns_within_a_round_leave_the_other_factors_moments_alone(tiny):  # noqa: F811

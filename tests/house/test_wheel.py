@@ -19,7 +19,7 @@ from tests.house.test_import_floors import MAY_IMPORT, ROOT
 SAID = (
     ("--version", 0, "rolora-verify {version}"),
     ("verify plateau", 0, "1 derived"),
-    ("verify mnist-ranking", 0, "1 true only under an added assumption"),
+    ("verify mnist-ranking", 0, "1 true under an added assumption"),
     ("verify study-replay", 3, "pip install 'rolora-verify[nonlinear]'"),
     ("linear run --d 20 --samples 50 --rounds 3 --trials 2", 0, "angle"),
     ("nonlinear run --dataset digits --rounds 1", 2, "pip install 'rolora-verify[nonlinear]'"),

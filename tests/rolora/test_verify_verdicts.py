@@ -15,7 +15,7 @@ def test_everything_as_expected_is_success(verify, tmp_path):
     assert code == 0
     assert err.startswith("Report: ")
     assert (
-        "Of 5 claims, 1 proved, 1 consistent with simulation, 1 true only under an added assumption"
+        "Of 5 claims, 1 proved, 1 consistent with simulation, 1 true under an added assumption"
         " and 1 refuted; 1 open."
     ) in out
     for claim_id in ("fake-proved", "fake-mean", "fake-grid", "fake-missing", "fake-false"):
