@@ -44,16 +44,23 @@ def opinions_sentence(outcomes: Sequence[Outcome]) -> str:
     steps = [s for o in outcomes if o.finding is not None for s in o.finding.proof]
     if not steps:
         return ""
-    by, alike = [], 0
+    by, alike, sized = [], 0, {1: 0, 2: 0}
     for step in steps:
         told_apart = [o.says is Says.AGREES and not o.scope.endswith(ALIKE) for o in step.opinions]
         if any(o.scope.endswith(ALIKE) for o in step.opinions) and not any(told_apart):
             alike += 1
         else:
             by.append(sum(told_apart))
+            one_size = sum(o.says is Says.AGREES and "instance" in o.scope for o in step.opinions)
+            if by[-1] == 2 and one_size:
+                sized[one_size] += 1
     against = sum(any(o.says is Says.DISAGREES for o in step.opinions) for step in steps)
     told = f"{by.count(2)} of {len(steps)} proof steps were decided again by two engines that share no code"
     told += " with the first"
+    told += "".join(
+        f" (in {sized[n]} of them {engines} for matrices of one size only)"
+        for n, engines in ((1, "one engine"), (2, "both engines")) if sized[n]
+    )  # fmt: skip
     told += "".join(
         f", {by.count(n)} by {words}" for n, words in ((1, "one"), (0, "none")) if n in by
     )

@@ -59,6 +59,8 @@ def test_a_report_says_who_agrees():
     first = "proof steps were decided again by two engines that share no code with the first"
     both = TRUE_AND_MUTANT["polynomial"](sp.Integer(1))
     assert told(both, both) == f"2 of 2 {first}; no engine disagrees."
+    first += " (in 1 of them one engine for matrices of one size only)"
+    assert told(both, true) == f"2 of 2 {first}; no engine disagrees."
     silent = identities.identity("", sp.tan(x) * sp.cos(x), sp.sin(x))
     same = identities.identity("", x + 1, 1 + x)
     roots = identities.identity("", sp.sqrt(x + 1) * sp.sqrt(x + 2), sp.sqrt(x**2 + 3 * x + 2))

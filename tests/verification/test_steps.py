@@ -15,6 +15,8 @@ HALF = sp.Rational(1, 2)
 x, h, k = sp.symbols("x h k", real=True)
 p = sp.Symbol("p", positive=True)
 n = sp.Symbol("n", integer=True, nonnegative=True)
+q = sp.Symbol("q", integer=True, nonpositive=True)
+M = sp.MatrixSymbol("M", n, n)
 FROM_ZERO = {x: (0, sp.oo)}
 
 
@@ -48,11 +50,31 @@ def test_induction_needs_the_start_and_the_step():
         (identities.nonnegative_on_box("", x - HALF, {x: (0, 1)}), Verdict.REFUTED),
         (identities.follows("", 3 * x, (2, x)), Verdict.UNDECIDED),
         (identities.identity("", 3 * x, 2 * x), Verdict.REFUTED),
+        # True, and beyond what SymPy simplifies.
+        (
+            identities.identity("", sp.sqrt(p + 2 * sp.sqrt(p) + 1), 1 + sp.sqrt(p)),
+            Verdict.UNDECIDED,
+        ),
+        (identities.identity("", sp.atan(p) + sp.atan(1 / p), sp.pi / 2), Verdict.UNDECIDED),
+        (
+            identities.identity(
+                "", sp.Matrix([sp.atan(p) + sp.atan(1 / p)]), sp.Matrix([sp.pi / 2])
+            ),
+            Verdict.UNDECIDED,
+        ),
+        (identities.identity("", sp.atan(p) + sp.atan(1 / p), sp.pi / 3), Verdict.REFUTED),
+        (identities.sized_identity("", 2 * M, 3 * M), Verdict.REFUTED),
+        (induction("", n * (sp.atan(p) + sp.atan(1 / p)), n, sp.pi / 2), Verdict.UNDECIDED),
+        (induction("", n**2, n, 2 * n), Verdict.REFUTED),
+        # A tenth is no point of the whole numbers, and neither is anything next to it.
+        (identities.positive("", (n + 1) * (5 * n - 1) * (5 * n - 2) + 1), Verdict.UNDECIDED),
+        (identities.nonnegative_on_box("", n * (n - 1), {n: (0, sp.oo)}), Verdict.UNDECIDED),
+        (identities.nonnegative_on_box("", n * (n - 3), {n: (0, sp.oo)}), Verdict.REFUTED),
+        (identities.positive("", 1 - q), Verdict.PROVED),
     ],
-    ids=["a square", "negative at 0", "another sum may do", "unequal"],
 )
 def test_only_a_step_that_is_false_refutes(step, verdict):
-    assert not step.holds
+    assert step.holds is (verdict is Verdict.PROVED)
     evidence = Evidence("planted", Budget())
     evidence.steps(step)
     assert evidence.conclude(Verdict.PROVED).verdict is verdict
@@ -75,3 +97,9 @@ def test_a_false_identity_is_told_by_a_point_within_the_assumptions():
     assert identities.identity("", sp.sqrt(q**2), -q).holds
     assert not identities.identity("", sp.sqrt(q**2), q).holds
     assert identities.identity("", sp.log(p * (1 + p)), sp.log(p) + sp.log(1 + p)).holds
+    # Its point is no even number, so that it tells nothing apart; nor does the rounding of a huge 0.
+    even, huge = sp.Symbol("m", even=True), sp.exp(1000)
+    assert not identities._apart([(-1) ** even - 1, even - 2])
+    apart = huge * (sp.sqrt(2) + sp.sqrt(3)) ** 2 - huge * (5 + 2 * sp.sqrt(6))
+    assert not identities._apart([apart])
+    assert identities._apart([apart + huge])

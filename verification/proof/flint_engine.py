@@ -10,6 +10,7 @@ from __future__ import annotations
 import random
 from collections.abc import Mapping
 from fractions import Fraction
+from math import floor
 from typing import Any
 
 from flint import arb, ctx, fmpq_mpoly
@@ -152,8 +153,9 @@ def _at(polynomial: fmpq_mpoly, point: Mapping[str, arb], lowered: Algebra) -> a
 def _drawn(rng: random.Random, within: Range) -> Fraction:
     low, high = within.low, within.high
     if within.whole:
-        first = 1 if low is None else int(low) + 1
-        return Fraction(first + rng.randrange(6))
+        first = (1 if high is None else floor(high) - 6) if low is None else floor(low) + 1
+        most = 6 if high is None or low is None else max(min(6, floor(high) - first + 1), 1)
+        return Fraction(first + rng.randrange(most))
     share = Fraction(rng.randrange(1, 97), 97)
     if low is not None and high is not None:
         return low + share * (high - low)

@@ -86,8 +86,11 @@ def _by_coefficients(
         for name, (low, high, sign) in box.items():
             mapped = _mapped(field, mapped, name, low, high, sign)
         terms = mapped.to_dict()
-        if terms.get((0,) * len(field.names), 0) < 0:
-            return ", ".join(f"{name} = {sign * low}" for name, (low, _, sign) in box.items())
+        corner = {name: sign * low for name, (low, _, sign) in box.items()}
+        # Next to a corner lie other points of the domain, but between whole numbers there is none.
+        whole = all(at in domain[name] for name, at in corner.items() if domain[name].whole)
+        if whole and terms.get((0,) * len(field.names), 0) < 0:
+            return ", ".join(f"{name} = {at}" for name, at in corner.items())
         pieces += 1
         if any(c < 0 for c in terms.values()):
             stack += [(half, depth + 1) for half in _halves(box, depth)]

@@ -7,8 +7,9 @@ from functools import partial
 from typing import Any
 
 import sympy as sp
+from sympy.core.evalf import PrecisionExhausted
 
-from verification.finding import ProofStep
+from verification.finding import Fails, ProofStep
 from verification.proof import words
 from verification.proof.obligations import Reader
 from verification.proof.second_opinion import decided_again
@@ -36,8 +37,10 @@ def identity(
     """
     matrix = hasattr(left, "applyfunc")
     difference = _taken(left - right, where)
-    # A false step is told at once: simplifying what is not 0 can take many times as long.
+    # A false step is told at once: simplifying what is not 0 can take many times as long. And only a point
+    # refutes: that the simplification does not reach 0 may be its own limit.
     apart = "" if vanishing else _apart(difference if matrix else [difference])
+    fails: Fails = "false" if apart else "false at a point"
     if not apart:
         reduced = partial(_reduced, vanishing=vanishing)
         difference = difference.applyfunc(reduced) if matrix else reduced(difference)
@@ -49,23 +52,34 @@ def identity(
             partial(words.instance, left, right),
             partial(words.same_words, left, right),
         )
-        return decided_again(statement, holds, said, lambda: [instance()], same)
+        return decided_again(statement, holds, said, lambda: [instance()], same, fails=fails)
     pairs = list(zip(left, right, strict=True)) if matrix else [(left, right)]
-    return _read(statement, holds, said, pairs, vanishing=vanishing, where=where)
+    return _read(statement, holds, said, pairs, fails, vanishing=vanishing, where=where)
 
 
 def _apart(entries: Iterable[Any]) -> str:
     """Where an expression is a number other than 0, at one point that its symbols' assumptions allow."""
     for entry in entries:
         symbols = sorted(sp.sympify(entry).free_symbols, key=str)
-        if any(symbol.is_commutative is False or symbol.is_Matrix for symbol in symbols):
-            return ""
         point = {symbol: _value(symbol, sp.prime(k + 5)) for k, symbol in enumerate(symbols)}
-        value = sp.sympify(entry).xreplace(point).evalf(40)
+        if not all(_allowed(*placed) for placed in point.items()):
+            return ""
+        try:
+            value = sp.sympify(entry).xreplace(point).evalf(40, strict=True)
+        except PrecisionExhausted:  # as for what is 0
+            continue
         if value.is_Float and abs(value) > sp.Float("1e-20"):
             place = ", ".join(f"{name} = {number}" for name, number in point.items())
             return f"difference{' at ' if place else ''}{place}: {value.n(6)}"
     return ""
+
+
+def _allowed(symbol: Any, value: Any) -> bool:
+    """Whether a number has every property that a symbol is assumed to have."""
+    facts = symbol.assumptions0.items()
+    return not symbol.is_Matrix and all(
+        getattr(value, f"is_{fact}") is is_so for fact, is_so in facts
+    )
 
 
 def _value(symbol: Any, prime: Any) -> Any:
@@ -83,7 +97,7 @@ def rational_identity(
     difference = sp.cancel(sp.together(_taken(left - right, where)))
     holds = difference == 0
     said = "difference simplifies to 0" if holds else f"difference: {difference}"
-    return _read(statement, holds, said, [(left, right)], where=where)
+    return _read(statement, holds, said, [(left, right)], "false", where=where)
 
 
 def _taken(expression: Any, where: Mapping[Any, Any] | None) -> Any:
@@ -92,9 +106,13 @@ def _taken(expression: Any, where: Mapping[Any, Any] | None) -> Any:
     return done.xreplace({old: sp.sympify(new).doit() for old, new in (where or {}).items()})
 
 
-def _read(statement: str, holds: bool, said: str, pairs: Sequence[Any], **how: Any) -> ProofStep:
+def _read(
+    statement: str, holds: bool, said: str, pairs: Sequence[Any], fails: Fails, **how: Any
+) -> ProofStep:
     """The step for engines that read its sides as trees."""
-    return decided_again(statement, holds, said, lambda: [Reader().obligation(pairs, **how)])
+    return decided_again(
+        statement, holds, said, lambda: [Reader().obligation(pairs, **how)], fails=fails
+    )
 
 
 def sized_identity(
@@ -113,6 +131,7 @@ def sized_identity(
         certificate if holds else f"difference: {difference}",
         lambda: [words.instance(left, right, where)],
         lambda: words.same_words(left, right, where),
+        fails="false at a point",  # an instance
     )
 
 
@@ -170,7 +189,7 @@ def positive_on_half_line(statement: str, expression: Any, variable: sp.Symbol) 
 
     Its numerator and denominator have no root there (Sturm), and it is positive at 0.
     """
-    parts = [sp.Poly(sp.expand(part), variable) for part in sp.fraction(sp.together(expression))]
+    parts = [sp.Poly(sp.expand(part), variable) for part in sp.fraction(sp.cancel(expression))]
     roots = [part.count_roots(0, sp.oo) for part in parts]
     holds = not any(roots) and bool(expression.subs(variable, 0) > 0)
     return decided_again(
@@ -180,6 +199,7 @@ def positive_on_half_line(statement: str, expression: Any, variable: sp.Symbol) 
         if holds
         else f"roots of numerator and denominator in {variable} ≥ 0: {roots}",
         lambda: [Reader().obligation([(expression, 0)], ">", {variable: (0, sp.oo)})],
+        fails="false",
     )
 
 
@@ -228,9 +248,12 @@ def induction(statement: str, total: Any, count: sp.Symbol, added: Any) -> Proof
     """
     now, after = total.subs(count, 0), total.subs(count, count + 1)
     grown = sp.powsimp(sp.expand(after - total)) - added
-    holds = now == 0 and _reduced(grown) == 0
+    apart = _apart([now, grown])
+    holds = now == 0 and not apart and _reduced(grown) == 0
     said = (
-        "0 at 0, and both sides agree one further" if holds else f"at 0: {now}, difference: {grown}"
+        "0 at 0, and both sides agree one further"
+        if holds
+        else apart or f"at 0: {now}, difference: {grown}"
     )
     start, further = sp.Symbol(f"{count}_start"), sp.Symbol(f"{count}_next", positive=True)
     raised = [(total.xreplace({count: further}), total + added)]
@@ -242,6 +265,7 @@ def induction(statement: str, total: Any, count: sp.Symbol, added: Any) -> Proof
             Reader().obligation([(total.xreplace({count: start}), 0)], where={start: 0}),
             Reader().obligation(raised, where={further: count + 1}),
         ],
+        fails="false" if apart else "false at a point",
     )
 
 
@@ -259,8 +283,6 @@ def _reduced(difference: Any, vanishing: Sequence[Any] = ()) -> Any:
     """The difference in a form that is 0 if the machine can see that it is."""
     if vanishing:
         return _remainder(difference, vanishing)
-    if (gap := _gap_at_a_point(difference)) is not None:
-        return gap  # no simplification can make it 0
     expanded = sp.expand(difference)
     symbols = sorted(expanded.free_symbols, key=str)
     if symbols and all(s.is_commutative for s in symbols) and expanded.is_polynomial(*symbols):
@@ -278,24 +300,3 @@ def _remainder(difference: Any, vanishing: Sequence[Any]) -> Any:
     for equation in vanishing:
         rest = sp.expand(sp.rem(rest, equation, min(equation.free_symbols, key=str)))
     return rest
-
-
-def _gap_at_a_point(difference: Any) -> Any:
-    """A non-zero value of the difference at a point its symbols' assumptions allow, or None.
-
-    Simplifying an expression that is not 0 can take minutes; one evaluation shows that it is not.
-    """
-    symbols = sorted(difference.free_symbols, key=str)
-    if not symbols or not all(type(s) in (sp.Symbol, sp.Dummy) for s in symbols):
-        return None
-    point = {}
-    for index, symbol in enumerate(symbols):
-        # Integers from 4 up and other numbers in (0, 1) satisfy every assumption used, but a sign.
-        value = (
-            sp.Integer(4 + index) if symbol.is_integer else sp.Rational(index + 2, 3 * index + 7)
-        )
-        point[symbol] = -value if symbol.is_negative or symbol.is_nonpositive else value
-        if not symbol.is_commutative or symbol.is_even is not None or symbol.is_odd is not None:
-            return None
-    value = difference.subs(point).evalf(30)
-    return value if value.is_Float and abs(value) > sp.Float("1e-12") else None

@@ -22,7 +22,7 @@ def decided_again(
     oblige: Callable[[], Sequence[Obligation]],
     every_size: Callable[[], bool] | None = None,
     *,
-    fails: Fails = "false",
+    fails: Fails,
 ) -> ProofStep:
     """A step with every engine's opinion; one that disagrees makes it not hold.
 
