@@ -24,13 +24,12 @@ from theory.samples.moments import (
     Law,
     Symmetric,
     chi_squared_moment,
-    expectation,
     expected,
     normal_moment,
 )
 from verification.finding import ProofStep
 from verification.proof.identities import identity, sized_identity
-from verification.proof.means import average, mean
+from verification.proof.means import average, mean, moment_of
 
 
 def spread_along_mean(targets: Float[np.ndarray, "N p"]) -> float:
@@ -113,23 +112,20 @@ def _derive_second_moment() -> list[ProofStep]:
     r, omega, g_uu, g_uk, g_u1, g_k1 = sp.symbols("r omega g_uu g_uk g_u1 g_k1", real=True)
     laws: dict[sp.Symbol, Law] = dict.fromkeys((g_uk, g_u1, g_k1), Symmetric(1 / m))
     laws |= {g_uu: {1: 1, 2: 1 + 2 / m}.__getitem__}
-    known = {"mean_omega1": 0, "mean_omega2": tau**2 / B**4}
+    known = {moment_of({omega: "omega"}, (1,)): 0, moment_of({omega: "omega"}, (2,)): tau**2 / B**4}
     second = sp.Integer(0)
     for pull, here, axes in (
         (xi * g_uu + (r - omega) * g_u1, xi, 1),
         (xi * g_uk + (r - omega) * g_k1, 0, d - 2),
     ):
-        centre = expectation(pull, laws)
-        variance = mean(expectation(pull**2, laws) - centre**2, {omega: "omega"})
-        variance = variance.subs(
-            {s: known[s.name] for s in variance.free_symbols if s.name in known}
-        )
+        centre = expected(pull, laws)
+        variance = average(expected(pull**2, laws) - centre**2, {omega: "omega"})
         second += axes * ((here - kappa * centre) ** 2 + kappa**2 * variance / N)
-    found = expectation(sp.expand(second), {r: Symmetric(xi**2 * v)})
+    found = expected(second, {r: Symmetric(xi**2 * v)})
     q = (d + (d - 1) * v) / (N * m)
     return [
         identity("any N, m > 2 and d: E‖x⁺‖² = ((1 − κ)² + κ²q) ξ² + (d − 1)κ²τ²/(B⁴M), τ² = B⁴ mean ω_i²",
-            found, rate.rate_squared(kappa, q) * xi**2 + round_spread(kappa, tau, B, d, N * m)),
+            found, rate.rate_squared(kappa, q) * xi**2 + round_spread(kappa, tau, B, d, N * m), where=known),
         identity("E r² = ξ² v: −r is the mean of N ratios ρ_i ξ",
             N * expected((z * xi / N) ** 2 / x, {z: normal_moment, x: partial(chi_squared_moment, m)}),
             xi**2 * mean_variance(N, m)),

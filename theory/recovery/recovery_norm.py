@@ -110,7 +110,7 @@ def _half_steps() -> tuple[ProofStep, ...]:
         identity("averaging: one more client adds p(c + s ρ_i) to (Σp) c + s Σpρ, which is 0 for none",
             grown - (c * weights + s * slopes), weight * beta),
         identity("a-step: the slope of the loss along any h at (a, b̄) is hᵀ 2‖b*‖² β s G(ρ̄ a − u), linear in "
-            "G, so its mean has Ḡ", sp.diff(along_h, moved),
+            "G, so its mean has Ḡ", sp.Derivative(along_h, moved),
             astep_gradient(row, e_a, e_u, s, rho, beta, B)[0]),
     )  # fmt: skip
 

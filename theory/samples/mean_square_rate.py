@@ -87,24 +87,24 @@ def _limit(stretch: Any) -> list[ProofStep]:
     linear = (1 - kappa * gamma + kappa * along * rho) ** 2 + kappa**2 * (1 + rho**2) * across**2
     N, m, d = sp.symbols("N m d", positive=True)
     M = N * m
-    chi_m, chi_rest = sp.symbols("chi_M chi_rest", positive=True)
+    chi_m, chi_rest = sp.symbols("chi_M chi_rest", positive=True)  # roots of χ² variables
     z, slope = sp.symbols("z slope", real=True)
     # γ = χ²_M/M, along = sqrt(γ/M) z, across = sqrt(γ/M) χ_(d−2), ρ̄ a mean of N scaled t's.
-    drawn = sp.expand(ratio).subs(
+    drawn = ratio.xreplace(
         {
-            gamma: chi_m / M,
-            along: sp.sqrt(chi_m) * z / M,
-            across: sp.sqrt(chi_m * chi_rest) / M,
+            gamma: chi_m**2 / M,
+            along: chi_m * z / M,
+            across: chi_m * chi_rest / M,
             rho: slope,
         }
     )
     laws: dict[sp.Symbol, moments.Law] = {
         z: moments.normal_moment,
         slope: moments.Symmetric(mean_variance(N, m)),
-        chi_m: partial(moments.chi_squared_moment, M),
-        chi_rest: partial(moments.chi_squared_moment, d - 2),
+        chi_m: partial(_even_moment, M),
+        chi_rest: partial(_even_moment, d - 2),
     }
-    mean = moments.expectation(drawn, laws)
+    mean = moments.expected(drawn, laws)
     t, x = sp.symbols("t x", positive=True)
     of_x = partial(moments.chi_squared_moment, m)
     one = moments.expected((t / N) ** 2 / x, {t: moments.normal_moment, x: of_x})
@@ -116,6 +116,13 @@ def _limit(stretch: Any) -> list[ProofStep]:
         identity("its expectation is (1 − κ)² + κ² q, q = (d + (d − 1) v)/M", mean,
             rate_squared(kappa, stretch * noise_ratio(d, N, m))),
     ]  # fmt: skip
+
+
+def _even_moment(degrees: Any, power: int) -> Any:
+    """Of the root of a χ² variable; one of odd order stands beside an odd power of z, of mean 0."""
+    if power % 2:
+        raise ValueError(f"power must be even, got {power}")
+    return moments.chi_squared_moment(degrees, power // 2)
 
 
 def _domination() -> list[ProofStep]:
@@ -146,7 +153,7 @@ def _domination() -> list[ProofStep]:
         identity("… at most 3(1 + x² + y²) + z²: the difference is a sum of squares",
             3 * (1 + x**2 + y**2) - (1 - x + y) ** 2, (1 + x) ** 2 + (1 - y) ** 2 + (x + y) ** 2),
         identity("where also s|ρ̄| ≤ 1, so |β| ≤ 2: s⁺²/s² ≤ 15 + 16κ²(3q² + o²), whose mean needs no more "
-            "than v = Var ρ̄", moments.expectation(sp.expand(3 * new[1] ** 2 + new[2] ** 2), laws),
+            "than v = Var ρ̄", moments.expected(3 * new[1] ** 2 + new[2] ** 2, laws),
             3 * ((M + 2) + v) / M + (1 + v) * (d - 2) / M),
     ]  # fmt: skip
 
