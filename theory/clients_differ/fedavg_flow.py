@@ -158,7 +158,7 @@ def _derive_asymptotics() -> list[ProofStep]:
     n, q, square, own, other = sp.symbols("n q square own other", positive=True)
     x = sp.Symbol("x", positive=True)  # 1/q²
     grown = sp.sqrt((1 + sp.sqrt(1 + 4 * n**2 * x)) / 2)  # α_i/√q
-    first, second = sp.diff(grown, x).subs(x, 0), 1 / grown.subs(x, 0)
+    first, second = n**2 / 2, sp.Integer(1)  # as the second and third step say
     beta, r, s = sp.symbols(
         "beta r s", real=True
     )  # a coordinate of b_i*, and whatever orders are higher
@@ -175,8 +175,8 @@ def _derive_asymptotics() -> list[ProofStep]:
         identity("α_i/√q is a function of x = 1/q² (squares)", client_scale(q, n) ** 2 / q, grown**2,
             where={x: 1 / q**2}),
         identity("q^(3/2) (α_i − √q) → ‖b_i*‖²/2: it is 1 at x = 0, and this its slope",
-            sp.Matrix([grown, sp.Derivative(grown, x)]), sp.Matrix([1, n**2 / 2]), where={x: 0}),
-        identity("√q b_i → b_i*", 1 / grown, sp.Integer(1), where={x: 0}),
+            sp.Matrix([grown, sp.Derivative(grown, x)]), sp.Matrix([1, first]), where={x: 0}),
+        identity("√q b_i → b_i*", 1 / grown, second, where={x: 0}),
         identity("any N and b_i*, by power sums: q² Cov(α_i, b_i) → Cov(‖b_i*‖², b_i*)/2 in each coordinate",
             sp.Matrix([cov, sp.Derivative(cov, x)]), sp.Matrix([0, stated / 2]), where={x: 0}),
         identity("any N and b_i*: q(q⁺ − q) → V, hence q² ~ 2Vt: Var(√q b_i) → Var(b_i*) in each coordinate, "
@@ -203,7 +203,7 @@ def _derive_decay(N: int, p: int, slope: Any, start: Any, n: sp.Symbol) -> list[
     slopes = np.array([slope.subs(n, sp.sqrt(target @ target)) for target in targets])
     scales = 1 + x * slopes + x**2 * np.array(sp.symbols(f"r0:{N}", real=True), dtype=object)
     fits = start * targets + x * more
-    excess = sp.diff(interference(scales, fits), x, 2).subs(x, 0) / 2  # limit of q⁴·excess
+    excess = sp.Derivative(interference(scales, fits), x, 2) / 2  # q⁴·excess, in the limit x = 0
     # q·growth = Var(fits) − Var(scales)/x: its limit is the derivative of x times it at 0.
     of_fits = growth(np.zeros(N, dtype=object), fits)
     of_scales = growth(scales, np.zeros((N, p), dtype=object))
@@ -214,7 +214,7 @@ def _derive_decay(N: int, p: int, slope: Any, start: Any, n: sp.Symbol) -> list[
         identity(f"q(q⁺ − q) → V by the growth as it is computed, {named}", gain, spread,
             where={x: 0}),
         identity(f"q⁴·excess → (2V)² times the stated limit of t²·excess, as they are computed, {named}",
-            excess, decay_constant(targets) * (2 * spread) ** 2),
+            excess, decay_constant(targets) * (2 * spread) ** 2, where={x: 0}),
     ]  # fmt: skip
 
 

@@ -151,7 +151,8 @@ def _drift() -> list[ProofStep]:
     log_growth, power, limit = sp.symbols("l a_k E", positive=True)  # log a, a^k, e²
     young = (1 + 1 / (K - 1)) * _square(p) + K * _square(q) - _square(p - q)
     added = 3 * K * eta**2 * (zeta2 + G) + eta**2 * sigma2
-    series = (growth**k - 1) / (growth - 1)
+    start, further = sp.symbols("k_start k_next", integer=True, nonnegative=True)
+    at, before, after_one = ((growth**one - 1) / (growth - 1) for one in (start, k, further))
     return [
         sized_identity("Young: (1 + 1/(K−1))‖p‖² + K‖q‖² − ‖p − q‖² = ‖p + (K−1)q‖²/(K−1) ≥ 0",
             young, _square(p + (K - 1) * q) / (K - 1)),
@@ -167,8 +168,8 @@ def _drift() -> list[ProofStep]:
             (D, 1 / (K - 1) - 3 * K * eta**2 * L**2)),
         identity("so D_k ≤ (a^k − 1)/(a − 1) times what a step adds, a = 1 + 2/(K−1): true of D_0 = 0, and"
             " from k to k + 1",
-            sp.Matrix([series.subs(k, 0), sp.powsimp(sp.expand(series.subs(k, k + 1) - growth * series))]),
-            sp.Matrix([0, 1])),
+            sp.Matrix([at, after_one]), sp.Matrix([0, growth * before + 1]),
+            where={start: 0, further: k + 1}),
         *by_slope("log(1 + x) ≤ x", x - sp.log(1 + x), x, {x: (0, sp.oo)}),
         follows("so k log a ≤ 2 and a^k ≤ e² for k ≤ K − 1 = n", 2 - k * log_growth,
             (k, 2 / more - log_growth), (2 / more, more - k)),
@@ -219,11 +220,12 @@ def _closing(shrink: Any) -> list[ProofStep]:
 def _test_function_steps() -> list[ProofStep]:
     t = sp.Symbol("t", real=True)
     y = sp.Symbol("y", nonnegative=True)  # t²
-    second = sp.simplify(sp.diff(smooth_problem.phi(t), t, 2))
-    at = sp.simplify(second.subs(t, sp.sqrt(y)))
+    second = sp.Derivative(smooth_problem.phi(t), t, 2)
+    at = sp.simplify(second.doit().subs(t, sp.sqrt(y)))
     return [
         identity("test problem: φ' is its stated formula", sp.Derivative(smooth_problem.phi(t), t),
             smooth_problem.phi_slope(t)),
+        identity(f"test problem: φ'' is {at} at y = t²", second, at, where={y: t**2}),
         nonnegative_on_box("test problem: φ'' ≤ 2", 2 - at, {y: (0, sp.oo)}),
         positive_on_half_line("test problem: φ'' ≥ −2", 2 + at, y),
     ]  # fmt: skip

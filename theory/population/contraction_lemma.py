@@ -60,6 +60,12 @@ def _symbols() -> tuple[sp.Symbol, sp.Symbol]:
     return sp.symbols("y kappa", positive=True)
 
 
+def _truth(t: Any, kappa: Any) -> Any:
+    """(δ⁺/δ)² at tan θ = t: sines from tangents."""
+    after = population_map.signed_tangent(t, kappa) ** 2
+    return after * (1 + t**2) / (t**2 * (1 + after))
+
+
 def _slack(factor: Any) -> tuple[Any, Any]:
     """Lemma minus truth as a fraction: `factor(y, κ) − (δ⁺/δ)²` = numerator/denominator.
 
@@ -68,10 +74,10 @@ def _slack(factor: Any) -> tuple[Any, Any]:
     """
     y, kappa = _symbols()
     t = sp.Symbol("t", positive=True)
-    after = sp.cancel(population_map.signed_tangent(t, kappa) ** 2)
-    ratio = sp.cancel(after * (1 + t**2) / (t**2 * (1 + after)))
     square = sp.Symbol("q", positive=True)
-    ratio = sp.cancel(sp.expand(ratio).subs(t, sp.sqrt(square)).subs(square, (1 - y) / y))
+    ratio = sp.cancel(
+        sp.expand(sp.cancel(_truth(t, kappa))).subs(t, sp.sqrt(square)).subs(square, (1 - y) / y)
+    )
     numerator, denominator = sp.fraction(sp.cancel(sp.together(factor(y, kappa) - ratio)))
     if denominator.subs({y: sp.Rational(1, 2), kappa: 1}) < 0:
         numerator, denominator = -numerator, -denominator
@@ -97,23 +103,22 @@ def derive(stretch: Any = 1, start: Any = 1) -> tuple[ProofStep, ...]:
     """
     y, kappa = _symbols()
     B = sp.Symbol("B", positive=True)
-    x = sp.Symbol("x", positive=True)
+    x, t = sp.symbols("x t", positive=True)
+    truth, at = _truth(t, kappa), {y: 1 / (1 + t**2)}  # y = cos²θ
     limit = sp.cancel(stretch * 2 * largest_step(B) * B**2)
     limit_one = sp.cancel(stretch * largest_step_without_two(B) * B**2)
-    numerator, denominator = _slack(lemma_factor)
-    stated = sp.Rational(3, 2) + kappa * (1 - 2 * y) - kappa**2 * y * (1 - y) / 2
-    numerator_one, denominator_one = _slack(lemma_factor_without_two)
+    rest = sp.Rational(3, 2) + kappa * (1 - 2 * y) - kappa**2 * y * (1 - y) / 2
+    rest_one = (1 + kappa * (1 - y)) * (1 - kappa * y)
     foundation = (
         identity("1 − (κ/2) y − (δ⁺/δ)² = κ y [3/2 + κ(1 − 2y) − κ² y(1 − y)/2] / (1 + κ² y(1 − y))",
-            numerator / denominator, kappa * y * stated / (1 + kappa**2 * y * (1 - y))),
+            lemma_factor(y, kappa) - truth, kappa * y * rest / (1 + kappa**2 * y * (1 - y)), where=at),
         identity("no factor 2 in the gradient: "
             "1 − κ y − (δ⁺/δ)² = κ y (1 + κ(1 − y))(1 − κ y) / (1 + κ² y(1 − y))",
-            numerator_one / denominator_one,
-            kappa * y * (1 + kappa * (1 - y)) * (1 - kappa * y) / (1 + kappa**2 * y * (1 - y))),
+            lemma_factor_without_two(y, kappa) - truth,
+            kappa * y * rest_one / (1 + kappa**2 * y * (1 - y)), where=at),
     )  # fmt: skip
     if not all(step.holds for step in foundation):
         return foundation  # every later step builds on these
-    rest, rest_one = _bracket(lemma_factor), _bracket(lemma_factor_without_two)
     return (
         *foundation,
         nonnegative_on_box(f"the bracket is ≥ 0 for every angle and every κ in (0, {limit}]", rest,
