@@ -56,7 +56,7 @@ def derive(stretch: Any = 1) -> tuple[ProofStep, ...]:
     Args:
         stretch: multiplies the plateau's tan²θ; 1 for the true statement.
     """
-    t, u, x, kappa = sp.symbols("t u x kappa", positive=True)
+    t, x, kappa = sp.symbols("t x kappa", positive=True)
     # Near θ = 0 it has the sign of 1 − κ, at the plateau it is negative: put right in each step.
     signed = population_map.signed_tangent(t, kappa)
     below = -signed  # the map where t² < κ − 1
@@ -84,27 +84,31 @@ def derive(stretch: Any = 1) -> tuple[ProofStep, ...]:
         identity(
             "superstable at κ = 2√2: the derivative vanishes", plateau_multiplier(kappa), 0,
             where={kappa: superstable_step()}),
-        *_no_two_cycle(u, x),
+        *_no_two_cycle(x),
     )  # fmt: skip
 
 
-def _no_two_cycle(u: sp.Symbol, x: sp.Symbol) -> list[ProofStep]:
+def _no_two_cycle(x: sp.Symbol) -> list[ProofStep]:
     """A continuous interval map without a 2-cycle sends every orbit to a fixed point (Coppel 1955)."""
     kappa = 2 + x
-    t = sp.Symbol("t", positive=True)
-    ratio = sp.cancel(population_map.signed_tangent(t, kappa) / t).subs(t, sp.sqrt(u))
-    after = u * ratio**2
-    twice = ratio * ratio.subs(u, after)  # tan θ⁺⁺/tan θ up to sign: ±1 on a 2-cycle
-    plus, minus = (
-        sp.expand(sp.fraction(sp.cancel(sp.together(1 + sign * twice)))[0]) for sign in (-1, 1)
+    t, u = sp.symbols("t u", positive=True)
+    at = {u: t**2}
+    twice = population_map.signed_tangent(population_map.signed_tangent(t, kappa), kappa) / t
+    under = (1 + (1 + kappa) * u) * (
+        (1 + u) ** 3 + kappa * u * ((1 + u - kappa) ** 2 + kappa * (1 + u))
     )
     # The square (u(κ − u)κ)² takes the mixed signs; what is left has non-negative coefficients.
+    square = (kappa * u * (kappa - u)) ** 2 + 2
+    rest = sp.expand(sp.cancel(((1 + twice) * under.xreplace(at)).subs(t, sp.sqrt(u))) - square)
     return [
-        identity("no 2-cycle with product of ratios +1 besides the plateau: the numerator of 1 minus it is "
-            "κ(1 + u)³((κ + 2)u − (κ − 2))", plus, kappa * (1 + u) ** 3 * ((kappa + 2) * u - (kappa - 2))),
-        nonnegative_on_box(
-            "no 2-cycle with product of ratios −1: the numerator is κ²u²(κ − u)² plus positive terms",
-            minus - kappa**2 * u**2 * (kappa - u) ** 2 - 2, {u: (0, sp.oo), x: (0, sp.oo)}),
+        rational_identity(
+            "no 2-cycle with product of ratios +1 besides the plateau: 1 minus it is κ(1 + u)³((κ + 2)u − (κ "
+            "− 2)) over (1 + (1 + κ)u)((1 + u)³ + κu((1 + u − κ)² + κ(1 + u))) > 0",
+            1 - twice, kappa * (1 + u) ** 3 * ((kappa + 2) * u - (kappa - 2)) / under, where=at),
+        rational_identity(
+            "no 2-cycle with product of ratios −1: 1 plus it is κ²u²(κ − u)² + 2 + a rest, over the same …",
+            1 + twice, (square + rest) / under, where=at),
+        nonnegative_on_box("… which has positive terms", rest, {u: (0, sp.oo), x: (0, sp.oo)}),
     ]  # fmt: skip
 
 
