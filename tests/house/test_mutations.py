@@ -1,6 +1,8 @@
 """Every formula of `theory`, 2 % too small or too large, makes at least one claim refuted.
 
-The formulas are found by reading the sources, so a new one is tested without being listed here.
+The formulas are found by reading the sources, so a new one is tested without being listed here. A bound made
+looser is refuted as well where its claim says what the bound is, not only that it is one: `escape-time` and
+`nonconvex-bound` state that their constants are what the parts of the proof add up to.
 """
 
 import ast

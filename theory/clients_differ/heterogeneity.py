@@ -65,9 +65,9 @@ def _derive_round() -> list[ProofStep]:
     # the b_i*ᵀ stacked, c times them, and weights
     T, S, w = (sp.MatrixSymbol(name, n, size) for name, size in (("T", p), ("S", p), ("w", 1)))
     a, a_star, b = (sp.MatrixSymbol(name, size, 1) for name, size in (("a", d), ("A", d), ("b", p)))
-    target, centre = (sp.MatrixSymbol(name, p, 1) for name in ("t", "B"))
-    c = sp.Symbol("c", real=True)
-    along, one = a_star.T * a, sp.Identity(1)
+    centre, u = sp.MatrixSymbol("B", p, 1), sp.MatrixSymbol("u", d, 1)
+    c, e, y, t, square = sp.symbols("c epsilon y t square", real=True)
+    column = a * y - a_star * t
     clientwise = a * b.T * b - a_star * w.T * (T * b)
     pooled = (a * b.T - a_star * (w.T * T)) * b
     fit, entry, truth, part = sp.symbols("fit entry truth part", real=True)
@@ -78,9 +78,15 @@ def _derive_round() -> list[ProofStep]:
         identity("any N, entry by entry: mean_i ‖a bᵀ − a* b_i*ᵀ‖² = ‖a bᵀ − a* b̄*ᵀ‖² + mean_i ‖b_i* − b̄*‖²: "
             "the second part is nobody's to lower", average(gap, clients),
             gap.subs(entry, typical) + truth**2 * average((entry - typical) ** 2, clients)),
-        sized_identity("every d and p: client i's normal equation b‖a‖² = b_i*(a*ᵀa) has b_i = (a*ᵀa) b_i* "
-            "at ‖a‖ = 1", target * along * (a.T * a) - (a_star * target.T).T * a,
-            target * along * (a.T * a - one)),
+        sized_identity("every d: a column of a bᵀ − a* b_i*ᵀ has the square y²‖a‖² − 2yt a*ᵀa + t²‖a*‖², "
+            "y and t its entries of b and b_i*", column.T * column, y**2 * a.T * a
+            - y * t * (a.T * a_star + a_star.T * a) + t**2 * a_star.T * a_star),
+        identity("whose derivative in y is 0 at y = (a*ᵀa) t, for ‖a‖ = 1: client i solves b_i = (a*ᵀa) b_i*",
+            sp.Derivative(square * y**2 - 2 * c * y * t + t**2, y), 0, where={y: c * t, square: 1}),
+        sized_identity("every d: along a + ε u that column's square has the slope 2y uᵀ(a y − a* t), so "
+            "client i's loss has the gradient 2(a bᵀ − a* b_i*ᵀ)b in a",
+            (column + e * y * u).T * (column + e * y * u) - column.T * column,
+            e * y * (u.T * column + column.T * u) + e**2 * y**2 * u.T * u),
         sized_identity("every N, p and weights: the mean of c b_i* is c b̄*", S.T * w, c * centre,
             where={S: c * T, centre: T.T * w}),
         # Σ w_i (a bᵀ − a* b_i*ᵀ) b = a bᵀb − a* (wᵀT) b: the a-gradient needs only the mean row wᵀT.
@@ -90,11 +96,10 @@ def _derive_round() -> list[ProofStep]:
 
 def _derive_map(counted: Any) -> list[ProofStep]:
     c, s, eta, t, mean_norm = sp.symbols("c s eta t B", positive=True)
-    # The gradient in a of ‖a b̄ᵀ − a* b̄*ᵀ‖² with b̄ = c b̄*, a = (c, s): 2 c B² (c a − a*).
-    slope = 2 * c * mean_norm**2
-    moved = sp.Matrix([c - eta * slope * (c * c - 1), s - eta * slope * c * s])
-    circle = {c: 1 / sp.sqrt(1 + t**2), s: t / sp.sqrt(1 + t**2)}
-    literal = (moved[1] / moved[0]) ** 2
+    x, y, beta = sp.symbols("x y beta", real=True)  # a = x·a* + y·v, b̄ = beta·b̄*
+    loss = mean_norm**2 * ((x * beta - 1) ** 2 + (y * beta) ** 2)  # ‖a b̄ᵀ − a* b̄*ᵀ‖²
+    across, along = (z - eta * sp.Derivative(loss, z) for z in (y, x))
+    cosine = 1 / sp.sqrt(1 + t**2)
     strength = sp.sqrt(mean_norm**2 + counted * sp.Symbol("V", positive=True))
     stated = population_map.signed_tangent(t, effective_kappa(eta, strength)) ** 2
     residual = sp.Matrix([[c * c - 1], [s * c]]) * mean_norm  # a b̄ᵀ − a* b̄*ᵀ along b̄*
@@ -105,8 +110,8 @@ def _derive_map(counted: Any) -> list[ProofStep]:
     s1_square = 1 - c1**2
     kept = ((c1 * c0 - 1) ** 2 + s1_square * c0**2) * mean_norm**2
     return [
-        identity("the angle moves by the map of theory.md §2 with κ = 2η‖b̄*‖² (squares)", literal, stated,
-            where=circle),
+        identity("the angle moves by the map of theory.md §2 with κ = 2η‖b̄*‖² (squares)",
+            (across / along) ** 2, stated, where={x: cosine, y: t * cosine, beta: cosine}),
         identity("excess risk with b̄ = cos θ b̄*", risk, excess(s, mean_norm)),
         identity(
             "excess risk between the a-step and the next b-step", kept, excess_after_round(t, k, mean_norm)),
@@ -115,16 +120,11 @@ def _derive_map(counted: Any) -> list[ProofStep]:
 
 def _derive_least() -> list[ProofStep]:
     """No b does better at its a than b̄ = cos θ b̄*, whatever the width and the number of outputs."""
-    d = sp.Symbol("d", integer=True, positive=True)
-    a, a_star = (sp.MatrixSymbol(name, d, 1) for name in ("a", "A"))
     y, t, c, s = sp.symbols("y t c s", real=True)  # one entry of b, and of b̄*
-    gap = a * y - a_star * t
     best = (y - c * t) ** 2 + excess(s, t)
     return [
-        sized_identity("every d, a column of a bᵀ − a* b̄*ᵀ: with ‖a‖ = ‖a*‖ = 1, c = a*ᵀa it has the square "
-            "y² − 2cyt + t², y and t its entries of b and b̄*", gap.T * gap,
-            y**2 * a.T * a - y * t * (a.T * a_star + a_star.T * a) + t**2 * a_star.T * a_star),
-        identity("which is (y − ct)² + s²t², least at y = ct: no b does better at this a, FFA-LoRA's floor",
+        identity("a column's square, y² − 2cyt + t² with ‖a‖ = ‖a*‖ = 1, c = a*ᵀa, t now an entry of b̄*, is "
+            "(y − ct)² + s²t², least at y = ct: no b does better at this a, FFA-LoRA's floor",
             y**2 - 2 * c * y * t + t**2, best, vanishing=(c**2 + s**2 - 1,)),
     ]  # fmt: skip
 

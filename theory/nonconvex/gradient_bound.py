@@ -212,8 +212,9 @@ def _closing(shrink: Any) -> list[ProofStep]:
             (first - least) / (kept * T) + 2 * lost / kept - squares / T,
             (1 / (kept * T), first - last - kept * squares + 2 * T * lost),
             (1 / (kept * T), last - least)),
-        identity("… exactly the stated bound", (first - least) / (kept * T) + 2 * lost / kept,
-            shrink * gradient_bound(first - least, eta, K, T, L, N, zeta2, sigma2)),
+        identity("… exactly what the claim says its lemmas add up to",
+            (first - least) / (kept * T) + 2 * lost / kept, shrink
+            * gradient_bound(first - least, eta, K, T, L, N, zeta2, sigma2)),
     ]  # fmt: skip
 
 

@@ -218,7 +218,11 @@ def _above_one_steps() -> tuple[ProofStep, ...]:
 
 
 def _sums(stretch: Any) -> tuple[ProofStep, ...]:
-    """What the bounds on n_escape and n_contract above add up to: the formulas, with nothing to spare."""
+    """What the bounds on n_escape and n_contract above add up to: the formulas, with nothing to spare.
+
+    The claim states that its constants are these sums, so that a looser one, which bounds the rounds as well,
+    still contradicts it.
+    """
     below, beyond = 1 / (1 + w), 1 + 1 / (1 + w)
     half = sp.Rational(1, 2)
 

@@ -91,8 +91,9 @@ def _theorem_step() -> ProofStep:
     "escape-time",
     "From a random start: logarithmically many rounds, not linearly many",
     statement="For κ in (0, 1) the population map goes from tan θ⁰ ≥ 1 to tan θ ≤ t ≤ 1 in "
-    "log(tan θ⁰)/log(1 + κ) + log(1/t)/log(1/(1 − κ)) rounds, up to a constant of κ alone; with "
-    "cos²θ⁰ = 1/d this is logarithmic in d, the theorem's T is linear.",
+    "log(tan θ⁰)/log(1 + κ) + log(1/t)/log(1/(1 − κ)) rounds, up to constants of κ alone, which are what the "
+    "bounds on the two phases' corrections add up to; with cos²θ⁰ = 1/d this is "
+    "logarithmic in d, the theorem's T is linear.",
     latex=r"T=\frac{\log\sqrt{d-1}}{\log(1+\kappa)}+\frac{\log(1/\tan\theta_{\rm end})}"
     r"{\log(1/(1-\kappa))}+O_\kappa(1)",
     source=OURS,
@@ -102,7 +103,9 @@ def _theorem_step() -> ProofStep:
     control_at={"d": 10**200, "epsilon": 1e-12},  # rounds alone tell the bounds apart there
     says="the bounds of a step 2 % longer than the one taken",
     exact="between −[κ(1+κ)/((2+κ)log(1+κ)) + log((2+κ)/(2−κ))/log(1/(1−κ))] and "
-    "+[2 + κ(1+κ)²/((1−κ)(2+κ)log(1/(1−κ)))] rounds off the approximation",
+    "+[2 + κ(1+κ)²/((1−κ)(2+κ)log(1/(1−κ)))] rounds off the approximation; for κ in (1, 2) "
+    "at most 3/2 + log(1/(κ−1))/(2 log(1+κ)) over it. "
+    "These constants, and no looser ones, are the sums of the phases' bounds",
     order=70,
 )
 def check(

@@ -101,7 +101,7 @@ def test_a_slightly_smaller_bound_is_less_than_its_parts_add_up_to():
     """No known problem tells them apart, as the claim says; the proof's last step does."""
     found = nonconvex_bound.check(Budget(), shrink=sp.Rational(49, 50))
     assert found.verdict is Verdict.REFUTED
-    assert "exactly the stated bound" in found.counterexample
+    assert "exactly what the claim says its lemmas add up to" in found.counterexample
     assert all(comparison.holds for comparison in found.comparisons)
 
 
