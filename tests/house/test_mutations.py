@@ -19,6 +19,7 @@ import sympy as sp
 
 import theory
 from rolora.verify.registry import entries, select
+from rolora.verify.runner import run
 from verification.budget import Budget
 from verification.claim import Claim
 from verification.evidence import Evidence
@@ -113,17 +114,18 @@ def _claims_about(module: str) -> tuple[Claim, ...]:
 
 
 @cache
-def _derivation_is_a_claims(module: str) -> bool:
-    """Whether a claim's file calls the module's `derive`, whose failing step then refutes the claim."""
+def _claims_deriving(module: str) -> tuple[str, ...]:
+    """Claims whose file calls the module's `derive`, whose failing step then refutes them."""
     target = importlib.import_module(f"theory.{module}")
     if not hasattr(target, "derive"):
-        return False
+        return ()
+    found = []
     for claim in _claims_about(module):
         home = sys.modules[claim.module]
         called = re.findall(r"(?<!def )\b(?:(\w+)\.)?derive\(", inspect.getsource(home))
         if any((vars(home)[name] if name else home) is target for name in called):
-            return True
-    return False
+            found.append(claim.id)
+    return tuple(found)
 
 
 def _put_off(monkeypatch, module, function, percent):
@@ -149,7 +151,7 @@ def test_a_formula_off_by_two_percent_is_refuted(module, function, percent, monk
     home = _put_off(monkeypatch, module, function, percent)
 
     # The cheap way: a step of the derivation is false, and a claim rests on that derivation.
-    if _derivation_is_a_claims(module) and any(step.refuted for step in home.derive()):
+    if _claims_deriving(module) and any(step.refuted for step in home.derive()):
         return
     claims = _claims_about(module)
     assert claims, f"no claim rests on theory.{module}"
@@ -159,6 +161,22 @@ def test_a_formula_off_by_two_percent_is_refuted(module, function, percent, monk
     pytest.fail(
         f"{percent} % of theory.{module}.{function} went unnoticed by {[claim.id for claim in claims]}"
     )
+
+
+@pytest.mark.parametrize(
+    ("module", "name"),
+    [(m, name) for m in dict.fromkeys(m for m, _ in _formulas()) for name in _claims_deriving(m)],
+)
+def test_a_false_step_of_its_derivation_refutes_a_claim(module, name, monkeypatch):
+    """What the cheap way takes for granted, by the way `rolora verify` goes, measurements being true."""
+    planted = ProofStep("planted", False, "1 = 0")
+    home = importlib.import_module(f"theory.{module}")
+    monkeypatch.setattr(home, "derive", lambda *_, **__: (planted,))
+    (outcome,) = run(select([name]), Budget())
+    assert not outcome.error
+    assert outcome.finding.verdict is Verdict.REFUTED
+    assert planted in outcome.finding.proof
+    assert "planted" in outcome.finding.counterexample
 
 
 @pytest.mark.parametrize(
