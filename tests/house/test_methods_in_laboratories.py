@@ -29,8 +29,10 @@ def test_a_method_is_the_literal_loop_over_dense_models(name, laboratory):
 
 @pytest.mark.parametrize("name", OURS)
 def test_a_language_model_is_the_literal_loop_over_dense_models(name, tiny):  # noqa: F811
+    # Small steps leave clients so alike that there is nothing to rotate.
+    rate = 1.0 if name == "fedrot" else 0.2
     config = tiny(
-        "roberta", dtype="float64", optimiser="sgd", learning_rate=0.2, split="dirichlet",
+        "roberta", dtype="float64", optimiser="sgd", learning_rate=rate, split="dirichlet",
         participation=0.5, rounds=4, method=name,
     )  # fmt: skip
     found = by_laboratory(config)
