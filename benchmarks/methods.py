@@ -27,13 +27,12 @@ def flexlora_case(d: int, repeats: int) -> Case:
     """The method's whole server step, checks included, against an SVD of the dense mean."""
     rng = np.random.default_rng(0)
     server = Adapter(rng.standard_normal((d, RANK)), rng.standard_normal((RANK, d)))
-    sent = ClientFactors(
-        A=rng.standard_normal((CLIENTS, d, RANK)), B=rng.standard_normal((CLIENTS, RANK, d))
-    )
+    A, B = rng.standard_normal((CLIENTS, d, RANK)), rng.standard_normal((CLIENTS, RANK, d))
+    sent = ClientFactors(A=A, B=B)
     method = method_named("flexlora")
 
     def dense() -> object:
-        mean = np.einsum("kir,kro->io", sent.A, sent.B, optimize=True) / CLIENTS
+        mean = np.einsum("kir,kro->io", A, B, optimize=True) / CLIENTS
         U, sigma, Vt = np.linalg.svd(mean, full_matrices=False)
         return U[:, :RANK] * np.sqrt(sigma[:RANK]), np.sqrt(sigma[:RANK, None]) * Vt[:RANK]
 
@@ -41,7 +40,7 @@ def flexlora_case(d: int, repeats: int) -> Case:
         repeats,
         (dense, 1),
         (lambda: aggregate(method, server, sent, None, 1), 1),
-        (lambda: (sent.A.sum(), sent.B.sum()), 1),
+        (lambda: (A.sum(), B.sum()), 1),
     )
     return Case(
         f"FlexLoRA's server step, {d} × {d}, rank {RANK}, {CLIENTS} clients",
@@ -52,7 +51,7 @@ def flexlora_case(d: int, repeats: int) -> Case:
         slow,
         ours,
         REQUIRED.get(d),
-        f"read what the clients sent, {(sent.A.nbytes + sent.B.nbytes) / 1e6:.0f} MB, once",
+        f"read what the clients sent, {(A.nbytes + B.nbytes) / 1e6:.0f} MB, once",
         floor,
     )
 
