@@ -239,3 +239,11 @@ def test_the_citation_names_the_version_of_the_project():
     cited = (build.ROOT / "CITATION.cff").read_text("utf-8")
     for field in ("version", "license"):
         assert re.findall(rf"^{field}: (.+)$", cited, re.MULTILINE) == [project[field]]
+
+
+def test_the_page_of_seeds_and_kernels_has_the_committed_verdicts() -> None:
+    text = (readme.ROOT / "docs" / "verdicts.md").read_text("utf-8")
+    rows = re.findall(r"^\| `([\w-]+)` \| (\w+) \| (\w+) \| yes \|$", text, re.MULTILINE)
+    committed = {str(row["id"]): str(row["verdict"]) for row in committed_rows()}
+    assert {name: seeds for name, seeds, _ in rows} == committed
+    assert all(seeds == settings for _, seeds, settings in rows)
