@@ -6,8 +6,9 @@ models are personal, and no single one is the server's. (`--head local` keeps th
 Use it where clients have different tasks or labels and are judged on their own. Traffic: A each way.
 """
 
-from federated_lora.adapter import BOTH, ONLY_B, Factors
-from federated_lora.averaging import Average, Averaging, check_round, method
+from federated_lora.adapter import ONLY_B
+from federated_lora.averaging import Average, method
+from federated_lora.methods.fedavg_lora import FedAvgLoRA
 
 
 @method(
@@ -17,13 +18,8 @@ from federated_lora.averaging import Average, Averaging, check_round, method
     " arXiv 2410.01463",
     order=23,
 )
-class FedSALoRA(Averaging):
+class FedSALoRA(FedAvgLoRA):
     """Both factors train; A is averaged, B never leaves its client."""
 
     personal = ONLY_B
     average = Average.PERSONAL
-
-    def trainable(self, round: int) -> Factors:
-        """A and B, in every round."""
-        check_round(round)
-        return BOTH

@@ -8,8 +8,9 @@ Use it in FedAvg-LoRA's place where the clients' gradients are noisy (privacy): 
 meet in one step. (The paper smooths the noisy gradients besides.) Traffic: both factors each way.
 """
 
-from federated_lora.adapter import BOTH, ONLY_A, ONLY_B, Factors
-from federated_lora.averaging import Averaging, check_round, method
+from federated_lora.adapter import ONLY_A, ONLY_B, Factors
+from federated_lora.averaging import check_round, method
+from federated_lora.methods.fedavg_lora import FedAvgLoRA
 
 
 @method(
@@ -19,13 +20,8 @@ from federated_lora.averaging import Averaging, check_round, method
     " arXiv 2602.19926",
     order=27,
 )
-class LALoRA(Averaging):
+class LALoRA(FedAvgLoRA):
     """Both factors train, never in one step; the server averages each."""
-
-    def trainable(self, round: int) -> Factors:
-        """A and B, in every round."""
-        check_round(round)
-        return BOTH
 
     def moving(self, round: int, step: int) -> Factors:
         """B in odd local steps, A in even ones, counting from 1."""

@@ -7,9 +7,10 @@ Traffic: both factors each way, and down the residual besides, of rank (N + 1) r
 is fewer numbers.
 """
 
-from federated_lora.adapter import BOTH, Adapter, Factors
-from federated_lora.averaging import Average, Averaging, Gauge, Replies, Update, check_round, method
+from federated_lora.adapter import Adapter
+from federated_lora.averaging import Average, Gauge, Replies, Update, method
 from federated_lora.merged import residual
+from federated_lora.methods.fedavg_lora import FedAvgLoRA
 
 
 @method(
@@ -19,17 +20,12 @@ from federated_lora.merged import residual
     " fine-tuning of foundation models, ACL 2025, arXiv 2410.09432",
     order=22,
 )
-class FedExLoRA(Averaging):
+class FedExLoRA(FedAvgLoRA):
     """Both factors train and are averaged; the residual of the product goes into W0."""
 
     merges = True
     average = Average.EXACT
     gauges = frozenset(Gauge)
-
-    def trainable(self, round: int) -> Factors:
-        """A and B, in every round."""
-        check_round(round)
-        return BOTH
 
     def combine(self, server: Adapter, replies: Replies, round: int) -> Update:
         """Ā, B̄, and `s (Σ p_k A_k B_k − Ā B̄)` as a thin product."""

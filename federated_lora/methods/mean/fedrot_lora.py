@@ -8,9 +8,10 @@ its Q, so what is averaged is no longer hurt by the basis it happens to use; the
 Use it in FedAvg-LoRA's place when clients take many local steps. Traffic: both factors each way.
 """
 
-from federated_lora.adapter import BOTH, Adapter, Factors
+from federated_lora.adapter import Adapter
 from federated_lora.arrays import accumulator, like, swap
-from federated_lora.averaging import Averaging, Gauge, Replies, Update, check_round, method
+from federated_lora.averaging import Gauge, Replies, Update, method
+from federated_lora.methods.fedavg_lora import FedAvgLoRA
 from federated_lora.spectral import rotation
 
 
@@ -21,15 +22,10 @@ from federated_lora.spectral import rotation
     " arXiv 2602.23638",
     order=25,
 )
-class FedRotLoRA(Averaging):
+class FedRotLoRA(FedAvgLoRA):
     """Both factors train; each client's are aligned with the broadcast ones, then averaged."""
 
     gauges = frozenset({Gauge.COMMON_ROTATION, Gauge.ROTATIONS})
-
-    def trainable(self, round: int) -> Factors:
-        """A and B, in every round."""
-        check_round(round)
-        return BOTH
 
     def combine(self, server: Adapter, replies: Replies, round: int) -> Update:
         """The mean of A_k Q_k and of Q_kᵀ B_k."""

@@ -1,8 +1,9 @@
 """FedSVD: the clients train B alone; the server turns the average so that A stays orthonormal.
 
 `B̄ = Σ p_k B_k`, exact since A is the same for all; then `A·B̄ = U Σ Vᵀ` and `A ← U`, `B ← Σ Vᵀ`: the model
-is the same, the basis is new. A moves only inside its own span, so what B can reach is FFA-LoRA's forever;
-the orthonormal basis conditions B's gradient, and noise that privacy adds to B is not amplified by A.
+is the same, the basis is new (with zeros where r exceeds d_in or d_out). A moves only inside its own span, so
+what B can reach is FFA-LoRA's forever; the orthonormal basis conditions B's gradient, and noise that privacy
+adds to B is not amplified by A.
 
 Use it in FFA-LoRA's place where A's conditioning or privacy matters. Traffic: B up, both factors down.
 """

@@ -8,10 +8,11 @@ Use it where clients drift far apart between averages and the server can pay for
 N r × N r core, after a QR of either stack: O(d N² r²), never a dense matrix. Traffic: both factors each way.
 """
 
-from federated_lora.adapter import BOTH, Adapter, Factors
+from federated_lora.adapter import Adapter
 from federated_lora.arrays import like, namespace
-from federated_lora.averaging import Average, Gauge, Method, Replies, Update, check_round, method
+from federated_lora.averaging import Average, Gauge, Replies, Update, method
 from federated_lora.merged import stacked
+from federated_lora.methods.fedavg_lora import FedAvgLoRA
 from federated_lora.spectral import truncated
 
 
@@ -22,16 +23,11 @@ from federated_lora.spectral import truncated
     " arXiv 2402.11505",
     order=20,
 )
-class FlexLoRA(Method):
+class FlexLoRA(FedAvgLoRA):
     """Both factors train; the server splits the truncated SVD of the exact mean."""
 
     average = Average.BEST
     gauges = frozenset(Gauge)
-
-    def trainable(self, round: int) -> Factors:
-        """A and B, in every round."""
-        check_round(round)
-        return BOTH
 
     def combine(self, server: Adapter, replies: Replies, round: int) -> Update:  # noqa: ARG002
         """`A = U √Σ`, `B = √Σ Vᵀ` with Σ p_k A_k B_k ≈ U Σ Vᵀ; the scale is in neither."""

@@ -10,10 +10,11 @@ B = 0 a client's A moves from its second step on only.
 
 from collections.abc import Iterable
 
-from federated_lora.adapter import BOTH, NEITHER, Adapter, Factors, Shape
+from federated_lora.adapter import BOTH, NEITHER, Adapter, Shape
 from federated_lora.arrays import namespace
-from federated_lora.averaging import Average, Gauge, Method, Replies, Update, check_round, method
+from federated_lora.averaging import Average, Gauge, Replies, Update, check_round, method
 from federated_lora.merged import stacked
+from federated_lora.methods.fedavg_lora import FedAvgLoRA
 from federated_lora.traffic import Traffic, traffic_of
 
 
@@ -24,17 +25,12 @@ from federated_lora.traffic import Traffic, traffic_of
     " adaptations, NeurIPS 2024, arXiv 2409.05976",
     order=21,
 )
-class FLoRA(Method):
+class FLoRA(FedAvgLoRA):
     """Both factors train; all of the mean goes into W0, the adapter returns to its start."""
 
     merges = True
     average = Average.EXACT
     gauges = frozenset(Gauge)
-
-    def trainable(self, round: int) -> Factors:
-        """A and B, in every round."""
-        check_round(round)
-        return BOTH
 
     def combine(self, server: Adapter, replies: Replies, round: int) -> Update:
         """The mean product into W0 and 0 into B; A was never the server's to move."""

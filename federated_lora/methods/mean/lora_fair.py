@@ -10,10 +10,11 @@ Use it where FedAvg-LoRA's interference hurts and nothing may be merged. Traffic
 from math import isfinite
 from typing import Self
 
-from federated_lora.adapter import BOTH, Adapter, Factor, Factors
+from federated_lora.adapter import Adapter, Factor
 from federated_lora.arrays import accumulator, like, namespace, swap
-from federated_lora.averaging import Averaging, Gauge, Replies, Update, check_round, method
+from federated_lora.averaging import Gauge, Replies, Update, method
 from federated_lora.merged import residual
+from federated_lora.methods.fedavg_lora import FedAvgLoRA
 
 
 @method(
@@ -23,7 +24,7 @@ from federated_lora.merged import residual
     " refinement, ICCV 2025, arXiv 2411.14961",
     order=26,
 )
-class LoRAFair(Averaging):
+class LoRAFair(FedAvgLoRA):
     """Both factors train and are averaged; B then takes the regularised correction.
 
     Attributes:
@@ -54,11 +55,6 @@ class LoRAFair(Averaging):
                 f"the strength in {made.name!r} must be a finite number of at least 0, got {parameter!r}"
             )
         return made
-
-    def trainable(self, round: int) -> Factors:
-        """A and B, in every round."""
-        check_round(round)
-        return BOTH
 
     def combine(self, server: Adapter, replies: Replies, round: int) -> Update:
         """Ā, and `B̄ + δ`."""
