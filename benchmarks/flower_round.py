@@ -10,8 +10,6 @@ round is taken between two calls of the server's aggregation: starting Ray and t
 left out, and evaluation is off.
 """
 
-from __future__ import annotations
-
 import json
 import sys
 import time

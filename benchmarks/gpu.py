@@ -9,8 +9,6 @@ tokens in the same passes (as large as the all-at-once engine's). Then each meth
 not fit is recorded as such, and the file is written anew after every cell, so that nothing measured is lost.
 """
 
-from __future__ import annotations
-
 import argparse
 import gc
 import json
@@ -49,45 +47,19 @@ LENGTH = 128
 ANSWER = 6
 """Answer tokens at the end of a causal example."""
 ARCHITECTURES: dict[str, tuple[str, dict[str, Any]]] = {
-    "roberta-large": (
-        "RobertaConfig",
-        {
-            "vocab_size": 50265,
-            "hidden_size": 1024,
-            "num_hidden_layers": 24,
-            "num_attention_heads": 16,
-            "intermediate_size": 4096,
-            "max_position_embeddings": 514,
-            "type_vocab_size": 1,
-            "pad_token_id": 1,
-        },
-    ),
-    "llama-2-7b": (
-        "LlamaConfig",
-        {
-            "vocab_size": 32000,
-            "hidden_size": 4096,
-            "num_hidden_layers": 32,
-            "num_attention_heads": 32,
-            "num_key_value_heads": 32,
-            "intermediate_size": 11008,
-            "max_position_embeddings": 4096,
-            "pad_token_id": 0,
-        },
-    ),
-    "tiny": (
-        "LlamaConfig",
-        {
-            "vocab_size": 500,
-            "hidden_size": 64,
-            "num_hidden_layers": 2,
-            "num_attention_heads": 4,
-            "num_key_value_heads": 4,
-            "intermediate_size": 128,
-            "pad_token_id": 0,
-        },
-    ),
-}
+    "roberta-large": ("RobertaConfig", {
+        "vocab_size": 50265, "hidden_size": 1024, "num_hidden_layers": 24, "num_attention_heads": 16,
+        "intermediate_size": 4096, "max_position_embeddings": 514, "type_vocab_size": 1, "pad_token_id": 1,
+    }),
+    "llama-2-7b": ("LlamaConfig", {
+        "vocab_size": 32000, "hidden_size": 4096, "num_hidden_layers": 32, "num_attention_heads": 32,
+        "intermediate_size": 11008, "max_position_embeddings": 4096, "pad_token_id": 0,
+    }),
+    "tiny": ("LlamaConfig", {
+        "vocab_size": 500, "hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4,
+        "intermediate_size": 128, "pad_token_id": 0,
+    }),
+}  # fmt: skip
 
 
 class Padding:
@@ -113,14 +85,10 @@ def workspace(model: str, config: Config) -> Workspace:
     causal = kind == "LlamaConfig"
     dropout = {} if causal else {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
     settings = getattr(transformers, kind)(**sizes, **dropout)
-    auto: Any = (
-        transformers.AutoModelForCausalLM
-        if causal
-        else transformers.AutoModelForSequenceClassification
-    )
+    auto = "AutoModelForCausalLM" if causal else "AutoModelForSequenceClassification"
     device = torch.device(config.device)
     with device:
-        base = auto.from_config(settings, dtype=torch.bfloat16)
+        base = getattr(transformers, auto).from_config(settings, dtype=torch.bfloat16)
     return attach(config, base, Padding(sizes["pad_token_id"]), causal=causal, device=device)
 
 
@@ -134,19 +102,12 @@ def examples(count: int, vocabulary: int, *, causal: bool) -> Encoded:
 
 def settings_of(device: Device, method: str, clients: int, batch: int, model: str) -> Config:
     """The run of a cell."""
+    rank = 4 if model == "roberta-large" else 8
+    sizes = {"clients": clients, "batch_size": batch, "local_steps": STEPS, "rank": rank}
     return Config(
-        model=model,
-        task="sst2",
-        method=method,
-        clients=clients,
-        batch_size=batch,
-        local_steps=STEPS,
-        rank=4 if model == "roberta-large" else 8,
-        lora_dropout=0.0,
-        dtype="bfloat16",
-        device=device,
+        model, "sst2", method=method, **sizes, lora_dropout=0.0, dtype="bfloat16", device=device,
         max_length=LENGTH,
-    )
+    )  # fmt: skip
 
 
 def work_of(config: Config, server: Server, data: Encoded, round: int) -> Work:
@@ -232,21 +193,12 @@ def measure(model: str, device: Device, quick: bool, repeats: int) -> Iterator[d
         at_once = 1 if role == "one-by-one" else clients_per_pass(own, space, data)
         if role == "floor":
             work = alone(work, at_once)
-        trainer: Any = (
-            OneByOne(own, space, data)
-            if role in ("one-by-one", "floor")
-            else AllAtOnce(own, space, data, at_once)
-        )
-        return {
-            "model": model,
-            "role": role,
-            "method": method,
-            "trained": "".join(sorted(work.factors)),
-            "clients": clients,
-            "local_batch": batch,
-            "clients_at_once": at_once,
-            **timed(trainer, server, work, repeats),
-        }
+        literal = role in ("one-by-one", "floor")
+        run = (own, space, data)
+        trainer = OneByOne(*run) if literal else AllAtOnce(*run, at_once)
+        told = {"model": model, "role": role, "method": method}
+        told |= {"trained": "".join(sorted(work.factors)), "clients": clients, "local_batch": batch}
+        return told | {"clients_at_once": at_once, **timed(trainer, server, work, repeats)}
 
     for clients in (1, 4) if quick else CLIENTS:
         for batch in (4,) if quick else BATCHES:
@@ -270,10 +222,8 @@ def main() -> int:
     parser.add_argument("--cpu", action="store_true", help="try the script out without a GPU")
     chosen = parser.parse_args()
     if not torch.cuda.is_available() and not chosen.cpu:
-        print(
-            "Error: no CUDA device; --cpu --model tiny --quick tries the script out",
-            file=sys.stderr,
-        )
+        said = "Error: no CUDA device; --cpu --model tiny --quick tries the script out"
+        print(said, file=sys.stderr)
         return 2
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
     device: Device = "cpu" if chosen.cpu else "cuda"
@@ -284,13 +234,8 @@ def main() -> int:
             for record in measure(model, device, chosen.quick, chosen.repeats):
                 print(json.dumps(record), flush=True)
                 records.append(record)
-                report = {
-                    "schema": 2,
-                    "environment": facts,
-                    "steps": STEPS,
-                    "length": LENGTH,
-                    "records": records,
-                }
+                report = {"schema": 2, "environment": facts, "steps": STEPS, "length": LENGTH}
+                report["records"] = records
                 files.write(chosen.out, json_text(report, by_name=True))
             gc.collect()
     except ValueError as error:
@@ -303,22 +248,15 @@ def device_facts(device: str) -> dict[str, Any]:
     """Device, driver and versions."""
     from importlib.metadata import version
 
-    facts: dict[str, Any] = {name: version(name) for name in ("torch", "transformers", "peft")} | {
-        "cuda": torch.version.cuda
-    }
+    facts: dict[str, Any] = {name: version(name) for name in ("torch", "transformers", "peft")}
+    facts["cuda"] = torch.version.cuda
     if device == "cuda":
         properties = torch.cuda.get_device_properties(0)
-        facts |= {
-            "device": properties.name,
-            "device_memory_bytes": properties.total_memory,
-            "driver": _driver(),
-        }
+        facts |= {"device": properties.name, "device_memory_bytes": properties.total_memory}
+        path = Path("/proc/driver/nvidia/version")
+        lines = path.read_text(encoding="utf-8").split("\n") if path.exists() else [None]
+        facts["driver"] = lines[0]
     return facts
-
-
-def _driver() -> str | None:
-    path = Path("/proc/driver/nvidia/version")
-    return path.read_text(encoding="utf-8").split("\n")[0] if path.exists() else None
 
 
 if __name__ == "__main__":

@@ -7,8 +7,6 @@ repetitions of either. Beside each stands its floor: the time this machine needs
 the bytes alone. Exit status 1 if a requirement does not hold.
 """
 
-from __future__ import annotations
-
 import argparse
 import sys
 from collections.abc import Callable
@@ -18,7 +16,7 @@ from pathlib import Path
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from benchmarks.ratios import Case, by_turns, show, write
+from benchmarks.ratios import Case, by_turns, told
 from linear_model import Algorithm2, GramSimulator, Problem, simulate
 from linear_model.methods.algorithm2 import orthonormalised
 from linear_model.methods.base import State
@@ -27,6 +25,7 @@ from linear_model.simulators.moments import GramClients, RootClients
 
 DEFAULT_OUT = Path(__file__).parent / "results" / "linear.json"
 KAPPA = 0.5
+UNIT, LITERAL = "round and trial", "numpy loop over clients on fresh X, both half-steps"
 
 
 def literal_round(
@@ -74,31 +73,13 @@ def chain_cases(repeats: int) -> list[Case]:
         (numbers, trials),
     )
     what = f"{clients} + 2 gamma and 2 normal numbers per trial-round"
-    unit = "round and trial"
+    name = f"chain against literal loop, N={clients}, m={samples}, d={d}"
+    ours = f"simulate(simulator='chain'), {trials} trials × {rounds} rounds, all included"
+    one, other = "chain at d=200, m=2000", "chain at d=10⁶, m=10⁷"
+    sizes = (f"{other} against {one}", UNIT, one, other)
     return [
-        Case(
-            f"chain against literal loop, N={clients}, m={samples}, d={d}",
-            unit,
-            "numpy loop over clients on fresh X, both half-steps",
-            f"simulate(simulator='chain'), {trials} trials × {rounds} rounds, all included",
-            loop,
-            small,
-            10_000.0,
-            what,
-            floor,
-        ),
-        Case(
-            "chain at d=10⁶, m=10⁷ against chain at d=200, m=2000",
-            unit,
-            "chain at d=200, m=2000",
-            "chain at d=10⁶, m=10⁷",
-            small,
-            large,
-            1.5,
-            what,
-            floor,
-            at_most=True,
-        ),
+        Case(name, UNIT, LITERAL, ours, loop, small, 10_000.0, what, floor),
+        Case(*sizes, small, large, 1.5, what, floor, at_most=True),
     ]
 
 
@@ -124,16 +105,16 @@ def setup_cases(repeats: int) -> list[Case]:
         (lambda: root().formed(), clients),
         (lambda: rng.standard_normal((clients, d * (d + 1) // 2)), clients),
     )
+    words, least = ("client", "draw X, form XᵀX/m"), f"{d * (d + 1) // 2} normal numbers"
     return [
         Case(
             f"gram set-up{kind}, m={samples}, d={d}",
-            "client",
-            "draw X, form XᵀX/m",
+            *words,
             ours,
             literal,
             seconds,
             8.0,
-            f"{d * (d + 1) // 2} normal numbers",
+            least,
             floor,
         )
         for kind, ours, seconds in (
@@ -202,19 +183,11 @@ def round_cases(repeats: int) -> list[Case]:
             (partial(batched_rounds, method, state, batch, inner), trials * inner),
             (batch.gram.sum, trials),
         )
-        cases.append(
-            Case(
-                f"gram rounds, N={clients}, d={d}, {trials} trial{'s' if trials > 1 else ''}",
-                "round and trial",
-                "Python loop over clients, G_i at hand",
-                "one batched round, G_i at hand (their mean is formed once for all rounds)",
-                loop,
-                many,
-                required,
-                f"read {clients} · {d}² float64 = {8 * clients * d * d} bytes once",
-                floor,
-            )
-        )
+        name = f"gram rounds, N={clients}, d={d}, {trials} trial{'s' if trials > 1 else ''}"
+        slow = "Python loop over clients, G_i at hand"
+        fast = "one batched round, G_i at hand (their mean is formed once for all rounds)"
+        least = f"read {clients} · {d}² float64 = {8 * clients * d * d} bytes once"
+        cases.append(Case(name, UNIT, slow, fast, loop, many, required, least, floor))
     return cases
 
 
@@ -224,28 +197,17 @@ def fresh_round_case(repeats: int) -> Case:
     rng = np.random.default_rng(3)
     a_star, a = np.eye(200)[0], orthonormalised(rng.standard_normal((200, 1)))[:, 0]
     count = 2 * 10 * 200 * 201 // 2
+    options = {"simulator": GramSimulator(), "rounds": 5, "trials": 2}
     literal, ours, floor = by_turns(
         repeats,
         (lambda: literal_round(rng, a, a_star, 10, 2000), 1),
-        (
-            lambda: simulate(
-                problem, Algorithm2(kappa=KAPPA), simulator=GramSimulator(), rounds=5, trials=2
-            ),
-            10,
-        ),
+        (lambda: simulate(problem, Algorithm2(kappa=KAPPA), **options), 10),
         (lambda: rng.standard_normal(count), 1),
     )
-    return Case(
-        "gram rounds on fresh data against literal loop, N=10, m=2000, d=200",
-        "round and trial",
-        "numpy loop over clients on fresh X, both half-steps",
-        "simulate(simulator='gram'), 2 trials × 5 rounds, all included",
-        literal,
-        ours,
-        None,
-        f"{count} normal numbers",
-        floor,
-    )
+    name = "gram rounds on fresh data against literal loop, N=10, m=2000, d=200"
+    words = "simulate(simulator='gram'), 2 trials × 5 rounds, all included"
+    least = f"{count} normal numbers"
+    return Case(name, UNIT, LITERAL, words, literal, ours, None, least, floor)
 
 
 def main() -> int:
@@ -262,10 +224,7 @@ def main() -> int:
             *round_cases(options.repeats),
             fresh_round_case(options.repeats),
         ]
-    show("Linear model, fastest of the repetitions, one thread", cases)
-    write(options.out, cases)
-    print(f"written: {options.out}")
-    return 0 if all(case.holds for case in cases) else 1
+    return told("Linear model, fastest of the repetitions, one thread", options.out, cases)
 
 
 if __name__ == "__main__":

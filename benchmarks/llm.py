@@ -8,8 +8,6 @@ peak resident size of a process of its own for each number of clients. Exit stat
 not hold.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import os
@@ -21,7 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.ratios import Case, by_turns, show, write
+from benchmarks.ratios import Case, by_turns, told
 
 DEFAULT_OUT = Path(__file__).parent / "results" / "llm.json"
 CLIENTS, BATCH, STEPS = 8, 8, 5
@@ -47,9 +45,7 @@ def main() -> int:
         return 0
     cases = speed_cases(chosen.data_dir, chosen.repeats)
     cases.append(memory_case(chosen.data_dir))
-    show("Language models: all at once against one by one", cases)
-    write(chosen.out, cases)
-    return 0 if all(case.holds for case in cases) else 1
+    return told("Language models: all at once against one by one", chosen.out, cases)
 
 
 def speed_cases(data_dir: str, repeats: int) -> list[Case]:
@@ -59,64 +55,56 @@ def speed_cases(data_dir: str, repeats: int) -> list[Case]:
         literal = round_of("one-by-one", method, data_dir, CLIENTS, BATCH)
         together = round_of("all-at-once", method, data_dir, CLIENTS, BATCH)
         alone = round_of("one-by-one", method, data_dir, 1, CLIENTS * BATCH)
-        times = by_turns(repeats, (literal, STEPS), (together, STEPS), (alone, STEPS))
-        cases.append(
-            Case(
-                f"{method}: {CLIENTS} clients, local batch {BATCH}, MiniLM on SST-2",
-                "local step of all clients",
-                "one-by-one engine: PEFT layers, torch's AdamW, client after client",
-                "all-at-once engine: all clients in one pass",
-                times[0],
-                times[1],
-                1.0 if method == "rolora" else None,
-                f"one adapter trained alone with batch {CLIENTS * BATCH}",
-                times[2],
-            )
+        slow, fast, floor = by_turns(repeats, (literal, STEPS), (together, STEPS), (alone, STEPS))
+        words = (
+            f"{method}: {CLIENTS} clients, local batch {BATCH}, MiniLM on SST-2",
+            "local step of all clients",
+            "one-by-one engine: PEFT layers, torch's AdamW, client after client",
+            "all-at-once engine: all clients in one pass",
         )
+        required = 1.0 if method == "rolora" else None
+        least = f"one adapter trained alone with batch {CLIENTS * BATCH}"
+        cases.append(Case(*words, slow, fast, required, least, floor))
     return cases
+
+
+def opened(data_dir: str, method: str, clients: int, batch: int, steps: int, count: int) -> tuple:
+    """A run on MiniLM and the first examples of SST-2: configuration, model, tokens, labels."""
+    import torch
+
+    from llm_validation.base.encoder import minilm_folder
+    from llm_validation.base.encoding import encode
+    from llm_validation.base.models import build
+    from llm_validation.config import Config
+    from llm_validation.tasks import registry
+
+    torch.set_num_threads(1)
+    sizes = {"clients": clients, "batch_size": batch, "local_steps": steps}
+    options = {"data_dir": data_dir, "method": method, "lora_dropout": 0.0, "device": "cpu"}
+    config = Config(str(minilm_folder()), "sst2", **sizes, **options)
+    train = registry.load(config).train.take(np.arange(count))
+    space = build(config, causal=False, names=train.names)
+    encoded = encode(train, space.tokenizer, config.max_length, segments=space.segments)
+    return config, space, encoded, train.labels
 
 
 def round_of(
     engine: str, method: str, data_dir: str, clients: int, batch: int
 ) -> Callable[[], object]:
     """One round of local training, ready to run again and again."""
-    import torch
-
     from federated_lora import method_named
-    from llm_validation.base.encoder import minilm_folder
-    from llm_validation.base.encoding import encode
-    from llm_validation.base.models import build
-    from llm_validation.config import Config
-    from llm_validation.tasks import registry
     from llm_validation.training.all_at_once import AllAtOnce
     from llm_validation.training.loop import plan, split_clients
     from llm_validation.training.one_by_one import OneByOne
     from llm_validation.training.server import read_server
 
-    torch.set_num_threads(1)
-    config = Config(
-        model=str(minilm_folder()),
-        task="sst2",
-        data_dir=data_dir,
-        method=method,
-        clients=clients,
-        batch_size=batch,
-        local_steps=STEPS,
-        lora_dropout=0.0,
-        device="cpu",
-    )
-    train = registry.load(config).train
-    train = train.take(np.arange(4096))
-    space = build(config, causal=False, names=train.names)  # type: ignore[union-attr]
-    encoded = encode(train, space.tokenizer, config.max_length, segments=space.segments)
+    config, space, encoded, labels = opened(data_dir, method, clients, batch, STEPS, 4096)
     server = read_server(space)
-    split = split_clients(config, train.labels)
+    split = split_clients(config, labels)
     work = plan(config, method_named(method), server, split, encoded.lengths)
-    trainer = (
-        OneByOne(config, space, encoded)
-        if engine == "one-by-one"
-        else AllAtOnce(config, space, encoded, clients)
-    )
+    literal = engine == "one-by-one"
+    run = (config, space, encoded)
+    trainer = OneByOne(*run) if literal else AllAtOnce(*run, clients)
     return lambda: trainer.train(server, work)
 
 
@@ -126,33 +114,12 @@ def peak(data_dir: str, clients: int) -> dict[str, int]:
     Also the estimate of one client's share, made on minibatches of the longest example alone; every
     client here trains on just such minibatches, so the two are comparable.
     """
-    import torch
-
     from federated_lora import method_named
-    from llm_validation.base.encoder import minilm_folder
-    from llm_validation.base.encoding import encode
-    from llm_validation.base.models import build
-    from llm_validation.config import Config
-    from llm_validation.tasks import registry
     from llm_validation.training.all_at_once import AllAtOnce
     from llm_validation.training.estimate import client_memory
     from llm_validation.training.server import Work, read_server
 
-    torch.set_num_threads(1)
-    config = Config(
-        model=str(minilm_folder()),
-        task="sst2",
-        data_dir=data_dir,
-        method="fedavg",
-        clients=clients,
-        batch_size=BATCH,
-        local_steps=2,
-        lora_dropout=0.0,
-        device="cpu",
-    )
-    train = registry.load(config).train.take(np.arange(2048))
-    space = build(config, causal=False, names=("negative", "positive"))
-    encoded = encode(train, space.tokenizer, config.max_length, segments=space.segments)
+    config, space, encoded, _ = opened(data_dir, "fedavg", clients, BATCH, 2, 2048)
     one = client_memory(config, space, encoded)
     rows = np.full(BATCH, int(np.argmax(encoded.lengths)))
     rows[-1] = int(np.argmin(encoded.lengths))
@@ -180,35 +147,20 @@ def memory_case(data_dir: str) -> Case:
     few, many = MEMORY_CLIENTS
     peaks = {}
     for clients in MEMORY_CLIENTS:
-        done = subprocess.run(
-            [
-                sys.executable,
-                "-m",
-                "benchmarks.llm",
-                "--data-dir",
-                data_dir,
-                "--peak-of",
-                str(clients),
-            ],
-            capture_output=True,
-            text=True,
-            check=True,
-            env=os.environ | GIVES_BACK,
-        )
+        words = [sys.executable, "-m", "benchmarks.llm", "--data-dir", data_dir]
+        words += ["--peak-of", str(clients)]
+        told_back = {"capture_output": True, "text": True, "check": True}
+        done = subprocess.run(words, env=os.environ | GIVES_BACK, **told_back)
         peaks[clients] = json.loads(done.stdout.splitlines()[-1])
     growth = (peaks[many]["peak"] - peaks[few]["peak"]) / (many - few)
-    return Case(
+    one = float(peaks[few]["estimate"])
+    words = (
         f"memory per added client, {few} to {many} clients in one pass (bytes, not seconds)",
         "client",
         "estimate: the client's adapter, gradients, optimiser state and activations",
         "growth of the process's peak resident size",
-        float(peaks[few]["estimate"]),
-        growth,
-        MEMORY_SLACK,
-        "the estimate itself",
-        float(peaks[few]["estimate"]),
-        at_most=True,
     )
+    return Case(*words, one, growth, MEMORY_SLACK, "the estimate itself", one, at_most=True)
 
 
 if __name__ == "__main__":

@@ -6,8 +6,6 @@ A square layer of each size at rank 8 with 50 clients, float64, one thread. Exit
 does not hold. A model of 200 such layers costs 200 times one: the layers do not meet.
 """
 
-from __future__ import annotations
-
 import argparse
 import sys
 from pathlib import Path
@@ -15,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from benchmarks.ratios import Case, by_turns, show, write
+from benchmarks.ratios import Case, by_turns, told
 from federated_lora import Adapter, ClientFactors, aggregate, method_named
 
 DEFAULT_OUT = Path(__file__).parent / "results" / "methods.json"
@@ -67,10 +65,7 @@ def main() -> int:
         parser.error("--repeats must be at least 1, and --sizes whole numbers, as 1024,4096")
     with threadpool_limits(limits=1):
         cases = [flexlora_case(size, options.repeats) for size in sizes]
-    show("The server's SVD, fastest of the repetitions, one thread", cases)
-    write(options.out, cases)
-    print(f"written: {options.out}")
-    return 0 if all(case.holds for case in cases) else 1
+    return told("The server's SVD, fastest of the repetitions, one thread", options.out, cases)
 
 
 if __name__ == "__main__":

@@ -8,8 +8,6 @@ simulation engine on Ray. The data are random numbers of MNIST's shape, so no fi
 if a requirement does not hold.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import subprocess
@@ -22,7 +20,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from benchmarks.ratios import Case, by_turns, show, write
+from benchmarks.ratios import Case, by_turns, told
 from nonlinear_model.configuration import Configuration
 from nonlinear_model.data.dataset import Dataset
 from nonlinear_model.training import all_at_once, one_by_one
@@ -166,14 +164,13 @@ def main() -> int:
     cases = loop_cases(dataset, given.repeats, speed)
     if given.flower:
         cases.append(flower_case(dataset, given.flower, speed))
-    show("Non-linear study", cases)
+    status = told("Non-linear study", given.out, cases, threads=THREADS)
     print(f"Matrix product: {2 * speed / 1e9:.0f} GFLOP/s on {THREADS} threads")
     for case in cases:
         if "N=50:" in case.name:
             share = case.floor_seconds / case.ours_seconds
             print(f"{case.name}: {share:.0%} of the matrix product's speed")
-    write(given.out, cases, threads=THREADS)
-    return 0 if all(case.holds for case in cases) else 1
+    return status
 
 
 if __name__ == "__main__":

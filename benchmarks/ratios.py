@@ -1,10 +1,7 @@
 """Ratios of a baseline and ours, taken by turns in one run, with machine, versions and commit."""
 
-from __future__ import annotations
-
 import os
 import platform
-import subprocess
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -17,6 +14,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from rolora.storage import environment as source
 from verification import files
 from verification.codec import json_text
 
@@ -65,12 +63,7 @@ class Case:
     def record(self) -> dict[str, object]:
         """The case as JSON-ready values."""
         above = self.ours_seconds / self.floor_seconds
-        return {
-            **asdict(self),
-            "ratio": self.ratio,
-            "holds": self.holds,
-            "ours_over_floor": above,
-        }
+        return asdict(self) | {"ratio": self.ratio, "holds": self.holds, "ours_over_floor": above}
 
 
 def by_turns(repeats: int, *sides: tuple[Callable[[], object], int]) -> list[float]:
@@ -88,14 +81,7 @@ def by_turns(repeats: int, *sides: tuple[Callable[[], object], int]) -> list[flo
 
 def environment(threads: int | None = None) -> dict[str, object]:
     """Machine, versions, commit; threads of the timed code, where it has a number of its own."""
-    here = Path(__file__).parent
-
-    def git(*arguments: str) -> str:
-        done = subprocess.run(
-            ["git", *arguments], cwd=here, capture_output=True, text=True, check=False
-        )
-        return done.stdout.strip()
-
+    of_source = source.environment()
     cpu = platform.processor()
     info = Path("/proc/cpuinfo")
     if info.exists():
@@ -111,13 +97,13 @@ def environment(threads: int | None = None) -> dict[str, object]:
         "numpy": np.__version__,
         "scipy": version("scipy"),
         "threads": threads,
-        "commit": git("rev-parse", "HEAD") or None,
-        "uncommitted_changes": bool(git("status", "--porcelain", "--untracked-files=no")),
+        "commit": of_source["commit"],
+        "uncommitted_changes": of_source["modified"],
     }
 
 
-def show(title: str, cases: list[Case]) -> None:
-    """Print the cases as a table."""
+def told(title: str, out: Path, cases: list[Case], *, threads: int = 1) -> int:
+    """Print the cases as a table and write them; exit status 0 if every requirement holds."""
     table = Table(
         title=title,
         caption="Floor: the random numbers or the bytes alone; the JSON file says which.",
@@ -137,19 +123,13 @@ def show(title: str, cases: list[Case]) -> None:
             f"{case.ours_seconds / case.floor_seconds:.2f}",
         )
     Console().print(table)
+    write(out, cases, threads=threads)
+    print(f"written: {out}")
+    return 0 if all(case.holds for case in cases) else 1
 
 
 def write(path: Path, cases: list[Case], *, threads: int = 1) -> None:
-    """Write the JSON.
-
-    Args:
-        path: the file.
-        cases: what was measured.
-        threads: CPU threads that the timed code was allowed, unless a case says otherwise.
-    """
-    report = {
-        "schema": SCHEMA,
-        "environment": environment(threads),
-        "cases": [case.record() for case in cases],
-    }
+    """Write the JSON; `threads` the timed code was allowed, unless a case says otherwise."""
+    records = [case.record() for case in cases]
+    report = {"schema": SCHEMA, "environment": environment(threads), "cases": records}
     files.write(path, json_text(report))

@@ -1,7 +1,5 @@
 """Build the site from the pages, a report and the code: `python -m docs.build`. Needs no network."""
 
-from __future__ import annotations
-
 import argparse
 import json
 import logging

@@ -1,7 +1,5 @@
 """Reference pages from the code: the command line from its Typer app, the API from docstrings."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

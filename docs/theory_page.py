@@ -1,7 +1,5 @@
 """Claims on the theory page: statement, exact result, proof idea, figure, all from a report."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterable, Mapping
 from html import escape

@@ -4,8 +4,6 @@ The source is the `.py`; the `.ipynb` is made from it. Nothing that changes from
 times, no execution counts of the session, no program versions), so executing again changes nothing.
 """
 
-from __future__ import annotations
-
 import argparse
 import asyncio
 import os

@@ -1,7 +1,5 @@
 """What the notebooks share: sliders with a still picture as fallback, and answers that are checked."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Callable, Sequence
 from typing import Any

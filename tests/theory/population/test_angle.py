@@ -1,7 +1,5 @@
 """The angle distance behaves like a distance between column spaces."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 from hypothesis import given, settings

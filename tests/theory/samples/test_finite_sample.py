@@ -1,7 +1,5 @@
 """The chain's formulas: derived, sensitive to a change, and equal to a literal round on vectors."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 from hypothesis import given, settings

@@ -1,0 +1,1 @@
+"""What is timed and weighed, as ratios taken in one run."""
