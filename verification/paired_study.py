@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from math import isfinite
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 import numpy as np
 from joblib import Parallel, delayed
@@ -118,9 +118,12 @@ class Design:
         if shared:
             raise ValueError(f"seeds must not be among the tuning_seeds, got {shared} in both")
 
-    def at(self, point: Point) -> Design:
+    def at(self, point: Point) -> Self:
         """The part of the design that belongs to a point."""
         return replace(self, points=(point,))
+
+
+D = TypeVar("D", bound=Design)
 
 
 def require_rates(rates: Sequence[float]) -> None:
@@ -141,9 +144,9 @@ Measure = Callable[..., Iterable[Run]]
 
 
 def run(
-    design: Design,
+    design: D,
     measure: Measure,
-    search: Callable[[Runner, str, Design], T],
+    search: Callable[[Runner, str, D], T],
     *,
     table: Path | None = None,
     rows: Callable[[Mapping[Point, Mapping[str, T]]], Sequence[Mapping[str, Any]]] | None = None,
@@ -195,9 +198,9 @@ def run(
 
 
 def _into_files(
-    design: Design,
+    design: D,
     measure: Measure,
-    search: Callable[[Runner, str, Design], Any],
+    search: Callable[[Runner, str, D], Any],
     point: Point,
     method: str,
 ) -> tuple[Point, str]:
@@ -206,9 +209,9 @@ def _into_files(
 
 
 def _at(
-    design: Design,
+    design: D,
     measure: Measure,
-    search: Callable[[Runner, str, Design], T],
+    search: Callable[[Runner, str, D], T],
     point: Point,
     method: str,
 ) -> T:

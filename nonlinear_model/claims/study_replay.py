@@ -83,7 +83,7 @@ def _flaws(rows: Sequence[Row]) -> dict[str, int]:
     """What is wrong with a table, counted."""
     from nonlinear_model.study import integrity
 
-    sum_differs = integrity.checksum(rows) != table.manifest()["sha256"]
+    sum_differs = integrity.checksum(rows) != table.manifest(table.path_of())["sha256"]
     return {
         "runs of the design missing from the table, or too many in it": len(
             integrity.missing(rows)

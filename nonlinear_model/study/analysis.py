@@ -14,7 +14,6 @@ from nonlinear_model.study.design import (
     DESIGN,
     DIFFERENCE,
     MAP,
-    equal_numbers,
     resolvable,
 )  # fmt: skip
 from verification.evidence import Asked, Evidence
@@ -61,7 +60,7 @@ def scores(point: Point, method: str, length: int = 0) -> np.ndarray:
 
 def ahead(point: Point, better: str, worse: str, equality: str = "rounds") -> np.ndarray:
     """By how much one method's score exceeds another's, seed by seed, (S,)."""
-    lengths = (0, 0) if equality == "rounds" else equal_numbers(better, worse, point[3])
+    lengths = (0, 0) if equality == "rounds" else DESIGN.equal_numbers(better, worse, point)
     return scores(point, better, lengths[0]) - scores(point, worse, lengths[1])
 
 

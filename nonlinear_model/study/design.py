@@ -27,6 +27,7 @@ is open too. Nowhere, but it fails somewhere: REFUTED. Else UNDECIDED. The place
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from math import sqrt
+from typing import ClassVar, Self
 
 from scipy import stats
 
@@ -74,12 +75,52 @@ class NetworkDesign(Design):
 
     more: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     counts: Mapping[str, int] = field(default_factory=dict)
+    file: ClassVar[str] = "network_study.csv"
+    facts: ClassVar[tuple[str, ...]] = ("after_a", "after_b", "best", "numbers_up")
+    """What the table tells of a run beside its score."""
 
-    def at(self, point: Point) -> Design:
+    def at(self, point: Point) -> Self:
         """The design of one point alone."""
         methods = self.methods + tuple(self.more.get(name_of(point), ()))
         seeds = self.seeds[: self.counts[point[2]]]
         return replace(self, points=(point,), methods=methods, seeds=seeds)
+
+    def numbers(self, point: Point, method: str) -> float | None:
+        """Numbers a client sends in a round, up to a common factor; None where they are not compared."""
+        return SENT.get(method) if point[0] == "mnist" else None
+
+    def rivals(self, method: str) -> tuple[str, ...]:
+        """The methods that a method is compared with at equal numbers sent."""
+        return tuple(m for m in SENT if m != method)
+
+    def equal_numbers(self, better: str, worse: str, point: Point) -> tuple[int, int]:
+        """Rounds of two methods in which both have sent as many numbers.
+
+        The one that sends less a round is run for the point's rounds, the other for fewer, an alternating one
+        in whole pairs of a B- and an A-round: within a pair of equal, and never more than the first. A score
+        averages the last two rounds, which costs a run of few rounds the more, FedAvg-LoRA's after 2 most.
+        """
+        sent = {m: self.numbers(point, m) or 1.0 for m in (better, worse)}
+
+        def own(method: str) -> int:
+            exact = int(point[3] * min(sent.values()) / sent[method] + 1e-9)
+            return exact // 2 * 2 if method.startswith("rolora") else exact
+
+        return own(better), own(worse)
+
+    def lengths(self, point: Point, method: str) -> tuple[int, ...]:
+        """Rounds after which a method is judged, ascending: at equal rounds, at equal numbers."""
+        rounds = point[3]
+        if self.numbers(point, method) is None:
+            return (rounds,)
+        others = self.rivals(method)
+        return tuple(sorted({rounds, *(self.equal_numbers(method, m, point)[0] for m in others)}))
+
+    def tracked(self, point: Point, method: str) -> tuple[int, ...]:
+        """Rounds at which a run is scored: the quarters of the point's rounds, and all lengths."""
+        rounds = point[3]
+        quarters = {even(rounds / 4), even(rounds / 2), even(3 * rounds / 4)}
+        return tuple(sorted(quarters | set(self.lengths(point, method))))
 
 
 def point(
@@ -129,41 +170,9 @@ SENT = {"rolora": 492, "fedavg": 984, "ffa": 200}
 """Numbers a client sends in a round, in units of the rank, RoLoRA's in the mean: A is 784×16, B 16×200."""
 
 
-def equal_numbers(better: str, worse: str, rounds: int) -> tuple[int, int]:
-    """Rounds of two methods in which both have sent as many numbers.
-
-    The one that sends less a round is run for `rounds`, the other for fewer, RoLoRA in whole pairs of a B-
-    and an A-round: at the design's rounds within 2 % of equal, and never more than the first. A score
-    averages the last two rounds, which costs a run of few rounds the more, FedAvg-LoRA's after 2 rounds most.
-    """
-    least = min(SENT[better], SENT[worse])
-
-    def own(method: str) -> int:
-        exact = rounds * least // SENT[method]
-        return exact // 2 * 2 if method == "rolora" else exact
-
-    return own(better), own(worse)
-
-
-def lengths(point: Point, method: str) -> tuple[int, ...]:
-    """Rounds after which a method is judged at a point, ascending: at equal rounds, at equal numbers."""
-    dataset, _, _, rounds, _ = point
-    if method not in SENT or dataset != "mnist":
-        return (rounds,)
-    others = [m for m in SENT if m != method]
-    return tuple(sorted({rounds, *(equal_numbers(method, m, rounds)[0] for m in others)}))
-
-
 def even(rounds: float) -> int:
     """The nearest even number of rounds, at least 2."""
     return max(2, 2 * round(rounds / 2))
-
-
-def tracked(point: Point, method: str) -> tuple[int, ...]:
-    """Rounds at which a run is scored: the quarters of the point's rounds, and all lengths."""
-    rounds = point[3]
-    quarters = {even(rounds / 4), even(rounds / 2), even(3 * rounds / 4)}
-    return tuple(sorted(quarters | set(lengths(point, method))))
 
 
 def resolvable(spread: float, seeds: int, alpha: float, power: float = 0.9) -> float:

@@ -11,7 +11,7 @@ import numpy as np
 from federated_lora import Shape, method_named
 from federation.learning_rates import choose
 from nonlinear_model.study import table
-from nonlinear_model.study.design import DESIGN, lengths
+from nonlinear_model.study.design import DESIGN, NetworkDesign
 from nonlinear_model.study.measure import runs
 from nonlinear_model.study.table import Row
 from verification.codec import columns_of, csv_text, json_text
@@ -26,13 +26,13 @@ def checksum(rows: Sequence[Row]) -> str:
     return hashlib.sha256(csv_text(columns_of(rows)).encode()).hexdigest()
 
 
-def missing(rows: Sequence[Row]) -> list[str]:
+def missing(rows: Sequence[Row], design: NetworkDesign = DESIGN) -> list[str]:
     """Runs of the design that are not there, or are there twice, or that it does not have."""
     fields = ("method", "length", "purpose", "learning_rate", "seed")
-    found = [(table.point_of(row), *(row[name] for name in fields)) for row in rows]
+    found = [(table.point_of(row, design), *(row[name] for name in fields)) for row in rows]
     wanted = set()
-    for point, method, length, rate in _chosen(rows):
-        own = DESIGN.at(point)
+    for point, method, length, rate in _chosen(rows, design):
+        own = design.at(point)
         cell = point, method, length
         wanted |= {(*cell, "tuning", r, s) for r in own.rates for s in own.tuning_seeds}
         wanted |= {(*cell, "judging", rate, seed) for seed in own.seeds}
@@ -40,19 +40,19 @@ def missing(rows: Sequence[Row]) -> list[str]:
     return twice + [str(key) for key in sorted(wanted ^ set(found), key=str)]
 
 
-def _chosen(rows: Sequence[Row]) -> list[tuple[Point, str, int, float]]:
+def _chosen(rows: Sequence[Row], design: NetworkDesign) -> list[tuple[Point, str, int, float]]:
     """Every cell of the design with the rate that its tuning runs choose."""
     tuned: dict[tuple[Point, str, int], dict[tuple[float, int], float]] = {}
     for row in rows:
         if row["purpose"] == "tuning":
-            key = table.point_of(row), row["method"], row["length"]
+            key = table.point_of(row, design), row["method"], row["length"]
             tuned.setdefault(key, {})[row["learning_rate"], row["seed"]] = row["score"]
     nan = float("nan")
     found = []
-    for point in DESIGN.points:
-        own = DESIGN.at(point)
+    for point in design.points:
+        own = design.at(point)
         for method in own.methods:
-            for length in lengths(point, method):
+            for length in design.lengths(point, method):
                 held = tuned.get((point, method, length), {})
                 scores = np.array(
                     [[held.get((r, s), nan) for s in own.tuning_seeds] for r in own.rates]
@@ -84,20 +84,23 @@ def unlike_their_parts(rows: Sequence[Row]) -> int:
     return sum(row["score"] != (row["after_a"] + row["after_b"]) / 2 for row in rows)
 
 
-def same_design() -> bool:
+def same_design(design: NetworkDesign = DESIGN) -> bool:
     """Whether the manifest tells the design that the code has."""
-    told, own = table.manifest()["design"], json.loads(json_text(asdict(DESIGN)))
+    told, own = (
+        table.manifest(table.path_of(design))["design"],
+        json.loads(json_text(asdict(design))),
+    )
     return all(told[name] == own[name] for name in own if name != "rule")
 
 
-def again(row: Row, data_dir: Path | None) -> dict[str, float]:
+def again(row: Row, data_dir: Path | None, design: NetworkDesign = DESIGN) -> dict[str, float]:
     """A judging run's score and its two accuracies, from a new run.
 
     Raises:
         ValueError: if its data are not there.
     """
     (found,) = runs(
-        data_dir, table.point_of(row), row["method"], row["learning_rate"], [row["seed"]],
+        design, data_dir, table.point_of(row, design), row["method"], row["learning_rate"], [row["seed"]],
         rounds=row["length"],
     )  # fmt: skip
     parts = {name: float(found.facts[name][-1]) for name in ("after_a", "after_b")}

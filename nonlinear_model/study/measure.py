@@ -14,7 +14,7 @@ import numpy as np
 from federated_lora import method_named
 from nonlinear_model.configuration import Configuration
 from nonlinear_model.data.registry import load
-from nonlinear_model.study.design import DESIGN, tracked
+from nonlinear_model.study.design import NetworkDesign
 from nonlinear_model.training.sweep import one_thread
 from verification.paired_study import Point, Run
 
@@ -26,20 +26,19 @@ SIDE_BY_SIDE = 8
 """Seeds run in one stack: an interrupted study loses no more."""
 
 
-def configuration(point: Point, method: str, rounds: int) -> Configuration:
+def configuration(design: NetworkDesign, point: Point, method: str, rounds: int) -> Configuration:
     """A run of a point: the paper's network, images dealt by label, equal client sizes, plain SGD."""
-    dataset, clients, local, _, b_scale = point
+    dataset, clients, local, _, last = point
     number, _, epochs = local.partition(" ")
-    work = {"local_epochs" if epochs else "local_steps": int(number)}
+    more = {"local_epochs" if epochs else "local_steps": int(number), design.axes[-1]: last}
     return Configuration(
-        **DESIGN.fixed,
-        **work,  # type: ignore[arg-type]
+        **design.fixed,
+        **more,
         dataset=dataset,
         clients=clients,
         equal_sizes=True,
         method=method,
         rounds=rounds,
-        b_scale=b_scale,
         probe=0,
         # Short runs are run again on other machines: there float32's rounding must not grow to an image.
         dtype="float64" if local == "5" or dataset == "digits" else "float32",
@@ -61,6 +60,7 @@ def scored(method: Method, round: int) -> tuple[int, int]:
 
 
 def runs(
+    design: NetworkDesign,
     data_dir: Path | None,
     point: Point,
     method: str,
@@ -68,9 +68,10 @@ def runs(
     seeds: Sequence[int],
     rounds: int | None = None,
 ) -> Iterator[Run]:
-    """One method at one rate: for `DESIGN`'s `measure`, its first argument given.
+    """One method at one rate: for a study's `measure`, its first two arguments given.
 
     Args:
+        design: the study.
         data_dir: folder with MNIST.
         point: of the design.
         method: a name for `method_named`.
@@ -79,18 +80,24 @@ def runs(
         rounds: stop after these, a tracked round; None for the method's longest run.
     """
     data = _data(point[0], data_dir)
-    ends = [t for t in tracked(point, method) if rounds is None or t <= rounds]
+    ends = [t for t in design.tracked(point, method) if rounds is None or t <= rounds]
     # A schedule that depends on the run's length is that of the point's own.
-    config = configuration(point, method, max(ends))
+    config = configuration(design, point, method, max(ends))
     for first in range(0, len(seeds), SIDE_BY_SIDE):
-        yield from _stack(config, data, rate, seeds[first : first + SIDE_BY_SIDE], ends)
+        some = seeds[first : first + SIDE_BY_SIDE]
+        yield from _stack(config, data, rate, some, ends, design.facts)
 
 
 _data = lru_cache(maxsize=2)(load)
 
 
 def _stack(
-    config: Configuration, data: Dataset, rate: float, seeds: Sequence[int], ends: Sequence[int]
+    config: Configuration,
+    data: Dataset,
+    rate: float,
+    seeds: Sequence[int],
+    ends: Sequence[int],
+    facts: Sequence[str],
 ) -> list[Run]:
     from nonlinear_model.training.federation import Federation
     from nonlinear_model.training.record import Replica
@@ -109,7 +116,7 @@ def _stack(
     return [
         _run(
             {row["round"]: row for row in federation.rows if row["seed"] == seed},
-            ends, pairs, bool(diverged), seconds,
+            ends, pairs, bool(diverged), facts, seconds,
         )
         for seed, diverged in zip(seeds, federation.diverged, strict=True)
     ]  # fmt: skip
@@ -120,6 +127,7 @@ def _run(
     ends: Sequence[int],
     pairs: Sequence[tuple[int, int]],
     diverged: bool,
+    facts: Sequence[str],
     seconds: float,
 ) -> Run:
     stood = rows[max(rows)]  # where every seed diverged the run was not taken to its end
@@ -137,7 +145,7 @@ def _run(
             "after_a": after_a,
             "after_b": after_b,
             "best": np.maximum.accumulate(scores).tolist(),
-            "numbers_up": at("numbers_up", ends),
+            **{name: at(name, ends) for name in facts if name.startswith("numbers")},
             "seconds": round(seconds, 3),
         },
     )

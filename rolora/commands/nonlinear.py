@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer()
 CHECKPOINTS = "checkpoint"
+Which = Literal["network", "drift"]
 
 
 @app.command("run")
@@ -84,6 +85,9 @@ def run(
 
 @app.command("study")
 def study(
+    which: Annotated[
+        Which, typer.Argument(help="The ranking of the methods, or control variates against drift.")
+    ] = "network",
     data_dir: DataDir = None,
     jobs: Annotated[int, typer.Option(help="Processes that work on different cells.", min=1)] = 1,
     estimate: Annotated[
@@ -92,16 +96,16 @@ def study(
     out: Out = Path("results/network-study"),
     quiet: Quiet = False,
 ) -> None:
-    """Run the network study behind the network claims; goes on where it was stopped. Takes hours."""
+    """Run a study behind the network claims; goes on where it was stopped. Takes hours."""
     from nonlinear_model.study import design as designed
     from nonlinear_model.study import run as network
-    from nonlinear_model.study.table import PATH
+    from nonlinear_model.study.drift import DRIFT
     from rolora.storage.environment import environment
     from verification.codec import json_text
     from verification.files import write
 
     talk = messages(quiet)
-    design = designed.DESIGN
+    design = DRIFT if which == "drift" else designed.DESIGN
     seconds = network.estimate(data_dir, design=design)
     total = sum(seconds.values())
     talk.print(
@@ -109,14 +113,14 @@ def study(
     )
     if estimate:
         return
-    path = out / PATH.name
+    path = out / design.file
     with bar("seconds of one core", round(total), quiet=quiet) as tell:
 
         def done(point: tuple[Any, ...], method: str) -> None:
             tell(advance=seconds[point, method], description=f"{method} at {point[1:4]}")
 
         network.run(path, data_dir, design=design, jobs=jobs, done=done)
-    words = shlex.join(["rolora", "nonlinear", "study", "--jobs", str(jobs)])
+    words = shlex.join(["rolora", "nonlinear", "study", which, "--jobs", str(jobs)])
     facts = network.described(path, words, environment(), design=design)
     write(path.with_suffix(".json"), json_text(facts, by_name=True))
     talk.print(f"Study: {path}")

@@ -6,7 +6,7 @@ from scipy import stats
 
 from federated_lora import Shape, method_named
 from nonlinear_model.study import design
-from nonlinear_model.study.design import DESIGN, equal_numbers, lengths, name_of, tracked
+from nonlinear_model.study.design import DESIGN, name_of, point
 from nonlinear_model.study.measure import scored
 
 SHAPE = Shape(784, 16, 200)
@@ -21,8 +21,9 @@ def sent(method, rounds):
 @pytest.mark.parametrize("pair", [("rolora", "fedavg"), ("rolora", "ffa"), ("fedavg", "ffa")])
 @pytest.mark.parametrize("rounds", sorted({point[3] for point in DESIGN.points}))
 def test_equal_numbers_are_equal(pair, rounds):
-    first, second = equal_numbers(*pair, rounds)
-    assert equal_numbers(*pair[::-1], rounds) == (second, first)
+    at = point(10, "25", rounds)
+    first, second = DESIGN.equal_numbers(*pair, at)
+    assert DESIGN.equal_numbers(*pair[::-1], at) == (second, first)
     many, few = sent(pair[0], first), sent(pair[1], second)
     assert 0.98 <= many / few <= 1.0
     assert max(first, second) == rounds
@@ -30,10 +31,10 @@ def test_equal_numbers_are_equal(pair, rounds):
 
 def test_every_point_is_scored_where_it_is_judged():
     assert len({name_of(point) for point in DESIGN.points}) == len(DESIGN.points) == 23
-    for point in DESIGN.points:
-        for method in DESIGN.at(point).methods:
-            assert set(lengths(point, method)) <= set(tracked(point, method))
-            assert min(tracked(point, method)) >= 2
+    for at in DESIGN.points:
+        for method in DESIGN.at(at).methods:
+            assert set(DESIGN.lengths(at, method)) <= set(DESIGN.tracked(at, method))
+            assert min(DESIGN.tracked(at, method)) >= 2
     named = [name for name in DESIGN.more if name in map(name_of, DESIGN.points)]
     assert named == list(DESIGN.more)
     assert not set(DESIGN.seeds) & set(DESIGN.tuning_seeds)

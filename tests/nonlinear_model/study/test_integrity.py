@@ -7,13 +7,15 @@ from nonlinear_model.study import integrity, table
 from verification.budget import Budget
 from verification.verdict import Verdict
 
+PATH = table.path_of()
+
 
 def test_the_committed_table_is_whole():
     rows = table.stored()
     assert integrity.missing(rows) == []
     assert integrity.misnamed(rows) == integrity.unlike_their_parts(rows) == 0
     assert integrity.same_design()
-    assert integrity.checksum(rows) == table.checksum() == table.manifest()["sha256"]
+    assert integrity.checksum(rows) == table.checksum(PATH) == table.manifest(PATH)["sha256"]
 
 
 @pytest.mark.parametrize(
@@ -44,7 +46,7 @@ def test_what_was_altered_is_told(how, said):
         "missing": bool(integrity.missing(rows)),
         "sent": integrity.misnamed(rows) > 0,
         "parts": integrity.unlike_their_parts(rows) > 0,
-        "checksum": integrity.checksum(rows) != table.manifest()["sha256"],
+        "checksum": integrity.checksum(rows) != table.manifest(PATH)["sha256"],
     }
     assert found[said]
 

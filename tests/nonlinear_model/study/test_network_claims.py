@@ -6,7 +6,7 @@ from scipy import stats
 
 from nonlinear_model.claims.ffa_seed_spread import jackknife_ratio, spread_ratio
 from nonlinear_model.study import analysis, table
-from nonlinear_model.study.design import B_STARTS, DESIGN, LOCAL, PAPER_CLIENTS, lengths
+from nonlinear_model.study.design import B_STARTS, DESIGN, LOCAL, PAPER_CLIENTS
 from rolora.verify.registry import entries
 from verification import streams
 from verification.budget import Budget
@@ -56,15 +56,15 @@ def made_up(monkeypatch):
             own = DESIGN.at(point)
             for method in own.methods:
                 width = 5 * spread if method == "ffa" and mean is not bad else spread
-                for length in lengths(point, method):
+                for length in DESIGN.lengths(point, method):
                     for seed in own.seeds:
                         score = mean(point, method, length) + width * rng.standard_normal()
                         row = dict(zip(DESIGN.axes, point, strict=True)) | dict.fromkeys(
-                            table.COLUMNS[5:], 0
+                            table.columns()[5:], 0
                         )
                         row |= {"method": method, "length": length, "purpose": "judging"}
                         rows.append(row | {"seed": seed, "score": score, "learning_rate": 0.3})
-        monkeypatch.setattr(table, "stored", lambda: rows)
+        monkeypatch.setattr(table, "stored", lambda *_: rows)
         monkeypatch.setattr(analysis, "_scores", analysis._scores.__wrapped__)
 
     return put

@@ -23,8 +23,8 @@ SMALL = replace(
 @pytest.mark.parametrize("method", ["rolora", "a-heavy"])
 def test_a_run_is_the_single_run_of_its_configuration(method):
     point = design.point(5, "5", 8, b_scale=0.5, dataset="digits")
-    (found,) = measure.runs(None, point, method, 0.3, [3], rounds=8)
-    own = measure.configuration(point, method, 8)
+    (found,) = measure.runs(DESIGN, None, point, method, 0.3, [3], rounds=8)
+    own = measure.configuration(DESIGN, point, method, 8)
     single = experiment.run(replace(own, learning_rate=0.3, seed=3, evaluate_every=1), load()).rows
     accuracy = [row["test_accuracy"] for row in single]
     last_b = 5 if method == "a-heavy" else 7
@@ -39,7 +39,7 @@ def test_a_run_is_the_single_run_of_its_configuration(method):
 
 
 def test_a_diverged_run_stands_where_it_was():
-    (found,) = measure.runs(None, SMALL.points[0], "rolora", 1e6, [3])
+    (found,) = measure.runs(SMALL, None, SMALL.points[0], "rolora", 1e6, [3])
     assert found.diverged
     assert len(set(found.scores)) == 1
 
@@ -60,10 +60,10 @@ def test_an_interrupted_study_ends_with_the_same_table(tmp_path):
     run.run(path, None, design=SMALL, done=lambda *cell: done.append(cell))
     assert len(done) == 6
     assert path.read_bytes() == (tmp_path / "whole.csv").read_bytes()
-    rows = table.read(path)
+    rows = table.read(path, table.columns(SMALL))
     assert len(rows) == 3 * (2 + 3 + 2 + 2)
-    assert [list(row) for row in rows] == [list(table.COLUMNS)] * len(rows)
-    assert rows == table.rows_of(whole)
+    assert [list(row) for row in rows] == [list(table.columns())] * len(rows)
+    assert rows == table.rows_of(SMALL, whole)
 
 
 @pytest.fixture
@@ -76,14 +76,14 @@ def test_the_command_runs_the_study_and_tells_of_it(tmp_path, small_study):
     done = CliRunner().invoke(app, words)
     assert done.exit_code == 0, done.output
     assert "hours of one core" in done.output
-    path = tmp_path / "out" / table.PATH.name
+    path = tmp_path / "out" / DESIGN.file
     alone = tmp_path / "alone.csv"
     run.run(alone, None, design=SMALL)
     assert path.read_bytes() == alone.read_bytes()
     told = json.loads(path.with_suffix(".json").read_text())
     assert told["sha256"] == table.checksum(path)
     assert told["design"] == json.loads(json_text(asdict(SMALL)))
-    assert told["command"] == "rolora nonlinear study --jobs 1"
+    assert told["command"] == "rolora nonlinear study network --jobs 1"
 
 
 def test_the_estimate_alone_runs_no_cell(tmp_path, small_study):
@@ -97,7 +97,7 @@ def test_the_estimate_grows_with_the_work(monkeypatch):
     """Each point's cost of a client step times its steps: here 1 s a step of the point's like."""
     asked = []
 
-    def cost(_folder, point, method):
+    def cost(_design, _folder, point, method):
         asked.append((point, method))
         return 1.0
 
@@ -114,4 +114,4 @@ def test_the_estimate_grows_with_the_work(monkeypatch):
 
 
 def test_the_cost_of_a_step_is_measured():
-    assert 0.0 < run._seconds_per_step(None, SMALL.points[0], "rolora") < 1.0
+    assert 0.0 < run._seconds_per_step(SMALL, None, SMALL.points[0], "rolora") < 1.0
