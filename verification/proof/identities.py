@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from functools import partial
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial, wraps
+from typing import Any, ParamSpec
 
 import sympy as sp
 from sympy.core.evalf import PrecisionExhausted
@@ -14,7 +14,36 @@ from verification.proof import words
 from verification.proof.obligations import Reader
 from verification.proof.second_opinion import decided_again
 
+Said = ParamSpec("Said")
+DECIDED: dict[Any, ProofStep] = {}
+"""Steps by what they say; a claim's control and neighbours have most steps in common with it."""
 
+
+def once(decide: Callable[Said, ProofStep]) -> Callable[Said, ProofStep]:
+    """A step depends on nothing but what it says: one that was decided before is looked up."""
+
+    @wraps(decide)
+    def known(*said: Said.args, **how: Said.kwargs) -> ProofStep:
+        key = decide.__name__, _frozen(said), _frozen(how)
+        if key not in DECIDED:
+            DECIDED[key] = decide(*said, **how)
+        return DECIDED[key]
+
+    return known
+
+
+def _frozen(said: Any) -> Any:
+    """The same as something that cannot change."""
+    if isinstance(said, Mapping):
+        return tuple((_frozen(name), _frozen(value)) for name, value in said.items())
+    if isinstance(said, (tuple, list)):
+        return tuple(map(_frozen, said))
+    if isinstance(said, sp.MatrixBase):
+        return said.as_immutable()
+    return said if said is None or isinstance(said, str) else sp.sympify(said)
+
+
+@once
 def identity(
     statement: str,
     left: Any,
@@ -90,6 +119,7 @@ def _value(symbol: Any, prime: Any) -> Any:
     return -size if symbol.is_nonpositive else size
 
 
+@once
 def rational_identity(
     statement: str, left: Any, right: Any, *, where: Mapping[Any, Any] | None = None
 ) -> ProofStep:
@@ -115,6 +145,7 @@ def _read(
     )
 
 
+@once
 def sized_identity(
     statement: str, left: Any, right: Any, *, where: Mapping[Any, Any] | None = None
 ) -> ProofStep:
@@ -135,6 +166,7 @@ def sized_identity(
     )
 
 
+@once
 def nonnegative_on_box(
     statement: str,
     expression: Any,
@@ -172,6 +204,7 @@ def nonnegative_on_box(
     )
 
 
+@once
 def positive(statement: str, *expressions: Any) -> ProofStep:
     """A step that holds if SymPy sees each expression > 0 under its symbols' assumptions."""
     holds = all(sp.factor(expression).is_positive for expression in expressions)
@@ -184,6 +217,7 @@ def positive(statement: str, *expressions: Any) -> ProofStep:
     )
 
 
+@once
 def positive_on_half_line(statement: str, expression: Any, variable: sp.Symbol) -> ProofStep:
     """A step that holds if a rational function of one variable is > 0 for all its values ≥ 0.
 
@@ -218,6 +252,7 @@ def by_slope(
     )
 
 
+@once
 def follows(statement: str, goal: Any, *because: tuple[Any, Any]) -> ProofStep:
     """A step that holds if `goal` is the sum of multiplier × hypothesis: ≥ 0 if every hypothesis is.
 
@@ -241,6 +276,7 @@ def follows(statement: str, goal: Any, *because: tuple[Any, Any]) -> ProofStep:
     )
 
 
+@once
 def induction(statement: str, total: Any, count: sp.Symbol, added: Any) -> ProofStep:
     """A step that holds if `total` is the sum of what is added at 0, 1, …, count − 1: for every count.
 
