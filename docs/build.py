@@ -20,14 +20,9 @@ REPORT = ROOT / "results" / "verify"
 
 
 def stage(folder: Path, report: Path) -> None:
-    """Write every page of the site, generated parts filled in, into a folder.
+    """Write every page of the site, its generated parts from a report's folder, into an empty folder.
 
-    Args:
-        folder: an empty folder.
-        report: a folder `rolora verify` wrote.
-
-    Raises:
-        ValueError: if the report is missing or a page has a place for something unknown.
+    Raises ValueError if the report is missing or a page has a place for something unknown.
     """
     from rolora.report import readme
     from rolora.verify import registry
@@ -65,11 +60,7 @@ def stage(folder: Path, report: Path) -> None:
 
 
 def insert(text: str, name: str, content: str) -> str:
-    """The text with what stands between a marker and its end replaced.
-
-    Raises:
-        ValueError: unless the text has the marker exactly once.
-    """
+    """The text with what stands between a marker and its end replaced; ValueError unless it is there once."""
     pattern = re.compile(
         rf"(<!-- generated:{name} -->\n).*?(<!-- /generated:{name} -->)", re.DOTALL
     )

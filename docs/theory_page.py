@@ -25,8 +25,6 @@ def fill(
     """The page with every claim written out at its marker, the unplaced ones at the end.
 
     Args:
-        text: the page with markers.
-        claims: every claim of the toolkit.
         rows: the report's entry by claim id; a claim without one is stated but has no evidence.
         pictures: ids of claims with a picture `verify/figures/ID.svg`.
 

@@ -9,11 +9,7 @@ Array = Any
 
 
 def namespace(*arrays: Array) -> Any:
-    """The array API namespace of the given arrays.
-
-    Raises:
-        ValueError: if the arrays do not come from one library.
-    """
+    """The array API namespace of the given arrays; ValueError if they do not come from one library."""
     try:
         return compat.array_namespace(*arrays)
     except TypeError as error:

@@ -22,8 +22,7 @@ def numbers(change: Adapter | Array) -> int:
 def added(weight: Array, change: Adapter | Array) -> Array:
     """`weight + change`, summed in at least float32 and rounded to the precision of the weight.
 
-    Args:
-        weight: W0 in the convention `x ↦ x W`, shape (*batch, d_in, d_out).
+    The weight is W0 in the convention `x ↦ x W`, (*batch, d_in, d_out).
     """
     return like(accumulator(weight) + accumulator(dense(change)), weight)
 
@@ -36,14 +35,11 @@ def residual(
     *,
     personal: ClientFactors | None = None,
 ) -> Adapter:
-    """`Σ p_k s A_k B_k − s·A·B` as a thin product, of rank (N + 1) r at most.
+    """`Σ p_k s A_k B_k − s·A·B` as a thin product of rank (N + 1) r at most, in at least float32.
 
     Args:
         server: the broadcast adapter; stands in for a factor that was not sent.
         personal: the clients' own factors, which take the adapter's place: `Σ p_k s A_k' B_k'`.
-
-    Returns:
-        Factors of at least float32.
     """
     xp = namespace(adapter.A)
     lefts, rights = _mean_product(adapter, personal, weights)

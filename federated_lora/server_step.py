@@ -89,8 +89,7 @@ def aggregate_model(
 ) -> dict[str, Aggregate]:
     """Apply a method's rule to every adapted matrix of a model.
 
-    Raises:
-        ValueError: if the layers differ, or for any reason of the rule, prefixed by the layer's name.
+    Raises ValueError if the layers differ, or for any reason of the rule, prefixed by the layer's name.
     """
     check_round(round)
     if set(server) != set(clients):

@@ -10,12 +10,7 @@ from federated_lora.adapter import Factor, Shape
 
 @dataclass(frozen=True, slots=True)
 class Traffic:
-    """Numbers (not bytes) one client exchanges in one round.
-
-    Attributes:
-        up: numbers sent from the client to the server.
-        down: numbers sent from the server to the client.
-    """
+    """Numbers (not bytes) one client exchanges in one round: up to the server, down from it."""
 
     up: int
     down: int

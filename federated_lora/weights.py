@@ -11,14 +11,10 @@ from federated_lora.arrays import Array, accumulator, like
 def client_weights(
     sizes: Sequence[float] | np.ndarray | None, clients: int
 ) -> Float[np.ndarray, " N"]:
-    """Weights that sum to one, proportional to the given sizes.
+    """float64 weights that sum to one, proportional to the given sizes.
 
     Args:
-        sizes: example counts or any non-negative importance per client, length `clients`;
-            None for uniform weights.
-
-    Returns:
-        float64 array of shape (N,), non-negative, summing to one.
+        sizes: example counts or any non-negative importance per client; None for uniform weights.
 
     Raises:
         ValueError: on a wrong length, a negative or non-finite size, or sizes that are all zero.

@@ -55,11 +55,8 @@ class Checkpoint:
 def write(folder: Path, run: Mapping[str, Any], state: Checkpoint) -> Path:
     """Write a checkpoint and drop the oldest ones; no moment is without a sound one.
 
-    Args:
-        run: everything that decides the outcome, by name, plain values: `read` refuses any other.
-
-    Raises:
-        ValueError: if it cannot be written; what was there stays.
+    `run` is everything that decides the outcome, by name, plain values: `read` refuses any other. Raises
+    ValueError if it cannot be written; what was there stays.
     """
     body = {
         "format": FORMAT,

@@ -77,13 +77,7 @@ class Sweep:
 def choose(rates: Sequence[float], scores: np.ndarray, losses: np.ndarray) -> int:
     """Place of the rate with the highest mean score; ties go to the smaller loss, then to the first.
 
-    Args:
-        rates: (L,).
-        scores: (L, S); a rate with a NaN is out.
-        losses: (L, S).
-
-    Raises:
-        ValueError: if every rate is out.
+    Scores and losses are (L, S); a rate with a NaN is out. Raises ValueError if every rate is.
     """
     means = scores.mean(axis=1)
     sound = np.flatnonzero(np.isfinite(means))
@@ -122,15 +116,9 @@ def tuned_sweep(run: Runner, method: str, design: Design) -> Sweep:
 def tuned_until(
     run: Runner, method: str, design: Design, rounds: Sequence[int]
 ) -> dict[int, Sweep]:
-    """The same for runs of several lengths, each at the rate that is best for its own length.
+    """The same for runs of several lengths, each at the rate that is best for its own length; by length.
 
-    Args:
-        run: runs the method; given `rounds`, so far only.
-        method, design: as for `tuned_sweep`.
-        rounds: lengths, tracked rounds all of them.
-
-    Returns:
-        By length, the method judged at it.
+    `run` is given `rounds` where it has to go so far only; the lengths are tracked rounds.
     """
     tuned = sweep(run, method, design.rates, design.tuning_seeds)
     ends = {length: tuned.until(length) for length in sorted(rounds)}

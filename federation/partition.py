@@ -23,13 +23,9 @@ def iid(
     *,
     proportions: Sequence[float] | None = None,
 ) -> Partition:
-    """Shuffle the examples and deal them out, evenly or in given proportions.
+    """Shuffle the examples and deal them out, in sizes that differ by at most one or in given proportions.
 
-    Args:
-        proportions: N positive relative client sizes; None for sizes that differ by at most one.
-
-    Raises:
-        ValueError: with fewer examples than clients, or proportions that are not N positive numbers.
+    Raises ValueError with fewer examples than clients, or proportions that are not N positive numbers.
     """
     _check_counts(examples, clients)
     shares = np.ones(clients) if proportions is None else np.asarray(proportions, dtype=np.float64)
@@ -50,12 +46,8 @@ def shards(
     The labels are shuffled and dealt in turn, so that 5 clients with 2 labels of 10, or 10 clients with
     1 label, hold disjoint labels. A label held by several clients is split evenly between them.
 
-    Args:
-        labels_per_client: distinct labels a client holds, between 1 and the number of labels.
-
-    Raises:
-        ValueError: if a client would need more labels than exist, if some label would have no holder,
-            or if a label has fewer examples than holders.
+    Raises ValueError if a client would need more labels than exist, if some label would have no holder,
+    or if a label has fewer examples than holders.
     """
     labels, classes = _check_labels(labels, clients)
     if not 1 <= labels_per_client <= classes.size:
@@ -90,14 +82,9 @@ def dirichlet(
 ) -> Partition:
     """Split each label's examples among the clients in proportions drawn from Dirichlet(α, …, α).
 
-    The whole split is drawn again, up to `DIRICHLET_ATTEMPTS` times, until every client holds
-    an example: the law is Dirichlet's, conditioned on that.
-
-    Args:
-        alpha: concentration α > 0; small is uneven, large tends to IID.
-
-    Raises:
-        ValueError: if α is not positive and finite, or if no draw gave every client an example.
+    Small α is uneven, large tends to IID. The whole split is drawn again, up to `DIRICHLET_ATTEMPTS` times,
+    until every client holds an example: the law is Dirichlet's, conditioned on that. Raises ValueError if α
+    is not positive and finite, or if no draw gave every client an example.
     """
     labels, classes = _check_labels(labels, clients)
     if not isfinite(alpha) or alpha <= 0.0:
@@ -119,11 +106,7 @@ def dirichlet(
 
 
 def apportion(total: int, shares: np.ndarray) -> np.ndarray:
-    """Whole numbers that sum to `total`, as near as can be to the given shares (largest remainders).
-
-    Args:
-        shares: non-negative relative shares, not all zero, shape (n,).
-    """
+    """Whole numbers of sum `total`, as near as can be to shares (n,), not all zero: largest remainders."""
     exact = total * (shares / shares.sum())
     sizes = np.floor(exact).astype(np.int64)
     # A stable sort settles ties by position, so equal shares give sizes that differ by at most one.

@@ -27,11 +27,7 @@ def sources(folder: Path = FOLDER) -> list[Path]:
 
 
 def notebook_of(source: Path) -> Any:
-    """The notebook a source stands for, without outputs, with cell ids that do not change.
-
-    Returns:
-        A `nbformat.NotebookNode`.
-    """
+    """The `nbformat.NotebookNode` of a source, without outputs, with cell ids that do not change."""
     import jupytext
 
     notebook = jupytext.read(source)
@@ -46,11 +42,7 @@ def notebook_of(source: Path) -> Any:
 
 
 def executed(source: Path) -> Any:
-    """The notebook after running all its cells in a fresh kernel.
-
-    Raises:
-        nbclient.exceptions.CellExecutionError: if a cell fails.
-    """
+    """The notebook after running all its cells in a fresh kernel; nbclient raises if a cell fails."""
     from nbclient import NotebookClient
 
     notebook = notebook_of(source)
@@ -97,11 +89,7 @@ def text_of(notebook: Any) -> str:
 
 
 def run(source: Path) -> tuple[Path, float, str]:
-    """Execute one source and store the result.
-
-    Returns:
-        The `.ipynb`, seconds, and what went wrong ("" if nothing).
-    """
+    """Execute one source and store it; its `.ipynb`, seconds, and what went wrong ("" if nothing)."""
     start = time.perf_counter()
     target = source.with_suffix(".ipynb")
     try:

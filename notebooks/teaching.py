@@ -30,11 +30,7 @@ def plot_style() -> None:
 
 
 def line_of(method: str) -> dict[str, Any]:
-    """Keywords of `plt.plot`: the colour, dash and label the method has in every figure of the toolkit.
-
-    Args:
-        method: `rolora`, `fedavg`, `ffa` or `flexlora`.
-    """
+    """Keywords of `plt.plot`: the colour, dash and label a method has in every figure of the project."""
     from rolora.plotting.look import of_method
 
     return of_method(method).line()

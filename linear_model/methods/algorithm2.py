@@ -43,9 +43,8 @@ class Algorithm2(FromZero):
     def step(self, problem: Problem) -> float:
         """η.
 
-        Raises:
-            ValueError: unless exactly one of eta and kappa is given, finite and positive, and every
-                least-squares problem has more than rank + 1 samples.
+        Raises ValueError unless exactly one of eta and kappa is given, finite and positive, and every
+        least-squares problem has more than rank + 1 samples.
         """
         require_fits(problem, pooled=self.pooled)
         return step_size(problem, eta=self.eta, kappa=self.kappa)

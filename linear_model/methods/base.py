@@ -103,8 +103,7 @@ def fitted(batch: ClientBatch, A: np.ndarray, *, pooled: bool) -> np.ndarray:
 def require_fits(problem: Problem, *, pooled: bool) -> None:
     """Refuse least squares on so few samples that the mean of what it fits is infinite.
 
-    Raises:
-        ValueError: unless samples > rank + 1 (of all clients if pooled), where E[(ZᵀZ)⁻¹] exists.
+    Samples (of all clients if pooled) must exceed rank + 1, where E[(ZᵀZ)⁻¹] exists.
     """
     samples, whose = problem.samples, "samples"
     if pooled:

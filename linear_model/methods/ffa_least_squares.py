@@ -28,11 +28,7 @@ class FFALeastSquares(FromZero):
         return "ffa-pooled" if self.pooled else "ffa-ls"
 
     def step(self, problem: Problem) -> float:
-        """No step size: NaN.
-
-        Raises:
-            ValueError: unless every least-squares problem has more than rank + 1 samples.
-        """
+        """No step size: NaN. Raises ValueError unless every fit has more than rank + 1 samples."""
         require_fits(problem, pooled=self.pooled)
         return float("nan")
 

@@ -76,8 +76,7 @@ class LocalSteps(FromZero):
     def round(self, state: State, rounds: Rounds, number: int, eta: float) -> State:
         """K local steps from the server's factors on one batch, then the method's rule.
 
-        Raises:
-            ValueError: if a client diverges to a NaN or infinite value (it is named).
+        Raises ValueError if a client diverges to a NaN or infinite value (it is named).
         """
         trained = self.rule.trainable(number)
         sent = trained | self.rule.personal

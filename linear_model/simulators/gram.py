@@ -53,11 +53,7 @@ def gram_of_samples(
 ) -> GramClients:
     """Sufficient statistics of given samples.
 
-    Args:
-        X: (T, n, m, d).
-        A_star: (d, r).
-        B_star: (T or 1, n or 1, r, p).
-        noise: σE, (T, n, m, p), or None.
+    X is (T, n, m, d), A_star (d, r), B_star (T or 1, n or 1, r, p), and the noise σE (T, n, m, p).
     """
     samples = X.shape[-2]
     cross = None if noise is None else transpose(X) @ noise / samples

@@ -28,10 +28,8 @@ class PublishedNumber:
         table: `glue` (RoBERTa-Large), `glue-rank8`, `mnli-dirichlet`, `mnli-local-steps` or
             `commonsense` (Llama-2-7B).
         task: data set, or `avg`.
-        clients: number of clients.
         method: the paper's name of the method.
-        value: accuracy in per cent.
-        std: published standard deviation, or None.
+        value, std: accuracy in per cent, and its published standard deviation, or None.
         rank: LoRA rank, or None where it is not known.
         setting: what else distinguishes the number ("" if nothing).
         confirmed: whether more than a second-hand source gives it.

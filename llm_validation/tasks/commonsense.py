@@ -59,8 +59,7 @@ OBQA = CommonsenseSet("obqa", "openbookqa", order=180)
 def instructed(records: Sequence[Record], where: str) -> Instructed:
     """Records as prompts with options.
 
-    Raises:
-        ValueError: on a missing or empty column, or an answer that is none of the options.
+    Raises ValueError on a missing or empty column, or an answer that is none of the options.
     """
     prompts, answers, options = [], [], []
     labels = np.empty(len(records), dtype=np.int64)

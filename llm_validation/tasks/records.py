@@ -14,15 +14,10 @@ ENDINGS = (".jsonl", ".json", ".csv", ".parquet")
 
 
 def read_split(folder: Path, names: Sequence[str]) -> tuple[list[Record], str]:
-    """The records of the first split in `names` that the folder has a file for.
+    """The records of the first split in `names`, most preferred first, that the folder has a file for.
 
     A split may also be in numbered Parquet files, as the hub keeps them (`train-00000-of-00002.parquet`).
-
-    Args:
-        names: split names in order of preference.
-
-    Raises:
-        ValueError: if the folder or the split is missing, empty or unreadable.
+    Raises ValueError if the folder or the split is missing, empty or unreadable.
     """
     if not folder.is_dir():
         raise ValueError(f"data folder {folder} does not exist")
@@ -42,8 +37,7 @@ def read_split(folder: Path, names: Sequence[str]) -> tuple[list[Record], str]:
 def read_file(path: Path) -> list[Record]:
     """The records of one file, by its ending.
 
-    Raises:
-        ValueError: if it cannot be read, holds no records, or something that is not a record.
+    Raises ValueError if it cannot be read, holds no records, or something that is not a record.
     """
     try:
         records = _parse(path)

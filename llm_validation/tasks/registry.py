@@ -18,8 +18,7 @@ def task_named(name: str) -> Task:
 def load(config: Config) -> TaskData:
     """Examples of the configuration's task.
 
-    Raises:
-        ValueError: on an unknown task, an option of another kind of task, missing files or bad records.
+    Raises ValueError on an unknown task, an option of another kind of task, missing files or bad records.
     """
     task = task_named(config.task)
     if config.text_columns and task.name != "custom":

@@ -23,11 +23,7 @@ class Task(ABC):
 
     @abstractmethod
     def load(self, config: Config) -> TaskData:
-        """The examples.
-
-        Raises:
-            ValueError: on missing files or bad records.
-        """
+        """The examples. Raises ValueError on missing files or bad records."""
 
 
 def folder_of(config: Config) -> Path | None:

@@ -28,11 +28,9 @@ def save(
     rows: Sequence[Mapping[str, Any]],
     facts: Mapping[str, Any],
 ) -> Path:
-    """Write the checkpoint of a completed round.
+    """Write the checkpoint of a completed round on data of that digest.
 
-    Args:
-        data: digest of its examples.
-        facts: what a resumed run must take over (clients per pass, say).
+    The facts are what a resumed run must take over (clients per pass, say).
     """
     values = {
         "visits": server.visits,

@@ -105,9 +105,8 @@ def kept_tensors(space: Workspace, batch: Batch) -> list[int]:
 def clients_that_fit(config: Config, space: Workspace, data: Encoded) -> int:
     """Clients per pass: the configuration's, or as many as fit the free memory and take part.
 
-    Raises:
-        ValueError: if not even one client fits, or not as many as asked for; the message names the option
-            that helps.
+    Raises ValueError if not even one client fits, or not as many as asked for; the message names the option
+    that helps.
     """
     need = client_memory(config, space, data)
     free = memory.free_bytes(space.device)

@@ -75,13 +75,9 @@ def missing_message(data_dir: Path | None = None) -> str:
 
 
 def read_idx(path: Path) -> np.ndarray:
-    """Read one IDX file of unsigned bytes.
+    """One IDX file of unsigned bytes as uint8: (n, rows, columns) for images, (n,) for labels.
 
-    Returns:
-        uint8 array: (n, rows, columns) for images, (n,) for labels.
-
-    Raises:
-        ValueError: on a wrong magic number, a truncated file, or bytes after the end.
+    Raises ValueError on a wrong magic number, a truncated file, or bytes after the end.
     """
     try:
         raw = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()

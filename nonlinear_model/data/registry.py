@@ -16,7 +16,6 @@ IMAGES: Catalogue[Images] = Catalogue(
 def load(name: str, data_dir: Path | None = None, *, download: bool = False) -> Dataset:
     """The named data set; a folder of None is that of the environment variable ROLORA_DATA_DIR.
 
-    Raises:
-        ValueError: on an unknown name, or files that are missing, truncated or no such data set.
+    Raises ValueError on an unknown name, or files that are missing, truncated or no such data set.
     """
     return IMAGES.named(name).value.read(data_dir, download)

@@ -58,11 +58,8 @@ def run(
 ) -> Result:
     """Run all rounds, going on from the folder's checkpoint if it holds one of this configuration.
 
-    Args:
-        every: rounds between checkpoints, at least 1.
-
-    Returns:
-        The result; a divergence ends the run early and is reported in it, with the record up to there.
+    One is written every so many rounds. A divergence ends the run early and is reported in the result, with
+    the record up to there.
     """
     if isinstance(every, bool) or every < 1:
         raise ValueError(f"every must be a whole number of at least 1, got {every!r}")

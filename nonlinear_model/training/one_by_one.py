@@ -19,11 +19,7 @@ def train(
 ) -> Returned:
     """K local steps of every participant from the server's model, client by client.
 
-    Args:
-        states: the participants' optimiser states by tensor name, updated in place; None for fresh ones.
-
-    Returns:
-        As the other engine returns; of fresh optimisers no states.
+    The participants' optimiser states are updated in place; None for fresh ones, which are not returned.
     """
     R, N, K, _ = work.batches.shape
     results: dict[str, list[Tensor]] = {name: [] for name in sorted(work.train)}

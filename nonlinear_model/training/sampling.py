@@ -12,13 +12,10 @@ from verification.streams import generator
 def draw(
     seed: int, round: int, client: int, part: np.ndarray, steps: int, batch: int
 ) -> np.ndarray:
-    """One client's batches of a round: its examples shuffled, one epoch after the other.
+    """One client's batches of a round: its examples, indices `part`, shuffled, one epoch after the other.
 
     No example comes twice before all have come once; every batch is full, so a client with fewer examples
     than a batch sees some of them twice in it.
-
-    Args:
-        part: indices of the client's examples.
     """
     rng = generator(seed, "nonlinear", "batches", client, round)
     wanted = steps * batch

@@ -50,11 +50,7 @@ def sweep(
     rates: Sequence[float],
     seeds: Sequence[int],
 ) -> dict[str, Sweep]:
-    """Every method on the same grid, seeds, partitions and budget.
-
-    Args:
-        config, data, seeds: as in `runs`.
-    """
+    """Every method on the same grid, seeds, partitions and budget; arguments as in `runs`."""
     run = partial(runs, config, data)
     return {method: learning_rates.sweep(run, method, rates, seeds) for method in methods}
 
@@ -69,12 +65,7 @@ def judged(
 ) -> dict[str, Sweep]:
     """Every method at the rate of one grid that is best for it on other seeds, on one thread.
 
-    Args:
-        config, data: as in `runs`.
-        methods: names for `method_named`.
-        rates: learning rates, finite and positive.
-        tuning_seeds: choose the rates.
-        seeds: judge.
+    Arguments as in `runs`: the tuning seeds choose the rates, finite and positive, the others judge.
     """
     design = Design(
         axes=(),

@@ -78,8 +78,7 @@ def _measured(
 def client_accuracies(evaluation: Evaluation, label_shares: np.ndarray) -> np.ndarray:
     """Accuracy of the server's model, or of its own, on each client's own mix of labels: (R, N).
 
-    Args:
-        label_shares: share of each label among a client's images, (R, N, classes).
+    The share of each label among a client's images is (R, N, classes).
     """
     of = "rc" if evaluation.by_class.ndim == 2 else "rnc"
     return np.einsum(f"rnc,{of}->rn", label_shares, evaluation.by_class)
@@ -103,11 +102,8 @@ def block_gradient_norms(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Norms of the global objective's gradients in A and in B, at the server's model: two (R,) arrays.
 
-    A factor of which every client has its own is the block of all of them.
-
-    Args:
-        probe: indices of the same images in every round, (R, N, p).
-        weights: client weights, (R, N).
+    A factor of which every client has its own is the block of all of them. The probe holds indices of the
+    same images in every round, (R, N, p), the weights are the clients', (R, N).
     """
     found = gradients_at(server, examples, probe, scale, "AB").of
     shares = torch.as_tensor(weights, dtype=server.A.dtype, device=server.A.device)

@@ -100,11 +100,7 @@ def _draw(
 def draw_one(
     name: str, budget: Budget, table: str | None = None
 ) -> tuple[str, dict[str, bytes], float]:
-    """Compute (unless the table is given) and draw one figure; runs in a worker.
-
-    Args:
-        table: CSV text to draw instead.
-    """
+    """Compute (unless its CSV text is given) and draw one figure; runs in a worker."""
     from threadpoolctl import threadpool_limits
 
     from rolora.plotting import files, registry

@@ -70,12 +70,9 @@ class Later(TyperGroup):
 def configured(
     configuration: type[Settings], *, old: tuple[str, ...] = ()
 ) -> Callable[[Callable[Concatenate[Given, P], None]], Callable[..., None]]:
-    """Give a command the options of a configuration.
+    """Give a command, whose first argument receives what the user gave, the options of a configuration.
 
-    The command's first argument receives what the user gave.
-
-    Args:
-        old: names of options that had another one, so that they can be refused with the new one.
+    `old` are names of options that had another one, so that they can be refused with the new one.
     """
 
     def decorate(command: Callable[..., None]) -> Callable[..., None]:

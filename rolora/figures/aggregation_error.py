@@ -20,19 +20,13 @@ def data(budget: Budget) -> Table:
     targets = client_targets(SPREAD)
     largest = float(max(np.linalg.norm(b) for b in targets))
     problem = Problem(d=D, clients=CLIENTS, samples=SAMPLES, B_star=targets)
+    how: dict[str, Any] = {"rounds": ROUNDS, "trials": trials, "seed": budget.seed, "start": START}
     rows: list[dict[str, Any]] = []
     for steps in LOCAL_STEPS:
+        axes = ("figure aggregation-error", steps)
         for method in METHODS:
-            run = simulate(
-                problem,
-                LocalSteps(method, kappa=KAPPA / largest**2, local_steps=steps),
-                simulator="gram",
-                rounds=ROUNDS,
-                trials=trials,
-                seed=budget.seed,
-                start=START,
-                axes=("figure aggregation-error", steps),
-            )
+            rule = LocalSteps(method, kappa=KAPPA / largest**2, local_steps=steps)
+            run = simulate(problem, rule, simulator="gram", axes=axes, **how)
             errors = run.aggregation_error[:, 1:]
             rows += by_round(errors, first=1, local_steps=steps, method=method)
     return Table.from_rows(rows)

@@ -14,35 +14,25 @@ ROUNDS, LOCAL_STEPS, LOCAL_ROUNDS = 40, 5, 60
 
 def data(budget: Budget) -> Table:
     """Algorithm 2 by three simulators with the bound; the practical methods with K local steps."""
-    trials = budget.pick(40, 400)
+    trials = {"population": 1}
     problem = Problem(d=D, clients=CLIENTS, samples=SAMPLES)
+    begun: dict[str, Any] = {"seed": budget.seed, "start": START}
     rows: list[dict[str, Any]] = []
     for simulator in ("data", "chain", "population"):
-        run = simulate(
-            problem,
-            Algorithm2(kappa=KAPPA),
-            simulator=simulator,
-            rounds=ROUNDS,
-            trials=1 if simulator == "population" else trials,
-            seed=budget.seed,
-            start=START,
-            axes=("angle-over-rounds", simulator),
-        )
+        axes = ("angle-over-rounds", simulator)
+        sizes = {"rounds": ROUNDS, "trials": trials.get(simulator, budget.pick(40, 400))}
+        options = {"simulator": simulator, "axes": axes, **sizes, **begun}
+        run = simulate(problem, Algorithm2(kappa=KAPPA), **options)
         rows += _rows("algorithm2", simulator, run.angle)
     squared = recovery_theorem.promised_contraction(START, KAPPA)
     bound = START * squared ** (np.arange(ROUNDS + 1) / 2)
     rows += _rows("algorithm2", "bound", bound[None, :])
     mixed = Problem(d=D, clients=CLIENTS, samples=SAMPLES, B_star=_client_targets())
     for method in ("rolora", "fedavg", "ffa"):
-        run = simulate(
-            mixed,
-            LocalSteps(method, kappa=0.3, local_steps=LOCAL_STEPS),
-            simulator="population",
-            rounds=LOCAL_ROUNDS,
-            seed=budget.seed,
-            start=START,
-            axes=("angle-over-rounds", "methods"),
-        )
+        rule = LocalSteps(method, kappa=0.3, local_steps=LOCAL_STEPS)
+        axes = ("angle-over-rounds", "methods")
+        options = {"simulator": "population", "rounds": LOCAL_ROUNDS, "axes": axes, **begun}
+        run = simulate(mixed, rule, **options)
         rows += _rows(method, "population", run.angle)
     return Table.from_rows(rows)
 

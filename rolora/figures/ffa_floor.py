@@ -29,16 +29,10 @@ def _by_angle(budget: Budget) -> list[dict[str, Any]]:
     rows = []
     for index, start in enumerate(ANGLES):
         for method, rounds in ((FFALeastSquares(), 1), (Algorithm2(kappa=KAPPA), ROUNDS)):
-            run = simulate(
-                problem,
-                method,
-                simulator="gram",
-                rounds=rounds,
-                trials=trials if rounds == 1 else trials // 10,
-                seed=budget.seed,
-                start=start,
-                axes=("figure ffa-floor", method.name, index),
-            )
+            axes = ("figure ffa-floor", method.name, index)
+            how: dict[str, Any] = {"rounds": rounds, "seed": budget.seed, "start": start}
+            how["trials"] = trials if rounds == 1 else trials // 10
+            run = simulate(problem, method, simulator="gram", axes=axes, **how)
             floor = start**2 * (1 + ffa_floor.fresh_constant(CLIENTS, SAMPLES))
             theory = float(floor) if rounds == 1 else 0.0
             rows.append(_row("angle", method.name, start, run.excess[:, -1], theory))

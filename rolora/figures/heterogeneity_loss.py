@@ -30,20 +30,15 @@ def client_targets(spread: float) -> np.ndarray:
 def data(budget: Budget) -> Table:
     """Excess risk over the best shared model, population limit, two amounts of heterogeneity."""
     rows: list[dict[str, Any]] = []
+    how: dict[str, Any] = {"rounds": ROUNDS, "seed": budget.seed, "start": START}
+    how["axes"] = ("figure heterogeneity-loss",)
     for spread in SPREADS:
         problem = Problem(d=D, clients=CLIENTS, B_star=client_targets(spread))
         # One step size for all methods, small enough for the client with the largest b*.
         largest = float(max(np.linalg.norm(b) for b in client_targets(spread)))
         for method in METHODS:
-            run = simulate(
-                problem,
-                LocalSteps(method, kappa=KAPPA / largest**2, local_steps=LOCAL_STEPS),
-                simulator="population",
-                rounds=ROUNDS,
-                seed=budget.seed,
-                start=START,
-                axes=("figure heterogeneity-loss",),
-            )
+            rule = LocalSteps(method, kappa=KAPPA / largest**2, local_steps=LOCAL_STEPS)
+            run = simulate(problem, rule, simulator="population", **how)
             found = {"excess": run.excess[0], "aggregation_error": run.aggregation_error[0]}
             for t in SHOWN:
                 values = {name: curve[t] for name, curve in found.items()}

@@ -19,21 +19,14 @@ def data(budget: Budget) -> Table:
     trials = budget.pick(150, 2000)
     cells = [("noise", SAMPLES, noise) for noise in NOISES]
     cells += [("samples", samples, NOISE) for samples in SIZES]
+    how: dict[str, Any] = {"rounds": ROUNDS, "trials": trials, "seed": budget.seed, "start": 0.3}
     rows: list[dict[str, Any]] = []
     for part, samples, noise in cells:
         target = np.zeros(OUTPUTS)
         target[0] = 1.0
         problem = Problem(d=D, clients=CLIENTS, samples=samples, noise=noise, B_star=target)
-        run = simulate(
-            problem,
-            Algorithm2(kappa=KAPPA),
-            simulator="gram",
-            rounds=ROUNDS,
-            trials=trials,
-            seed=budget.seed,
-            start=0.3,
-            axes=("figure noise-floor", part, samples, round(1e6 * noise)),
-        )
+        axes = ("figure noise-floor", part, samples, round(1e6 * noise))
+        run = simulate(problem, Algorithm2(kappa=KAPPA), simulator="gram", axes=axes, **how)
         cell = {"part": part, "samples": samples, "pooled": CLIENTS * samples, "noise": noise}
         squares = mean(np.square(run.angle[:, -1]))
         squares["theory"] = float(noise_theory.floor(KAPPA, noise, 1.0, D, CLIENTS, samples))

@@ -32,25 +32,15 @@ def data(budget: Budget) -> Table:
 def _row(
     part: str, clients: int, samples: int, kappa: float, trials: int, budget: Budget
 ) -> dict[str, Any]:
-    run = simulate(
-        Problem(d=D, clients=clients, samples=samples),
-        Algorithm2(kappa=kappa),
-        simulator="chain",
-        rounds=1,
-        trials=trials,
-        seed=budget.seed,
-        start=SMALL_ANGLE,
-        axes=("figure pooled-samples", part, clients, samples, round(1000 * kappa)),
-    )
+    problem = Problem(d=D, clients=clients, samples=samples)
+    axes = ("figure pooled-samples", part, clients, samples, round(1000 * kappa))
+    how: dict[str, Any] = {"rounds": 1, "trials": trials, "seed": budget.seed, "start": SMALL_ANGLE}
+    run = simulate(problem, Algorithm2(kappa=kappa), simulator="chain", axes=axes, **how)
     rate = np.square(run.angle[:, 1] / run.angle[:, 0])
     q = mean_square_rate.noise_ratio(D, clients, samples)
-    return {
-        "part": part,
-        "clients": clients,
-        "samples": samples,
-        "pooled_per_width": clients * samples / D,
-        "kappa": kappa,
-        "trials": trials,
+    place = {"part": part, "clients": clients, "samples": samples}
+    place |= {"pooled_per_width": clients * samples / D, "kappa": kappa, "trials": trials}
+    return place | {
         "rate": float(rate.mean()),
         "error": float(rate.std(ddof=1) / np.sqrt(trials)),
         "theory": float(mean_square_rate.rate_squared(kappa, q)),

@@ -16,21 +16,14 @@ STARTS: dict[str, str | float] = {"random": "random", "warm": 0.5}
 def data(budget: Budget) -> Table:
     """Hitting times of ε by the exact chain, beside the theorem's T from each trial's own start."""
     trials = budget.pick(200, 2000)
+    how: dict[str, Any] = {"rounds": MOST_ROUNDS, "trials": trials, "seed": budget.seed}
     rows: list[dict[str, Any]] = []
     for d in WIDTHS:
         samples = max(3, POOLED_PER_WIDTH * d // CLIENTS)
         problem = Problem(d=d, clients=CLIENTS, samples=samples)
         for name, start in STARTS.items():
-            run = simulate(
-                problem,
-                Algorithm2(kappa=KAPPA),
-                simulator="chain",
-                rounds=MOST_ROUNDS,
-                trials=trials,
-                seed=budget.seed,
-                start=start,
-                axes=("figure theorem-tightness", d, name),
-            )
+            how |= {"start": start, "axes": ("figure theorem-tightness", d, name)}
+            run = simulate(problem, Algorithm2(kappa=KAPPA), simulator="chain", **how)
             hit = run.angle <= EPSILON
             if not hit.any(axis=1).all():
                 raise ValueError(f"{MOST_ROUNDS} rounds must suffice at d = {d}, they did not")

@@ -31,8 +31,7 @@ _GREEK = {
 def svg(name: str, table: Table, plot: Plot) -> str:
     """The picture as SVG text in the placeholder colours INK and PAPER.
 
-    Raises:
-        ValueError: if the plot names a column the table does not have, or there is nothing to draw.
+    Raises ValueError if the plot names a column the table does not have, or there is nothing to draw.
     """
     _check(table, plot)
     with style(name):

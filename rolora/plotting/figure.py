@@ -53,8 +53,7 @@ def figure(
 def table_of(claim_id: str, **parameters: Any) -> Data:
     """Data of a figure that draws what a claim found: the table of its check.
 
-    Returns:
-        A function that raises ValueError on an unknown claim, and if the check leaves no table.
+    Made, it raises ValueError on an unknown claim, and if the check leaves no table.
     """
 
     def data(budget: Budget) -> Table:

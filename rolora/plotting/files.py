@@ -12,12 +12,9 @@ PNG_DPI = 200
 
 
 def files(figure: Figure, csv: str) -> dict[str, bytes]:
-    """Everything the figure writes, by file name.
+    """Everything the figure writes, by file name; ValueError if the text is not the table of this figure.
 
     The drawing sees only what the CSV text holds, so that redrawing it later gives the same bytes.
-
-    Raises:
-        ValueError: if the text is not the table of this figure.
     """
     table = tidy.from_csv(csv)
     try:

@@ -35,13 +35,7 @@ def configuration(
 
 
 def sweeps(budget: Budget, config: Configuration, methods: Sequence[str]) -> dict[str, Sweep]:
-    """Each method at the rate other seeds chose from the grid, on 5 seeds (quick) or 10.
-
-    Args:
-        budget: profile, seed and data folder.
-        config: the setting.
-        methods: names for `federated_lora.method_named`.
-    """
+    """Each method at the rate other seeds chose from the grid, on 5 seeds (quick) or 10."""
     from nonlinear_model.data.registry import load
     from nonlinear_model.training.sweep import judged
 

@@ -14,10 +14,9 @@ ALPHA = 0.05
 
 
 def from_csv(text: str) -> Table:
-    """The table a CSV text holds; a column is integer, float or text, whichever fits all its cells.
+    """The table a CSV text holds; a column is integer, float or text, whichever fits all of its cells.
 
-    Raises:
-        ValueError: without a header and a row, or if a row is of another length.
+    Raises ValueError without a header and a row, or if a row is of another length.
     """
     rows = list(csv.reader(io.StringIO(text)))
     if len(rows) < 2:

@@ -22,10 +22,8 @@ class Report:
     Attributes:
         outcomes: one per claim, in the report's order.
         total_claims: claims the toolkit has, whether selected or not.
-        profile, seed: of the run.
         command: the command line that repeats it, without machine paths.
-        seconds: wall time.
-        environment: versions, platform, commit.
+        seconds, environment: wall time; versions, platform, commit.
     """
 
     outcomes: tuple[Outcome, ...]
@@ -79,28 +77,27 @@ class Report:
             if surprises
             else f"Every {'other ' * ('ERROR' in ids)}verdict that was reached is the expected one."
         )
-        passed = self._ids(lambda o: not o.control_failed and not o.error)
-        ran = sum(
-            o.control is not None and o.control.verdict is Verdict.REFUTED for o in self.outcomes
-        )
-        if passed:
-            said.append(
-                f"Negative controls that did not fail as they must: {_enumerate(passed)}; "
-                "their checks prove nothing until they do."
-            )
-        else:
-            skipped = len(self.outcomes) - ran
-            rest = f" ({skipped} open)" if skipped else ""
-            said.append(
-                f"Negative controls: {ran} of {len(self.outcomes)} deliberately false variants were "
-                f"refuted by the same checks{rest}."
-            )
-        said += self._positive_controls()
+        said += [self._negative_controls(), *self._positive_controls()]
         if told := opinions_sentence(self.outcomes):
             said.append(told)
         if len(self.outcomes) < self.total_claims:
             said.append(f"Only these of the toolkit's {self.total_claims} claims were run.")
         return tuple(said)
+
+    def _negative_controls(self) -> str:
+        passed = self._ids(lambda o: not o.control_failed and not o.error)
+        if passed:
+            return (
+                f"Negative controls that did not fail as they must: {_enumerate(passed)}; "
+                "their checks prove nothing until they do."
+            )
+        refuted = (
+            o.control is not None and o.control.verdict is Verdict.REFUTED for o in self.outcomes
+        )
+        ran, all_ = sum(refuted), len(self.outcomes)
+        rest = f" ({all_ - ran} open)" if ran < all_ else ""
+        told = "deliberately false variants were refuted by the same checks"
+        return f"Negative controls: {ran} of {all_} {told}{rest}."
 
     def _positive_controls(self) -> list[str]:
         """What became of the variants that must be confirmed, if there are any."""
@@ -220,20 +217,10 @@ def _did(control: Finding | None, well: bool, word: str) -> str:
 
 def as_json(report: Report, files: Sequence[str]) -> dict[str, Any]:
     """The report as JSON data. Numbers that are not finite become the strings "nan", "inf", "-inf"."""
-    names = (
-        "ok",
-        "exit_status",
-        "headline",
-        "details",
-        "counts",
-        "total_claims",
-        "profile",
-        "seed",
-        "command",
-    )
+    names = "ok exit_status headline details counts total_claims profile seed command"
     return {
         "schema_version": SCHEMA_VERSION,
-        **{name: plain(getattr(report, name)) for name in names},
+        **{name: plain(getattr(report, name)) for name in names.split()},
         "seconds": round(report.seconds, 3),
         "claims": [_outcome_json(outcome) for outcome in report.outcomes],
         "environment": report.environment,

@@ -15,13 +15,9 @@ _OURS = re.compile(r"(figures/[\w-]+\.svg|data/[\w-]+\.csv|proofs/[\w-]+(\.v|/[\
 
 
 def write(report: Report, folder: OutputFolder) -> str:
-    """Write tables, pictures and the report in its three forms.
+    """Write tables, pictures and the report in its three forms; its JSON text.
 
-    Returns:
-        The JSON text.
-
-    Raises:
-        ValueError: if something cannot be written; then nothing is left behind.
+    Raises ValueError if something cannot be written; then nothing is left behind.
     """
     files: list[str] = []
 

@@ -30,12 +30,7 @@ SYMBOLS = {
 
 
 def as_markdown(report: Report, figures: Mapping[str, str]) -> str:
-    """The whole report as one Markdown text.
-
-    Args:
-        report: the run.
-        figures: path of the picture, relative to the report, by claim id.
-    """
+    """The whole report as one Markdown text; pictures by claim id, as paths relative to the report."""
     return _filled("report.md.j2", report, autoescape=False, figures=figures)
 
 

@@ -39,11 +39,7 @@ def environment() -> dict[str, Any]:
 
 
 def commit_of(folder: Path) -> tuple[str | None, bool | None]:
-    """Commit hash of the repository a folder is in, and whether its tracked files were changed.
-
-    Returns:
-        (None, None) outside a repository or without git.
-    """
+    """Commit of the repository a folder is in, and whether its tracked files were changed; None without."""
     hash_ = _git(folder, "rev-parse", "HEAD")
     # A repository that merely happens to enclose an installed copy says nothing about the source.
     if hash_ is None or _git(folder, "ls-files", "--error-unmatch", "environment.py") is None:

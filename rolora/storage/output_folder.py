@@ -18,10 +18,7 @@ class OutputFolder:
 
     Use as a context manager around the whole work. Entering makes the folder and proves that it can
     be written; `publish` renames the staged files; leaving without `publish` removes everything this
-    object made, folders included.
-
-    Raises:
-        ValueError: on entering, staging or publishing, if the folder cannot be written.
+    object made, folders included. Each raises ValueError if the folder cannot be written.
     """
 
     def __init__(self, path: Path) -> None:
@@ -65,11 +62,7 @@ class OutputFolder:
         self._staged.append(name)
 
     def publish(self, remove: tuple[str, ...] = ()) -> None:
-        """Rename every staged file into place, in the order they were written.
-
-        Args:
-            remove: files of an earlier run, relative to the folder, to delete once the new ones stand.
-        """
+        """Rename every staged file into place, in order, then remove these of an earlier run's."""
         assert self._staging is not None, "enter the folder first"
         fresh: list[Path] = []
         for name in self._staged:

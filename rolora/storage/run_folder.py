@@ -28,11 +28,7 @@ REQUIRED = ("kind", "name", "configuration", "x", "y")
 
 @dataclass(frozen=True)
 class StoredRun:
-    """A run folder read back.
-
-    Attributes:
-        columns: its table; numbers as floats (NaN where empty), other cells as text.
-    """
+    """A run folder read back: numbers of its table as floats (NaN where empty), other cells as text."""
 
     path: Path
     manifest: dict[str, Any]
@@ -76,11 +72,7 @@ def stage(
 
 
 def read(path: Path) -> StoredRun:
-    """Read a run folder back.
-
-    Raises:
-        ValueError: if it is not one, or its manifest and table disagree.
-    """
+    """Read a run folder back. Raises ValueError if it is not one, or its manifest and table disagree."""
     try:
         manifest = json.loads((path / "manifest.json").read_text(encoding="utf-8"))
         text = (path / "run.csv").read_text(encoding="utf-8")

@@ -16,13 +16,7 @@ TRUTH = {"true": True, "false": False}
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """What a check found at some parameters.
-
-    Attributes:
-        measured: the measured value of the finding's headline comparison, NaN without one.
-        theory: the theoretical value beside it.
-        finding: all of it.
-    """
+    """What a check found at some parameters: measured and theoretical value of its headline, NaN if none."""
 
     measured: float
     theory: float
@@ -69,8 +63,7 @@ def check(
 def read(words: Iterable[str], claims: Sequence[Claim]) -> dict[str, Any]:
     """Values of `NAME=VALUE` words, each in the type of the parameter's default.
 
-    Raises:
-        ValueError: on a word of another form, a name not every selected claim has, or a value that is none.
+    Raises ValueError on a word of another form, a name not every selected claim has, or no such value.
     """
     found = {}
     for word in words:

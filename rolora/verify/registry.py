@@ -19,13 +19,9 @@ SOURCES: tuple[str, ...] = (
 
 
 def entries(more: Sequence[str] = ()) -> tuple[Found[Claim], ...]:
-    """Every claim and where it was found, in the claims' order.
+    """Every claim, `more` modules' (or `module:name`) too, and where it was found, in the claims' order.
 
-    Args:
-        more: further modules, or `module:name`, that state claims.
-
-    Raises:
-        ValueError: if two claims have the same id, or a further module cannot be imported or has none.
+    Raises ValueError if two claims have the same id, or a further module cannot be imported or has none.
     """
     from verification.claim import Claim
     from verification.discovery import Catalogue
@@ -43,8 +39,7 @@ def entries(more: Sequence[str] = ()) -> tuple[Found[Claim], ...]:
 def select(only: Iterable[str], more: Sequence[str] = ()) -> tuple[Found[Claim], ...]:
     """The claims with the given ids, in order; without ids all of the further modules', or all there are.
 
-    Raises:
-        ValueError: on an unknown id; the nearest one is suggested.
+    Raises ValueError on an unknown id; the nearest one is suggested.
     """
     wanted = list(only)
     everything = entries(more)
@@ -61,11 +56,7 @@ def select(only: Iterable[str], more: Sequence[str] = ()) -> tuple[Found[Claim],
 
 
 def load(place: str) -> Claim:
-    """The claim at `module:name` (used by workers, which import nothing else).
-
-    Raises:
-        ValueError: if the module cannot be imported.
-    """
+    """The claim at `module:name`, or ValueError; used by workers, which import nothing else."""
     from verification.discovery import at
 
     claim: Claim = at(place)

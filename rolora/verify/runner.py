@@ -28,13 +28,12 @@ class Outcome:
     """What became of one claim.
 
     Attributes:
-        claim: the claim.
         finding: of its check, None if the check raised.
         control: finding of its negative control, None if that raised or was not run.
+        positive: finding of its positive control, None if it has none or that raised or was not run.
         error: one sentence on what was raised by either, "" if nothing was.
         trace: the traceback behind `error`, for `--debug` only.
         warnings: distinct warnings the two runs gave, in order of appearance.
-        positive: finding of its positive control, None if it has none or that raised or was not run.
         svg: the finding's picture in placeholder colours (see `rolora.plotting.claim_plot`), "" without one.
     """
 
@@ -108,19 +107,14 @@ def run(
     jobs: int = 1,
     on_done: Callable[[Outcome], None] | None = None,
 ) -> list[Outcome]:
-    """Check every selected claim and run its controls.
+    """Check every selected claim and run its controls; the outcomes in the order of `selected`.
 
     Each claim runs with one thread, whatever the number of jobs, so the numbers are the same.
 
     Args:
-        selected: claims, in the order of the report.
-        budget: profile, seed and data folders, handed to every check.
         parameters: values of the checks' parameters that are not their own.
         jobs: worker processes; 1 works in this process.
         on_done: called with each outcome as it arrives, in order of completion.
-
-    Returns:
-        The outcomes in the order of `selected`.
 
     Raises:
         ValueError: if `jobs` is below 1.

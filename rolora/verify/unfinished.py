@@ -29,14 +29,10 @@ SOURCES = (
 
 
 class Unfinished:
-    """Finished claims of a run that has not written its report yet.
+    """Finished claims of a run that has not written its report yet, in a hidden folder inside its own.
 
-    A file is taken up again only by the same source, versions, profile, seed and folders.
-
-    Args:
-        out: the run's output folder; files go into a hidden folder inside it.
-        budget: of the run.
-        parameters: of the checks, where they are not their own.
+    A file is taken up again only by the same source, versions, profile, seed and folders, and by the same
+    parameters of the checks.
     """
 
     def __init__(
@@ -49,8 +45,7 @@ class Unfinished:
     def keep(self, outcome: Outcome) -> Outcome:
         """Write one claim's outcome; a check that stopped with an error is not kept, but tried again.
 
-        Returns:
-            The outcome as it will be read back, so that a run that was never interrupted reports the same.
+        What it returns is as it will be read back, so that a run never interrupted reports the same.
         """
         if outcome.error or outcome.finding is None or outcome.control is None:
             return outcome

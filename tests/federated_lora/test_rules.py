@@ -140,16 +140,6 @@ def test_small_errors_keep_their_digits():
     assert float(result.aggregation_error) == pytest.approx(interference, rel=1e-2)
 
 
-@every_method
-def test_first_round_moves_the_product_from_the_usual_start(method):
-    server, _, _ = setup()
-    server = Adapter(server.A, np.zeros_like(server.B), server.scale)
-    # One gradient step from B = 0: dΔW/dA vanishes, so a first round that trains A alone stands still.
-    G = np.random.default_rng(1).standard_normal((3, D_IN, D_OUT))  # each client's gradient in W
-    result = after(method, 1, server, server.A - 0.1 * G @ server.B.T, -0.1 * server.A.T @ G, None)
-    assert np.linalg.norm(result.adapter.delta()) > 1e-3
-
-
 @given(seed=st.integers(0, 10_000), factor=st.floats(1e-300, 1e300))
 @anything
 def test_only_the_ratio_of_sizes_counts(seed, factor):

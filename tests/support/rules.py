@@ -1,22 +1,21 @@
-"""Methods that no folder holds, made-up factors, and the rules' literal references."""
+"""Methods as tests turn them, made-up factors, and the rules' literal references."""
+
+from dataclasses import replace
 
 import numpy as np
 
 from federated_lora import (
-    BOTH,
-    ONLY_B,
     Adapter,
     Averaging,
     ClientFactors,
     Factor,
-    Update,
     aggregate,
     dense,
-    method,
     method_named,
     method_names,
-    residual,
 )
+from federated_lora.methods.fedsa_lora import FedSALoRA
+from federated_lora.methods.mean.fedex_lora import FedExLoRA
 
 METHODS = [
     one
@@ -29,34 +28,22 @@ D_IN, RANK, D_OUT = 7, 3, 4
 SIZES = [1.0, 2.0, 5.0]
 
 
-@method("fedex", label="FedEx-LoRA", source="Singhal et al., arXiv 2410.09432")
-class FedEx(Averaging):
-    """Puts what averaging misses into W0; `change` is applied to it."""
-
-    merges = True
+class FedEx(FedExLoRA):
+    """`change` is applied to what is put into W0."""
 
     def __init__(self, change=lambda merged: merged):
         self.change = change
 
-    def trainable(self, round):
-        return BOTH
-
     def combine(self, server, replies, round):
-        mean = super().combine(server, replies, round).adapter
-        return Update(mean, self.change(residual(mean, server, replies, replies.weights)))
+        update = super().combine(server, replies, round)
+        return replace(update, merged=self.change(update.merged))
 
 
-@method("fedsa", label="FedSA-LoRA", source="Guo et al., arXiv 2410.01463")
-class FedSA(Averaging):
-    """A is shared, B stays with its client; `change` is applied to the update."""
-
-    personal = ONLY_B
+class FedSA(FedSALoRA):
+    """`change` is applied to the update."""
 
     def __init__(self, change=lambda update: update):
         self.change = change
-
-    def trainable(self, round):
-        return BOTH
 
     def combine(self, server, replies, round):
         assert replies.B is None  # it never left its client
