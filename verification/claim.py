@@ -20,7 +20,9 @@ from verification.verdict import Verdict as Verdict
 OURS = "ours"
 PAPER = "arXiv 2502.01755"
 
-ELSEWHERE = "at the claim's own parameters, since at those given nothing tells it from the claim"
+ELSEWHERE = (
+    "at the claim's own parameters, since at those given no measurement tells it from the claim"
+)
 """What a negative control says that had to leave the user's setting."""
 
 Check = Callable[..., None]
@@ -121,14 +123,14 @@ class Claim:
     def negative_control(self, budget: Budget, **parameters: Any) -> Finding:
         """The same check on the mutant of the statement; must come out REFUTED.
 
-        Where the user's parameters leave mutant and statement alike, it is judged at the claim's own, and
-        says so.
+        Where the user's parameters leave mutant and statement alike in all that is measured, whatever the
+        proof says, it is judged at the claim's own, and says so.
         """
         found = self.check(budget, **{**self.control_at, **parameters, **self.mutant})
-        if not parameters or found.verdict in (Verdict.REFUTED, Verdict.NOT_RUN):
+        if not parameters or found.measured_false or found.verdict is Verdict.NOT_RUN:
             return found
         own = self.check(budget, **{**self.control_at, **self.mutant})
-        if own.verdict is not Verdict.REFUTED:
+        if not own.measured_false:
             return found
         return replace(own, counterexample=f"{ELSEWHERE}: {own.counterexample}")
 

@@ -78,6 +78,11 @@ class Comparison:
         )
 
     @property
+    def violated(self) -> bool:
+        """Whether it refutes."""
+        return not (self.holds or self.undecided)
+
+    @property
     def meaningless(self) -> bool:
         """Whether a number in it is NaN, or the measured one infinite on the right side: a broken check."""
         numbers = (self.theory, self.measured, self.tolerance, *(self.interval or ()))
@@ -215,7 +220,7 @@ class Rule:
     ) -> tuple[Verdict | None, str]:
         """REFUTED with the counterexample, UNDECIDED with how many runs would do, None if all holds."""
         failures = [f"{step.statement}: {step.certificate}" for step in steps if step.refuted]
-        violated = [c for c in comparisons if not (c.holds or c.undecided)]
+        violated = [c for c in comparisons if c.violated]
         failures += [c.told(self.number, self.unit) for c in violated]
         if failures:
             return Verdict.REFUTED, failures[0]
@@ -381,6 +386,17 @@ class Finding:
             )
         if self.verdict is Verdict.PROVED and self.argued:
             raise ValueError("a finding with an argued step must not be PROVED")
+
+    @property
+    def measured_false(self) -> bool:
+        """Whether it is refuted by its comparisons alone, if it has any, whatever its proof says."""
+        numbers = not self.comparisons or any(c.violated for c in self.comparisons)
+        return self.verdict is Verdict.REFUTED and numbers
+
+    @property
+    def proved_false(self) -> bool:
+        """Whether it is refuted by a step of its proof alone."""
+        return any(step.refuted for step in self.proof)
 
     @property
     def headline(self) -> Comparison | None:

@@ -97,7 +97,23 @@ class Report:
         ran, all_ = sum(refuted), len(self.outcomes)
         rest = f" ({all_ - ran} open)" if ran < all_ else ""
         told = "deliberately false variants were refuted by the same checks"
-        return f"Negative controls: {ran} of {all_} {told}{rest}."
+        return f"Negative controls: {ran} of {all_} {told}{rest}{self._by_half()}."
+
+    def _by_half(self) -> str:
+        """Of the claims that have a proof and measurements: which half alone refutes their mutants."""
+        both = [
+            o
+            for o in self.outcomes
+            if o.finding and o.finding.proof and o.finding.comparisons and o.control
+        ]
+        unseen = [o.claim.id for o in both if o.control and not o.control.proved_false]
+        if not both:
+            return ""
+        but = f" (not that of {_enumerate(unseen)})" if unseen else ""
+        return (
+            f"; those of the {len(both)} claims with a proof and measurements by the measurements alone,"
+            f" {len(both) - len(unseen)} of them by the proof alone{but}"
+        )
 
     def _positive_controls(self) -> list[str]:
         """What became of the variants that must be confirmed, if there are any."""

@@ -14,7 +14,16 @@ def control_sentence(outcome: Outcome) -> str:
     if control is None:
         return "It did not run."
     if outcome.control_failed and control.counterexample:
-        return f"Refuted, as it must be: {control.counterexample}."
+        steps = sum(step.refuted for step in control.proof)
+        numbers = sum(comparison.violated for comparison in control.comparisons)
+        counts = {"proof step": steps, "comparison": numbers}
+        by = " and ".join(f"{n} {word}{'s' * (n > 1)}" for word, n in counts.items() if n)
+        return f"Refuted, as it must be, by {by}: {control.counterexample}."
+    if control.verdict is Verdict.REFUTED:
+        return (
+            f"Its proof alone refutes it ({control.counterexample}), so these measurements cannot tell the"
+            " claim from a false one."
+        )
     if outcome.control_failed:
         return f"Open as the claim is, {control.verdict}: {control.missing}."
     return f"It came out {control.verdict}, so this check cannot tell the claim from a false one."

@@ -17,7 +17,6 @@ from verification.budget import Budget
 from verification.claim import Claim
 from verification.discovery import Found
 from verification.finding import Finding
-from verification.verdict import Verdict
 
 REFUSED = "the check raised ValueError: "
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
@@ -65,11 +64,13 @@ class Outcome:
 
     @property
     def control_failed(self) -> bool:
-        """Whether the negative control failed as it must; an open claim's may be open too."""
+        """Whether the negative control failed as it must; an open claim's may be open too.
+
+        It fails by its measurements, where the claim has any: a proof that refutes it says nothing of them.
+        """
         if self.error or self.control is None:
             return False
-        verdict = self.control.verdict
-        return verdict is Verdict.REFUTED or (self.open and verdict.open)
+        return self.control.measured_false or (self.open and self.control.verdict.open)
 
     @property
     def positive_held(self) -> bool:

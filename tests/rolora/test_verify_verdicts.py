@@ -53,6 +53,7 @@ def test_non_finite_numbers_are_words_in_json(verify):
     [
         ("surprising", "Not the expected verdict: fake-surprise."),
         ("toothless", "Negative controls that did not fail as they must: fake-toothless"),
+        ("unmeasured", "Negative controls that did not fail as they must: fake-unmeasured"),
         ("stubborn", "Positive controls that were not confirmed: fake-stubborn;"),
         ("undrawable", "Stopped by an error: fake-undrawable."),
     ],
@@ -65,6 +66,15 @@ def test_a_surprise_or_a_check_that_always_says_the_same_fails_the_run(
     assert said in out
     assert said.split(":")[0] in (tmp_path / "report.html").read_text()
     assert report(tmp_path)["claims"][0]["differs"]
+
+
+def test_a_control_that_only_the_proof_refutes_says_so(verify, tmp_path):
+    verify("unmeasured")
+    (claim,) = report(tmp_path)["claims"]
+    assert (claim["negative_control"]["verdict"], claim["differs"]) == ("REFUTED", True)
+    said = "Its proof alone refutes it (2 + 2 = 5: difference is 1), so these measurements cannot"
+    for form in ("md", "html"):
+        assert said in (tmp_path / f"report.{form}").read_text(encoding="utf-8")
 
 
 def test_a_refuted_claims_positive_control_is_reported(verify, tmp_path):

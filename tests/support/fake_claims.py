@@ -19,6 +19,7 @@ SETS = {
     "open": "few",
     "argued": "argued",
     "toothless": "toothless",
+    "unmeasured": "unmeasured",
     "stubborn": "stubborn",
     "raising": "raises control_raises fine",
     "interrupting": "proved interrupted",
@@ -185,6 +186,20 @@ def interrupt(evidence):
 surprise = fake("surprise")(refute)
 toothless = fake("toothless", control=prove)(prove)
 """A check that always says PROVED."""
+
+
+def refute_by_proof(evidence: Evidence) -> None:
+    evidence.method("arithmetic, and a measurement that sees nothing of it")
+    evidence.steps(ProofStep("2 + 2 = 5", False, "difference is 1"))
+    evidence.equal("two by two", 4.0, 4.0)
+
+
+@fake("unmeasured", control=refute_by_proof)
+def unmeasured(evidence):
+    prove(evidence)
+    evidence.equal("two by two", 4.0, 4.0)
+
+
 stubborn = fake("stubborn", Verdict.REFUTED, Verdict.PROVED, positive=refute)(refute)
 """A check that always says REFUTED."""
 raises = fake("raises", control=divide)(divide)
