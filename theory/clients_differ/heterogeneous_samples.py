@@ -19,6 +19,7 @@ import sympy as sp
 from jaxtyping import Float
 
 from theory.samples import mean_square_rate as rate
+from theory.samples import noise
 from theory.samples.bstep import mean_variance
 from theory.samples.moments import (
     Law,
@@ -69,7 +70,12 @@ def derive(stretch: Any = 1) -> tuple[ProofStep, ...]:
     Args:
         stretch: multiplies the stated floor; 1 for the true statement.
     """
-    return (*_derive_linearisation(), *_derive_second_moment(), *_derive_floor(stretch))
+    return (
+        noise.derive_gradient(),
+        *_derive_linearisation(),
+        *_derive_second_moment(),
+        *_derive_floor(stretch),
+    )
 
 
 def _derive_linearisation() -> list[ProofStep]:

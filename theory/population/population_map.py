@@ -73,10 +73,21 @@ def derive(stretch: Any = 1) -> tuple[ProofStep, ...]:
 def _derive_plane() -> list[ProofStep]:
     """Every width: a round stays in the plane of a and a*, in which the rest of the derivation works."""
     d, p = sp.symbols("d p", integer=True, positive=True)
-    a, a_star, b_star = (sp.MatrixSymbol(n, k, 1) for n, k in (("a", d), ("A", d), ("b", p)))
+    a, a_star, b_star, u = (
+        sp.MatrixSymbol(n, k, 1) for n, k in (("a", d), ("A", d), ("b", p), ("u", d))
+    )
+    e, y, goal = sp.symbols("epsilon y goal", real=True)  # y and goal: b and b* at one output
+    rest = y * a - goal * a_star
     c, one = a_star.T * a, sp.Identity(1)
     fit = b_star * c
     return [
+        sized_identity("every d: along a + εu the loss ‖a b_j − a* b*_j‖² of output j has the slope "
+            "2 uᵀ(a b_j − a* b*_j) b_j: over all p of them 2 uᵀ(a bᵀ − a* b*ᵀ) b",
+            (rest + e * y * u).T * (rest + e * y * u) - rest.T * rest,
+            e * y * (u.T * rest + rest.T * u) + e**2 * y**2 * u.T * u),
+        sized_identity("every d: along b_j it has the slope 2 aᵀ(a b_j − a* b*_j)",
+            (rest + e * a).T * (rest + e * a) - rest.T * rest,
+            e * (a.T * rest + rest.T * a) + e**2 * a.T * a),
         sized_identity("every d and p: the normal equation b‖a‖² = (a* b*ᵀ)ᵀa has b̄ = (a*ᵀa) b* at ‖a‖ = 1",
             fit * (a.T * a) - (a_star * b_star.T).T * a, fit * (a.T * a - one)),
         sized_identity("every d and p: the gradient's (a b̄ᵀ − a* b*ᵀ) b̄ lies in the plane of a and a*",

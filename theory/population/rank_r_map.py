@@ -221,9 +221,9 @@ def _derive_best_step() -> list[ProofStep]:
         identity("at η = 1/(σ_1² + σ_r²): 1 − 2ησ_r² is the stated rate", falling.subs(eta, step),
             best_rate(high, low)),
         identity("and so is 2ησ_1² − 1", rising.subs(eta, step), best_rate(high, low)),
-        nonnegative_on_box("the first falls with η …", -sp.diff(falling, eta), sizes),
+        nonnegative_on_box("the first falls with η …", -sp.Derivative(falling, eta), sizes),
         nonnegative_on_box("… and the second rises: their maximum is least where they cross",
-            sp.diff(rising, eta), sizes),
+            sp.Derivative(rising, eta), sizes),
     ]  # fmt: skip
 
 

@@ -83,7 +83,7 @@ def _small_angles(longest: Any) -> list[ProofStep]:
     room = -sp.log(kappa - 1) - kappa / 4
     return [
         nonnegative_on_box("for κ in (1, 2), −log(κ − 1) − κ/4 falls with κ …",
-            -sp.diff(room, kappa).subs(kappa, 1 + x), {x: (0, 1)}),
+            -sp.Derivative(room, kappa), {x: (0, 1)}, where={kappa: 1 + x}),
         positive(f"… and is positive at κ = {longest}: T asks of a small angle no more than |1 − κ| gives",
             room.subs(kappa, longest)),
     ]  # fmt: skip
