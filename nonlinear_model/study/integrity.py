@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import asdict
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -67,16 +68,19 @@ def _chosen(rows: Sequence[Row], design: NetworkDesign) -> list[tuple[Point, str
 
 def misnamed(rows: Sequence[Row]) -> int:
     """How many runs did not send what a run of their name sends."""
-    wrong = 0
+    sent, wrong = cache(_sent), 0  # many runs are of one kind
     for row in rows:
         if row["diverged"]:
             continue  # given up before its end
-        method = method_named(row["method"], row["rounds"])
-        shape = Shape(WIDTH[row["dataset"]], RANK, HIDDEN)
-        rounds = range(1, row["length"] + 1)
-        sent = row["clients"] * sum(method.traffic([shape], t).up for t in rounds)
-        wrong += row["numbers_up"] != sent
+        one = sent(row["method"], row["rounds"], row["length"], WIDTH[row["dataset"]])
+        wrong += row["numbers_up"] != row["clients"] * one
     return wrong
+
+
+def _sent(method: str, rounds: int, length: int, width: int) -> int:
+    """Numbers that a client of a method planned for these rounds sends until one of them."""
+    planned, shape = method_named(method, rounds), Shape(width, RANK, HIDDEN)
+    return sum(planned.traffic([shape], t).up for t in range(1, length + 1))
 
 
 def unlike_their_parts(rows: Sequence[Row]) -> int:

@@ -100,7 +100,8 @@ def test_a_disk_full_while_renaming_leaves_the_old_report_or_nothing(verify, tmp
 
 
 SCRIPT = """
-import sys
+import signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in what a shell has put behind
 sys.path.insert(0, {here!r})
 from rolora import cli
 from rolora.verify import registry

@@ -6,7 +6,7 @@ then its expectation is taken monomial by monomial, exactly, with symbolic degre
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 import sympy as sp
@@ -114,17 +114,23 @@ def expected(expression: Any, laws: Mapping[sp.Symbol, Law]) -> Average:
     return Average(expression, laws, moment, partial(expectation, laws=laws))
 
 
+@cache
+def _integral(power: int, k: sp.Symbol) -> Any:
+    """∫ x^power times the density of χ²_k over x > 0, but for the density's constant."""
+    x = sp.Symbol("x", positive=True)
+    density = x ** (k / 2 - 1) * sp.exp(-x / 2)
+    return sp.integrate(sp.expand(x**power * density), (x, 0, sp.oo), conds="none")
+
+
 def derive(powers: tuple[int, ...] = (-1, 1, 2)) -> tuple[ProofStep, ...]:
     """The moments used, from the densities, with symbolic degrees of freedom."""
     x, k, n = sp.symbols("x k n", positive=True)
-    density = x ** (k / 2 - 1) * sp.exp(-x / 2)
-    mass = sp.integrate(density, (x, 0, sp.oo), conds="none")
     square = sp.Symbol("square", positive=True)
 
     def by_density(power: int) -> ProofStep:
-        integral = sp.integrate(sp.expand(x**power * density), (x, 0, sp.oo), conds="none")
         needs = f"E[x^{power}] of χ²_k, from its density (needs k > {max(0, -2 * power)})"
-        return identity(needs, integral / mass, chi_squared_moment(k, power))
+        by_integrals = _integral(power, k) / _integral(0, k)
+        return identity(needs, by_integrals, chi_squared_moment(k, power))
 
     z = sp.Symbol("z", real=True)
     laws: dict[sp.Symbol, Law] = {z: normal_moment, x: partial(chi_squared_moment, k)}

@@ -325,6 +325,9 @@ def _reduced(difference: Any, vanishing: Sequence[Any] = ()) -> Any:
         domain = sp.Poly(expanded, *symbols).domain
         if domain.is_ZZ or domain.is_QQ:
             return expanded  # expanded rational polynomials are equal only if identical
+    # Over one denominator most differences are seen to be 0; to simplify takes many times as long.
+    if expanded.is_commutative and sp.cancel(sp.together(difference)) == 0:
+        return sp.S.Zero
     return sp.simplify(
         sp.together(sp.expand_func(expanded) if expanded.has(sp.gamma) else expanded)
     )
