@@ -23,11 +23,7 @@ def method_names() -> tuple[str, ...]:
 
 
 def method_named(
-    name: str,
-    rounds: int | None = None,
-    *,
-    argument: str = "method",
-    more: Collection[str] = (),
+    name: str, rounds: int | None = None, *, argument: str = "method", more: Collection[str] = ()
 ) -> Method:
     """The method of that name, for a run.
 

@@ -51,8 +51,7 @@ class Experiment(Settings):
     )
     noise: NonNegative = Field(default=0.0, description="Label noise σ.")
     heterogeneity: NonNegative = Field(
-        default=0.0,
-        description="Root mean square distance of the clients' B* from their mean.",
+        default=0.0, description="Root mean square distance of the clients' B* from their mean."
     )
     data: Literal["fresh", "fixed"] = Field(
         default="fresh", description="fresh samples in every round, or fixed ones."

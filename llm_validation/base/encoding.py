@@ -134,10 +134,7 @@ def cut_prompt(ids: Sequence[int], room: int, bos_id: int | None) -> list[int]:
 
 
 def collate(
-    data: Encoded,
-    indices: Sequence[np.ndarray],
-    pad_id: int,
-    device: torch.device | str = "cpu",
+    data: Encoded, indices: Sequence[np.ndarray], pad_id: int, device: torch.device | str = "cpu"
 ) -> Batch:
     """Pad the named examples of one or more clients into one batch.
 

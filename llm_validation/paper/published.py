@@ -11,12 +11,7 @@ from typing import Any
 
 AVERAGE = "avg"
 
-METHODS = {
-    "LoRA": "fedavg",
-    "FFA-LoRA": "ffa",
-    "FlexLoRA": "flexlora",
-    "RoLoRA": "rolora",
-}
+METHODS = {"LoRA": "fedavg", "FFA-LoRA": "ffa", "FlexLoRA": "flexlora", "RoLoRA": "rolora"}
 """The paper's names of the methods, and this toolkit's."""
 
 

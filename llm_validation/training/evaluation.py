@@ -7,14 +7,7 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from llm_validation.base.encoding import (
-    IGNORED,
-    Batch,
-    collate,
-    cut_prompt,
-    encode,
-    encode_options,
-)
+from llm_validation.base.encoding import IGNORED, Batch, collate, cut_prompt, encode, encode_options
 from llm_validation.base.models import Workspace
 from llm_validation.config import Config
 from llm_validation.tasks.examples import Examples, Instructed

@@ -190,11 +190,7 @@ def split_clients(config: Config, labels: np.ndarray) -> partition.Partition:
 
 
 def plan(
-    config: Config,
-    method: Method,
-    server: Server,
-    split: partition.Partition,
-    lengths: np.ndarray,
+    config: Config, method: Method, server: Server, split: partition.Partition, lengths: np.ndarray
 ) -> Work:
     """Who trains what on which examples in the round after the server's."""
     now = server.round + 1
@@ -223,12 +219,7 @@ def plan(
 
 
 def step(
-    config: Config,
-    method: Method,
-    server: Server,
-    work: Work,
-    returned: Returned,
-    sizes: list[int],
+    config: Config, method: Method, server: Server, work: Work, returned: Returned, sizes: list[int]
 ) -> tuple[Server, Outcome]:
     """The server's state after a round, and what the round came to."""
     weights = np.array([sizes[k] for k in work.clients]) if config.weighting == "examples" else None
@@ -362,11 +353,7 @@ def _limited(examples: Examples, limit: int, seed: int, name: str) -> Examples:
 
 
 def _facts(
-    config: Config,
-    space: Workspace,
-    encoded: Encoded,
-    split: partition.Partition,
-    data: TaskData,
+    config: Config, space: Workspace, encoded: Encoded, split: partition.Partition, data: TaskData
 ) -> dict[str, Any]:
     return {
         "clients_at_once": clients_that_fit(config, space, encoded),

@@ -6,10 +6,7 @@ from nonlinear_model.data.dataset import Dataset, Images
 from verification.discovery import Catalogue
 
 IMAGES: Catalogue[Images] = Catalogue(
-    "dataset",
-    ("nonlinear_model.data",),
-    "rolora.datasets",
-    lambda value: isinstance(value, Images),
+    "dataset", ("nonlinear_model.data",), "rolora.datasets", lambda value: isinstance(value, Images)
 )
 
 

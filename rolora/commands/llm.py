@@ -28,8 +28,7 @@ app = typer.Typer()
 def run(
     given: Given,
     preset: Annotated[
-        str | None,
-        typer.Option(help="A published cell; `rolora llm presets` lists them."),
+        str | None, typer.Option(help="A published cell; `rolora llm presets` lists them.")
     ] = None,
     out: Out = Path("results/llm"),
     resume: Resume = False,

@@ -38,13 +38,7 @@ class Figure:
 
 
 def figure(
-    name: str,
-    title: str,
-    *,
-    data: Data,
-    caption: Caption,
-    height: float = 2.6,
-    order: int = LAST,
+    name: str, title: str, *, data: Data, caption: Caption, height: float = 2.6, order: int = LAST
 ) -> Callable[[Draw], Figure]:
     """Make a figure of the function that draws it. Arguments as in `Figure`."""
     return lambda draw: Figure(name, title, data, draw, caption, height, order)

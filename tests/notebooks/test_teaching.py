@@ -16,9 +16,7 @@ def no_windows(monkeypatch):
     monkeypatch.setattr(plt, "show", lambda: None)
 
 
-def test_without_sliders_the_first_the_middle_and_the_last_pictures_are_drawn(
-    monkeypatch,
-):
+def test_without_sliders_the_first_the_middle_and_the_last_pictures_are_drawn(monkeypatch):
     monkeypatch.setenv(teaching.STILL, "1")
     drawn: list[tuple[int, str]] = []
     teaching.slide(lambda n, s: drawn.append((n, s)), n=[1, 2, 3, 4, 5], s=["a", "b"])

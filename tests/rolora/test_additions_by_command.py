@@ -50,10 +50,7 @@ def test_a_claim_runs_at_the_users_own_parameters(capsys, tmp_path):
         (["plateau", "--set", "kappa"], "--set must be NAME=VALUE, got 'kappa'"),
         (["plateau", "--set", "kappa=four"], "--set kappa must be a number, got 'four'"),
         (["plateau", "--set", "kappa=nan"], "--set kappa must be finite, got 'nan'"),
-        (
-            ["plateau", "--set", "kappa=1.5"],
-            "kappa must lie between 2.001 and 50, got 1.5",
-        ),
+        (["plateau", "--set", "kappa=1.5"], "kappa must lie between 2.001 and 50, got 1.5"),
         (["--claims", "no_such_module"], "there is no module 'no_such_module'"),
     ],
 )
