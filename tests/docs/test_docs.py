@@ -129,7 +129,7 @@ def test_claims_without_a_place_come_last():
 def test_the_command_line_page_lists_every_command_and_option():
     text = reference.command_line()
     for command in ("verify", "claims", "figures", "linear run", "nonlinear run", "llm run"):
-        assert f"## rolora {command}\n" in text
+        assert f"## `rolora {command}`\n" in text
     for option in ("--profile", "--reuse-data", "--simulator"):
         assert option in text
 
