@@ -32,12 +32,10 @@ from llm_validation.training.randomness import torch_seed
 ADAPTER = "default"
 """PEFT's name of the one adapter."""
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float64": torch.float64}
-_PAIRS = (
-    ("query", "value"),
-    ("q_proj", "v_proj"),
-    ("q_lin", "v_lin"),
-    ("query_proj", "value_proj"),
-)
+_TARGETS = (
+    ("query", "value"), ("q_proj", "v_proj"), ("q_lin", "v_lin"), ("query_proj", "value_proj"),
+    ("c_attn",), ("query_key_value",), ("Wqkv",), ("qkv_proj",),
+)  # fmt: skip
 _INITS: dict[str, bool | str] = {"true": True, "false": False}
 
 
@@ -120,10 +118,8 @@ def load_base(config: Config, *, causal: bool, labels: int, device: torch.device
     """The transformers model, its head (if any) drawn from the run's seed."""
     import transformers
 
-    kind = (
-        transformers.AutoModelForCausalLM
-        if causal
-        else transformers.AutoModelForSequenceClassification
+    kind = getattr(
+        transformers, "AutoModelForCausalLM" if causal else "AutoModelForSequenceClassification"
     )
     settings = load_model_config(config, labels=0 if causal else labels)
     if causal:
@@ -259,9 +255,7 @@ def attach(
 
 def target_modules(config: Config, base: Any) -> tuple[str, ...]:
     """The adapted layers' name endings, checked against the model."""
-    widths = {
-        name: _width(module) for name, module in base.named_modules() if _width(module) is not None
-    }
+    widths = {n: w for n, module in base.named_modules() if (w := _width(module)) is not None}
     widths = {name: width for name, width in widths.items() if name not in head_parts(widths)}
     endings = sorted({name.rsplit(".", 1)[-1] for name in widths})
     targets = config.target_modules or default_targets(endings)
@@ -282,12 +276,9 @@ def target_modules(config: Config, base: Any) -> tuple[str, ...]:
 
 def default_targets(endings: list[str]) -> tuple[str, ...]:
     """Query and value projections under the names models give them."""
-    for pair in _PAIRS:
-        if set(pair) <= set(endings):
-            return pair
-    for single in ("c_attn", "query_key_value", "Wqkv", "qkv_proj"):
-        if single in endings:
-            return (single,)
+    for names in _TARGETS:
+        if set(names) <= set(endings):
+            return names
     raise ValueError(f"target_modules must be given for this model, it has {', '.join(endings)}")
 
 

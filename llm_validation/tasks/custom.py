@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from llm_validation.config import Config
 from llm_validation.tasks.examples import TaskData
 from llm_validation.tasks.glue import classified
-from llm_validation.tasks.records import Record, read_split
+from llm_validation.tasks.records import Record, cell, read_split
 from llm_validation.tasks.task import Task, folder_of
 
 _WHOLE = re.compile(r"-?\d+")
@@ -47,10 +47,7 @@ def _with_plain_labels(records: Sequence[Record], column: str, where: str) -> li
     """The records with their labels as text: 1, 1.0, "1" and " 1" are one class, true is "true"."""
     plain = []
     for row, record in enumerate(records):
-        if column not in record:
-            there = ", ".join(filter(None, record))
-            raise ValueError(f"{where}: column {column!r} is missing, there are {there}")
-        label = record[column]
+        label = cell(record, column, where)
         if isinstance(label, bool):
             label = str(label).lower()
         elif isinstance(label, float) and label.is_integer():

@@ -2,13 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from llm_validation.config import Config
 from llm_validation.tasks.examples import Classified, TaskData
-from llm_validation.tasks.records import Record, from_hub, read_split
+from llm_validation.tasks.records import Record, cell, from_hub, read_split
 from llm_validation.tasks.task import Task, folder_of
 
 HUB = "nyu-mll/glue"
@@ -93,18 +92,14 @@ def classified(
 
 
 def _text(record: Record, column: str, row: int, where: str) -> str:
-    if column not in record:
-        raise ValueError(f"{where}: column {column!r} is missing, there are {', '.join(record)}")
-    value = record[column]
+    value = cell(record, column, where)
     if value is not None and not isinstance(value, str):
         raise ValueError(f"{where}: row {row} has {value!r} in column {column!r}, which is no text")
     return value or ""
 
 
 def _label(record: Record, column: str, names: Sequence[str], row: int, where: str) -> int:
-    if column not in record:
-        raise ValueError(f"{where}: column {column!r} is missing, there are {', '.join(record)}")
-    value: Any = record[column]
+    value = cell(record, column, where)
     if isinstance(value, str) and value in names:
         return list(names).index(value)
     if isinstance(value, str) and value.strip().lstrip("-").isdigit():

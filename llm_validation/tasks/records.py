@@ -52,6 +52,14 @@ def read_file(path: Path) -> list[Record]:
     return records
 
 
+def cell(record: Record, column: str, where: str) -> Any:
+    """What a record has in a column; its row may have more cells than named columns."""
+    if column not in record:
+        there = ", ".join(filter(None, record))
+        raise ValueError(f"{where}: column {column!r} is missing, there are {there}")
+    return record[column]
+
+
 def _parse(path: Path) -> list[Record]:
     if path.suffix == ".parquet":
         import pyarrow.parquet  # heavy, and only here

@@ -1,5 +1,7 @@
 """What a run needs in memory and in work, before it starts."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -70,8 +72,9 @@ def client_memory(config: Config, space: Workspace, data: Encoded) -> ClientMemo
     )
 
 
-def kept_tensors(space: Workspace, batch: Batch) -> list[int]:
-    """Sizes in bytes of what autograd keeps between forward and backward, parameters not counted."""
+@contextmanager
+def saved_tensors(space: Workspace) -> Iterator[dict[int, int]]:
+    """Bytes by address of what autograd keeps inside, the base's parameters not counted."""
     own = {p.untyped_storage().data_ptr() for p in space.base.parameters()}
     seen: dict[int, int] = {}
 
@@ -81,6 +84,12 @@ def kept_tensors(space: Workspace, batch: Batch) -> list[int]:
             seen[storage.data_ptr()] = storage.nbytes()
         return tensor
 
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+        yield seen
+
+
+def kept_tensors(space: Workspace, batch: Batch) -> list[int]:
+    """Sizes in bytes of what autograd keeps between forward and backward, parameters not counted."""
     trained = [
         bank[name].weight
         for layer in space.layers.values()
@@ -92,7 +101,7 @@ def kept_tensors(space: Workspace, batch: Batch) -> list[int]:
     training = space.model.training
     space.model.train()
     try:
-        with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+        with saved_tensors(space) as seen:
             loss = client_losses(space.logits(batch), batch).sum()
         del loss
     finally:

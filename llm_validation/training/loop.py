@@ -10,12 +10,12 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 
-from federated_lora import Factor, Method, method_named
+from federated_lora import Method, method_named
 from federation import partition
 from federation.checkpoint import forget
 from federation.controls import Controls
 from federation.participants import participants, weights_of
-from federation.round import Outcome, Trained, combined, sound, tensor_name
+from federation.round import Outcome, Trained, combined, sound
 from llm_validation.base.base_model import require_positions
 from llm_validation.base.encoding import Encoded, encode
 from llm_validation.base.models import Workspace, build
@@ -205,16 +205,9 @@ def plan(
     if config.schedule == "linear":
         rate *= 1.0 - server.round / config.rounds
     trained = method.trainable(now)
-    names = [tensor_name(layer, factor) for layer in server.adapters for factor in trained]
-    corrections = server.controls.corrections(np.array(clients), names)
-    resting = [
-        frozenset(
-            tensor_name(layer, factor)
-            for layer in server.adapters
-            for factor in trained - method.moving(now, step)
-        )
-        for step in range(1, steps + 1)
-    ]
+    corrections = server.controls.corrections(np.array(clients), server.named(trained))
+    still = [trained - method.moving(now, step) for step in range(1, steps + 1)]
+    resting = [frozenset(server.named(factors)) for factors in still]
     return Work(now, trained, clients, batches, rate, method.personal, corrections, resting)
 
 
@@ -248,26 +241,15 @@ def _controls(
     config: Config, server: Server, work: Work, returned: Returned, sizes: list[int]
 ) -> Controls:
     """The control variates after a round."""
-    moved = {
-        name: server.adapters[layer].factor(factor) - stack
-        for layer, factors in returned.factors.items()
-        for factor in Factor
-        if (name := tensor_name(layer, factor)) in work.corrections
-        and (stack := factors.factor(factor)) is not None
-    }
+    held, sent = server.named(), returned.named()
+    moved = {name: held[name] - sent[name] for name in work.corrections.keys() & sent.keys()}
     everybody = weights_of(config.weighting, np.array(sizes))
     steps = config.local_steps * work.learning_rate
     return server.controls.after(np.array(work.clients), moved, steps, everybody)
 
 
 def _require_finite(returned: Returned, work: Work, rows: list[Row]) -> None:
-    stacks = {
-        tensor_name(layer, factor): stack
-        for layer, factors in returned.factors.items()
-        for factor in Factor
-        if (stack := factors.factor(factor)) is not None
-    }
-    for name, stack in {**stacks, **returned.heads}.items():
+    for name, stack in {**returned.named(), **returned.heads}.items():
         whole = sound(stack, 1)
         if not bool(whole.all()):
             client = work.clients[int(torch.nonzero(~whole)[0])]
@@ -333,11 +315,8 @@ def _start_row(score: Score | None) -> Row:
 
 def _moved(before: Server, after: Server) -> float:
     """Frobenius norm of the change of all factors that the server shares."""
-    changes = [
-        adapter.factor(factor) - before.adapters[layer].factor(factor)
-        for layer, adapter in after.adapters.items()
-        for factor in Factor
-    ]
+    held = before.named()
+    changes = [value - held[name] for name, value in after.named().items()]
     return math.sqrt(sum(float(change.double().square().sum()) for change in changes))
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 
-from federated_lora import NEITHER, Adapter, ClientFactors, Factor, Factors, added
+from federated_lora import BOTH, NEITHER, Adapter, ClientFactors, Factor, Factors, added
 from federation.controls import Controls
 from federation.round import Shared, tensor_name
 from federation.sent import Sent
@@ -62,6 +62,14 @@ class Server:
             found[layer] = adapter
         return found
 
+    def named(self, factors: Factors = BOTH) -> dict[str, torch.Tensor]:
+        """Those factors of every layer, by tensor name."""
+        return {
+            tensor_name(layer, factor): adapter.factor(factor)
+            for layer, adapter in self.adapters.items()
+            for factor in sorted(factors)
+        }
+
     def shared(self) -> Shared:
         """What every client is sent."""
         controlled = frozenset(self.controls.own) if self.travel else frozenset()
@@ -71,12 +79,7 @@ class Server:
         """The control variates, zeros before the first round."""
         if self.controls.own or not factors:
             return self.controls
-        held = {
-            tensor_name(layer, factor): adapter.factor(factor)
-            for layer, adapter in self.adapters.items()
-            for factor in sorted(factors)
-        }
-        return Controls.nothing(held, clients)
+        return Controls.nothing(self.named(factors), clients)
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,6 +124,15 @@ class Returned:
     states: list[OptimiserState]
     losses: torch.Tensor
     tokens: int
+
+    def named(self) -> dict[str, torch.Tensor]:
+        """The stacked factors by tensor name."""
+        return {
+            tensor_name(layer, factor): stack
+            for layer, factors in self.factors.items()
+            for factor in Factor
+            if (stack := factors.factor(factor)) is not None
+        }
 
 
 def returned(

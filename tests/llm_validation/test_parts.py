@@ -172,17 +172,8 @@ def test_local_heads_are_exported_client_by_client(tiny, tmp_path):
 
 def saved_bytes(bench, clients, work):
     """Bytes autograd keeps in one training pass, the frozen model's parameters not counted."""
-    own = {p.untyped_storage().data_ptr() for p in bench.space.base.parameters()}
-    seen = {}
-
-    def pack(tensor):
-        storage = tensor.untyped_storage()
-        if storage.data_ptr() not in own:
-            seen[storage.data_ptr()] = storage.nbytes()
-        return tensor
-
     engine = AllAtOnce(bench.config, bench.space, bench.encoded, clients)
-    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+    with estimate.saved_tensors(bench.space) as seen:
         engine.train(bench.server, work)
     return sum(seen.values())
 
