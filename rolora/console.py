@@ -5,23 +5,35 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-VERDICT_STYLES = {
-    "PROVED": "bold green",
-    "DERIVED": "bold green",
-    "CERTIFIED": "bold green",
-    "CONSISTENT": "bold cyan",
-    "SUPPORTED": "bold cyan",
-    "HOLDS_UNDER": "bold yellow",
-    "REFUTED": "bold red",
-    "UNDECIDED": "bold",
-    "NOT_RUN": "dim",
-    "ERROR": "bold white on red",
+
+class Shown(NamedTuple):
+    """How a verdict is shown: its style in a terminal, a symbol on a page, and in a sentence.
+
+    The symbol stands beside the colour, so that a grey print and a colour-blind reader see the verdict too.
+    """
+
+    style: str
+    symbol: str
+    words: str = ""
+
+
+VERDICTS = {
+    "PROVED": Shown("bold green", "✓", "proved"),
+    "DERIVED": Shown("bold green", "✓", "derived"),
+    "CERTIFIED": Shown("bold green", "✓", "certified by interval arithmetic"),
+    "CONSISTENT": Shown("bold cyan", "≈", "consistent with simulation"),
+    "SUPPORTED": Shown("bold cyan", "≈", "supported by experiment"),
+    "HOLDS_UNDER": Shown("bold yellow", "◐", "true under an added assumption"),
+    "REFUTED": Shown("bold red", "✗", "refuted"),
+    "UNDECIDED": Shown("bold", "?"),
+    "NOT_RUN": Shown("dim", "–"),
+    "ERROR": Shown("bold white on red", "!", "stopped by an error"),
 }
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from rolora.commands.options import Json
-from rolora.console import VERDICT_STYLES, output, table
+from rolora.console import VERDICTS, output, table
 
 if TYPE_CHECKING:
     from verification.claim import Claim
@@ -57,7 +57,7 @@ def _list(chosen: list[Claim]) -> None:
     shown.add_column("expected", no_wrap=True)
     for claim in chosen:
         expected = str(claim.expected)
-        shown.add_row(claim.id, Text(claim.title), Text(expected, style=VERDICT_STYLES[expected]))
+        shown.add_row(claim.id, Text(claim.title), Text(expected, style=VERDICTS[expected].style))
     console = output()
     console.print(shown)
     console.print(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from rolora.commands.options import DataDir, Jobs, Json, Out, Profile, ResultsDir, Seed, budget_of
-from rolora.console import VERDICT_STYLES, bar, messages, output, table
+from rolora.console import VERDICTS, bar, messages, output, table
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -185,7 +185,7 @@ def _summary(report: Report, *, wide: bool) -> Table:
     for outcome in report.outcomes:
         row = summary_row(outcome)
         verdict, measured = row["verdict"], row["measured"]
-        cells = [Text(row["id"]), Text(verdict, style=VERDICT_STYLES[verdict])]
+        cells = [Text(row["id"]), Text(verdict, style=VERDICTS[verdict].style)]
         if wide:
             cells.append(Text(outcome.error or row["quantity"]))
             measured = f"{measured} {row['interval']}".rstrip()

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from rolora.console import VERDICTS
 from rolora.report.numbers import number
 from rolora.report.proofs import opinions_sentence
 from rolora.verify.runner import Outcome
@@ -57,7 +58,8 @@ class Report:
     def headline(self) -> str:
         """One sentence: how many claims came out how, and how many are open."""
         counts = self.counts
-        parts = [f"{counts[name]} {words}" for name, words in _IN_WORDS.items() if name in counts]
+        told = [(name, shown.words) for name, shown in VERDICTS.items() if shown.words]
+        parts = [f"{counts[name]} {words}" for name, words in told if name in counts]
         left = sum(outcome.open for outcome in self.outcomes)
         parts = [part for part in (_enumerate(parts), f"{left} open" * bool(left)) if part]
         total = len(self.outcomes)
@@ -146,17 +148,6 @@ class Report:
                 named[f"{outcome.claim.id}-{_stem(name)}"] = table
         return named
 
-
-_IN_WORDS = {
-    "PROVED": "proved",
-    "DERIVED": "derived",
-    "CERTIFIED": "certified by interval arithmetic",
-    "CONSISTENT": "consistent with simulation",
-    "SUPPORTED": "supported by experiment",
-    "HOLDS_UNDER": "true under an added assumption",
-    "REFUTED": "refuted",
-    "ERROR": "stopped by an error",
-}
 
 _LISTED = {
     "REFUTED": "Refuted",

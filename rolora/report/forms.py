@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from importlib import resources
 from typing import Any
 
+from rolora.console import VERDICTS
 from rolora.plotting import claim_plot
 from rolora.report import content
 from rolora.report.content import Report
@@ -13,20 +14,6 @@ from rolora.report.proofs import opinions_text
 from rolora.report.sentences import OPEN, control_sentence, evidence_sentence, positive_sentence
 from rolora.verify.runner import Outcome
 from verification.verdict import Verdict
-
-SYMBOLS = {
-    "PROVED": "✓",
-    "DERIVED": "✓",
-    "CERTIFIED": "✓",
-    "CONSISTENT": "≈",
-    "SUPPORTED": "≈",
-    "HOLDS_UNDER": "◐",
-    "REFUTED": "✗",
-    "UNDECIDED": "?",
-    "NOT_RUN": "–",
-    "ERROR": "!",
-}
-"""Beside the colour, so that a grey print and a colour-blind reader see the verdict too."""
 
 
 def as_markdown(report: Report, figures: Mapping[str, str]) -> str:
@@ -47,7 +34,7 @@ def as_html(report: Report) -> str:
         formulas=formulas,
         figures=figures,
         style=Markup(_text("report.css")),
-        symbols=SYMBOLS,
+        symbols={name: shown.symbol for name, shown in VERDICTS.items()},
         meanings={str(v): v.meaning for v in Verdict} | {"ERROR": "the check stopped"},
     )
 
