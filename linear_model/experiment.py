@@ -99,17 +99,9 @@ class Experiment(Settings):
 
     def run(self, progress: Progress | None = None) -> Run:
         """Simulate it. See `simulate`."""
-        return simulate(
-            self.problem(),
-            self.rule(),
-            simulator=self.simulator,
-            rounds=self.rounds,
-            trials=self.trials,
-            seed=self.seed,
-            start=self._start(),
-            axes=(AXIS,),
-            progress=progress,
-        )
+        own = {name: getattr(self, name) for name in ("simulator", "rounds", "trials", "seed")}
+        options = {**own, "start": self._start(), "axes": (AXIS,), "progress": progress}
+        return simulate(self.problem(), self.rule(), **options)
 
     def _start(self) -> Start:
         if self.start == "random":

@@ -91,6 +91,7 @@ class Federation:
         counts = np.stack([label_counts(part, data.train_y, data.classes) for part in self.parts])
         self.label_counts = counts  # (R, N, classes)
         self._sizes = counts.sum(axis=2)
+        self._everybody = np.tile(np.arange(config.clients), (len(self.replicas), 1))
         self.diverged = np.zeros(len(self.replicas), dtype=bool)
         self._states: dict[str, State] = {}
         self._projection: Tensor | None = None
@@ -102,8 +103,7 @@ class Federation:
         held = {str(f): self.server.tensors()[f] for f in sorted(self.method.controls)}
         self._controls = Controls.nothing(held, config.clients)
         sent = self._shared().nothing_sent(config.clients, len(self.replicas))
-        everybody = np.tile(np.arange(config.clients), (len(self.replicas), 1))
-        examples, weights = (self._train, test), self._weights(everybody)
+        examples, weights = (self._train, test), self._weights(self._everybody)
         self.record = Record(
             config, self.method, self.replicas, self.parts, counts, weights, examples, sent
         )
@@ -216,9 +216,8 @@ class Federation:
         still = train - {*map(str, self.method.trainable(t))}
         whole = [frozenset(turn | still) for turn in turns]
         different = whole if any(turn != train for turn in whole) else ()
-        return Work(
-            rows, steps, train, self._rates, config.scale, standing, turns=different
-        )  # fmt: skip
+        fixed = (self._rates, config.scale, standing)
+        return Work(rows, steps, train, *fixed, turns=different)
 
     def _standing_projection(self, t: int, train: frozenset[str]) -> Tensor | None:
         """x·A of all images once A trains neither in this round nor did in the last: FFA-LoRA's case."""
@@ -259,10 +258,9 @@ class Federation:
         }
         if moved:
             taken = work.batches.shape[2] if work.steps is None else work.steps
-            steps = work.rate[:, None] * taken
-            steps = steps.expand(people.shape)
-            everybody = np.tile(np.arange(self.config.clients), (len(self.replicas), 1))
-            self._controls = self._controls.after(people, moved, steps, self._weights(everybody))
+            steps = (work.rate[:, None] * taken).expand(people.shape)
+            weights = self._weights(self._everybody)
+            self._controls = self._controls.after(people, moved, steps, weights)
 
     def _index(self, people: np.ndarray) -> tuple[Tensor, Tensor]:
         device = self.server.A.device
