@@ -37,9 +37,8 @@ def residual(
 ) -> Adapter:
     """`Σ p_k s A_k B_k − s·A·B` as a thin product of rank (N + 1) r at most, in at least float32.
 
-    Args:
-        server: the broadcast adapter; stands in for a factor that was not sent.
-        personal: the clients' own factors, which take the adapter's place: `Σ p_k s A_k' B_k'`.
+    The broadcast adapter stands in for a factor that was not sent; the clients' own (`personal`), where there
+    are any, take the adapter's place: `Σ p_k s A_k' B_k'`.
     """
     xp = namespace(adapter.A)
     lefts, rights = _mean_product(adapter, personal, weights)
@@ -55,11 +54,8 @@ def stacked(
 ) -> tuple[Array, Array]:
     """`Σ p_k A_k B_k` as one thin product `[p_1 A_1 | p_2 A_2 | …]·[B_1; B_2; …]`, without the scale.
 
-    Args:
-        server: the broadcast adapter; stands in for a factor that was not sent.
-
-    Returns:
-        Factors (*batch, d_in, N r) and (*batch, N r, d_out) of at least float32.
+    Its factors, (*batch, d_in, N r) and (*batch, N r, d_out), are of at least float32; the broadcast adapter
+    stands in for one that was not sent.
     """
     lefts, rights = _mean_product(server, replies, weights)
     xp = namespace(server.A)

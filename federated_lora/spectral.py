@@ -10,10 +10,8 @@ def thin_svd(
 ) -> tuple[Float[Array, "*batch d_in n"], Float[Array, "*batch n"], Float[Array, "*batch n d_out"]]:
     """SVD of `left @ right`, largest first, n = min(d_in, k, d_out), by QR of either and of a small core.
 
-    The largest entry of every left vector is positive, so that libraries agree about signs.
-
-    Returns:
-        Left vectors as columns, singular values, right vectors as rows; U·diag(σ)·Vᵀ is the product.
+    Left vectors are columns, right ones rows: the product is U·diag(σ)·Vᵀ. The largest entry of every left
+    vector is positive, so that libraries agree about signs.
     """
     xp = namespace(left, right)
     outer, inner = xp.linalg.qr(left), xp.linalg.qr(swap(right))

@@ -11,13 +11,9 @@ from federated_lora.arrays import Array, accumulator, like
 def client_weights(
     sizes: Sequence[float] | np.ndarray | None, clients: int
 ) -> Float[np.ndarray, " N"]:
-    """float64 weights that sum to one, proportional to the given sizes.
+    """float64 weights that sum to one, proportional to sizes (example counts, say); None: uniform.
 
-    Args:
-        sizes: example counts or any non-negative importance per client; None for uniform weights.
-
-    Raises:
-        ValueError: on a wrong length, a negative or non-finite size, or sizes that are all zero.
+    Raises ValueError on a wrong length, a negative or non-finite size, or sizes that are all zero.
     """
     if clients < 1:
         raise ValueError(f"clients must be at least 1, got {clients}")

@@ -85,9 +85,8 @@ def write(folder: Path, run: Mapping[str, Any], state: Checkpoint) -> Path:
 def read(folder: Path, run: Mapping[str, Any]) -> Checkpoint | None:
     """The newest sound checkpoint of a run; None if there is none at all.
 
-    Raises:
-        ValueError: if the checkpoint belongs to another run (the first difference is named) or was
-            written in another format, or if all of them are damaged.
+    Raises ValueError if the checkpoint belongs to another run (the first difference is named) or was
+    written in another format, or if all of them are damaged.
     """
     damage: list[str] = []
     now = json.loads(json.dumps(dict(run)))

@@ -94,9 +94,8 @@ class Shared:
 class Trained:
     """What the clients came back with.
 
-    Attributes:
-        factors: layer name to stacks (N, *batch, …): those trained, and in every round the personal ones.
-        heads: name to stack (N, *batch, …); empty where the head did not train.
+    Stacks (N, *batch, …): of the `factors` by layer, those trained and in every round the personal ones;
+    of the `heads` by name, none where the head did not train.
     """
 
     factors: Mapping[str, ClientFactors]
@@ -157,9 +156,8 @@ def combined(
 ) -> Outcome:
     """The server's part of a round.
 
-    Args:
-        weights: client sizes or weights, (N,), None for uniform; or (R, N), one row per replica, which
-            are then combined one by one unless the rows are equal.
+    Client sizes or weights are (N,), None for uniform; or (R, N), one row per replica, which are then
+    combined one by one unless the rows are equal.
     """
     if weights is not None and weights.ndim == 2:
         if np.any(weights != weights[0]):

@@ -147,13 +147,10 @@ class Problem:
 
 
 def step_size(problem: Problem, *, eta: float | None = None, kappa: float | None = None) -> float:
-    """The step size η from either itself or the dimensionless κ = 2 η ||B̄*||².
+    """The step size η from either itself or the dimensionless κ = 2 η ||B̄*||²: one of them, positive.
 
-    For rank r the norm is the largest singular value of B̄*. η multiplies the true gradient of
-    (1/m)||·||_F², factor 2 included (theory.md §1).
-
-    Raises:
-        ValueError: unless exactly one is given, finite and positive; or for kappa if B̄* is zero.
+    For rank r the norm is the largest singular value of B̄*, which for κ must not be zero. η multiplies the
+    true gradient of (1/m)||·||_F², factor 2 included (theory.md §1).
     """
     if (eta is None) == (kappa is None):
         raise ValueError(f"give exactly one of eta and kappa, got eta={eta} and kappa={kappa}")

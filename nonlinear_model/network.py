@@ -84,11 +84,9 @@ def pretrain(
 
 @dataclass(frozen=True, eq=False)
 class Gradients:
-    """Mean cross-entropy per client, and its gradients by tensor, those that were asked for.
+    """Mean cross-entropy per client, (R, N), and its gradients by tensor, those that were asked for.
 
-    Attributes:
-        loss: (R, N).
-        of: A (R, N, d, r), B (R, N, r, hidden) and head (R, N, hidden, classes).
+    They are A (R, N, d, r), B (R, N, r, hidden) and head (R, N, hidden, classes).
     """
 
     loss: Tensor

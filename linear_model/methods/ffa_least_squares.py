@@ -13,9 +13,8 @@ from linear_model.problem import Problem
 class FFALeastSquares(FromZero):
     """A stays frozen; every round refits B on that round's samples.
 
-    Attributes:
-        pooled: False: each client solves its own least squares, the server averages (the paper's
-            proposition); True: one least-squares problem over all clients' samples.
+    Each client solves its own least squares, and the server averages (the paper's proposition); `pooled`,
+    it is one least-squares problem over all clients' samples.
     """
 
     pooled: bool = False

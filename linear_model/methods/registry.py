@@ -37,11 +37,8 @@ def method_named(
 ) -> LinearMethod:
     """The method of that name with its options (eta, kappa, local_steps, B).
 
-    Args:
-        name: one of `OWN`, or a name for `federated_lora.method_named` (`module:Class` too).
-
-    Raises:
-        ValueError: if there is none (the nearest name is suggested), or if it has no such option.
+    One of `OWN`, or of `federated_lora.method_named` (`module:Class` too). Raises ValueError if there is none
+    (the nearest name is suggested), or if it has no such option.
     """
     if name in OWN:
         make = OWN[name][0]

@@ -159,11 +159,9 @@ def run_vectors(
     tag: str,
     problem: Problem | None = None,
 ) -> None:
-    """Run a block on factors as vectors and fill its rows.
+    """Run a block on factors as vectors and fill its rows; `tag` names the samples' random stream.
 
-    Args:
-        tag: name of the samples' random stream.
-        problem: the problem in the coordinates the source works in, if not job.problem.
+    The problem is given in the coordinates the source works in, if not in job.problem's.
     """
     if problem is None:
         problem = job.problem

@@ -22,9 +22,8 @@ TAG = "gram"
 class GramSimulator:
     """Same law as `data` at a cost independent of m. The default.
 
-    Args:
-        from_samples: draw X and E exactly as `data` does with the same seed, and only then reduce them
-            to X'X/m and X'E/m: for comparing the two simulators on the same samples.
+    To compare the two on the same samples, `from_samples` draws X and E exactly as `data` does with the same
+    seed, and only then reduces them to X'X/m and X'E/m.
     """
 
     name = TAG

@@ -18,9 +18,8 @@ _POSITIONS = ("position_embeddings", "embed_positions", "wpe")
 def check_checkpoint(model: str) -> None:
     """Refuse what cannot be loaded, before loading it.
 
-    Raises:
-        ValueError: if a local folder is no checkpoint or holds a truncated weight file, if a name can be no
-            hub id, or if it is not in the local cache and the hub does not answer.
+    That is a local folder without a checkpoint or with a truncated weight file, a name that can be no hub id,
+    and one that is not in the local cache while the hub does not answer.
     """
     folder = Path(model)
     if not folder.is_dir():
@@ -60,9 +59,8 @@ def require_vocabulary(model: str, tokenizer: Any) -> None:
 def require_complete(model: str, base: nn.Module, missing: list[str]) -> None:
     """Refuse weight files that lack tensors of the transformer itself, which would stay random.
 
-    Args:
-        missing: names transformers found no weights for; a head, and the pooler some encoders are
-            published without, may be among them.
+    Transformers found no weights for the `missing`: a head, and the pooler some encoders are published
+    without, may be among them.
     """
     prefix = getattr(base, "base_model_prefix", "") + "."
     lacking = [name for name in sorted(missing) if name.startswith(prefix) and "pooler" not in name]

@@ -76,11 +76,7 @@ def encode(examples: Examples, tokenizer: Any, max_length: int, *, segments: boo
 def encode_options(
     examples: Instructed, tokenizer: Any, max_length: int
 ) -> tuple[Encoded, np.ndarray]:
-    """Every option of every example as a continuation of its prompt.
-
-    Returns:
-        The encoded options, and the example each belongs to, int64.
-    """
+    """Every option of every example as a continuation of its prompt; the example each belongs to, int64."""
     owner = np.repeat(np.arange(len(examples)), [len(options) for options in examples.options])
     prompts = [examples.prompts[i] for i in owner]
     answers = [option for options in examples.options for option in options]
@@ -136,13 +132,10 @@ def cut_prompt(ids: Sequence[int], room: int, bos_id: int | None) -> list[int]:
 def collate(
     data: Encoded, indices: Sequence[np.ndarray], pad_id: int, device: torch.device | str = "cpu"
 ) -> Batch:
-    """Pad the named examples of one or more clients into one batch.
+    """Pad the named examples of one or more clients, at least one of each, into one batch.
 
     Classification is padded on the right; causal text on the left, so that the answers end together. A
     client with fewer examples than the others gets padding rows, which carry no loss.
-
-    Args:
-        indices: per client, the examples of its minibatch, each non-empty.
     """
     left = data.prompt is not None
     rows = max(index.size for index in indices)

@@ -96,9 +96,8 @@ def resolve_device(name: str) -> torch.device:
 def build(config: Config, *, causal: bool, names: tuple[str, ...] = ()) -> Workspace:
     """Load the base, check the adapter's shape against it, and put the adapter on.
 
-    Raises:
-        ValueError: for any reason of `check_checkpoint`, an unknown target module, a rank above a
-            layer's width, an unsupported head, missing bitsandbytes, or a base that does not fit.
+    Raises ValueError for any reason of `check_checkpoint`, an unknown target module, a rank above a layer's
+    width, an unsupported head, missing bitsandbytes, or a base that does not fit.
     """
     check_checkpoint(config.model)
     device = resolve_device(config.device)

@@ -48,9 +48,7 @@ class StackedLoRA(nn.Module):
 class StackedLinear(nn.Module):
     """A linear layer with weights per client: the classification head of each.
 
-    Args:
-        weight: (n, d_out, d_in).
-        bias: (n, d_out), or None.
+    The weight is (n, d_out, d_in), the bias (n, d_out) or None.
     """
 
     def __init__(self, weight: torch.Tensor, bias: torch.Tensor | None) -> None:

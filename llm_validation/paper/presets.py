@@ -26,9 +26,7 @@ TERAFLOPS = 150.0
 class BaseModel:
     """What the cost of a base depends on.
 
-    Attributes:
-        parameters: of the transformer layers, embeddings left out.
-        width: of query and value projections.
+    Its parameters are the transformer layers', embeddings left out; its width that of query and value.
     """
 
     id: str
@@ -43,12 +41,7 @@ LLAMA_2_7B = BaseModel("meta-llama/Llama-2-7b-hf", 6.476e9, 4096, 32)
 
 @dataclass(frozen=True, slots=True)
 class Preset:
-    """One published cell as a run.
-
-    Attributes:
-        cell: the published number it stands beside.
-        options: configuration keys, as in a TOML file.
-    """
+    """One published cell as a run: the number it stands beside, and configuration keys as in a TOML file."""
 
     name: str
     cell: PublishedNumber

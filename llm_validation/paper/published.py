@@ -60,9 +60,7 @@ def tables() -> dict[str, list[PublishedNumber]]:
 def nearest(task: str, method: str, clients: int) -> PublishedNumber | None:
     """The published number of a task and method at the nearest number of clients, if there is one.
 
-    Args:
-        task: any spelling of the data set's name (SST-2, sst2).
-        method: this toolkit's name, or the paper's.
+    Any spelling of the data set's name does (SST-2, sst2), and our name of a method or the paper's.
     """
     found = [
         cell

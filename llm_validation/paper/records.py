@@ -19,12 +19,10 @@ Setting = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """One finished run.
+    """One finished run, and where it was found.
 
-    Attributes:
-        settings: its configuration as its manifest tells it, and the digest of its data.
-        accuracy: final accuracy, in per cent.
-        place: where it was found.
+    Settings are its configuration as its manifest tells it, and the digest of its data; the final accuracy
+    is in per cent.
     """
 
     settings: Setting
@@ -52,11 +50,10 @@ class Record:
 
 
 def from_folders(root: Path | None) -> tuple[list[Record], list[str]]:
-    """Every finished language-model run below a folder, in the order of its paths.
+    """Every finished language-model run below a folder, in the order of its paths; a sentence for the others.
 
-    Returns:
-        The runs, and one sentence for each folder whose run cannot be trusted: an unreadable manifest or
-        table, a table that ends early, a configuration that is not the one its fingerprint was made of.
+    A run cannot be trusted with an unreadable manifest or table, a table that ends early, or a configuration
+    that is not the one its fingerprint was made of.
     """
     found, faults = [], []
     for path in sorted(root.rglob("manifest.json")) if root is not None else []:

@@ -69,14 +69,10 @@ def classified(
     *,
     empty: float = 0.0,
 ) -> Classified:
-    """Records as texts with classes.
+    """Records as texts with classes: in the label column an id, or one of `names`.
 
-    Args:
-        label_column: column of the class: an id, or one of `names`.
-        empty: share of rows whose text may be empty.
-
-    Raises:
-        ValueError: on a missing column, an empty text or a label outside the classes; the row is named.
+    A share `empty` of the rows may have empty text. Raises ValueError on a missing column, another empty text
+    or a label outside the classes; the row is named.
     """
     texts, labels = [], np.empty(len(records), dtype=np.int64)
     allowed = int(empty * len(records))

@@ -28,10 +28,8 @@ class AllAtOnce:
     """Trains the participants of a round together, `at_once` of them per pass.
 
     The frozen base does the same work for all clients in one matrix product; each client's adapter is
-    applied to its own rows. What shares a pass changes results only by rounding.
-
-    Raises:
-        ValueError: if the head has trainable tensors outside linear layers.
+    applied to its own rows. What shares a pass changes results only by rounding. A head that has trainable
+    tensors outside linear layers is refused.
     """
 
     def __init__(self, config: Config, space: Workspace, data: Encoded, at_once: int) -> None:

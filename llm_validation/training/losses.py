@@ -7,17 +7,11 @@ from llm_validation.base.encoding import IGNORED, Batch
 
 
 def client_losses(logits: torch.Tensor, batch: Batch) -> torch.Tensor:
-    """Mean cross-entropy of each client over its own labelled examples or tokens.
+    """Mean cross-entropy of each client over its own labelled examples or tokens: (clients,), float32 or 64.
 
     A client's loss depends on its own rows alone, so the gradient of the sum over clients with respect
-    to a client's adapter is the gradient of that client's loss.
-
-    Args:
-        logits: (clients · rows, classes), or (clients · rows, tail, vocabulary) for the last `tail`
-            positions of causal text.
-
-    Returns:
-        float32 or float64 tensor of shape (clients,).
+    to a client's adapter is the gradient of that client's loss. Logits are (clients · rows, classes), or of
+    causal text (clients · rows, tail, vocabulary) for the last `tail` positions.
     """
     labels = batch.labels
     if labels.ndim == 2:

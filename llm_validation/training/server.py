@@ -168,8 +168,7 @@ def read_server(space: Workspace) -> Server:
 def write_server(space: Workspace, server: Server, client: int | None = None) -> None:
     """Put the frozen weights, both factors of every layer and the head into the workspace's model.
 
-    Args:
-        client: whose own tensors take the shared ones' place, if it has any; None for nobody's.
+    Where a client is named, its own tensors take the place of the shared ones, if it has any.
     """
     write_base(space, server.merged)
     adapters, head = server.adapters_of(client), server.head_of(client)

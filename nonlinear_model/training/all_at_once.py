@@ -101,13 +101,10 @@ def train(
     optimiser: Optimiser,
     states: dict[str, State] | None = None,
 ) -> Returned:
-    """K local steps of every participant from the server's model.
+    """K local steps of every participant from the server's model: their trained tensors.
 
-    Args:
-        states: the participants' optimiser states by tensor name; None for fresh ones.
-
-    Returns:
-        The participants' trained tensors; tensors outside `work.train` are never touched.
+    Tensors outside `work.train` are never touched. Without optimiser states, by tensor name, fresh ones are
+    made.
     """
     R, N, K, b = work.batches.shape
     held = server.tensors()

@@ -106,10 +106,8 @@ def weights_bytes(result: Result) -> bytes:
 def summarise(rows: list[tracking.Row]) -> dict[str, list[Any]]:
     """One row per tracked round: the mean over repetitions, and an interval for the test accuracy.
 
-    Returns:
-        Equally long columns: `round`, `method`, `trained`, every measured column, and
-        `test_accuracy_low`, `test_accuracy_high` (95 % Student interval of the
-        mean over repetitions; empty for a single one).
+    Equally long columns: `round`, `method`, `trained`, every measured column, `test_accuracy_low` and
+    `test_accuracy_high` (95 % Student interval of the mean over repetitions; empty for a single one).
     """
     by_round: dict[int, list[tracking.Row]] = {}
     for row in rows:

@@ -33,9 +33,8 @@ class DivergenceError(ValueError):
 class Federation:
     """The state of a run, and the step from one round to the next.
 
-    Attributes:
-        record: what was measured so far, and the numbers sent.
-        diverged: which replicas were given up, bool array (R,); only with `give_up=True`.
+    Its record has what was measured so far and the numbers sent; `diverged`, only with `give_up=True`, says
+    which replicas were given up, bool (R,).
     """
 
     def __init__(

@@ -23,9 +23,7 @@ A_NAME, B_NAME = (tensor_name(LAYER, factor) for factor in Factor)
 class Replica:
     """One of the repetitions that run side by side.
 
-    Attributes:
-        seed: root of its split, start, batches and participants.
-        rate: its learning rate.
+    Its seed is the root of its split, start, batches and participants; the rate is its learning rate.
     """
 
     seed: int

@@ -20,9 +20,8 @@ def runs(
 ) -> list[Run]:
     """One method at one learning rate, tracked by its test accuracy.
 
-    Args:
-        config: what all runs share; its method, learning rate, seed and repeats are not looked at.
-        seeds: they fix split, start and batches, the same for all methods and rates.
+    The configuration is what all runs share: its method, learning rate, seed and repeats are not looked at.
+    The seeds fix split, start and batches, the same for all methods and rates.
     """
     from nonlinear_model.training.federation import Federation
     from nonlinear_model.training.record import Replica

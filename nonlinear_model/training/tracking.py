@@ -34,10 +34,8 @@ def evaluate(
 ) -> Evaluation:
     """Accuracy and mean cross-entropy of each replica's server model.
 
-    Args:
-        server: the model; where something in it is each client's own, (R, N, ·, ·), every client's model
-            is measured, and the mean is over those that took part.
-        present: whether a client took part so far, bool (R, N).
+    Where something in it is each client's own, (R, N, ·, ·), every client's model is measured, and the mean
+    is over those that took part so far (`present`, bool (R, N)).
     """
     R, N = present.shape
     tensors = server.tensors()

@@ -22,10 +22,8 @@ MODEL, RANK = "RoBERTa-Large", 4
 def data(budget: Budget) -> Table:
     """Published cells of the rank-4 table, and the mean of our runs over seeds.
 
-    Our runs are those below the budget's results folder; without one, those of the committed study.
-
-    Raises:
-        ValueError: if the folder holds no such run, or runs of several models.
+    Our runs are those below the budget's results folder, of which there must be some, of one model; without a
+    folder, those of the committed study.
     """
     rows = [
         (PAPER, MODEL, c.task, c.clients, published.METHODS[c.method],

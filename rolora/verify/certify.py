@@ -32,12 +32,9 @@ _COMMENT = re.compile(r"^\(\* (\d+)\. (.*) \*\)$", re.MULTILINE)
 
 @dataclass(frozen=True, slots=True)
 class Lemma:
-    """One lemma of a file.
+    """One lemma of a file: its claim, the number and statement of its step, and what Coq is given.
 
-    Attributes:
-        claim: whose proof it belongs to.
-        step: number and statement of its step.
-        text: statement and proof, with the comment that says whether it should compile.
+    The text is statement and proof, with the comment that says whether it should compile.
     """
 
     claim: str

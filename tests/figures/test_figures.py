@@ -118,9 +118,9 @@ def test_methods_differ_in_grey_for_colour_blind_readers_and_in_form():
     for one, other in combinations(looks, 2):
         assert one.dash != other.dash
         assert one.marker != other.marker
-        for seen in (_normal, _deuteranope, _protanope):
-            gap = np.linalg.norm(seen(_rgb(one.colour)) - seen(_rgb(other.colour)))
-            assert gap > 0.12, (one.label, other.label, seen.__name__)
+        for view in VIEWS:
+            gap = np.linalg.norm(_seen(one.colour, view) - _seen(other.colour, view))
+            assert gap > 0.12, (one.label, other.label, view)
 
 
 def test_settings_of_the_process_are_left_alone(drawn):
@@ -315,20 +315,14 @@ def _pdf_size(content: bytes) -> tuple[float, float]:
     return float(box.group(1)), float(box.group(2))
 
 
-def _rgb(colour: str) -> np.ndarray:
-    return np.array([int(colour[k : k + 2], 16) for k in (1, 3, 5)]) / 255.0
-
-
-def _normal(rgb: np.ndarray) -> np.ndarray:
-    return rgb
-
-
 # Dichromats' view of linear RGB (Viénot, Brettel and Mollon 1999).
-def _deuteranope(rgb: np.ndarray) -> np.ndarray:
-    view = np.array([[0.29275, 0.70725, 0.0], [0.29275, 0.70725, 0.0], [-0.02234, 0.02234, 1.0]])
-    return np.clip(view @ rgb**2.2, 0.0, 1.0) ** (1 / 2.2)
+VIEWS = {
+    "normal": [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]],
+    "deuteranope": [[0.29275, 0.70725, 0.0], [0.29275, 0.70725, 0.0], [-0.02234, 0.02234, 1.0]],
+    "protanope": [[0.11238, 0.88762, 0.0], [0.11238, 0.88762, 0.0], [0.00401, -0.00401, 1.0]],
+}
 
 
-def _protanope(rgb: np.ndarray) -> np.ndarray:
-    view = np.array([[0.11238, 0.88762, 0.0], [0.11238, 0.88762, 0.0], [0.00401, -0.00401, 1.0]])
-    return np.clip(view @ rgb**2.2, 0.0, 1.0) ** (1 / 2.2)
+def _seen(colour: str, view: str) -> np.ndarray:
+    rgb = np.array([int(colour[k : k + 2], 16) for k in (1, 3, 5)]) / 255.0
+    return np.clip(np.array(VIEWS[view]) @ rgb**2.2, 0.0, 1.0) ** (1 / 2.2)
