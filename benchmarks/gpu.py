@@ -18,6 +18,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, Literal
 
 import numpy as np
@@ -62,13 +63,6 @@ ARCHITECTURES: dict[str, tuple[str, dict[str, Any]]] = {
 }  # fmt: skip
 
 
-class Padding:
-    """All that the engines ask of a tokenizer."""
-
-    def __init__(self, pad_token_id: int) -> None:
-        self.pad_token_id = pad_token_id
-
-
 def workspace(model: str, config: Config) -> Workspace:
     """A base with an adapter on it: from a folder, or random weights of a known architecture."""
     if model not in ARCHITECTURES:
@@ -89,7 +83,8 @@ def workspace(model: str, config: Config) -> Workspace:
     device = torch.device(config.device)
     with device:
         base = getattr(transformers, auto).from_config(settings, dtype=torch.bfloat16)
-    return attach(config, base, Padding(sizes["pad_token_id"]), causal=causal, device=device)
+    padding = SimpleNamespace(pad_token_id=sizes["pad_token_id"])  # all that engines ask of it
+    return attach(config, base, padding, causal=causal, device=device)
 
 
 def examples(count: int, vocabulary: int, *, causal: bool) -> Encoded:
@@ -151,7 +146,7 @@ def timed(engine: Any, server: Server, work: Work, repeats: int) -> dict[str, An
         if cuda:
             torch.cuda.empty_cache()
             torch.cuda.reset_peak_memory_stats()
-        engine.train(server, replace_steps(work, 1))
+        engine.train(server, replace(work, batches=[own[:1] for own in work.batches]))
         best = float("inf")
         tokens = 0
         for _ in range(repeats):
@@ -168,11 +163,6 @@ def timed(engine: Any, server: Server, work: Work, repeats: int) -> dict[str, An
         "tokens_per_second": tokens / best,
         "peak_bytes": torch.cuda.max_memory_allocated() if cuda else None,
     }
-
-
-def replace_steps(work: Work, steps: int) -> Work:
-    """The same round, cut to its first steps."""
-    return replace(work, batches=[own[:steps] for own in work.batches])
 
 
 def measure(model: str, device: Device, quick: bool, repeats: int) -> Iterator[dict[str, Any]]:

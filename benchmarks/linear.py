@@ -106,17 +106,9 @@ def setup_cases(repeats: int) -> list[Case]:
         (lambda: rng.standard_normal((clients, d * (d + 1) // 2)), clients),
     )
     words, least = ("client", "draw X, form XᵀX/m"), f"{d * (d + 1) // 2} normal numbers"
+    at = f"m={samples}, d={d}"
     return [
-        Case(
-            f"gram set-up{kind}, m={samples}, d={d}",
-            *words,
-            ours,
-            literal,
-            seconds,
-            8.0,
-            least,
-            floor,
-        )
+        Case(f"gram set-up{kind}, {at}", *words, ours, literal, seconds, 8.0, least, floor)
         for kind, ours, seconds in (
             (" with G formed", "Bartlett root R, then G = RᵀR", formed),
             (", root only", "Bartlett root R with RᵀR = G, as rounds on fresh data use it", rooted),

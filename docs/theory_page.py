@@ -11,7 +11,6 @@ from verification.claim import Claim
 
 MARKER = re.compile(r"<!-- claim: ([a-zA-Z0-9-]+) -->")
 REST = "<!-- claims: rest -->"
-RELATIONS = {"=": "=", "≤": "≤", "≥": "≥"}
 
 
 def placed(text: str) -> list[str]:
@@ -116,7 +115,7 @@ def _evidence(finding: Mapping[str, Any]) -> list[str]:
             if seen["interval"]:
                 low, high = (_number(end) for end in seen["interval"])
                 measured += f" [{low}, {high}]"
-            theory = f"{RELATIONS[seen['relation']]} {_number(seen['theory'])}"
+            theory = f"{seen['relation']} {_number(seen['theory'])}"
             lines.append(f"| {plain(seen['quantity'])} | {theory} | {measured} |")
         lines.append("")
     for note in finding["notes"]:

@@ -57,11 +57,7 @@ def client_memory(config: Config, space: Workspace, data: Encoded) -> ClientMemo
     rows[size // 2 :] = order[0] if size > 1 else order[-1]
     rows[size // 2 + 1 :] = order[-1]
     batch = collate(data, [rows], space.pad_id, space.device)
-    numbers = sum(
-        sum(bank.numel() for bank in (layer.lora_A[name].weight, layer.lora_B[name].weight))
-        for layer in space.layers.values()
-        for name in layer.lora_A
-    )
+    numbers = sum(factor.numel() for factor in _factors(space))
     if config.head != "frozen":
         numbers += sum(parameter.numel() for parameter in space.head.values())
     each = max(4, BYTES[config.dtype])
@@ -70,6 +66,11 @@ def client_memory(config: Config, space: Workspace, data: Encoded) -> ClientMemo
     return ClientMemory(
         numbers * each * 2, numbers * each * moments, sum(kept), PASSING * max(kept, default=0)
     )
+
+
+def _factors(space: Workspace) -> list[torch.Tensor]:
+    banks = [bank for layer in space.layers.values() for bank in (layer.lora_A, layer.lora_B)]
+    return [bank[name].weight for bank in banks for name in bank]
 
 
 @contextmanager
@@ -90,12 +91,7 @@ def saved_tensors(space: Workspace) -> Iterator[dict[int, int]]:
 
 def kept_tensors(space: Workspace, batch: Batch) -> list[int]:
     """Sizes in bytes of what autograd keeps between forward and backward, parameters not counted."""
-    trained = [
-        bank[name].weight
-        for layer in space.layers.values()
-        for bank in (layer.lora_A, layer.lora_B)
-        for name in bank
-    ]
+    trained = _factors(space)
     for parameter in trained:
         parameter.requires_grad_(True)
     training = space.model.training
