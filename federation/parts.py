@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import Field
 
 from federation.refusals import refuse_old_names
-from verification.settings import Count, Natural, Positive, Settings, Share, settings
+from verification.settings import (
+    Count,
+    Natural,
+    NonNegative,
+    Positive,
+    Settings,
+    Share,
+    settings,
+)
 
 if TYPE_CHECKING:
     import numpy as np
 
     from federation.partition import Partition
+    from federation.privacy import Policy
 
 SplitName = Literal["shards", "iid", "dirichlet"]
 
@@ -61,6 +70,49 @@ class LocalTraining(Settings):
         default="reset", description="Optimiser state: reset in every round, or keep per client."
     )
     learning_rate: Positive = Field(default=0.1, description="Step size of every client.")
+
+
+@settings
+class Privacy(Settings):
+    """Differential privacy of what clients send."""
+
+    dp_clip: Positive | None = Field(
+        default=None,
+        description="Bound C on the norm of what a client sends, less what it received.",
+    )
+    dp_noise: NonNegative = Field(
+        default=0.0, description="Deviation of the noise a client adds to it, over C."
+    )
+    dp_delta: Annotated[float, Field(gt=0.0, lt=1.0)] = Field(
+        default=1e-5, description="δ at which the ε of the noise is told."
+    )
+
+    def __post_init__(self) -> None:
+        if self.dp_noise and self.dp_clip is None:
+            raise ValueError(
+                f"dp_noise is in units of dp_clip, which must be given with it, got {self.dp_noise:g}"
+                " and no dp_clip"
+            )
+
+    def policy(self) -> Policy | None:
+        """What clients do to their updates; None for nothing.
+
+        Raises:
+            ValueError: if there is noise, and what accounts for it is not installed.
+        """
+        if self.dp_clip is None:
+            return None
+        from federation.privacy import Policy
+        from verification.discovery import require_extra
+
+        if self.dp_noise:
+            require_extra("privacy")
+        return Policy(self.dp_clip, self.dp_noise, self.dp_delta)
+
+    def private(self, rounds: int) -> dict[str, Any]:
+        """A manifest's entry on privacy; nothing without a policy."""
+        policy = self.policy()
+        return {} if policy is None else {"privacy": policy.told(rounds)}
 
 
 @settings

@@ -1,17 +1,18 @@
 """One run of a method on the linear model as plain values: what a user sets and a manifest records."""
 
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 from pydantic import Field
 
+from federation.parts import Privacy
 from linear_model.methods.base import LinearMethod
 from linear_model.methods.registry import method_named, options_of
 from linear_model.problem import Problem
 from linear_model.run import Run
 from linear_model.simulation import Progress, simulate
 from linear_model.start import Start
-from verification.settings import Count, Natural, NonNegative, Positive, Settings, settings
+from verification.settings import Count, Natural, NonNegative, Positive, settings
 from verification.streams import generator
 
 AXIS = "linear run"
@@ -19,7 +20,7 @@ AXIS = "linear run"
 
 
 @settings
-class Experiment(Settings):
+class Experiment(Privacy):
     """Problem, method and sizes; clients differ by their B_i* alone."""
 
     d: int = Field(default=50, ge=2, description="Input width.")
@@ -67,6 +68,7 @@ class Experiment(Settings):
     )
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.outputs is not None and self.outputs < self.rank:
             raise ValueError(f"outputs must be at least the rank {self.rank}, got {self.outputs}")
         if self.heterogeneity > 0.0 and self.clients < 2:
@@ -81,7 +83,13 @@ class Experiment(Settings):
 
     def rule(self) -> LinearMethod:
         """The method with its own options."""
-        own = {"kappa": self.kappa, "eta": self.eta, "local_steps": self.local_steps}
+        if self.dp_clip is not None and "privacy" not in options_of(self.method):
+            raise ValueError(
+                "dp_clip bounds the updates of local steps, but method"
+                f" {self.method} sends least-squares solutions and gradients; use a federated method"
+            )
+        own: dict[str, Any] = {"privacy": self.policy()}
+        own |= {name: getattr(self, name) for name in ("kappa", "eta", "local_steps")}
         given = {name: value for name, value in own.items() if value is not None}
         return method_named(self.method, self.rounds, argument="--method", **given)
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import Field
 
 from federation import parts
-from federation.parts import LocalTraining, Server, Split, SplitName
+from federation.parts import LocalTraining, Privacy, Server, Split, SplitName
 from federation.refusals import require_able
 from verification.settings import Count, Natural, NonNegative, Positive, Settings, settings
 
@@ -109,7 +109,7 @@ class Machine(parts.Machine):
 
 
 @settings
-class Config(Machine, LocalTraining, Adapters, Server, Texts, Model):
+class Config(Machine, Privacy, LocalTraining, Adapters, Server, Texts, Model):
     """One federated fine-tuning run."""
 
     rounds: Count = 16
@@ -132,6 +132,7 @@ class Config(Machine, LocalTraining, Adapters, Server, Texts, Model):
     def __post_init__(self) -> None:
         from federated_lora import method_named
 
+        Privacy.__post_init__(self)
         cannot = {"merges": "quantisation = 4bit"} if self.quantisation == "4bit" else {}
         if self.optimiser != "sgd" or self.momentum or self.clip or self.weight_decay:
             cannot["controls"] = (

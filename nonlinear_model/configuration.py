@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import Field
 
 from federation import parts
-from federation.parts import LocalTraining, Server, Split
+from federation.parts import LocalTraining, Privacy, Server, Split
 from federation.refusals import require_able
 from verification.settings import Count, Natural, Positive, Settings, settings
 
@@ -94,7 +94,7 @@ class Machine(parts.Machine):
 
 
 @settings
-class Configuration(Machine, LocalTraining, Network, Server, Images):
+class Configuration(Machine, Privacy, LocalTraining, Network, Server, Images):
     """One federated run. Every policy is named here and recorded with the result."""
 
     optimiser: Literal["sgd", "momentum", "adam", "adamw"] = "sgd"
@@ -113,7 +113,7 @@ class Configuration(Machine, LocalTraining, Network, Server, Images):
         from federated_lora import method_named
         from nonlinear_model.data.registry import IMAGES
 
-        for owner in (Machine, Network, Images):
+        for owner in (Machine, Privacy, Network, Images):
             owner.__post_init__(self)
         IMAGES.named(self.dataset)
         plain = {} if self.optimiser == "sgd" else {"controls": f"optimiser = {self.optimiser}"}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -68,6 +68,12 @@ def table(*headings: str, title: Any = None, **column: Any) -> Table:
     for heading in headings:
         made.add_column(heading, **column)
     return made
+
+
+def show_privacy(manifest: Mapping[str, Any]) -> None:
+    """Say what clients' clipping and noise come to, if a run has any."""
+    if "privacy" in manifest:
+        messages().print(manifest["privacy"]["says"], soft_wrap=True)
 
 
 @contextmanager

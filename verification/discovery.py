@@ -31,6 +31,7 @@ LAST = 1000
 EXTRAS = {
     "nonlinear": ("torch", "safetensors", "sklearn", "tqdm"),
     "llm": ("torch", "safetensors", "transformers", "peft", "datasets", "accelerate"),
+    "privacy": ("opacus",),
 }
 """Extras of rolora-verify and the modules each brings, the lighter extra first."""
 

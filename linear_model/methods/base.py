@@ -1,7 +1,7 @@
 """What a method is to the simulators that work on vectors."""
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
@@ -61,6 +61,14 @@ class Rounds(Protocol):
     @property
     def clients(self) -> int:
         """Number of clients N."""
+
+
+@runtime_checkable
+class Noisy(Protocol):
+    """The rounds of a simulator, in which clients may add noise to what they send."""
+
+    def noise(self, number: int, client: int) -> np.random.Generator:
+        """The stream of a client's noise in round `number`, for all trials."""
 
 
 class LinearMethod(Protocol):

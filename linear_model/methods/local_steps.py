@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, ClassVar
 
 import numpy as np
@@ -9,8 +10,9 @@ import numpy as np
 import federated_lora
 from federated_lora import Adapter, ClientFactors, Factor, added, aggregate, dense
 from federation.controls import Controls
+from federation.privacy import Policy
 from linear_model.clients import ClientBatch
-from linear_model.methods.base import FromZero, Rounds, State
+from linear_model.methods.base import FromZero, Noisy, Rounds, State
 from linear_model.problem import Problem, step_size
 
 
@@ -28,6 +30,7 @@ class LocalSteps(FromZero):
         kappa: the dimensionless step 2 η ||B̄*||².
         local_steps: K ≥ 1.
         B: first B, (rank, p); None for zeros.
+        privacy: what clients do to their updates before they send them; None for nothing.
     """
 
     method: federated_lora.Method | str = "rolora"
@@ -35,6 +38,7 @@ class LocalSteps(FromZero):
     kappa: float | None = None
     local_steps: int = 1
     B: np.ndarray | None = None
+    privacy: Policy | None = None
     orthonormal: ClassVar[bool] = False
     """A is not kept orthonormal."""
 
@@ -90,17 +94,20 @@ class LocalSteps(FromZero):
         controls = self._controls(state, rounds.clients)
         corrections = controls.corrections(rounds.who, map(str, trained))
         A, B = self._local(begun[Factor.A], begun[Factor.B], batch, number, eta, corrections)
-        moved = {
-            str(f): begun[f] - made
-            for f, made in zip(Factor, (A, B), strict=True)
-            if f in corrections
-        }
+        made = {Factor.A: A, Factor.B: B}
+        for f in trained:  # one a client, even of a factor that no step of the round moved
+            made[f] = np.broadcast_to(made[f], (*rounds.who.shape, *made[f].shape[2:]))
+        if self.privacy is not None:
+            assert isinstance(rounds, Noisy)  # as every simulator's are
+            leaving = {str(f): made[f] for f in trained - self.rule.personal}
+            received = {str(f): x for f, x in begun.items()}
+            stream = partial(rounds.noise, number)
+            private = self.privacy.sent(leaving, received, rounds.who, stream)
+            made |= {Factor(name): x for name, x in private.items()}
+        moved = {str(f): begun[f] - made[f] for f in Factor if str(f) in corrections}
         everybody = np.full(rounds.clients, 1.0 / rounds.clients)
         controls = controls.after(rounds.who, moved, self.local_steps * eta, everybody)
-        clients = ClientFactors(
-            A=np.moveaxis(A, 1, 0) if Factor.A in sent else None,
-            B=np.moveaxis(B, 1, 0) if Factor.B in sent else None,
-        )
+        clients = ClientFactors(**{str(f): np.moveaxis(made[f], 1, 0) for f in sent})
         try:
             result = aggregate(self.rule, Adapter(state.A, state.B), clients, None, number)
         except ValueError as error:

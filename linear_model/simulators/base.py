@@ -43,9 +43,9 @@ class Job:
     seed: int
     axes: tuple[str | int, ...]
 
-    def rng(self, purpose: str) -> np.random.Generator:
+    def rng(self, purpose: str, *more: int) -> np.random.Generator:
         """The block's stream for one purpose."""
-        return generator(self.seed, *self.axes, purpose, self.first)
+        return generator(self.seed, *self.axes, purpose, self.first, *more)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +56,7 @@ class Abilities:
         fixed_data: clients that keep their samples.
         clients_differ: a B* for each client.
         local_steps: federated_lora's methods, merged changes of W0 and personal factors included.
+        blurred: noise that clients add to what they send.
     """
 
     ranks: bool = True
@@ -63,12 +64,14 @@ class Abilities:
     clients_differ: bool = True
     noise: bool = True
     local_steps: bool = True
+    blurred: bool = True
 
 
 def refuse(simulator: Simulator, problem: Problem, method: LinearMethod) -> None:
     """Refuse what a simulator cannot do."""
     can, fixed = simulator.can, problem.data is not Data.FRESH
     local = isinstance(method, LocalSteps)
+    blurred = isinstance(method, LocalSteps) and bool(method.privacy and method.privacy.noise)
     one_B, other = (
         "one B* for all clients only",
         "algorithm2, algorithm2-pooled, ffa-ls and ffa-pooled only",
@@ -79,6 +82,7 @@ def refuse(simulator: Simulator, problem: Problem, method: LinearMethod) -> None
         (can.clients_differ or problem.homogeneous, f"{one_B}, got one per client"),
         (can.noise or problem.noise == 0.0, f"no label noise, got noise {problem.noise}"),
         (can.local_steps or not local, f"{other}, got {method.name}"),
+        (can.blurred or not blurred, "updates without noise only, got dp_noise"),
     )
     for able, reason in reasons:
         if not able:
@@ -113,7 +117,7 @@ class RoundSamples:
     """The `Rounds` of a method: who takes part, and new or fixed data."""
 
     def __init__(self, problem: Problem, source: Source, job: Job, tag: str) -> None:
-        self._problem, self._source = problem, source
+        self._problem, self._source, self._job = problem, source, job
         self._rng, self._who_rng = job.rng(f"{tag} samples"), job.rng("participants")
         self.clients = problem.clients
         self.who = np.tile(np.arange(problem.clients), (job.count, 1))
@@ -143,6 +147,10 @@ class RoundSamples:
         if self._problem.batches is Batches.SHARED:
             self._now = drawn
         return drawn
+
+    def noise(self, number: int, client: int) -> np.random.Generator:
+        """The stream of a client's own noise in a round."""
+        return self._job.rng("privacy", number, client)
 
     def end(self) -> None:
         """Forget the fresh samples of the round."""

@@ -15,6 +15,7 @@ from federation import partition
 from federation.checkpoint import forget
 from federation.controls import Controls
 from federation.participants import participants, weights_of
+from federation.privacy import Policy
 from federation.round import Outcome, Trained, combined, sound
 from llm_validation.base.base_model import require_positions
 from llm_validation.base.encoding import Encoded, encode
@@ -28,7 +29,7 @@ from llm_validation.training.estimate import clients_that_fit
 from llm_validation.training.evaluation import Evaluator, Score
 from llm_validation.training.one_by_one import OneByOne
 from llm_validation.training.randomness import local_batches
-from llm_validation.training.server import Returned, Server, Work, read_server
+from llm_validation.training.server import Returned, Server, Work, private, read_server
 from verification.discovery import require_extra
 from verification.streams import generator
 
@@ -119,6 +120,7 @@ class _Bench:
     encoded: Encoded
     evaluator: Evaluator
     engine: Engine
+    privacy: Policy | None
     server: Server
     rows: list[Row]
     facts: dict[str, Any]
@@ -128,6 +130,7 @@ class _Bench:
 def _opened(config: Config, places: Path | None, resume: bool, data: TaskData | None) -> _Bench:
     """Everything a run needs, checked, at its start or at the checkpoint it goes on from."""
     require_extra("llm")
+    privacy = config.policy()
     if config.threads:
         torch.set_num_threads(config.threads)
     data = data if data is not None else registry.load(config)
@@ -156,7 +159,7 @@ def _opened(config: Config, places: Path | None, resume: bool, data: TaskData | 
     method = method_named(config.method, config.rounds)
     return _Bench(
         config, method, data.digest, places, space, split, encoded, evaluator, engine,
-        server, rows, facts, warning,
+        privacy, server, rows, facts, warning,
     )  # fmt: skip
 
 
@@ -169,6 +172,8 @@ def _one_round(bench: _Bench) -> Row:
     work = plan(config, bench.method, before, bench.split, bench.encoded.lengths)
     returned = bench.engine.train(before, work)
     _require_finite(returned, work, rows)
+    if bench.privacy is not None:
+        returned = private(bench.privacy, before, work, returned, config)
     sizes = [part.size for part in bench.split]
     server, outcome = step(config, bench.method, before, work, returned, sizes)
     row = _row((before, server), rows[-1], work, returned, outcome, time.perf_counter() - started)

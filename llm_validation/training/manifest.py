@@ -35,6 +35,7 @@ def manifest(config: Config, facts: Mapping[str, Any]) -> dict[str, Any]:
             for column, label in LABELS.items()
         ],
         "facts": dict(facts),
+        **config.private(config.rounds),
     }
 
 

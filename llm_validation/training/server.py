@@ -1,16 +1,20 @@
 """The server's state, and what the clients of a round send back."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 
 import numpy as np
 import torch
 
 from federated_lora import BOTH, NEITHER, Adapter, ClientFactors, Factor, Factors, added
 from federation.controls import Controls
+from federation.privacy import Policy
 from federation.round import Shared, tensor_name
 from federation.sent import Sent
 from llm_validation.base.models import ADAPTER, Workspace
+from llm_validation.config import Config
+from verification.streams import generator
 
 Head = dict[str, torch.Tensor]
 """Name to tensor of a classification head."""
@@ -133,6 +137,25 @@ class Returned:
             for factor in Factor
             if (stack := factors.factor(factor)) is not None
         }
+
+
+def private(
+    policy: Policy, server: Server, work: Work, found: Returned, config: Config
+) -> Returned:
+    """The same with what leaves the participants clipped and blurred."""
+    began = server.named(work.factors - work.personal)
+    if config.head == "average":
+        began |= server.head
+    stacks = found.named() | found.heads
+    leaving = {name: stack for name, stack in stacks.items() if name in began}
+    received = {name: began[name].unsqueeze(0) for name in leaving}
+    stream = partial(generator, config.seed, "llm", "privacy", work.round)
+    stacks |= policy.sent(leaving, received, np.array(work.clients), stream)
+    factors = {
+        layer: ClientFactors(*(stacks.get(tensor_name(layer, factor)) for factor in Factor))
+        for layer in found.factors
+    }
+    return replace(found, factors=factors, heads={name: stacks[name] for name in found.heads})
 
 
 def returned(

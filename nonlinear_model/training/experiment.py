@@ -216,4 +216,5 @@ def manifest(config: Configuration, result: Result) -> dict[str, Any]:
         "diverged": None if result.diverged is None else str(result.diverged),
         "images_per_client": result.federation.label_counts[0].sum(axis=1).tolist(),
         "rates": rates(result.rows),
+        **config.private(config.rounds),
     }

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import torch
@@ -64,6 +65,7 @@ class Federation:
         self.round = 0
         self._engine = engine or ENGINES[config.engine]
         self._give_up = give_up
+        self._privacy = config.policy()
         every = config.evaluate_every
         self._tracked = tracked or {*range(every, config.rounds, every), config.rounds}
         dtype, device = getattr(torch, config.dtype), torch.device(config.device)
@@ -133,6 +135,7 @@ class Federation:
         returned = self._engine(sent, self._train, work, self.optimiser, states)
         self._check(returned, sent, people, t)
         self._keep_states(people, returned)
+        self._make_private(returned, sent, people, t)
         self._keep_controls(people, sent, returned, work)
         for name in sorted(set(self._own) - train):  # its turn is another round
             returned.stacks[name] = sent.tensors()[name]
@@ -285,6 +288,26 @@ class Federation:
         for state in returned.states.values():
             for key, value in state.items():
                 state[key] = torch.where(dead, torch.zeros_like(value), value)
+
+    def _make_private(
+        self, returned: Returned, started: Server, people: np.ndarray, t: int
+    ) -> None:
+        """Clip and blur what leaves the clients; replicas one by one, for each has a seed of its own."""
+        leaving = {name: v for name, v in returned.stacks.items() if name not in self._own}
+        if self._privacy is None or not leaving:
+            return
+        began = started.tensors()
+        parts = [
+            self._privacy.sent(
+                {name: value[r] for name, value in leaving.items()},
+                {name: began[name][r].unsqueeze(0) for name in leaving},
+                people[r],
+                partial(generator, replica.seed, "nonlinear", "privacy", t),
+            )
+            for r, replica in enumerate(self.replicas)
+        ]
+        for name in leaving:
+            returned.stacks[name] = torch.stack([part[name] for part in parts])
 
     def _divergence(self, t: int, replica: int, client: int, loss: float, tensor: str) -> str:
         bound = self.config.loss_bound

@@ -10,7 +10,7 @@ import typer
 from linear_model import Run
 from linear_model.experiment import Experiment
 from rolora.commands.options import Given, Json, Out, Quiet, configured
-from rolora.console import bar, messages, output, table
+from rolora.console import bar, messages, output, show_privacy, table
 
 app = typer.Typer()
 
@@ -56,6 +56,7 @@ def run(
         configuration = {n: v for n, v in experiment.as_dict().items() if v is not None}
         words = ["rolora", "linear", "run", *experiment.words(*configuration)]
         described = _described(_name(done, experiment), configuration)
+        described |= experiment.private(experiment.rounds)
         manifest = complete(described, shlex.join(words))
         more: dict[str, str | bytes] = {"figure.svg": _figure(columns, manifest)}
         if every_trial:
@@ -66,6 +67,7 @@ def run(
         typer.echo(text, nl=False)
     elif not quiet:
         _show(columns, str(manifest["name"]), out)
+        show_privacy(manifest)
 
 
 def _described(name: str, configuration: dict[str, Any]) -> dict[str, Any]:

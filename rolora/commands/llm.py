@@ -13,7 +13,7 @@ import typer
 
 from llm_validation.config import Config
 from rolora.commands.options import Given, Json, Out, Quiet, Resume, configured
-from rolora.console import messages, output, table
+from rolora.console import messages, output, show_privacy, table
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -86,6 +86,7 @@ def run(
         typer.echo(text, nl=False)
     elif not quiet:
         _show(result.rows, str(full["name"]), out)
+        show_privacy(full)
 
 
 def _settings(file: dict[str, Any], told: dict[str, Any], preset: str | None) -> Config:

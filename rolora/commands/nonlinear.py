@@ -10,7 +10,7 @@ import typer
 
 from nonlinear_model.configuration import Configuration
 from rolora.commands.options import DataDir, Given, Json, Out, Quiet, Resume, configured
-from rolora.console import bar, fail, messages, output, table
+from rolora.console import bar, fail, messages, output, show_privacy, table
 
 if TYPE_CHECKING:
     from nonlinear_model.training.experiment import Result
@@ -78,6 +78,7 @@ def run(
         typer.echo(text, nl=False)
     elif not quiet:
         _show(config, result, out)
+        show_privacy(config.private(config.rounds))
     if result.diverged is not None:
         fail(f"{result.diverged}; the record up to there is in {out}/run.csv")
         raise typer.Exit(1)

@@ -28,7 +28,7 @@ HEAVY = sorted({module for brought in EXTRAS.values() for module in brought})
 TORCH_FREE = {
     "verification": "statistics evidence",
     "federated_lora": "diagnostics adapter testing",
-    "federation": "learning_rates participants partition parts refusals sent",
+    "federation": "learning_rates participants partition parts privacy refusals sent",
     "theory": "population.population_map",
     "linear_model": "problem claims",
     "nonlinear_model": "configuration study.analysis",

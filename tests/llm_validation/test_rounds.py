@@ -128,3 +128,19 @@ def test_bfloat16_base_keeps_adapters_and_head_in_float32(tiny):
         # Rounding of the base to 8 bits reaches the updates; AdamW normalises their size.
         gap = adapter.A - runs[1].server.adapters[layer].A
         assert float(gap.norm() / adapter.A.norm()) < 0.05
+
+
+@both_engines
+def test_what_clients_send_is_bounded(tiny, engine):
+    """dp_clip; without it, or within it, nothing changes (`tests/federation/test_privacy.py`)."""
+    C = 1e-3
+    bounded, plain, wide = (
+        run(tiny(engine=engine, head="frozen", method="fedavg", dp_clip=clip)).rows[1:]
+        for clip in (C, None, 1e9)
+    )
+    moved = [row["factor_change"] for row in bounded]
+    assert max(moved) < C * (1 + 1e-5) < min(row["factor_change"] for row in plain)
+    assert min(moved) > 0.1 * C
+    for one, other in zip(plain, wide, strict=True):
+        assert one["factor_change"] == other["factor_change"]
+        assert one["loss"] == other["loss"]
