@@ -4,6 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import StrEnum
+from math import inf, nan
 from typing import ClassVar, Self, TypeVar
 
 import numpy as np
@@ -46,11 +47,13 @@ class Replies:
         weights: normalised client weights p_k, shape (N,).
         A: stacked down-projections (N, *batch, d_in, r); None if A was not trained, or is personal.
         B: stacked up-projections (N, *batch, r, d_out); None alike.
+        memory: what the method's last `Update` asked to be remembered; None in the first round.
     """
 
     weights: np.ndarray
     A: Array | None = None
     B: Array | None = None
+    memory: Array | None = None
 
     def factor(self, factor: Factor) -> Array | None:
         """The named stack, or None if it was not sent."""
@@ -67,11 +70,14 @@ class Update:
             `delta()` is the change, or a dense array (*batch, d_in, d_out).
         personal: what each replying client keeps of its personal factors from now on; None for what
             it came out of its training with.
+        memory: an array (*batch, …) that the server remembers until the next round, in which it stands in
+            `Replies.memory`; None for nothing. Laboratories keep it and put it into checkpoints.
     """
 
     adapter: Adapter
     merged: Adapter | Array | None = None
     personal: ClientFactors | None = None
+    memory: Array | None = None
 
 
 class Method(ABC):
@@ -88,6 +94,7 @@ class Method(ABC):
             which is what a client begins with.
         controls: factors whose local gradients are corrected by control variates, which the laboratories
             keep (`federation.controls`); for plain gradient steps only.
+        preconditions: True if `preconditioner` may return a matrix; for plain gradient steps only.
         parameter: what may follow the name after a colon, at its default; None if nothing may.
         average: what `combine` promises of the mean; `federated_lora.testing` holds it to that.
         gauges: changes of basis that it promises to be blind to, beside `Gauge.COMMON_ROTATION`.
@@ -100,6 +107,7 @@ class Method(ABC):
     merges: bool = False
     personal: Factors = NEITHER
     controls: Factors = NEITHER
+    preconditions: bool = False
     parameter: ClassVar[str | None] = None
     average: ClassVar[Average] = Average.INEXACT
     gauges: ClassVar[frozenset[Gauge]] = COMMON_GAUGES
@@ -132,6 +140,10 @@ class Method(ABC):
         A function of round and step alone. All, if a method says nothing else.
         """
         return self.trainable(round)
+
+    def preconditioner(self, server: Adapter, round: int) -> Array | None:  # noqa: ARG002 - for a rule with one
+        """A matrix (*batch, r, r) by which clients multiply their gradients of A from the right, or None."""
+        return None
 
     @abstractmethod
     def combine(self, server: Adapter, replies: Replies, round: int) -> Update:
@@ -172,6 +184,24 @@ def method(name: str, *, label: str, source: str, order: int = 100) -> Callable[
         return one
 
     return named
+
+
+def number(name: str, what: str, text: str, *, below: float = inf) -> float:
+    """The number after a method's name and colon.
+
+    Raises:
+        ValueError: unless it is finite, at least 0 and below the bound.
+    """
+    try:
+        value = float(text)
+    except ValueError:
+        value = nan
+    if not 0.0 <= value < below:
+        most = f" and below {below:g}" if below < inf else ""
+        raise ValueError(
+            f"the {what} in {name!r} must be a finite number of at least 0{most}, got {text!r}"
+        )
+    return value
 
 
 def check_round(round: int) -> None:

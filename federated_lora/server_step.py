@@ -25,6 +25,7 @@ class Aggregate:
         weights: normalised client weights, shape (N,).
         merged: change to the frozen matrix W0 (`merged.added` adds it), or None.
         personal: the personal factors each replying client keeps, or None if the method has none.
+        memory: what the next round's step is to be given, or None.
     """
 
     adapter: Adapter
@@ -33,6 +34,7 @@ class Aggregate:
     weights: np.ndarray
     merged: Adapter | Array | None = None
     personal: ClientFactors | None = None
+    memory: Array | None = None
 
     @property
     def aggregation_error(self) -> Array:
@@ -46,7 +48,12 @@ class Aggregate:
 
 
 def aggregate(
-    method: Method, server: Adapter, clients: ClientFactors, weights: Weights, round: int
+    method: Method,
+    server: Adapter,
+    clients: ClientFactors,
+    weights: Weights,
+    round: int,
+    memory: Array | None = None,
 ) -> Aggregate:
     """Combine what the clients trained in a round.
 
@@ -54,6 +61,7 @@ def aggregate(
         clients: what the clients came out of their training with: the factors trained in the round,
             and in every round the method's personal ones; another only if it is unchanged.
         weights: client sizes or weights, None for uniform.
+        memory: of the step before, None in the first round.
 
     Raises:
         ValueError: if a factor is missing, has a wrong shape or type, is not finite (client and round
@@ -69,7 +77,7 @@ def aggregate(
         elif sent is not None:
             _require_unchanged(sent, held, factor, round)
     shared = {str(f): clients.factor(f) for f in trained - personal}
-    update = method.combine(server, Replies(p, **shared), round)
+    update = method.combine(server, Replies(p, **shared, memory=memory), round)
     _require_allowed(method, update, server, round)
     kept = None
     if personal:
@@ -77,7 +85,7 @@ def aggregate(
         kept = ClientFactors(**{str(f): own.factor(f) for f in personal})
         for factor in personal:
             _require_sound(kept.factor(factor), server.factor(factor), factor, round)
-    return Aggregate(update.adapter, server, clients, p, update.merged, kept)
+    return Aggregate(update.adapter, server, clients, p, update.merged, kept, update.memory)
 
 
 def aggregate_model(
@@ -86,8 +94,9 @@ def aggregate_model(
     clients: Mapping[str, ClientFactors],
     weights: Weights,
     round: int,
+    memory: Mapping[str, Array] | None = None,
 ) -> dict[str, Aggregate]:
-    """Apply a method's rule to every adapted matrix of a model.
+    """Apply a method's rule to every adapted matrix of a model; `memory` by layer.
 
     Raises ValueError if the layers differ, or for any reason of the rule, prefixed by the layer's name.
     """
@@ -98,7 +107,8 @@ def aggregate_model(
     aggregates = {}
     for layer, adapter in server.items():
         try:
-            aggregates[layer] = aggregate(method, adapter, clients[layer], weights, round)
+            held = (memory or {}).get(layer)
+            aggregates[layer] = aggregate(method, adapter, clients[layer], weights, round, held)
         except ValueError as error:
             raise ValueError(f"layer {layer}: {error}") from error
     return aggregates
@@ -161,6 +171,8 @@ def _require_allowed(method: Method, update: Update, server: Adapter, round: int
         if not method.merges:
             raise ValueError(f"{where} changed W0, but does not say merges = True")
         _require_change(f"{where}: the change of W0", update.merged, server)
+    if update.memory is not None:
+        _require_finite(f"{where}: its memory", update.memory, server.A)
     given = update.personal
     if given is not None and {f for f in Factor if given.factor(f) is not None} != method.personal:
         raise ValueError(

@@ -132,7 +132,8 @@ class Server(Settings):
     method: str = Field(
         default="rolora",
         description="fedavg, ffa, rolora, flexlora, flora, fedex, fedsa, fedsvd, fedrot, la-lora,"
-        " lora-fair:0.01 (the strength), rolora-cv, fedavg-cv, a-heavy, b-heavy, rolora-then-ffa:20,"
+        " lora-fair:0.01 (the strength), rolora-cv, fedavg-cv, rolora-momentum:0.5,"
+        " rolora-precond:1e-6, a-heavy, b-heavy, rolora-then-ffa:20,"
         " ffa-then-rolora:20 (a percentage of the rounds), or one's own as module:Class.",
     )
     participation: Share = Field(

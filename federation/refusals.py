@@ -24,13 +24,15 @@ def require_able(method: Method, cannot: Mapping[str, str]) -> None:
     """Refuse a method before any work, where the run could not do what it asks for.
 
     Args:
-        cannot: of `merges` (changes W0), `personal` (factors stay with their client) and `controls`
-            (corrects gradients by control variates), what is not possible, and with what option of the run.
+        cannot: of `merges` (changes W0), `personal` (factors stay with their client), `controls` (corrects
+            gradients by control variates) and `preconditions` (multiplies them by a matrix), what is not
+            possible, and with what option of the run.
     """
     does = {
         "merges": "changes the frozen W0",
         "personal": "keeps personal factors",
         "controls": "has control variates",
+        "preconditions": "preconditions gradients",
     }
     for trait, why in cannot.items():
         if getattr(method, trait):

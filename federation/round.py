@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from math import isfinite
+from operator import attrgetter
 
 import numpy as np
 
@@ -54,12 +55,14 @@ class Shared:
         merged: layer name to what was added to its W0 since the start, (*batch, d_in, d_out), in the
             convention `x ↦ x W`; without the layers whose W0 is as it was.
         controlled: names of the factors whose control variate is sent down with them.
+        memory: layer name to what the method remembers between rounds, (*batch, …); it is not sent.
     """
 
     adapters: Mapping[str, Adapter]
     head: Mapping[str, Tensor] = field(default_factory=dict)
     merged: Mapping[str, Tensor] = field(default_factory=dict)
     controlled: frozenset[str] = frozenset()
+    memory: Mapping[str, Tensor] = field(default_factory=dict)
 
     def sizes(self) -> dict[str, int]:
         """Numbers in each factor and head tensor, of one replica."""
@@ -87,6 +90,7 @@ class Shared:
             {name: value[r] for name, value in self.head.items()},
             {name: value[r] for name, value in self.merged.items()},
             self.controlled,
+            {name: value[r] for name, value in self.memory.items()},
         )
 
 
@@ -167,7 +171,8 @@ def combined(
             ]
             return _side_by_side(shared, parts)
         weights = weights[0]
-    aggregates = aggregate_model(method, shared.adapters, trained.factors, weights, round)
+    step = shared.adapters, trained.factors, weights, round, shared.memory
+    aggregates = aggregate_model(method, *step)
     changed, merged = set[str](), dict(shared.merged)
     own: dict[str, Tensor] = {}
     for layer, one in aggregates.items():
@@ -203,7 +208,8 @@ def combined(
     elif head == "local":
         own |= trained.heads
     adapters = {layer: one.adapter for layer, one in aggregates.items()}
-    made = Shared(adapters, heads, merged, shared.controlled)
+    memory = {k: one.memory for k, one in aggregates.items() if one.memory is not None}
+    made = Shared(adapters, heads, merged, shared.controlled, memory)
     return Outcome(
         made,
         own,
@@ -230,10 +236,13 @@ def _side_by_side(shared: Shared, parts: list[Outcome]) -> Outcome:
         name: torch.stack([part.shared.head[name] for part in parts]) if name in changed else held
         for name, held in shared.head.items()
     }
-    merged = {
-        layer: torch.stack([part.shared.merged[layer] for part in parts])
-        for layer in first.shared.merged
-    }
+    merged, memory = (
+        {
+            layer: torch.stack([of(part.shared)[layer] for part in parts])
+            for layer in of(first.shared)
+        }
+        for of in (attrgetter("merged"), attrgetter("memory"))
+    )
     return replace(
         first,
         shared=Shared(
@@ -241,6 +250,7 @@ def _side_by_side(shared: Shared, parts: list[Outcome]) -> Outcome:
             head,
             merged,
             shared.controlled,
+            memory,
         ),
         own={name: torch.stack([p.own[name] for p in parts], dim=1) for name in first.own},
         errors=lambda: [

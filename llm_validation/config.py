@@ -135,9 +135,8 @@ class Config(Machine, Privacy, LocalTraining, Adapters, Server, Texts, Model):
         Privacy.__post_init__(self)
         cannot = {"merges": "quantisation = 4bit"} if self.quantisation == "4bit" else {}
         if self.optimiser != "sgd" or self.momentum or self.clip or self.weight_decay:
-            cannot["controls"] = (
-                "anything but optimiser = sgd without momentum, clip and weight decay"
-            )
+            plain = "anything but optimiser = sgd without momentum, clip and weight decay"
+            cannot |= {"controls": plain, "preconditions": plain}
         require_able(method_named(self.method, self.rounds), cannot)
         if self.engine == "all-at-once" and self.base_dropout == "model":
             raise ValueError(

@@ -116,8 +116,9 @@ class Configuration(Machine, Privacy, LocalTraining, Network, Server, Images):
         for owner in (Machine, Privacy, Network, Images):
             owner.__post_init__(self)
         IMAGES.named(self.dataset)
-        plain = {} if self.optimiser == "sgd" else {"controls": f"optimiser = {self.optimiser}"}
-        require_able(method_named(self.method, self.rounds), plain)
+        traits = () if self.optimiser == "sgd" else ("controls", "preconditions")
+        cannot = dict.fromkeys(traits, f"optimiser = {self.optimiser}")
+        require_able(method_named(self.method, self.rounds), cannot)
 
     def optimiser_rule(self) -> Optimiser:
         """The update rule."""

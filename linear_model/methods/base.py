@@ -22,6 +22,7 @@ class State:
         own_A: every client's own A, (T, N, d, r), or None if A is shared.
         own_B: every client's own B, (T, N, r, p), or None if B is shared.
         controls: control variates of A and B, stacks (T, N, …), or None if the method has none.
+        memory: what the rule remembers between rounds, (T, …), or None.
     """
 
     A: np.ndarray
@@ -31,6 +32,7 @@ class State:
     own_A: np.ndarray | None = None
     own_B: np.ndarray | None = None
     controls: Controls | None = None
+    memory: np.ndarray | None = None
 
     @property
     def plain(self) -> bool:

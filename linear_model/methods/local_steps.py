@@ -93,7 +93,9 @@ class LocalSteps(FromZero):
         }
         controls = self._controls(state, rounds.clients)
         corrections = controls.corrections(rounds.who, map(str, trained))
-        A, B = self._local(begun[Factor.A], begun[Factor.B], batch, number, eta, corrections)
+        A, B = begun[Factor.A], begun[Factor.B]
+        shape = self.rule.preconditioner(Adapter(state.A, state.B), number)
+        A, B = self._local(A, B, batch, number, eta, corrections, shape)
         made = {Factor.A: A, Factor.B: B}
         for f in trained:  # one a client, even of a factor that no step of the round moved
             made[f] = np.broadcast_to(made[f], (*rounds.who.shape, *made[f].shape[2:]))
@@ -109,7 +111,8 @@ class LocalSteps(FromZero):
         controls = controls.after(rounds.who, moved, self.local_steps * eta, everybody)
         clients = ClientFactors(**{str(f): np.moveaxis(made[f], 1, 0) for f in sent})
         try:
-            result = aggregate(self.rule, Adapter(state.A, state.B), clients, None, number)
+            server = Adapter(state.A, state.B)
+            result = aggregate(self.rule, server, clients, None, number, state.memory)
         except ValueError as error:
             raise ValueError(f"round {number} with step size {eta:g}: {error}") from error
         W, own = state.W, result.personal
@@ -123,6 +126,7 @@ class LocalSteps(FromZero):
             _kept(state.own_A, at, None if own is None else own.A),
             _kept(state.own_B, at, None if own is None else own.B),
             controls if self.rule.controls else None,
+            result.memory,
         )
 
     def _controls(self, state: State, clients: int) -> Controls:
@@ -151,11 +155,13 @@ class LocalSteps(FromZero):
         number: int,
         eta: float,
         corrections: Mapping[str, np.ndarray],
+        shape: np.ndarray | None,
     ) -> tuple[np.ndarray, np.ndarray]:
         """Every client's factors after K steps; a factor that is shared and stays so keeps axis 1.
 
         Args:
             corrections: added to a factor's gradient in every step, (T, n, …).
+            shape: what A's gradient is multiplied by from the right, (T, r, r), or None.
         """
         of = {f: corrections.get(str(f), 0.0) for f in Factor}
         if Factor.A not in self.rule.trainable(number) and A.shape[1] == 1:
@@ -167,6 +173,7 @@ class LocalSteps(FromZero):
             moving = self.rule.moving(number, step)
             of_A, of_B = batch.gradients(A, B, of_B=Factor.B in moving)
             if Factor.A in moving:
+                of_A = of_A if shape is None else of_A @ shape[:, None]
                 A = A - eta * (of_A + of[Factor.A])
             if of_B is not None:
                 B = B - eta * (of_B + of[Factor.B])

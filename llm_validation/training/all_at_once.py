@@ -78,6 +78,8 @@ class AllAtOnce:
                 each = client_losses(space.logits(batch), batch)
                 each.sum().backward()
                 gradients = _gradients(trained)
+                for name, shape in work.shapes.items():
+                    gradients[name] = gradients[name] @ shape.to(space.device)
                 for name, correction in work.corrections.items():
                     gradients[name].add_(correction[part])
                 rests = work.rests(step)

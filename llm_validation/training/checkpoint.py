@@ -81,7 +81,10 @@ def _server(found: Checkpoint, device: torch.device, travel: bool) -> Server:
         controlled = frozenset(controls.own) if travel else frozenset()
         shared = Shared(adapters, head, controlled=controlled)
         sent = shared.nothing_sent(counts["held"].shape[1]).restored(counts)
-    return Server(adapters, head, own, states, visits, found.round, sent, merged, controls, travel)
+    return Server(
+        adapters, head, own, states, visits, found.round, sent, merged, controls, travel,
+        _under("memory/", tensors),
+    )  # fmt: skip
 
 
 def _under(prefix: str, tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
@@ -94,6 +97,7 @@ def _flat(server: Server) -> dict[str, torch.Tensor]:
         tensors |= {f"server/{f}/{layer}": adapter.factor(f) for f in Factor}
     tensors.update({f"head/{name}": value for name, value in server.head.items()})
     tensors.update({f"merged/{layer}": value for layer, value in server.merged.items()})
+    tensors.update({f"memory/{layer}": value for layer, value in server.memory.items()})
     for client, own in server.own.items():
         tensors.update({f"local/{client}/{name}": value for name, value in own.items()})
     for client, state in server.states.items():

@@ -10,13 +10,13 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 
-from federated_lora import Method, method_named
+from federated_lora import Factor, Method, method_named
 from federation import partition
 from federation.checkpoint import forget
 from federation.controls import Controls
 from federation.participants import participants, weights_of
 from federation.privacy import Policy
-from federation.round import Outcome, Trained, combined, sound
+from federation.round import Outcome, Trained, combined, sound, tensor_name
 from llm_validation.base.base_model import require_positions
 from llm_validation.base.encoding import Encoded, encode
 from llm_validation.base.models import Workspace, build
@@ -213,7 +213,13 @@ def plan(
     corrections = server.controls.corrections(np.array(clients), server.named(trained))
     still = [trained - method.moving(now, step) for step in range(1, steps + 1)]
     resting = [frozenset(server.named(factors)) for factors in still]
-    return Work(now, trained, clients, batches, rate, method.personal, corrections, resting)
+    shapes = {
+        tensor_name(layer, Factor.A): shape
+        for layer, adapter in server.adapters.items()
+        if (shape := method.preconditioner(adapter, now)) is not None
+    }
+    personal = method.personal
+    return Work(now, trained, clients, batches, rate, personal, corrections, resting, shapes)
 
 
 def step(
@@ -236,7 +242,7 @@ def step(
     made, counted = outcome.shared, outcome.counted(sent, work.round, np.array([work.clients]))
     after = replace(
         server, adapters=dict(made.adapters), head=dict(made.head), own=own, states=states, visits=visits,
-        round=work.round, sent=counted, merged=made.merged,
+        round=work.round, sent=counted, merged=made.merged, memory=made.memory,
         controls=_controls(config, server, work, returned, sizes),
     )  # fmt: skip
     return after, outcome

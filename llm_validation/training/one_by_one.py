@@ -72,6 +72,11 @@ class OneByOne:
             with seeded(torch_seed(config.seed, "base dropout", work.round, client, step)):
                 loss = client_losses(space.logits(batch), batch).sum()
                 loss.backward()
+            for name, shape in work.shapes.items():
+                held = trained[name].grad
+                trained[name].grad = (
+                    None if held is None else shape.T @ held
+                )  # as PEFT stores factors
             for name, correction in work.corrections.items():
                 gradient = trained[name].grad
                 assert gradient is not None  # it trains

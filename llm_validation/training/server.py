@@ -37,6 +37,7 @@ class Server:
         merged: layer name to what was added to its frozen weight since the start, (d_in, d_out).
         controls: the control variates by tensor name, stacks (N, …), where the method has any.
         travel: whether the server's control variates are sent down with their factors.
+        memory: layer name to what the method remembers between rounds.
     """
 
     adapters: dict[str, Adapter]
@@ -49,6 +50,7 @@ class Server:
     merged: Mapping[str, torch.Tensor] = field(default_factory=dict)
     controls: Controls = field(default_factory=lambda: Controls({}, {}))
     travel: bool = False
+    memory: Mapping[str, torch.Tensor] = field(default_factory=dict)
 
     def head_of(self, client: int | None) -> Head:
         """The head a client starts a round with; None for the shared one."""
@@ -77,7 +79,7 @@ class Server:
     def shared(self) -> Shared:
         """What every client is sent."""
         controlled = frozenset(self.controls.own) if self.travel else frozenset()
-        return Shared(self.adapters, self.head, self.merged, controlled)
+        return Shared(self.adapters, self.head, self.merged, controlled, self.memory)
 
     def controlled(self, factors: Factors, clients: int) -> Controls:
         """The control variates, zeros before the first round."""
@@ -95,6 +97,7 @@ class Work:
         personal: factors of which every client has its own.
         corrections: added to a tensor's gradient in every step, by name, (n, …).
         resting: names of the tensors that each of the K steps leaves where they are.
+        shapes: what a layer's gradient of A is multiplied by from the right, (r, r), by the tensor's name.
     """
 
     round: int
@@ -105,6 +108,7 @@ class Work:
     personal: Factors = NEITHER
     corrections: Mapping[str, torch.Tensor] = field(default_factory=dict)
     resting: Sequence[frozenset[str]] = ()
+    shapes: Mapping[str, torch.Tensor] = field(default_factory=dict)
 
     def rests(self, step: int) -> frozenset[str]:
         """Names of the tensors that do not move in a step, counting from 0."""

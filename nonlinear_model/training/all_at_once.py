@@ -61,6 +61,7 @@ class Work:
             the batches need.
         corrections: added to a tensor's gradient in every step, by name, (R, N, …).
         turns: names of the tensors that move in each of the K steps; empty if all do in all.
+        shape: what A's gradient is multiplied by from the right, (R, r, r), or None.
     """
 
     batches: Tensor
@@ -71,6 +72,7 @@ class Work:
     projection: Tensor | None = None
     corrections: Mapping[str, Tensor] = field(default_factory=dict)
     turns: Sequence[frozenset[str]] = ()
+    shape: Tensor | None = None
 
     def moving(self, k: int) -> frozenset[str]:
         """Names of the tensors that move in a step, counting from 0."""
@@ -135,6 +137,8 @@ def train(
             base=with_merged(base, x, server.merged),
             projected=None if projected is None else projected[:, :, k],
         )
+        if work.shape is not None and "A" in found.of:
+            found.of["A"] = found.of["A"] @ work.shape.unsqueeze(1)
         for name in work.corrections.keys() & found.of.keys():
             found.of[name].add_(work.corrections[name])
         moving = None if work.steps is None else k < work.steps

@@ -103,6 +103,7 @@ class Federation:
         }
         held = {str(f): self.server.tensors()[f] for f in sorted(self.method.controls)}
         self._controls = Controls.nothing(held, config.clients)
+        self._memory: Tensor | None = None
         sent = self._shared().nothing_sent(config.clients, len(self.replicas))
         examples, weights = (self._train, test), self._weights(self._everybody)
         self.record = Record(
@@ -145,6 +146,7 @@ class Federation:
         self._keep_own(people, outcome.own)
         made = outcome.shared
         adapter, merged = made.adapters[LAYER], made.merged.get(LAYER)
+        self._memory = made.memory.get(LAYER)
         self.server = self._moved(Server(adapter.A, adapter.B, made.head["head"], merged))
         self.round = t
         if t not in self._tracked:
@@ -176,6 +178,8 @@ class Federation:
         saved |= {f"control.{name}": value for name, value in self._controls.arrays().items()}
         saved |= self.record.tensors()
         saved["diverged"] = torch.tensor(self.diverged)
+        if self._memory is not None:
+            saved["memory"] = self._memory
         return {name: value.detach().contiguous().cpu() for name, value in saved.items()}
 
     def restore(self, tensors: dict[str, Tensor], rows: list[tracking.Row], round: int) -> None:
@@ -187,6 +191,7 @@ class Federation:
         self.server = Server(**server)
         kept = {name[8:]: value for name, value in on.items() if name.startswith("control.")}
         self._controls = Controls.restored(kept)
+        self._memory = on.get("memory")
         self._states = {}
         for name, value in on.items():
             if name.startswith("state."):
@@ -219,7 +224,8 @@ class Federation:
         whole = [frozenset(turn | still) for turn in turns]
         different = whole if any(turn != train for turn in whole) else ()
         fixed = (self._rates, config.scale, standing)
-        return Work(rows, steps, train, *fixed, turns=different)
+        shape = self.method.preconditioner(self._shared().adapters[LAYER], t)
+        return Work(rows, steps, train, *fixed, turns=different, shape=shape)
 
     def _standing_projection(self, t: int, train: frozenset[str]) -> Tensor | None:
         """x·A of all images once A trains neither in this round nor did in the last: FFA-LoRA's case."""
@@ -358,7 +364,8 @@ class Federation:
         # Clients that sit out, or take other numbers of steps, cannot tell c from the broadcasts.
         travel = self.config.participation < 1.0 or self.config.local_epochs is not None
         names = {tensor_name(LAYER, f) for f in self.method.controls if travel}
-        return Shared({LAYER: adapter}, {"head": server.head}, merged, frozenset(names))
+        memory = {} if self._memory is None else {LAYER: self._memory}
+        return Shared({LAYER: adapter}, {"head": server.head}, merged, frozenset(names), memory)
 
     def _sent_to(self, people: np.ndarray) -> Server:
         """What the participants start the round with: the server's model, and what each has of its own."""

@@ -1,7 +1,5 @@
 """The literal way: client after client, autograd, PyTorch's own optimisers. Slow, and the reference."""
 
-from collections.abc import Mapping
-
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -44,7 +42,7 @@ def train(
                 for stepper in steppers.values():
                     stepper.zero_grad()
                 loss.backward()
-                _correct(tensors, work.corrections, replica, client)
+                _correct(tensors, work, replica, client)
                 for name in sorted(work.moving(k)):
                     steppers[name].step()
                 losses.append(float(loss.detach()))
@@ -59,10 +57,10 @@ def train(
     return Returned(stacks, last, worst, states or {})
 
 
-def _correct(
-    tensors: dict[str, Tensor], corrections: Mapping[str, Tensor], replica: int, client: int
-) -> None:
-    for name, correction in corrections.items():
+def _correct(tensors: dict[str, Tensor], work: Work, replica: int, client: int) -> None:
+    if work.shape is not None and tensors["A"].grad is not None:
+        tensors["A"].grad = tensors["A"].grad @ work.shape[replica]
+    for name, correction in work.corrections.items():
         gradient = tensors[name].grad
         assert gradient is not None  # it trains
         gradient.add_(correction[replica, client])

@@ -40,9 +40,9 @@ def test_our_methods_conform(name):
     assert report.conforms, str(report)
     by_case = {row.case: row for row in report.rows}
     assert by_case["agreement"].settings == len(SETTINGS) == 60
-    assert all(
-        row.status is not Status.UNCLAIMED for row in report.rows if row.case != "best-of-rank-r"
-    )
+    unclaimed = {row.case for row in report.rows if row.status is Status.UNCLAIMED}
+    # The suite's rounds have nothing before them to carry on.
+    assert unclaimed <= {"best-of-rank-r", *(["exact-mean"] if "momentum" in name else [])}
 
 
 def mutant(base, **changes):

@@ -21,7 +21,7 @@ PHASES = {
         ("flexlora", "flora", "fedex", "fedsa", "fedrot", "lora-fair:0.01", "la-lora"), "++++++"
     ),
     "fedsvd": "BBBBBB",
-    "rolora-cv": "BABABA",
+    **dict.fromkeys(("rolora-cv", "rolora-momentum:0.5", "rolora-precond:1e-6"), "BABABA"),
     "fedavg-cv": "++++++",
 }
 """What each method trains in rounds 1 to 6 of a run of 6."""

@@ -9,7 +9,7 @@ from tests.support.language_loop import by_hand, by_laboratory
 
 OURS = (
     *("flexlora", "flora", "fedex", "fedsa", "fedsvd", "fedrot", "lora-fair", "la-lora"),
-    *("rolora-cv", "fedavg-cv"),
+    *("rolora-cv", "fedavg-cv", "rolora-momentum", "rolora-precond"),
 )
 
 
@@ -23,7 +23,7 @@ def test_a_method_is_the_literal_loop_over_dense_models(name, laboratory):
     expected_loss, expected_error = where.literal(name)
     np.testing.assert_allclose(loss, expected_loss, rtol=1e-9, atol=1e-10)
     np.testing.assert_allclose(error, expected_error, rtol=1e-7, atol=1e-10)
-    plain, _ = where.run("rolora" if name == "rolora-cv" else "fedavg")
+    plain, _ = where.run("rolora" if name.startswith("rolora") else "fedavg")
     assert np.abs(plain - loss).max() > 1e-6  # the control: what averaging would give
 
 
@@ -37,7 +37,9 @@ def test_a_language_model_is_the_literal_loop_over_dense_models(name, tiny):  # 
     )  # fmt: skip
     found = by_laboratory(config)
     np.testing.assert_allclose(found, by_hand(config, name), rtol=1e-9, atol=1e-9)
-    plain = by_laboratory(config.changed(method="rolora" if name == "rolora-cv" else "fedavg"))
+    plain = by_laboratory(
+        config.changed(method="rolora" if name.startswith("rolora") else "fedavg")
+    )
     assert np.abs(plain - found).max() > 1e-7
 
 

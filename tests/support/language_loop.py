@@ -14,7 +14,7 @@ from llm_validation.training.loop import run, split_clients
 from llm_validation.training.losses import answer_tail, client_losses
 from llm_validation.training.randomness import local_batches
 from llm_validation.training.server import read_server
-from tests.support.server_by_hand import ControlsByHand, averaged, mean, moves, trained
+from tests.support.server_by_hand import ControlsByHand, averaged, mean, moves, shaped, trained
 from verification.streams import generator
 
 COLUMNS = ("loss", "aggregation_error")
@@ -82,7 +82,7 @@ def by_hand(config, name):
     clients, heads, W = [dict(shared) for _ in range(N)], [dict(start.head)] * N, dict(model.W0)
     visits, losses, errors = dict.fromkeys(range(N), 0), [], []
     controls = {layer: [ControlsByHand(name, x, N) for x in pair] for layer, pair in shared.items()}
-    everybody = np.array([float(part.size) for part in model.split])
+    everybody, past = np.array([float(part.size) for part in model.split]), {n: {} for n in shared}
     for t in range(1, config.rounds + 1):
         rng = generator(config.seed, "llm", "participants", t)
         who = [int(k) for k in participants(rng, N, config.participation)]
@@ -107,7 +107,10 @@ def by_hand(config, name):
                 pairs = {n: tuple(leaves[2 * i : 2 * i + 2]) for i, n in enumerate(names)}
                 model.put(W, pairs, dict(zip(head, tops, strict=True)))
                 loss = client_losses(model.logits(batch), batch).sum()
-                slopes = torch.autograd.grad(loss, leaves + tops)
+                slopes = list(torch.autograd.grad(loss, leaves + tops))
+                for i, n in enumerate(names):
+                    size = start.adapters[n].scale
+                    slopes[2 * i] = shaped(name, slopes[2 * i], factors[n][1].detach(), size)
                 turned = [c.correction(k) for n in names for c in controls[n]]
                 moved = [
                     x.detach() - config.learning_rate * (g + c) * now[i % 2]
@@ -133,7 +136,8 @@ def by_hand(config, name):
                 [f[layer] for f, _ in sent],
                 zip(*(c[layer] for c in clients), strict=True),
             )
-            A, B, W[layer], error = averaged(name, p, who, pairs, *before, W[layer], adapter.scale)
+            held = *before, W[layer], adapter.scale, past[layer]
+            A, B, W[layer], error = averaged(name, p, who, pairs, *held)
             for k, own in enumerate(clients):
                 own[layer] = (A[k], B[k])
             squares += error**2

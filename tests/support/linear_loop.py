@@ -4,7 +4,7 @@ import numpy as np
 
 from linear_model import Batches, Data
 from linear_model.simulators.data import draw_samples
-from tests.support.server_by_hand import ControlsByHand, averaged, moves, trained
+from tests.support.server_by_hand import ControlsByHand, averaged, moves, shaped, trained
 from verification.streams import generator
 
 SEED, ROUNDS, TRIALS = 4, 5, 3
@@ -64,7 +64,7 @@ def local_steps(name, number, model, pairs, who, controls):
     for k, a, b, (x, y) in zip(who, *model, pairs, strict=True):
         for step in range(K):
             letters = moves(name, number, step)
-            by_a = of_A(x, y, a, b) + controls[0].correction(k)
+            by_a = shaped(name, of_A(x, y, a, b), b) + controls[0].correction(k)
             by_b = of_B(x, y, a, b) + controls[1].correction(k)
             a, b = a - ETA * by_a * ("A" in letters), b - ETA * by_b * ("B" in letters)
         sent.append((a, b))
@@ -92,7 +92,7 @@ def rounds(problem, start, name):
     A = [[a] * N for a in start]
     B = [[np.zeros((problem.rank, problem.outputs))] * N for _ in start]
     W = [np.zeros((problem.d, problem.outputs)) for _ in start]
-    errors = [0.0] * TRIALS
+    errors, past = [0.0] * TRIALS, [{} for _ in start]
     controls = [[ControlsByHand(name, x[t][0], N) for x in (A, B)] for t in range(TRIALS)]
     for number in range(1, ROUNDS + 1):
         samples.begin()
@@ -111,7 +111,8 @@ def rounds(problem, start, name):
                     moved = [old - new[i] for old, new in zip(model[i], sent, strict=True)]
                     controls[t][i].after(who, moved, K * ETA, [1 / N] * N)
             share = [1 / len(who)] * len(who)
-            A[t], B[t], W[t], errors[t] = averaged(name, share, who, sent, A[t], B[t], W[t])
+            held = A[t], B[t], W[t]
+            A[t], B[t], W[t], errors[t] = averaged(name, share, who, sent, *held, past=past[t])
         yield list(A), list(B), list(W), list(errors)
 
 

@@ -12,7 +12,7 @@ from nonlinear_model.training.federation import Federation
 from rolora.storage.run_folder import read
 from tests.support import rolora_helpers
 from tests.support.linear_loop import ROUNDS
-from tests.support.server_by_hand import ControlsByHand, averaged, kept, moves, trained
+from tests.support.server_by_hand import ControlsByHand, averaged, kept, moves, shaped, trained
 from verification.streams import generator
 
 
@@ -52,7 +52,7 @@ class Network:
         heads = [start.server.head[r]] * N
         A, B = [start.server.A[r]] * N, [start.server.B[r]] * N
         s, W = config.scale, torch.zeros(A[0].shape[0], B[0].shape[1], dtype=torch.float64)
-        seen, losses, errors = set(), [], []
+        seen, losses, errors, past = set(), [], [], {}
         controls = [ControlsByHand(name, x[0], N) for x in (A, B)]
         everybody = np.array([float(part.size) for part in start.parts[r]])
 
@@ -78,7 +78,8 @@ class Network:
                     leaves = [tensor.clone().requires_grad_() for tensor in model]
                     out = logits(examples, torch.from_numpy(rows), *leaves)
                     loss = functional.cross_entropy(out, examples.y[torch.from_numpy(rows)])
-                    slopes = torch.autograd.grad(loss, leaves)
+                    by_A, *rest = torch.autograd.grad(loss, leaves)
+                    slopes = [shaped(name, by_A, model[1], s), *rest]
                     turned = [*(c.correction(k) for c in controls), 0.0]
                     model = [
                         x.detach() - config.learning_rate * (g + c) if moves else x.detach()
@@ -91,7 +92,7 @@ class Network:
                     moved = [held[k] - own[i] for k, own in zip(who, factors, strict=True)]
                     length = config.local_steps * config.learning_rate
                     controls[i].after(who, moved, length, everybody / everybody.sum())
-            A, B, W, error = averaged(name, p, who, factors, A, B, W, s)
+            A, B, W, error = averaged(name, p, who, factors, A, B, W, s, past)
             heads = kept(p, who, [head for *_, head in sent], heads, config.head != "average")
             errors.append(error)
             seen |= set(who)

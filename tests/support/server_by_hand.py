@@ -8,15 +8,18 @@ TRAINED = {
     "ffa": lambda t: "B",
     "fedsvd": lambda t: "B",
     "rolora": lambda t: "B" if t % 2 else "A",
-    "rolora-cv": lambda t: "B" if t % 2 else "A",
     "two-to-one": lambda t: "B" if t % 3 else "A",
 }
 """What is trained in a round by the methods that do not always train both."""
 
 
+def like_rolora(name):
+    return "rolora" if name.startswith("rolora") else name
+
+
 def trained(name, number):
     """Letters of the factors that a method trains in a round."""
-    return TRAINED.get(name, lambda _t: "AB")(number)
+    return TRAINED.get(like_rolora(name), lambda _t: "AB")(number)
 
 
 def moves(name, number, step):
@@ -38,12 +41,28 @@ def kept(p, who, sent, before, own):
     return [returned.get(k, value) for k, value in enumerate(before)]
 
 
-def averaged(name, p, who, sent, A, B, W, s=1.0):
-    """Every client's A and B, W and the aggregation error after `who` sent pairs of weights `p`."""
+def shaped(name, by_a, b, s=1.0):
+    """A's gradient as the method's clients use it."""
+    if name != "rolora-precond" or not bool((b != 0.0).any()):
+        return by_a
+    slope, b = np.asarray(by_a), s * np.asarray(b)
+    damping = 1e-6 * np.sum(b * b) / len(b)
+    made = np.linalg.solve(b @ b.T + damping * np.eye(len(b)), slope.T).T
+    return torch.as_tensor(made) if isinstance(by_a, torch.Tensor) else made
+
+
+def averaged(name, p, who, sent, A, B, W, s=1.0, past=None):
+    """Every client's A and B, W and the aggregation error after `who` sent pairs of weights `p`.
+
+    `past` is a dictionary of the layer's own, in which a method remembers.
+    """
     own_A, own_B = zip(*sent, strict=True)
     exact = mean(p, [a @ b for a, b in sent])
     before = A[0], B[0]
     A, B = kept(p, who, own_A, A, False), kept(p, who, own_B, B, name == "fedsa")
+    if name == "rolora-momentum" and bool((own_A[0] != before[0]).any()):
+        carried = A[0] + 0.5 * past.get("moved", 0.0)
+        A, past["moved"] = [carried] * len(A), carried - before[0]
     now = mean(p, [A[k] @ B[k] for k in who])
     if name == "fedex":
         return A, B, W + s * (exact - now), 0.0

@@ -7,12 +7,11 @@ is lost, so it is nearly exact at best. (The paper minimises a cosine distance b
 Use it where FedAvg-LoRA's interference hurts and nothing may be merged. Traffic: both factors each way.
 """
 
-from math import isfinite
 from typing import Self
 
 from federated_lora.adapter import Adapter, Factor
 from federated_lora.arrays import accumulator, like, namespace, swap
-from federated_lora.averaging import Gauge, Replies, Update, method
+from federated_lora.averaging import Gauge, Replies, Update, method, number
 from federated_lora.merged import residual
 from federated_lora.methods.fedavg_lora import FedAvgLoRA
 
@@ -43,17 +42,9 @@ class LoRAFair(FedAvgLoRA):
             ValueError: unless it is a finite number of at least 0.
         """
         made = cls()
-        if parameter is None:
-            return made
-        made.name = f"{cls.name}:{parameter}"
-        try:
-            made.strength = float(parameter)
-        except ValueError:
-            made.strength = float("nan")
-        if not (isfinite(made.strength) and made.strength >= 0.0):
-            raise ValueError(
-                f"the strength in {made.name!r} must be a finite number of at least 0, got {parameter!r}"
-            )
+        if parameter is not None:
+            made.name = f"{cls.name}:{parameter}"
+            made.strength = number(made.name, "strength", parameter)
         return made
 
     def combine(self, server: Adapter, replies: Replies, round: int) -> Update:
