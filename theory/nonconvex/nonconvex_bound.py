@@ -81,7 +81,8 @@ def check(
     }
     slack = [row["slack"] for row in rows]
     evidence.note(
-        f"Slack: the bound is between {min(slack):.0f} and {max(slack):.0f} times what was measured.",
+        f"Slack: in these {len(slack)} settings the bound is between {min(slack):.0f} and {max(slack):.0f}"
+        " times what was measured; the extreme instances below come nearer.",
         f"From T = {by_length[-3]['T']} to {by_length[-1]['T']} at the balanced step the bound falls as"
         f" T^{slopes['bound']:.2f} and the measured left side as T^{slopes['measured']:.2f};"
         " proved of the bound is T^(−1/2), with a remainder of order 1/T.",

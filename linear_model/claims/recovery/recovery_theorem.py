@@ -172,6 +172,9 @@ def check(
         "The theorem leaves the constant of its m = Ω(d …) and its probability open, so no one m refutes it. "
         "Checked here: probability at least 0.99 with m = 20 d samples a client (10⁷ at d = 10⁶). At T = 1 "
         "this reading fails, where 200 d are enough.",
+        "That T rounds of the promised contraction suffice, the longest step and the second conclusion are "
+        "checked by machine. That a round contracts as promised, with 20 d samples and probability 0.99, is "
+        f"measured at the settings tried, and so is that this takes {FEWEST} rounds: neither is proved.",
         "Success at T is simulated through all T rounds for T up to about a thousand. For random starts "
         "at large d, T reaches 10⁸ rounds: there runs go to twice the rounds the "
         "population needs: the first round with angle ≤ ε is noted, and that the angle stays there.",
