@@ -23,10 +23,9 @@ from verification.streams import design, generator
 
 @dataclass(frozen=True, eq=False)
 class Start:
-    """The network before the first round, float64 arrays.
+    """The network before the first round, float64: A (d, r), B (r, hidden), head (hidden, classes), W0.
 
-    Attributes:
-        A: (d, r). B: (r, hidden). head: (hidden, classes). W0: (d, hidden), or None without a base.
+    W0 is (d, hidden), or None without a base.
     """
 
     A: np.ndarray

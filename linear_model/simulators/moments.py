@@ -15,10 +15,9 @@ Columns = Float[np.ndarray, " #T #n d c"]
 
 @dataclass(frozen=True, eq=False)
 class MomentClients(ABC):
-    """Everything the methods ask for, from products with G_i.
+    """Everything the methods ask for, from products with G_i and `cross`, `σ X_iᵀE_i/m`, (T, n, d, p).
 
-    Attributes:
-        cross: `σ X_iᵀE_i/m`, shape (T, n, d, p), or None without label noise.
+    Without label noise the latter is None.
     """
 
     A_star: Float[np.ndarray, "d r"]
@@ -119,10 +118,9 @@ class GramClients(MomentClients):
 
 @dataclass(frozen=True, eq=False)
 class RootClients(MomentClients):
-    """Clients known by a root of G_i: `G_i = R_iᵀ R_i` with few rows, cheaper than forming G_i.
+    """Clients known by a root R_i of G_i, (T, n, k, d), of few rows, k = min(m, d): `G_i = R_iᵀ R_i`.
 
-    Attributes:
-        root: R_i, shape (T, n, k, d), k = min(m, d).
+    That is cheaper than forming G_i.
     """
 
     root: Float[np.ndarray, "T n k d"]

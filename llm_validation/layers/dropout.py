@@ -13,11 +13,7 @@ _LAYER_STRIDE = 0x9E3779B97F4A7C15
 
 @dataclass(slots=True)
 class Pass:
-    """What the layers must know about the forward pass under way.
-
-    Attributes:
-        seeds: one dropout seed per client, or None where no dropout is wanted.
-    """
+    """What the layers must know of the forward pass under way: a dropout seed per client, None for none."""
 
     batch: Batch
     seeds: tuple[int, ...] | None = None

@@ -19,8 +19,7 @@ EMPTY = 1e-3
 class GlueTask(Task):
     """One GLUE task, from a folder with a subfolder of its name, or from the hub.
 
-    Attributes:
-        train, evaluation: split names in order of preference.
+    Either split has names in order of preference.
     """
 
     columns: tuple[str, ...]

@@ -11,11 +11,7 @@ from llm_validation.tasks.examples import TaskData
 
 @dataclass(frozen=True)
 class Task(ABC):
-    """One task; an instance at the top of a module is found there.
-
-    Attributes:
-        causal: whether it needs a causal language model.
-    """
+    """One task; an instance at the top of a module is found there. `causal`: it needs a causal model."""
 
     name: str
     order: int = field(default=1000, kw_only=True)

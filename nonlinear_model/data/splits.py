@@ -23,11 +23,7 @@ def picture(counts: np.ndarray) -> str:
 
 
 def figure(counts: np.ndarray, title: str = "") -> object:
-    """The split as a matplotlib figure: clients down, labels across, image counts as colour.
-
-    Returns:
-        A `matplotlib.figure.Figure`, made without global state.
-    """
+    """The split as a matplotlib figure of its own: clients down, labels across, image counts as colour."""
     from matplotlib.figure import Figure
 
     clients, classes = counts.shape

@@ -36,10 +36,9 @@ class Server:
 
 @dataclass(frozen=True, eq=False)
 class Examples:
-    """The training set on the device, shared by all clients.
+    """The training set on the device, shared by all clients: x (n, d), y (n,) int64, base x·W0 (n, hidden).
 
-    Attributes:
-        x: (n, d). y: (n,), int64. base: x·W0, (n, hidden), or None without a base.
+    The last is None without a base.
     """
 
     x: Tensor

@@ -120,8 +120,7 @@ class Federation:
     def step(self) -> list[tracking.Row]:
         """One round. Returns the rows it added to the record, if it is a tracked round.
 
-        Raises:
-            DivergenceError: naming round, method and client, and what to lower.
+        Raises DivergenceError, naming round, method and client, and what to lower.
         """
         t = self.round + 1
         config, factors = self.config, self.method.trainable(t)

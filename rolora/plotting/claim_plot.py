@@ -60,8 +60,7 @@ def standalone(drawing: str) -> str:
 def inline(drawing: str, name: str, label: str) -> str:
     """For the body of an HTML page: transparent, in the page's text colour, identifiers prefixed.
 
-    Args:
-        name: prefix of the identifiers, unique on the page.
+    The prefix must be unique on the page.
     """
     text = drawing[drawing.index("<svg") :]
     text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)

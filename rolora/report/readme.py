@@ -40,11 +40,7 @@ SHOWN = ("step-size-phase", "theorem-tightness")
 
 
 def read_report(folder: Path) -> dict[str, Any]:
-    """The report.json in a folder.
-
-    Raises:
-        ValueError: if there is none, or one of an older version of the toolkit.
-    """
+    """The report.json in a folder; ValueError if there is none, or one of an older version of the toolkit."""
     try:
         content = json.loads((folder / "report.json").read_text(encoding="utf-8"))
         version = content["schema_version"]
@@ -140,8 +136,7 @@ def filled(text: str, rows: Mapping[str, Any]) -> str:
 def expected_files(root: Path = ROOT) -> dict[Path, bytes]:
     """Every generated file of README and site as it should be, from the committed results.
 
-    Raises:
-        ValueError: if the committed results cannot be read.
+    Raises ValueError if those cannot be read.
     """
     from rolora.plotting import files, registry
 
@@ -187,11 +182,7 @@ def _same(path: Path, ours: bytes, theirs: bytes) -> bool:
 
 
 def take(report: Path | None, figures: Path | None, root: Path = ROOT) -> None:
-    """Store what is quoted of new results.
-
-    Raises:
-        ValueError: if the results cannot be read, or the report lacks a claim.
-    """
+    """Store what is quoted of new results; ValueError if they cannot be read, or the report lacks a claim."""
     try:
         if report is not None:
             content = read_report(report)
@@ -210,11 +201,7 @@ def take(report: Path | None, figures: Path | None, root: Path = ROOT) -> None:
 
 
 def picture(report: Path, root: Path = ROOT) -> bool:
-    """Picture the report's first screen with a headless browser, if there is one.
-
-    Returns:
-        Whether the picture was taken.
-    """
+    """Picture the report's first screen with a headless browser, if there is one; whether that was done."""
     browser = shutil.which("chromium") or shutil.which("chromium-browser")
     if browser is None:
         return False

@@ -58,11 +58,7 @@ class Lemma:
 
 
 def lemmas(folder: Path) -> list[Lemma]:
-    """Every lemma of the report's `proofs/*.v`.
-
-    Raises:
-        ValueError: if there are none.
-    """
+    """Every lemma of the report's `proofs/*.v`; ValueError if there are none."""
     found = []
     for path in sorted(folder.glob("proofs/*.v")):
         text = path.read_text(encoding="utf-8")
