@@ -9,18 +9,9 @@ from pathlib import Path
 from typing import Any
 
 PACKAGES = (
-    "rolora-verify",
-    "numpy",
-    "scipy",
-    "sympy",
-    "python-flint",
-    "matplotlib",
-    "scikit-learn",
-    "joblib",
-    "torch",
-    "transformers",
-    "peft",
-)
+    "rolora-verify", "numpy", "scipy", "sympy", "python-flint", "matplotlib", "scikit-learn", "joblib",
+    "torch", "transformers", "peft",
+)  # fmt: skip
 
 
 def environment() -> dict[str, Any]:

@@ -22,15 +22,9 @@ def test_everything_as_expected_is_success(verify, tmp_path):
         assert claim_id in out
     assert "put MNIST into DIR" in out
     assert files(tmp_path / "a" / "b") == {
-        "report.json",
-        "report.md",
-        "report.html",
-        "figures/fake-mean.svg",
-        "figures/fake-grid.svg",
-        "data/fake-mean.csv",
-        "data/fake-grid.csv",
-        "data/fake-false.csv",
-    }
+        "report.json", "report.md", "report.html", "figures/fake-mean.svg", "figures/fake-grid.svg",
+        "data/fake-mean.csv", "data/fake-grid.csv", "data/fake-false.csv",
+    }  # fmt: skip
 
 
 def test_another_seed_gives_other_numbers_and_the_same_seed_the_same(verify, tmp_path):

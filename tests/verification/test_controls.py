@@ -1,24 +1,26 @@
 """A negative control runs at the user's setting, and says so where it had to leave it."""
 
+from functools import partial
+
 import pytest
 
 from verification.budget import Budget
 from verification.claim import ELSEWHERE, OURS, claim
 from verification.verdict import Verdict
 
-
-@claim(
-    "double",
-    "Twice a number",
+CLAIM = partial(
+    claim,
     statement="x + x = 2x.",
     latex="x+x=2x",
     source=OURS,
     assumptions=("x is a number",),
     expected=Verdict.CONSISTENT,
     mutant={"factor": 2.02},
-    control_at={"x": 3.0},
     says="x + x = 2.02x",
 )
+
+
+@CLAIM("double", "Twice a number", control_at={"x": 3.0})
 def double(evidence, *, x: float = 1.0, factor: float = 2.0, rounding: float = 1e-9) -> None:
     evidence.method("arithmetic")
     evidence.equal(f"x + x at {x}", factor * x, x + x, rounding=rounding)
@@ -41,31 +43,13 @@ def test_where_the_mutant_is_no_mistake_the_control_says_that_it_left() -> None:
 
 
 def test_a_check_that_is_blind_at_the_claims_own_setting_too_has_no_control() -> None:
-    blind = claim(
-        "blind",
-        "Anything",
-        statement="x + x = 2x.",
-        latex="x",
-        source=OURS,
-        assumptions=(),
-        expected=Verdict.CONSISTENT,
-        mutant={"factor": 2.02},
-        says="x + x = 2.02x",
-    )(lambda evidence, *, x=1.0, factor=2.0: evidence.equal("x + x", x + x, x + x))
+    @CLAIM("blind", "Anything")
+    def blind(evidence, *, x: float = 1.0, factor: float = 2.0) -> None:
+        evidence.equal("x + x", x + x, x + x)
+
     assert blind.negative_control(Budget(), x=2.0).verdict is Verdict.CONSISTENT
 
 
 def test_the_setting_of_a_control_must_exist() -> None:
     with pytest.raises(ValueError, match="has no parameter 'y'"):
-        claim(
-            "wrong",
-            "Anything",
-            statement="",
-            latex="",
-            source=OURS,
-            assumptions=(),
-            expected=Verdict.CONSISTENT,
-            mutant={"factor": 2.02},
-            control_at={"y": 1.0},
-            says="",
-        )(double.function)
+        CLAIM("wrong", "Anything", control_at={"y": 1.0})(double.function)

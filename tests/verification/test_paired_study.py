@@ -37,27 +37,21 @@ def test_the_paired_interval_is_students():
     assert comparison.holds == (reach < 0.125)
 
 
-@pytest.mark.parametrize(
-    ("leads", "verdict"),
-    [
-        ([0.01 + 0.001 * SPREAD], Verdict.SUPPORTED),
-        ([0.05 + 0.2 * SPREAD], Verdict.UNDECIDED),
-        ([0.01 + 0.001 * SPREAD, 0.05 + 0.2 * SPREAD], Verdict.UNDECIDED),
-        ([0.01 + 0.001 * SPREAD, -0.1 + 0.001 * SPREAD], Verdict.REFUTED),
-        ([0.05 + 0.2 * SPREAD, -0.1 + 0.001 * SPREAD], Verdict.REFUTED),
-        ([np.zeros(8)], Verdict.UNDECIDED),
-        ([0.01 * SPREAD], Verdict.UNDECIDED),
-    ],
-    ids=[
-        "certain",
-        "open",
-        "certain and open",
-        "certain and absent",
-        "open and absent",
-        "none",
-        "small",
-    ],
-)
+CERTAIN, OPEN, ABSENT = 0.01 + 0.001 * SPREAD, 0.05 + 0.2 * SPREAD, -0.1 + 0.001 * SPREAD
+
+
+TOGETHER = {
+    "certain": ([CERTAIN], Verdict.SUPPORTED),
+    "open": ([OPEN], Verdict.UNDECIDED),
+    "certain and open": ([CERTAIN, OPEN], Verdict.UNDECIDED),
+    "certain and absent": ([CERTAIN, ABSENT], Verdict.REFUTED),
+    "open and absent": ([OPEN, ABSENT], Verdict.REFUTED),
+    "none": ([np.zeros(8)], Verdict.UNDECIDED),
+    "small": ([0.01 * SPREAD], Verdict.UNDECIDED),
+}
+
+
+@pytest.mark.parametrize(("leads", "verdict"), TOGETHER.values(), ids=TOGETHER)
 def test_what_paired_intervals_say_together(leads, verdict):
     comparisons = [paired(f"lead {i}", lead, 0.005) for i, lead in enumerate(leads)]
     assert RULE.judge(comparisons)[0] is (None if verdict is Verdict.SUPPORTED else verdict)
