@@ -1,12 +1,13 @@
 """What all figures of the paper share in looks: a method keeps its colour, dash and marker throughout."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
 from rolora.plotting import style
 
+LABELS = {"rolora": "RoLoRA", "fedavg": "FedAvg-LoRA", "ffa": "FFA-LoRA", "flexlora": "FlexLoRA"}
 THEORY = "#000000"
 """Exact theory and bounds are drawn in black."""
 
@@ -36,39 +37,15 @@ class Look:
 
 def of_method(name: str) -> Look:
     """The look of a federated LoRA method."""
-    colours, dashes, markers = style.COLOURS, style.DASHES, style.MARKERS
-    looks = {
-        "rolora": Look("RoLoRA", colours[0], dashes[0], markers[0]),
-        "fedavg": Look("FedAvg-LoRA", colours[1], dashes[1], markers[1]),
-        "ffa": Look("FFA-LoRA", colours[2], dashes[2], markers[2]),
-        "flexlora": Look("FlexLoRA", colours[3], dashes[3], markers[3]),
-    }
-    return looks[name]
+    at = list(LABELS).index(name)
+    return Look(LABELS[name], style.COLOURS[at], style.DASHES[at], style.MARKERS[at])
 
 
-@contextmanager
-def page(name: str) -> Iterator[None]:
+def page(name: str) -> AbstractContextManager[None]:
     """Matplotlib settings of a figure on paper: the report's style, black on white."""
-    import matplotlib as mpl
-
-    on_paper: Any = {
-        "figure.facecolor": "white",
-        "axes.facecolor": "white",
-        "savefig.facecolor": "white",
-        "axes.edgecolor": "black",
-        "axes.labelcolor": "black",
-        "text.color": "black",
-        "xtick.color": "black",
-        "ytick.color": "black",
-        "axes.titlesize": 9,
-        "axes.titlelocation": "left",
-        "legend.fontsize": 7.5,
-        "legend.handlelength": 2.6,
-        "pdf.fonttype": 42,
-        "savefig.bbox": None,
-    }
-    with style.style(name), mpl.rc_context(on_paper):
-        yield
+    legend = {"legend.fontsize": 7.5, "legend.handlelength": 2.6}
+    more: Any = {**legend, "axes.titlelocation": "left", "pdf.fonttype": 42}
+    return style.style(name, "black", "white", **more)
 
 
 def below(drawing: Any, axes: Sequence[Any], columns: int) -> None:

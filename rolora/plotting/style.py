@@ -23,52 +23,44 @@ SEQUENCE = "viridis"
 
 
 @contextmanager
-def style(name: str) -> Iterator[None]:
-    """Matplotlib settings for one figure, whose name salts the identifiers inside its SVG."""
-    import matplotlib as mpl
+def style(name: str, ink: str = INK, paper: str = PAPER, **more: Any) -> Iterator[None]:
+    """Matplotlib settings for one figure, whose name salts the identifiers inside its SVG.
 
+    What is not set here is as matplotlib sets it, not as the user's own settings do.
+    """
+    import matplotlib.style
+
+    inked = "axes.edgecolor axes.labelcolor text.color xtick.color ytick.color"
     settings: Any = {
+        **dict.fromkeys(inked.split(), ink),
+        **dict.fromkeys(("figure.facecolor", "axes.facecolor"), paper),
         "font.family": ["STIXGeneral", "DejaVu Serif"],  # the second for signs the first lacks
         "mathtext.fontset": "stix",
         "font.size": 9,
         "axes.titlesize": 9,
-        "axes.labelsize": 9,
         "xtick.labelsize": 8,
         "ytick.labelsize": 8,
         "legend.fontsize": 8,
         "legend.frameon": False,
-        "legend.handlelength": 2.0,
         "legend.columnspacing": 1.4,
         "figure.figsize": (WIDTH, 3.3),
-        "figure.dpi": 100,
-        "figure.facecolor": PAPER,
         "figure.constrained_layout.use": True,
-        "axes.facecolor": PAPER,
-        "axes.edgecolor": INK,
-        "axes.labelcolor": INK,
         "axes.linewidth": 0.7,
         "axes.spines.top": False,
         "axes.spines.right": False,
         "axes.grid": True,
         "axes.axisbelow": True,
         "axes.formatter.useoffset": False,
-        "axes.unicode_minus": True,
         "grid.color": GRID,
         "grid.alpha": 0.28,
         "grid.linewidth": 0.5,
-        "text.color": INK,
-        "xtick.color": INK,
-        "ytick.color": INK,
         "xtick.major.width": 0.6,
         "ytick.major.width": 0.6,
         "xtick.minor.width": 0.4,
         "ytick.minor.width": 0.4,
-        "lines.linewidth": 1.5,
         "lines.markersize": 4.2,
-        "image.cmap": SEQUENCE,
-        "svg.fonttype": "path",
         "svg.hashsalt": name,
-        "path.simplify": True,
+        **more,
     }
-    with mpl.rc_context(settings):
+    with matplotlib.style.context(["default", settings]):
         yield
