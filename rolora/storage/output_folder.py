@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import tempfile
 from pathlib import Path
-from types import TracebackType
 
 from verification import files
 
@@ -42,12 +41,7 @@ class OutputFolder:
             raise self._refusal(error) from error
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *raised: object) -> None:
         self._clean(published=False)
 
     def write(self, name: str, content: str | bytes) -> None:
