@@ -137,18 +137,17 @@ def fresh(code):
     return done.stdout.strip()
 
 
-@pytest.mark.parametrize(("package", "parts"), TORCH_FREE.items())
-def test_importing_does_not_load_torch(package, parts):
-    names = ", ".join([package, *(f"{package}.{part}" for part in parts.split())])
-    assert fresh(f"import sys, {names}\nprint([m for m in {HEAVY} if m in sys.modules])") == "[]"
-
-
-@pytest.mark.parametrize("package", [p for p in MAY_IMPORT if p != "rolora"])
-def test_a_lower_package_loads_alone(package):
+@pytest.mark.parametrize("package", TORCH_FREE)
+def test_a_package_loads_alone_and_these_parts_without_torch(package):
     """Without importing anything it may not: seen in the interpreter, not only in the text."""
-    tops = "{m.split('.')[0] for m in sys.modules}"
-    loaded = fresh(f"import sys, {package}\nprint(sorted({tops} & set({sorted(MAY_IMPORT)!r})))")
+    parts = ", ".join(f"{package}.{part}" for part in TORCH_FREE[package].split())
+    loaded, heavy = fresh(
+        f"import sys, {package}\n"
+        f"print(sorted({{m.split('.')[0] for m in sys.modules}} & {set(MAY_IMPORT)!r}))\n"
+        f"import {parts}\nprint([m for m in {HEAVY} if m in sys.modules])"
+    ).splitlines()
     assert set(ast.literal_eval(loaded)) <= MAY_IMPORT[package] | {package}
+    assert heavy == "[]"
 
 
 @pytest.mark.parametrize("module", ["rolora", "rolora.cli"])

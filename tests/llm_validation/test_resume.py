@@ -50,6 +50,7 @@ def test_resumed_equals_uninterrupted(tiny, tmp_path, policy, stop):
     assert [row | clock for row in again.rows] == [row | clock for row in whole.rows]
 
 
+@pytest.mark.fixed_seed
 def test_a_command_survives_sigkill_bit_for_bit(tiny, tmp_path):
     config = tiny(rounds=8, checkpoint_every=1, optimiser_state="keep", lora_dropout=0.1, threads=1)
     folders = killed_twice(tmp_path, ["llm", "run", *config.words()], 8)

@@ -54,6 +54,7 @@ def test_a_checkpoint_of_other_settings_or_data_is_refused(tmp_path):
         experiment.run(SMALL, other, checkpoints=tmp_path)
 
 
+@pytest.mark.fixed_seed
 def test_a_command_survives_sigkill_bit_for_bit(tmp_path):
     words = ["nonlinear", "run", "--checkpoint-every", "1", "--threads", "1"]
     words += replace(SMALL, method="fedavg", optimiser="adam").words()

@@ -6,6 +6,9 @@ import subprocess
 import sys
 
 import numpy as np
+import pytest
+
+from rolora.cli import main
 
 
 class StopError(Exception):
@@ -50,14 +53,15 @@ def killed_twice(folder, words, checkpoints):
     """Folders of the whole run and of the one killed before two of its `checkpoints`, chosen at random."""
     whole, broken = folder / "whole", folder / "broken"
     first, second = np.random.default_rng().integers(1, checkpoints // 2, 2)
-    for left, out, status in (
-        (checkpoints, whole, 0),
-        (first, broken, -signal.SIGKILL),
-        (second, broken, -signal.SIGKILL),
-        (checkpoints, broken, 0),
-    ):
+    for left, out in ((None, whole), (first, broken), (second, broken), (None, broken)):
         assert not (broken / "run.csv").exists()
-        done = launch(left, [*words, "--quiet", "--resume", "--out", out])
-        assert done.returncode == status, (first, second, done.stderr)
+        said = [*map(str, words), "--quiet", "--resume", "--out", str(out)]
+        if left is None:  # here, which starts no interpreter
+            with pytest.raises(SystemExit) as done:
+                main(said)
+            assert not done.value.code, (first, second)
+        else:
+            killed = launch(left, said)
+            assert killed.returncode == -signal.SIGKILL, (first, second, killed.stderr)
     assert not list(broken.rglob("*.tmp"))
     return whole, broken
