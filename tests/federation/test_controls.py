@@ -21,7 +21,7 @@ def final_loss(name, steps, rounds):
         d=6, rank=2, clients=4, samples=9, data="fixed", B_star=rng.standard_normal((4, 2, 3))
     )
     start = np.linalg.qr(rng.standard_normal((1, 6, 2))).Q
-    method = LocalSteps(name, eta=0.01, local_steps=steps)
+    method = LocalSteps(name, eta=0.03, local_steps=steps)
     run = simulate(
         problem, method, simulator="data", rounds=rounds, trials=1, seed=3, start=start
     )  # fmt: skip
@@ -31,9 +31,9 @@ def final_loss(name, steps, rounds):
 @pytest.mark.fixed_seed  # which fixed point a start leads to is not what is tested
 def test_local_steps_no_longer_move_the_fixed_point():
     """K steps end where one step a round does; without controls they end elsewhere (theory-2.md E2)."""
-    one = final_loss("rolora", 1, 40_000)
-    assert final_loss("rolora-cv", K, 4000) == pytest.approx(one, rel=1e-9)
-    assert abs(final_loss("rolora", K, 4000) / one - 1.0) > 1e-4
+    one = final_loss("rolora", 1, 8000)
+    assert final_loss("rolora-cv", K, 800) == pytest.approx(one, rel=1e-9)
+    assert abs(final_loss("rolora", K, 800) / one - 1.0) > 1e-4
 
 
 def test_corrections_sum_to_nothing_and_are_mean_gradients():

@@ -1,5 +1,7 @@
 """The network claims on made-up studies of known outcome, and their verdicts on the committed one."""
 
+from functools import cache
+
 import numpy as np
 import pytest
 from scipy import stats
@@ -65,7 +67,7 @@ def made_up(monkeypatch):
                         row |= {"method": method, "length": length, "purpose": "judging"}
                         rows.append(row | {"seed": seed, "score": score, "learning_rate": 0.3})
         monkeypatch.setattr(table, "stored", lambda *_: rows)
-        monkeypatch.setattr(analysis, "_scores", analysis._scores.__wrapped__)
+        monkeypatch.setattr(analysis, "_scores", cache(analysis._scores.__wrapped__))
 
     return put
 
