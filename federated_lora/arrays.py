@@ -1,5 +1,6 @@
 """The few array operations the rules need, on numpy and torch alike, through the array API."""
 
+from functools import cache
 from typing import Any
 
 import array_api_compat as compat
@@ -21,7 +22,12 @@ def namespace(*arrays: Array) -> Any:
 
 def dtype_name(array: Array) -> str:
     """The array's type without its library: `float32`, `bfloat16`."""
-    return str(array.dtype).rsplit(".", 1)[-1]
+    return _name(array.dtype)
+
+
+@cache  # asked of every client in every round
+def _name(dtype: Any) -> str:
+    return str(dtype).rsplit(".", 1)[-1]
 
 
 def accumulator(array: Array) -> Array:
