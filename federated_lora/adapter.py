@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from math import isfinite
+from typing import Self
 
 from jaxtyping import Float
 
@@ -117,6 +118,7 @@ class ClientFactors:
     Attributes:
         A: stacked down-projections, shape (N, *batch, d_in, r), or None if A was not trained.
         B: stacked up-projections, shape (N, *batch, r, d_out), or None if B was not trained.
+        ranks: of the clients, if some have less than r: the rest of their factors is zero (`padded`).
 
     Raises:
         ValueError: if both are None, an array lacks the client axis, or the client counts differ.
@@ -124,6 +126,7 @@ class ClientFactors:
 
     A: Float[Array, " N *batch d_in r"] | None = None
     B: Float[Array, " N *batch r d_out"] | None = None
+    ranks: tuple[int, ...] | None = field(default=None, kw_only=True)
 
     def __post_init__(self) -> None:
         for factor in Factor:
@@ -144,6 +147,32 @@ class ClientFactors:
                 "A and B must come from the same clients, at least one,"
                 f" got counts {sorted(counts)}"
             )
+        if self.ranks is not None and len(self.ranks) != self.count:
+            raise ValueError(
+                f"ranks must be one for each of the {self.count} clients, got {len(self.ranks)}"
+            )
+
+    @classmethod
+    def padded(cls, pairs: Sequence[tuple[Array, Array]], rank: int) -> Self:
+        """The stacks of clients whose pairs (A, B) have ranks of their own.
+
+        Raises:
+            ValueError: if there is no client, or a rank is above the server's.
+        """
+        ranks = tuple(int(A.shape[-1]) for A, _ in pairs)
+        if not ranks or max(ranks) > rank:
+            raise ValueError(
+                f"pairs must be of one client at least, of ranks up to {rank}, got ranks {list(ranks)}"
+            )
+        xp = namespace(*(x for pair in pairs for x in pair))
+
+        def wide(x: Array, axis: int) -> Array:
+            shape = list(x.shape)
+            shape[axis] = rank - shape[axis]
+            return xp.concat([x, xp.zeros(tuple(shape), dtype=x.dtype, device=x.device)], axis=axis)
+
+        A, B = (xp.stack([wide(x[i], axis) for x in pairs]) for i, axis in enumerate((-1, -2)))
+        return cls(A, B, ranks=ranks)
 
     @property
     def count(self) -> int:

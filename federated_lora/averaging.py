@@ -1,7 +1,7 @@
 """What a federated LoRA method is, and the averaging most of them share."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from math import inf, nan
@@ -48,12 +48,14 @@ class Replies:
         A: stacked down-projections (N, *batch, d_in, r); None if A was not trained, or is personal.
         B: stacked up-projections (N, *batch, r, d_out); None alike.
         memory: what the method's last `Update` asked to be remembered; None in the first round.
+        ranks: of the clients, if the method has `mixed_ranks` and some have less than the server's r.
     """
 
     weights: np.ndarray
     A: Array | None = None
     B: Array | None = None
     memory: Array | None = None
+    ranks: tuple[int, ...] | None = None
 
     def factor(self, factor: Factor) -> Array | None:
         """The named stack, or None if it was not sent."""
@@ -95,6 +97,7 @@ class Method(ABC):
         controls: factors whose local gradients are corrected by control variates, which the laboratories
             keep (`federation.controls`); for plain gradient steps only.
         preconditions: True if `preconditioner` may return a matrix; for plain gradient steps only.
+        mixed_ranks: True if clients may have ranks below the server's (`federation.ranks`).
         parameter: what may follow the name after a colon, at its default; None if nothing may.
         average: what `combine` promises of the mean; `federated_lora.testing` holds it to that.
         gauges: changes of basis that it promises to be blind to, beside `Gauge.COMMON_ROTATION`.
@@ -108,6 +111,7 @@ class Method(ABC):
     personal: Factors = NEITHER
     controls: Factors = NEITHER
     preconditions: bool = False
+    mixed_ranks: bool = False
     parameter: ClassVar[str | None] = None
     average: ClassVar[Average] = Average.INEXACT
     gauges: ClassVar[frozenset[Gauge]] = COMMON_GAUGES
@@ -144,6 +148,14 @@ class Method(ABC):
     def preconditioner(self, server: Adapter, round: int) -> Array | None:  # noqa: ARG002 - for a rule with one
         """A matrix (*batch, r, r) by which clients multiply their gradients of A from the right, or None."""
         return None
+
+    def require_ranks(self, ranks: Sequence[int], rank: int) -> None:
+        """Refuse clients' ranks below the server's, unless the method takes them."""
+        if not self.mixed_ranks and any(own != rank for own in ranks):
+            raise ValueError(
+                f"method {self.name} needs clients of one rank, the server's {rank}, got ranks"
+                f" {', '.join(map(str, ranks))}"
+            )
 
     @abstractmethod
     def combine(self, server: Adapter, replies: Replies, round: int) -> Update:

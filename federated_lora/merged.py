@@ -74,7 +74,8 @@ def _mean_product(
         )
         left, right = pair
         return [left], [right]
-    # One by one, in the clients' order.
+    # One by one, in the clients' order; what is beyond a client's rank is zero.
     shares = [float(p) for p in weights]
-    lefts = [p * accumulator(stack) for p, stack in zip(shares, A, strict=True)]
-    return lefts, [accumulator(stack) for stack in B]
+    ranks = (own.ranks if own is not None else None) or (None,) * len(shares)
+    lefts = [p * accumulator(x[..., :q]) for p, x, q in zip(shares, A, ranks, strict=True)]
+    return lefts, [accumulator(x[..., :q, :]) for x, q in zip(B, ranks, strict=True)]

@@ -76,8 +76,12 @@ def aggregate(
             _require_sound(sent, held, factor, round)
         elif sent is not None:
             _require_unchanged(sent, held, factor, round)
+    if clients.ranks is not None:
+        method.require_ranks(clients.ranks, server.shape.rank)
+        _require_within(clients)
     shared = {str(f): clients.factor(f) for f in trained - personal}
-    update = method.combine(server, Replies(p, **shared, memory=memory), round)
+    replies = Replies(p, **shared, memory=memory, ranks=clients.ranks)
+    update = method.combine(server, replies, round)
     _require_allowed(method, update, server, round)
     kept = None
     if personal:
@@ -144,6 +148,20 @@ def _require_sound(sent: Array, held: Array, factor: Factor, round: int) -> None
         raise ValueError(
             f"client {bad} sent a NaN or infinite value in factor {factor} in round {round}"
         )
+
+
+def _require_within(clients: ClientFactors) -> None:
+    """Refuse numbers beyond a client's rank."""
+    for k, own in enumerate(clients.ranks or ()):
+        for factor in Factor:
+            stack = clients.factor(factor)
+            beyond = None if stack is None else (
+                stack[k, ..., own:] if factor is Factor.A else stack[k, ..., own:, :]
+            )  # fmt: skip
+            if beyond is not None and bool(namespace(beyond).any(beyond != 0)):
+                raise ValueError(
+                    f"client {k} has rank {own}, but sent more than that in factor {factor}"
+                )
 
 
 def _require_unchanged(sent: Array, held: Array, factor: Factor, round: int) -> None:

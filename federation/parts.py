@@ -73,6 +73,16 @@ class LocalTraining(Settings):
 
 
 @settings
+class Ranks(Settings):
+    """Clients of different ranks."""
+
+    ranks: tuple[Count, ...] = Field(
+        default=(),
+        description="LoRA rank of each client, as 2,4,8, for flexlora and flora; rank if not given.",
+    )
+
+
+@settings
 class Privacy(Settings):
     """Differential privacy of what clients send."""
 

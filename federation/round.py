@@ -6,7 +6,7 @@ the client axis N comes before them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from math import isfinite
 from operator import attrgetter
@@ -77,11 +77,12 @@ class Shared:
         heads = {name: value.numel() // batch for name, value in self.head.items()}
         return factors | controls | heads
 
-    def nothing_sent(self, clients: int, replicas: int = 1) -> Sent:
-        """The count of numbers sent, before the first round."""
+    def nothing_sent(self, clients: int, replicas: int = 1, ranks: Sequence[int] = ()) -> Sent:
+        """The count of numbers sent, before the first round; clients' ranks if they have their own."""
         shapes = [adapter.shape for adapter in self.adapters.values()]
         W0 = sum(shape.d_in * shape.d_out for shape in shapes)
-        return Sent.nothing(self.sizes(), clients, dense=W0, replicas=replicas)
+        shares = np.array([[own, shapes[0].rank] for own in ranks]) if ranks else None
+        return Sent.nothing(self.sizes(), clients, dense=W0, replicas=replicas, shares=shares)
 
     def replica(self, r: int) -> Shared:
         """One of the replicas, without its axis."""
@@ -99,11 +100,20 @@ class Trained:
     """What the clients came back with.
 
     Stacks (N, *batch, …): of the `factors` by layer, those trained and in every round the personal ones;
-    of the `heads` by name, none where the head did not train.
+    of the `heads` by name, none where the head did not train. The clients' `ranks`, (N,) or (R, N), where
+    they have their own.
     """
 
     factors: Mapping[str, ClientFactors]
     heads: Mapping[str, Tensor] = field(default_factory=dict)
+    ranks: np.ndarray | None = None
+
+    def ranked(self) -> Mapping[str, ClientFactors]:
+        """The factors, with their clients' ranks."""
+        if self.ranks is None:
+            return self.factors
+        ranks = tuple(int(own) for own in self.ranks)
+        return {layer: replace(stack, ranks=ranks) for layer, stack in self.factors.items()}
 
     def replica(self, r: int) -> Trained:
         """One of the replicas, without its axis."""
@@ -113,7 +123,8 @@ class Trained:
             )
             for layer, stack in self.factors.items()
         }
-        return Trained(factors, {name: stack[:, r] for name, stack in self.heads.items()})
+        heads = {name: stack[:, r] for name, stack in self.heads.items()}
+        return Trained(factors, heads, None if self.ranks is None else self.ranks[r])
 
 
 @dataclass(frozen=True, eq=False)
@@ -164,14 +175,14 @@ def combined(
     combined one by one unless the rows are equal.
     """
     if weights is not None and weights.ndim == 2:
-        if np.any(weights != weights[0]):
+        if np.any(weights != weights[0]) or trained.ranks is not None:
             parts = [
                 combined(method, shared.replica(r), trained.replica(r), row, round, head=head)
                 for r, row in enumerate(weights)
             ]
             return _side_by_side(shared, parts)
         weights = weights[0]
-    step = shared.adapters, trained.factors, weights, round, shared.memory
+    step = shared.adapters, trained.ranked(), weights, round, shared.memory
     aggregates = aggregate_model(method, *step)
     changed, merged = set[str](), dict(shared.merged)
     own: dict[str, Tensor] = {}

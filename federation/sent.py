@@ -7,7 +7,7 @@ since it was last sent one. After the round it is sent the round's result, as th
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -26,6 +26,7 @@ class Sent:
         held: the last round whose result a client was sent, (R, N).
         merged: numbers of all changes to the frozen matrices so far, (1,).
         held_merged: as many of them as a client was sent, (R, N).
+        shares: each client's rank and the server's, (N, 2), where they differ: factors travel in part.
     """
 
     sizes: Mapping[str, int]
@@ -36,15 +37,22 @@ class Sent:
     held: np.ndarray
     merged: np.ndarray
     held_merged: np.ndarray
+    shares: np.ndarray | None = field(default=None, kw_only=True)
 
     @classmethod
     def nothing(
-        cls, sizes: Mapping[str, int], clients: int, *, dense: int = 0, replicas: int = 1
+        cls,
+        sizes: Mapping[str, int],
+        clients: int,
+        *,
+        dense: int = 0,
+        replicas: int = 1,
+        shares: np.ndarray | None = None,
     ) -> Sent:
         """Before the first round, when every client holds the start."""
         shapes = ((replicas,), (replicas,), (len(sizes),), (replicas, clients), (1,))
         zeros = [np.zeros(shape, dtype=np.int64) for shape in (*shapes, (replicas, clients))]
-        return cls(sizes, dense, *zeros)
+        return cls(sizes, dense, *zeros, shares=shares)
 
     def last_change(self, name: str) -> int:
         """The last round that changed an array, 0 for none."""
@@ -66,17 +74,25 @@ class Sent:
             changed: names of the arrays that the round changed.
             merged: numbers that carry the round's change to the frozen matrices; part of `traffic.down`.
         """
-        rows, count = np.arange(len(people))[:, None], people.shape[1]
+        rows = np.arange(len(people))[:, None]
         stale = self.held[rows, people][..., None] < self.changed
         unmerged = np.minimum(self.merged - self.held_merged[rows, people], self.dense)
-        missed = stale @ np.array([*self.sizes.values()], dtype=np.int64) + unmerged
+        sizes = np.array([*self.sizes.values()], dtype=np.int64)
+        factors = np.array([".lora_" in name for name in self.sizes], dtype=bool)
+        # Of factors a client of smaller rank is sent, and sends, so many of so many columns.
+        own, all = (1, 1) if self.shares is None else np.moveaxis(self.shares[people], -1, 0)
+        missed = stale @ np.where(factors, sizes, 0) * own // all
+        missed = missed + stale @ np.where(factors, 0, sizes) + unmerged
+        whole = sum(self.sizes[name] for name in changed if ".lora_" not in name)
+        up = np.broadcast_to(whole + (traffic.up - whole) * own // all, people.shape)
+        down = whole + merged + (traffic.down - whole - merged) * own // all + missed
         held, held_merged = self.held.copy(), self.held_merged.copy()
         held[rows, people] = round
         held_merged[rows, people] = self.merged + merged
         return replace(
             self,
-            up=self.up + count * traffic.up,
-            down=self.down + count * traffic.down + missed.sum(axis=1),
+            up=self.up + up.sum(axis=1),
+            down=self.down + down.sum(axis=1),
             changed=np.where([name in changed for name in self.sizes], round, self.changed),
             held=held,
             merged=self.merged + merged,
@@ -90,4 +106,5 @@ class Sent:
 
     def restored(self, arrays: Mapping[str, np.ndarray]) -> Sent:
         """The count that `arrays` were taken of."""
-        return Sent(self.sizes, self.dense, *(arrays[name].copy() for name in self.arrays()))
+        held = (arrays[name].copy() for name in self.arrays())
+        return Sent(self.sizes, self.dense, *held, shares=self.shares)

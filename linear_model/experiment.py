@@ -5,7 +5,7 @@ from typing import Any, Literal, Self
 import numpy as np
 from pydantic import Field
 
-from federation.parts import Privacy
+from federation.parts import Privacy, Ranks
 from linear_model.methods.base import LinearMethod
 from linear_model.methods.registry import method_named, options_of
 from linear_model.problem import Problem
@@ -20,7 +20,7 @@ AXIS = "linear run"
 
 
 @settings
-class Experiment(Privacy):
+class Experiment(Privacy, Ranks):
     """Problem, method and sizes; clients differ by their B_i* alone."""
 
     d: int = Field(default=50, ge=2, description="Input width.")
@@ -88,7 +88,7 @@ class Experiment(Privacy):
                 "dp_clip bounds the updates of local steps, but method"
                 f" {self.method} sends least-squares solutions and gradients; use a federated method"
             )
-        own: dict[str, Any] = {"privacy": self.policy()}
+        own: dict[str, Any] = {"privacy": self.policy(), "ranks": self.ranks or None}
         own |= {name: getattr(self, name) for name in ("kappa", "eta", "local_steps")}
         given = {name: value for name, value in own.items() if value is not None}
         return method_named(self.method, self.rounds, argument="--method", **given)

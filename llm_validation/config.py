@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import Field
 
 from federation import parts
-from federation.parts import LocalTraining, Privacy, Server, Split, SplitName
+from federation.parts import LocalTraining, Privacy, Ranks, Server, Split, SplitName
 from federation.refusals import require_able
 from verification.settings import Count, Natural, NonNegative, Positive, Settings, settings
 
@@ -109,7 +109,7 @@ class Machine(parts.Machine):
 
 
 @settings
-class Config(Machine, Privacy, LocalTraining, Adapters, Server, Texts, Model):
+class Config(Machine, Privacy, LocalTraining, Ranks, Adapters, Server, Texts, Model):
     """One federated fine-tuning run."""
 
     rounds: Count = 16
@@ -131,13 +131,16 @@ class Config(Machine, Privacy, LocalTraining, Adapters, Server, Texts, Model):
 
     def __post_init__(self) -> None:
         from federated_lora import method_named
+        from federation.ranks import require_ranks
 
         Privacy.__post_init__(self)
         cannot = {"merges": "quantisation = 4bit"} if self.quantisation == "4bit" else {}
         if self.optimiser != "sgd" or self.momentum or self.clip or self.weight_decay:
             plain = "anything but optimiser = sgd without momentum, clip and weight decay"
             cannot |= {"controls": plain, "preconditions": plain}
-        require_able(method_named(self.method, self.rounds), cannot)
+        method = method_named(self.method, self.rounds)
+        require_able(method, cannot)
+        require_ranks(method, self.ranks, self.clients, self.rank)
         if self.engine == "all-at-once" and self.base_dropout == "model":
             raise ValueError(
                 "base_dropout = model draws one mask for all clients of a pass; use engine = one-by-one"

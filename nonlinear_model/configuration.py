@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import Field
 
 from federation import parts
-from federation.parts import LocalTraining, Privacy, Server, Split
+from federation.parts import LocalTraining, Privacy, Ranks, Server, Split
 from federation.refusals import require_able
 from verification.settings import Count, Natural, Positive, Settings, settings
 
@@ -94,7 +94,7 @@ class Machine(parts.Machine):
 
 
 @settings
-class Configuration(Machine, Privacy, LocalTraining, Network, Server, Images):
+class Configuration(Machine, Privacy, LocalTraining, Ranks, Network, Server, Images):
     """One federated run. Every policy is named here and recorded with the result."""
 
     optimiser: Literal["sgd", "momentum", "adam", "adamw"] = "sgd"
@@ -111,6 +111,7 @@ class Configuration(Machine, Privacy, LocalTraining, Network, Server, Images):
 
     def __post_init__(self) -> None:
         from federated_lora import method_named
+        from federation.ranks import require_ranks
         from nonlinear_model.data.registry import IMAGES
 
         for owner in (Machine, Privacy, Network, Images):
@@ -118,7 +119,9 @@ class Configuration(Machine, Privacy, LocalTraining, Network, Server, Images):
         IMAGES.named(self.dataset)
         traits = () if self.optimiser == "sgd" else ("controls", "preconditions")
         cannot = dict.fromkeys(traits, f"optimiser = {self.optimiser}")
-        require_able(method_named(self.method, self.rounds), cannot)
+        method = method_named(self.method, self.rounds)
+        require_able(method, cannot)
+        require_ranks(method, self.ranks, self.clients, self.rank)
 
     def optimiser_rule(self) -> Optimiser:
         """The update rule."""

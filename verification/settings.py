@@ -6,7 +6,7 @@ completion), what a TOML file may hold, and the JSON schema of what a run record
 
 import dataclasses
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cache, wraps
 from pathlib import Path
 from typing import Annotated, Any, Self, TypeVar, dataclass_transform
@@ -152,16 +152,17 @@ def _typed(of: Mapping[str, Any], value: Any) -> Any:
     kind = _single(of)
     if kind.get("type") == "array" and isinstance(value, str):
         value = [part.strip() for part in value.split(",") if part.strip()]
-        if _single(kind["items"]).get("type") == "number":
-            value = [_number(part) for part in value]
+        of_items = {"number": float, "integer": int}.get(_single(kind["items"]).get("type", ""))
+        if of_items is not None:
+            value = [_number(part, of_items) for part in value]
     if "enum" in kind and isinstance(value, bool):
         return str(value).lower()
     return tuple(value) if isinstance(value, list) else value
 
 
-def _number(text: str) -> float | str:
+def _number(text: str, kind: Callable[[str], float]) -> float | str:
     try:
-        return float(text)
+        return kind(text)
     except ValueError:
         return text  # refused with the field's sentence
 

@@ -26,6 +26,24 @@ def _best(subject: Subject, setting: Setting) -> str | None:
     return differ(made, least, size, setting, "distance from Σ p_k s A_k B_k to the best of rank r")
 
 
+def _mixed(subject: Subject, setting: Setting) -> str | None:
+    server = setting.started()
+    rank = server.shape.rank
+    ranks = tuple(1 + k % rank for k in range(len(setting.sizes)))
+    stacks = {f: numpy_of(x) for f, x in setting.trained(server, subject.trainable(1)).items()}
+    for k, own in enumerate(ranks):
+        stacks[Factor.A][k, :, own:] = 0.0
+        stacks[Factor.B][k, own:] = 0.0
+    clients = {f: setting.array(x) for f, x in stacks.items()}
+    after = subject.after(server, clients, setting.sizes, 1, ranks)
+    share = setting.sizes / setting.sizes.sum()
+    wanted = np.tensordot(share, products(server, clients), axes=1)
+    if subject.average is Average.BEST:
+        U, sigma, Vt = np.linalg.svd(wanted)
+        wanted = (U[:, :rank] * sigma[:rank]) @ Vt[:rank]
+    return differ(after.model(server), wanted, size_of(server, clients), setting, "ranks 1, 2, …")
+
+
 def _agree(subject: Subject, setting: Setting) -> str | None:
     server = setting.started()
     trained = subject.trainable(1) | subject.personal
@@ -71,6 +89,8 @@ AVERAGES = (
         lambda subject: subject.average is Average.EXACT),
     Case("best-of-rank-r", "no adapter of rank r is nearer to Σ p_k s A_k B_k", _best, 5, one_model,
         lambda subject: subject.average is Average.BEST),
+    Case("mixed-ranks", "so it is where clients have ranks of their own", _mixed, 0,
+        lambda subject: None if subject.mixed_ranks else "it needs clients of one rank"),
     Case("agreement", "where all clients send the same, that is the model", _agree, 7),
     Case("scale", "twice the scale s is twice the model", _scale, 5),
     Case("rectangular", "layers that are not square come out in their own orientation", _rectangular, 6),

@@ -32,6 +32,7 @@ class OfFunction:
     trains: tuple[Factors, ...]
     conv1d: bool
     extra: frozenset[str] = field(default=frozenset())
+    mixed_ranks: bool = False
     personal: Factors = NEITHER
 
     def fresh(self) -> "OfFunction":
@@ -47,7 +48,12 @@ class OfFunction:
         return None
 
     def after(
-        self, server: Adapter, clients: Mapping[Factor, Array], sizes: np.ndarray, round: int
+        self,
+        server: Adapter,
+        clients: Mapping[Factor, Array],
+        sizes: np.ndarray,
+        round: int,
+        ranks: tuple[int, ...] | None = None,
     ) -> After:
         """The function's state dict, read as an adapter and a change of the base weight."""
         zero = swap(server.delta()) * 0.0
@@ -56,7 +62,11 @@ class OfFunction:
             "round": round, "scaling": server.scale,
             "server": {NAMES[f]: swap(server.factor(f)) for f in Factor} | base,
         }  # fmt: skip
-        dicts = [{NAMES[f]: swap(clients[f][k]) for f in Factor} | base for k in range(len(sizes))]
+        own = zip(clients[Factor.A], clients[Factor.B], ranks or (None,) * len(sizes), strict=True)
+        dicts = [
+            {NAMES[Factor.A]: swap(A[:, :q]), NAMES[Factor.B]: swap(B[:q])} | base
+            for A, B, q in own
+        ]
         more = {key: value for key, value in told.items() if key in self.extra}
         made = self.function(dicts, [int(n) for n in sizes], **more)
         factors = {
@@ -77,6 +87,7 @@ def from_function(
     gauges: frozenset[Gauge] = COMMON_GAUGES,
     trains: Sequence[Factors] = (BOTH,),
     conv1d: bool = False,
+    mixed_ranks: bool = False,
 ) -> OfFunction:
     """A bare function as a subject of the suite.
 
@@ -90,6 +101,7 @@ def from_function(
         average, gauges: what it promises.
         trains: factors that clients train, a cycle over rounds from the first.
         conv1d: whether the base weight is (d_in, d_out), as GPT-2's, in place of Linear's (d_out, d_in).
+        mixed_ranks: whether clients' factors may have ranks below the server's.
 
     Raises:
         ValueError: if `trains` is empty or has an empty entry.
@@ -100,5 +112,5 @@ def from_function(
     extra = frozenset(inspect.signature(function).parameters) & known
     return OfFunction(
         function, name or getattr(function, "__name__", "function"), average, gauges,
-        tuple(map(frozenset, trains)), conv1d, extra,
+        tuple(map(frozenset, trains)), conv1d, extra, mixed_ranks=mixed_ranks,
     )  # fmt: skip

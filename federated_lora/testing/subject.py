@@ -55,6 +55,10 @@ class Subject(Protocol):
     def personal(self) -> Factors:
         """Factors that stay with their clients."""
 
+    @property
+    def mixed_ranks(self) -> bool:
+        """Whether clients may have ranks below the server's."""
+
     def fresh(self) -> "Subject":
         """Another one that has seen no round."""
 
@@ -65,13 +69,19 @@ class Subject(Protocol):
         """Numbers sent in a round, None if it does not say."""
 
     def after(
-        self, server: Adapter, clients: Mapping[Factor, Array], sizes: np.ndarray, round: int
+        self,
+        server: Adapter,
+        clients: Mapping[Factor, Array],
+        sizes: np.ndarray,
+        round: int,
+        ranks: tuple[int, ...] | None = None,
     ) -> After:
         """One round's server step.
 
         Args:
             clients: both factors of every client, stacks (N, …).
             sizes: example counts.
+            ranks: of the clients, zero beyond; None if all have the server's.
         """
 
 
@@ -101,6 +111,11 @@ class OfMethod:
         """The method's."""
         return self.method.personal
 
+    @property
+    def mixed_ranks(self) -> bool:
+        """The method's."""
+        return self.method.mixed_ranks
+
     def fresh(self) -> "OfMethod":
         """Made anew, with the parameter it was made with."""
         _, _, parameter = self.method.name.partition(":")
@@ -115,11 +130,16 @@ class OfMethod:
         return self.method.traffic([shape], round)
 
     def after(
-        self, server: Adapter, clients: Mapping[Factor, Array], sizes: np.ndarray, round: int
+        self,
+        server: Adapter,
+        clients: Mapping[Factor, Array],
+        sizes: np.ndarray,
+        round: int,
+        ranks: tuple[int, ...] | None = None,
     ) -> After:
         """By `aggregate`, which checks what goes in and what comes out."""
         sent = self.method.trainable(round) | self.method.personal
-        stacks = ClientFactors(**{str(f): clients[f] for f in sent})
+        stacks = ClientFactors(**{str(f): clients[f] for f in sent}, ranks=ranks)
         made = aggregate(self.method, server, stacks, sizes, round)
         kept = {} if made.personal is None else {
             f: stack for f in Factor if (stack := made.personal.factor(f)) is not None

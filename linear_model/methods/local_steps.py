@@ -11,6 +11,7 @@ import federated_lora
 from federated_lora import Adapter, ClientFactors, Factor, added, aggregate, dense
 from federation.controls import Controls
 from federation.privacy import Policy
+from federation.ranks import cut, require_ranks
 from linear_model.clients import ClientBatch
 from linear_model.methods.base import FromZero, Noisy, Rounds, State
 from linear_model.problem import Problem, step_size
@@ -31,6 +32,7 @@ class LocalSteps(FromZero):
         local_steps: K ≥ 1.
         B: first B, (rank, p); None for zeros.
         privacy: what clients do to their updates before they send them; None for nothing.
+        ranks: LoRA rank of each client; the problem's for all if empty.
     """
 
     method: federated_lora.Method | str = "rolora"
@@ -39,6 +41,7 @@ class LocalSteps(FromZero):
     local_steps: int = 1
     B: np.ndarray | None = None
     privacy: Policy | None = None
+    ranks: tuple[int, ...] = ()
     orthonormal: ClassVar[bool] = False
     """A is not kept orthonormal."""
 
@@ -61,7 +64,13 @@ class LocalSteps(FromZero):
         return self.rule.name
 
     def step(self, problem: Problem) -> float:
-        """η. Raises ValueError unless exactly one of eta and kappa is given, finite and positive."""
+        """η.
+
+        Raises:
+            ValueError: unless exactly one of eta and kappa is given, finite and positive; on ranks that
+                are not one for each client, or not for the method.
+        """
+        require_ranks(self.rule, self.ranks, problem.clients, problem.rank)
         return step_size(problem, eta=self.eta, kappa=self.kappa)
 
     def first_B(self, problem: Problem) -> np.ndarray:
@@ -91,12 +100,13 @@ class LocalSteps(FromZero):
             Factor.A: state.A[:, None] if state.own_A is None else state.own_A[at],
             Factor.B: state.B[:, None] if state.own_B is None else state.own_B[at],
         }
+        begun = {f: self._cut(f, x, rounds.who) for f, x in begun.items()}
         controls = self._controls(state, rounds.clients)
         corrections = controls.corrections(rounds.who, map(str, trained))
         A, B = begun[Factor.A], begun[Factor.B]
         shape = self.rule.preconditioner(Adapter(state.A, state.B), number)
         A, B = self._local(A, B, batch, number, eta, corrections, shape)
-        made = {Factor.A: A, Factor.B: B}
+        made: dict[Factor, Any] = {Factor.A: A, Factor.B: B}
         for f in trained:  # one a client, even of a factor that no step of the round moved
             made[f] = np.broadcast_to(made[f], (*rounds.who.shape, *made[f].shape[2:]))
         if self.privacy is not None:
@@ -105,7 +115,7 @@ class LocalSteps(FromZero):
             received = {str(f): x for f, x in begun.items()}
             stream = partial(rounds.noise, number)
             private = self.privacy.sent(leaving, received, rounds.who, stream)
-            made |= {Factor(name): x for name, x in private.items()}
+            made |= {f: self._cut(f, private[str(f)], rounds.who) for f in map(Factor, private)}
         moved = {str(f): begun[f] - made[f] for f in Factor if str(f) in corrections}
         everybody = np.full(rounds.clients, 1.0 / rounds.clients)
         controls = controls.after(rounds.who, moved, self.local_steps * eta, everybody)
@@ -128,6 +138,13 @@ class LocalSteps(FromZero):
             controls if self.rule.controls else None,
             result.memory,
         )
+
+    def _cut(self, factor: Factor, stack: np.ndarray, who: np.ndarray) -> np.ndarray:
+        """The clients' factors (T, n or 1, …) within their ranks."""
+        if not self.ranks:
+            return stack
+        wide = np.broadcast_to(stack, (*who.shape, *stack.shape[2:]))
+        return cut(factor, wide, np.array(self.ranks)[who])
 
     def _controls(self, state: State, clients: int) -> Controls:
         """The control variates so far, zeros before the first round."""

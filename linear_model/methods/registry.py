@@ -18,7 +18,7 @@ OWN: dict[str, tuple[Callable[..., LinearMethod], frozenset[str]]] = {
 }
 """Methods of this laboratory alone, and the options of each."""
 
-LOCAL = frozenset({"eta", "kappa", "local_steps", "B", "privacy"})
+LOCAL = frozenset({"eta", "kappa", "local_steps", "B", "privacy", "ranks"})
 """Options of every federated_lora method, run by local gradient steps."""
 
 
@@ -35,7 +35,7 @@ def options_of(name: str) -> frozenset[str]:
 def method_named(
     name: str, rounds: int | None = None, *, argument: str = "method", **options: Any
 ) -> LinearMethod:
-    """The method of that name with its options (eta, kappa, local_steps, B, privacy).
+    """The method of that name with its options (eta, kappa, local_steps, B, privacy, ranks).
 
     One of `OWN`, or of `federated_lora.method_named` (`module:Class` too). Raises ValueError if there is none
     (the nearest name is suggested), or if it has no such option.

@@ -49,11 +49,12 @@ def load(
     if found is None:
         return None
     rows = [dict(row) for row in found.rows]
-    server = _server(found, resolve_device(config.device), config.participation < 1.0)
+    server = _server(found, config)
     return server, rows, found.values["facts"], found.warning
 
 
-def _server(found: Checkpoint, device: torch.device, travel: bool) -> Server:
+def _server(found: Checkpoint, config: Config) -> Server:
+    device, travel = resolve_device(config.device), config.participation < 1.0
     state = found.values
     # Optimisers and counts are taken up where they are used.
     tensors = {
@@ -80,7 +81,7 @@ def _server(found: Checkpoint, device: torch.device, travel: bool) -> Server:
     if counts:
         controlled = frozenset(controls.own) if travel else frozenset()
         shared = Shared(adapters, head, controlled=controlled)
-        sent = shared.nothing_sent(counts["held"].shape[1]).restored(counts)
+        sent = shared.nothing_sent(counts["held"].shape[1], ranks=config.ranks).restored(counts)
     return Server(
         adapters, head, own, states, visits, found.round, sent, merged, controls, travel,
         _under("memory/", tensors),

@@ -168,7 +168,8 @@ def _one_round(bench: _Bench) -> Row:
     config, rows, before = bench.config, bench.rows, bench.server
     started = time.perf_counter()
     controls = before.controlled(bench.method.controls, config.clients)
-    before = replace(before, controls=controls, travel=config.participation < 1.0)
+    travel = config.participation < 1.0
+    before = replace(before, controls=controls, travel=travel, ranks=config.ranks)
     work = plan(config, bench.method, before, bench.split, bench.encoded.lengths)
     returned = bench.engine.train(before, work)
     _require_finite(returned, work, rows)
@@ -227,7 +228,8 @@ def step(
 ) -> tuple[Server, Outcome]:
     """The server's state after a round, and what the round came to."""
     weights = np.array([sizes[k] for k in work.clients]) if config.weighting == "examples" else None
-    trained = Trained(returned.factors, returned.heads)
+    ranks = np.array(config.ranks)[list(work.clients)] if config.ranks else None
+    trained = Trained(returned.factors, returned.heads, ranks)
     outcome = combined(method, server.shared(), trained, weights, work.round, head=config.head)
     own, states = dict(server.own), dict(server.states)
     for i, k in enumerate(work.clients):
@@ -237,7 +239,7 @@ def step(
         if config.optimiser_state == "keep":
             # The frozen factor's state waits for its turn.
             states[k] = {**states.get(k, {}), **returned.states[i]}
-    sent = server.sent or server.shared().nothing_sent(len(sizes))
+    sent = server.sent or server.shared().nothing_sent(len(sizes), ranks=config.ranks)
     visits = server.visits | {k: server.visits.get(k, 0) + 1 for k in work.clients}
     made, counted = outcome.shared, outcome.counted(sent, work.round, np.array([work.clients]))
     after = replace(

@@ -10,6 +10,7 @@ import torch
 from federated_lora import BOTH, NEITHER, Adapter, ClientFactors, Factor, Factors, added
 from federation.controls import Controls
 from federation.privacy import Policy
+from federation.ranks import cut
 from federation.round import Shared, tensor_name
 from federation.sent import Sent
 from llm_validation.base.models import ADAPTER, Workspace
@@ -38,6 +39,7 @@ class Server:
         controls: the control variates by tensor name, stacks (N, …), where the method has any.
         travel: whether the server's control variates are sent down with their factors.
         memory: layer name to what the method remembers between rounds.
+        ranks: of the clients; empty if all have the adapters' own.
     """
 
     adapters: dict[str, Adapter]
@@ -51,6 +53,7 @@ class Server:
     controls: Controls = field(default_factory=lambda: Controls({}, {}))
     travel: bool = False
     memory: Mapping[str, torch.Tensor] = field(default_factory=dict)
+    ranks: tuple[int, ...] = ()
 
     def head_of(self, client: int | None) -> Head:
         """The head a client starts a round with; None for the shared one."""
@@ -65,6 +68,10 @@ class Server:
             for factor in Factor:
                 if tensor_name(layer, factor) in own:
                     adapter = adapter.with_factor(factor, own[tensor_name(layer, factor)])
+                if self.ranks and client is not None:
+                    held = adapter.factor(factor)
+                    within = cut(factor, held, np.array(self.ranks[client]))
+                    adapter = adapter.with_factor(factor, within)
             found[layer] = adapter
         return found
 
@@ -147,14 +154,18 @@ def private(
     policy: Policy, server: Server, work: Work, found: Returned, config: Config
 ) -> Returned:
     """The same with what leaves the participants clipped and blurred."""
-    began = server.named(work.factors - work.personal)
+    each = [replace(server, adapters=server.adapters_of(client)) for client in work.clients]
+    held = [one.named(work.factors - work.personal) for one in each]
+    received = {name: torch.stack([own[name] for own in held]) for name in held[0]}
     if config.head == "average":
-        began |= server.head
+        received |= {name: value.unsqueeze(0) for name, value in server.head.items()}
     stacks = found.named() | found.heads
-    leaving = {name: stack for name, stack in stacks.items() if name in began}
-    received = {name: began[name].unsqueeze(0) for name in leaving}
+    leaving = {name: stack for name, stack in stacks.items() if name in received}
     stream = partial(generator, config.seed, "llm", "privacy", work.round)
     stacks |= policy.sent(leaving, received, np.array(work.clients), stream)
+    if server.ranks:
+        ranks = np.array(server.ranks)[list(work.clients)]
+        stacks |= {name: cut(Factor(name[-1]), stacks[name], ranks) for name in held[0]}
     factors = {
         layer: ClientFactors(*(stacks.get(tensor_name(layer, factor)) for factor in Factor))
         for layer in found.factors

@@ -8,10 +8,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from federated_lora import Adapter, ClientFactors, method_named
+from federated_lora import Adapter, ClientFactors, Factor, method_named
 from federation.controls import Controls
 from federation.optimisers import State
 from federation.participants import participants, weights_of
+from federation.ranks import cut
 from federation.round import Outcome, Shared, Trained, combined, sound, tensor_name
 from nonlinear_model.configuration import Configuration
 from nonlinear_model.data.dataset import Dataset
@@ -104,7 +105,7 @@ class Federation:
         held = {str(f): self.server.tensors()[f] for f in sorted(self.method.controls)}
         self._controls = Controls.nothing(held, config.clients)
         self._memory: Tensor | None = None
-        sent = self._shared().nothing_sent(config.clients, len(self.replicas))
+        sent = self._shared().nothing_sent(config.clients, len(self.replicas), config.ranks)
         examples, weights = (self._train, test), self._weights(self._everybody)
         self.record = Record(
             config, self.method, self.replicas, self.parts, counts, weights, examples, sent
@@ -140,7 +141,7 @@ class Federation:
         for name in sorted(set(self._own) - train):  # its turn is another round
             returned.stacks[name] = sent.tensors()[name]
         weights = self._weights(people)
-        outcome = self._combined(returned.stacks, weights, t)
+        outcome = self._combined(returned.stacks, weights, t, people)
         self.record.sent = outcome.counted(self.record.sent, t, people)
         self._keep_own(people, outcome.own)
         made = outcome.shared
@@ -301,18 +302,27 @@ class Federation:
         leaving = {name: v for name, v in returned.stacks.items() if name not in self._own}
         if self._privacy is None or not leaving:
             return
-        began = started.tensors()
+        held, n = started.tensors(), people.shape[1]
+        began = {name: all_at_once.for_each(held[name], n) for name in leaving}
         parts = [
             self._privacy.sent(
                 {name: value[r] for name, value in leaving.items()},
-                {name: began[name][r].unsqueeze(0) for name in leaving},
+                {name: began[name][r] for name in leaving},
                 people[r],
                 partial(generator, replica.seed, "nonlinear", "privacy", t),
             )
             for r, replica in enumerate(self.replicas)
         ]
         for name in leaving:
-            returned.stacks[name] = torch.stack([part[name] for part in parts])
+            made = torch.stack([part[name] for part in parts])
+            returned.stacks[name] = self._cut(name, made, people)
+
+    def _cut(self, name: str, tensor: Tensor, people: np.ndarray) -> Tensor:
+        """A tensor of the participants, within the ranks that they have."""
+        if not self.config.ranks or name not in ("A", "B"):
+            return tensor
+        each = all_at_once.for_each(tensor, people.shape[1])
+        return cut(Factor(name), each, np.array(self.config.ranks)[people])
 
     def _divergence(self, t: int, replica: int, client: int, loss: float, tensor: str) -> str:
         bound = self.config.loss_bound
@@ -348,12 +358,15 @@ class Federation:
         sizes = np.take_along_axis(self._sizes, people, axis=1)
         return np.stack([weights_of(self.config.weighting, row) for row in sizes])
 
-    def _combined(self, stacks: dict[str, Tensor], weights: np.ndarray, t: int) -> Outcome:
+    def _combined(
+        self, stacks: dict[str, Tensor], weights: np.ndarray, t: int, people: np.ndarray
+    ) -> Outcome:
         """The server's part of the round, and what it leaves with each client put there."""
         first = {name: value.transpose(0, 1) for name, value in stacks.items()}
         factors = {LAYER: ClientFactors(first.get("A"), first.get("B"))}
         heads = {"head": first["head"]} if "head" in first else {}
-        trained = Trained(factors, heads)
+        ranks = np.array(self.config.ranks)[people] if self.config.ranks else None
+        trained = Trained(factors, heads, ranks)
         return combined(self.method, self._shared(), trained, weights, t, head=self.config.head)
 
     def _shared(self) -> Shared:
@@ -369,7 +382,8 @@ class Federation:
     def _sent_to(self, people: np.ndarray) -> Server:
         """What the participants start the round with: the server's model, and what each has of its own."""
         index = self._index(people)
-        return replace(self.server, **{name: own[index] for name, own in self._own.items()})
+        sent = replace(self.server, **{name: own[index] for name, own in self._own.items()})
+        return replace(sent, A=self._cut("A", sent.A, people), B=self._cut("B", sent.B, people))
 
     def _keep_own(self, people: np.ndarray, own: dict[str, Tensor]) -> None:
         index = self._index(people)

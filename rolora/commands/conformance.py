@@ -51,6 +51,10 @@ def conformance(
     conv1d: Annotated[
         bool, typer.Option("--conv1d", help="With --function: base weights are (d_in, d_out).")
     ] = False,
+    mixed_ranks: Annotated[
+        bool,
+        typer.Option("--mixed-ranks", help="With --function: clients may have ranks of their own."),
+    ] = False,
     junit: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Also write JUnit XML.")
     ] = None,
@@ -63,7 +67,9 @@ def conformance(
     from verification.codec import json_text
 
     one_of("--average", average, PROMISES)
-    subject = _function(method, trains, average, conv1d) if function else _method(method)
+    subject = (
+        _function(method, trains, average, conv1d, mixed_ranks) if function else _method(method)
+    )
     report = check_method(subject)
     if junit is not None:
         files.write(junit, report.junit())
@@ -104,7 +110,7 @@ def _at(module: str, attribute: str) -> Any:
     return found
 
 
-def _function(place: str, trains: str, average: str, conv1d: bool) -> Subject:
+def _function(place: str, trains: str, average: str, conv1d: bool, mixed_ranks: bool) -> Subject:
     from federated_lora import Average, Factor
     from federated_lora.testing import from_function
 
@@ -116,7 +122,12 @@ def _function(place: str, trains: str, average: str, conv1d: bool) -> Subject:
     if not callable(found):
         raise ValueError(f"METHOD must name a function with --function, got {place!r}")
     return from_function(
-        found, name=place, average=Average[PROMISES[average]], trains=turns, conv1d=conv1d
+        found,
+        name=place,
+        average=Average[PROMISES[average]],
+        trains=turns,
+        conv1d=conv1d,
+        mixed_ranks=mixed_ranks,
     )
 
 

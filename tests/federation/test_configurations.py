@@ -29,6 +29,7 @@ KINDS = {
     "above 0 and below 1": ("dp_delta", (0.0, 1.0, NAN)),
     "at least 0 and at most 0.95": ("lora_dropout", (-0.1, 1.0)),
     "a list, each above 0 and finite": ("proportions learning_rate_grid", ((0.1, 0.0), ("x",), 3)),
+    "a list, each a whole number of at least 1": ("ranks", ((0,), ("x",), (1.5,), 3)),
     "a list, each text": ("text_columns target_modules", ((3,),)),
     "true or false": ("equal_sizes gradient_checkpointing rslora", (1, "yes")),
     "text that is not empty": ("model task", ("", 3)),

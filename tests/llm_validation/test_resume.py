@@ -29,7 +29,16 @@ def same(one, two):
         (2, {"method": "fedavg", "head": "local", "participation": 0.5, "split": "dirichlet"}),
         (4, {"method": "ffa", "optimiser": "sgd", "momentum": 0.9, "optimiser_state": "keep"}),
         (4, {"engine": "one-by-one", "base_dropout": "model", "schedule": "linear"}),
-        (2, {"dp_clip": 1.0, "dp_noise": 0.01, "participation": 0.5}),
+        (
+            2,
+            {
+                "dp_clip": 1.0,
+                "dp_noise": 0.01,
+                "participation": 0.5,
+                "method": "flora",
+                "ranks": (1, 2, 2, 1),
+            },
+        ),
         (3, {"method": "rolora-cv", "optimiser": "sgd", "participation": 0.5}),
     ],
     ids=str,

@@ -144,3 +144,20 @@ def test_what_clients_send_is_bounded(tiny, engine):
     for one, other in zip(plain, wide, strict=True):
         assert one["factor_change"] == other["factor_change"]
         assert one["loss"] == other["loss"]
+
+
+@both_engines
+@pytest.mark.parametrize("method", ["flora", "flexlora"])
+def test_a_client_never_leaves_its_rank(tiny, method, engine):
+    """`tests/federation/test_ranks.py` has what is sent."""
+    bench = opened(tiny(engine=engine, method=method, rank=3, ranks=(1, 3, 2, 2)))
+    bench.server = replace(bench.server, ranks=bench.config.ranks)
+    returned, after = one_round(bench)
+    for stack in returned.factors.values():
+        for k, rank in enumerate(bench.config.ranks):
+            assert not stack.A[k, :, rank:].any()
+            assert not stack.B[k, rank:].any()
+            assert stack.A[k, :, :rank].any(dim=0).all()
+    counts = [adapter.shape for adapter in after.adapters.values()]
+    head = sum(value.numel() for value in after.head.values())
+    assert after.sent.up[0] == 8 * sum(s.d_in + s.d_out for s in counts) + 4 * head

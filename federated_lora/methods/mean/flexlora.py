@@ -4,6 +4,9 @@
 `M / s`. No average of rank r is nearer (Eckart and Young); what is cut off is `√(Σ_{i>r} σ_i²)`. It depends
 on the clients' products alone, whatever basis each writes its factors in.
 
+Clients may have ranks of their own: one of rank q begins with the first q columns of A and rows of B, which
+is the best of rank q, for singular values come largest first.
+
 Use it where clients drift far apart between averages and the server can pay for an SVD. That SVD is of an
 N r × N r core, after a QR of either stack: O(d N² r²), never a dense matrix. Traffic: both factors each way.
 """
@@ -28,6 +31,7 @@ class FlexLoRA(FedAvgLoRA):
 
     average = Average.BEST
     gauges = frozenset(Gauge)
+    mixed_ranks = True
 
     def combine(self, server: Adapter, replies: Replies, round: int) -> Update:  # noqa: ARG002
         """`A = U √Σ`, `B = √Σ Vᵀ` with Σ p_k A_k B_k ≈ U Σ Vᵀ; the scale is in neither."""

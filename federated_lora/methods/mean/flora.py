@@ -3,6 +3,8 @@
 `W0 ← W0 + Σ p_k s A_k B_k` as the thin product `[p_1 A_1 | p_2 A_2 | …]·[B_1; B_2; …]`; then B = 0 and A as
 at the start. The model is the exact mean, of any rank. (The paper draws a new A; the rule is exact for any.)
 
+Clients may have ranks of their own: the stack holds r_k columns of each.
+
 Use it where rank r is too small for what the clients learn together and downlink is cheap: the stack goes
 down to everybody, N r (d_in + d_out) numbers or the dense change where that is fewer. Up: both factors. From
 B = 0 a client's A moves from its second step on only.
@@ -31,6 +33,7 @@ class FLoRA(FedAvgLoRA):
     merges = True
     average = Average.EXACT
     gauges = frozenset(Gauge)
+    mixed_ranks = True
 
     def combine(self, server: Adapter, replies: Replies, round: int) -> Update:
         """The mean product into W0 and 0 into B; A was never the server's to move."""
