@@ -13,14 +13,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from llm_validation.base.base_model import (
-    HEADS,
-    check_checkpoint,
-    head_parts,
-    require_causal,
-    require_complete,
-    require_vocabulary,
-)
+from llm_validation.base import base_model
 from llm_validation.base.encoding import Batch
 from llm_validation.base.memory import require_base_fits
 from llm_validation.config import Config
@@ -99,7 +92,7 @@ def build(config: Config, *, causal: bool, names: tuple[str, ...] = ()) -> Works
     Raises ValueError for any reason of `check_checkpoint`, an unknown target module, a rank above a layer's
     width, an unsupported head, missing bitsandbytes, or a base that does not fit.
     """
-    check_checkpoint(config.model)
+    base_model.check_checkpoint(config.model)
     device = resolve_device(config.device)
     tokenizer = load_tokenizer(config)
     base = load_base(config, causal=causal, labels=len(names), device=device)
@@ -122,7 +115,7 @@ def load_base(config: Config, *, causal: bool, labels: int, device: torch.device
     )
     settings = load_model_config(config, labels=0 if causal else labels)
     if causal:
-        require_causal(config.model, settings)
+        base_model.require_causal(config.model, settings)
     extra = quantisation_options(config, causal=causal, device=device)
     _check_shape(config, kind, settings, device)
     try:
@@ -142,7 +135,7 @@ def load_base(config: Config, *, causal: bool, labels: int, device: torch.device
             + " ask for"
         ) from error
     model, found = loaded
-    require_complete(config.model, model, found["missing_keys"])
+    base_model.require_complete(config.model, model, found["missing_keys"])
     return model if extra else model.to(device)
 
 
@@ -162,7 +155,7 @@ def quantisation_options(config: Config, *, causal: bool, device: torch.device) 
         load_in_4bit=True,
         bnb_4bit_compute_dtype=torch.bfloat16,
         # A fresh head has no weights to quantise, and trains in float32.
-        llm_int8_skip_modules=None if causal else list(HEADS),
+        llm_int8_skip_modules=None if causal else list(base_model.HEADS),
     )
     return {"quantization_config": settings, "device_map": {"": device}}
 
@@ -200,7 +193,7 @@ def load_tokenizer(config: Config) -> Any:
         tokenizer = transformers.AutoTokenizer.from_pretrained(
             config.model, local_files_only=local(config)
         )
-    require_vocabulary(config.model, tokenizer)
+    base_model.require_vocabulary(config.model, tokenizer)
     return tokenizer
 
 
@@ -255,7 +248,8 @@ def attach(
 def target_modules(config: Config, base: Any) -> tuple[str, ...]:
     """The adapted layers' name endings, checked against the model."""
     widths = {n: w for n, module in base.named_modules() if (w := _width(module)) is not None}
-    widths = {name: width for name, width in widths.items() if name not in head_parts(widths)}
+    heads = base_model.head_parts(widths)
+    widths = {name: width for name, width in widths.items() if name not in heads}
     endings = sorted({name.rsplit(".", 1)[-1] for name in widths})
     targets = config.target_modules or default_targets(endings)
     for target in targets:
