@@ -111,11 +111,8 @@ class Report:
         unseen = [o.claim.id for o in both if o.control and not o.control.proved_false]
         if not both:
             return ""
-        but = f" (not that of {_enumerate(unseen)})" if unseen else ""
-        return (
-            f"; those of the {len(both)} claims with a proof and measurements by the measurements alone,"
-            f" {len(both) - len(unseen)} of them by the proof alone{but}"
-        )
+        but = f", but for {_enumerate(unseen)} by the measurements only" if unseen else ""
+        return f"; those of the {len(both)} claims with a proof and measurements by either on its own{but}"
 
     def _positive_controls(self) -> list[str]:
         """What became of the variants that must be confirmed, if there are any."""
