@@ -21,10 +21,10 @@ SMALL = Configuration(
 @pytest.mark.parametrize(
     ("method", "optimiser"),
     [
-        (name, optimiser)
-        for name in method_names()
+        (one.name, optimiser)
+        for one in (method_named(name, 12) for name in method_names())
         for optimiser in ("sgd", "momentum", "adam")
-        if optimiser == "sgd" or not method_named(name, 12).controls
+        if optimiser == "sgd" or not (one.controls or one.preconditions)
     ],
 )
 def test_every_method_and_optimiser_goes_on_bit_for_bit(method, optimiser, tmp_path):
