@@ -32,6 +32,7 @@ EXTRAS = {
     "nonlinear": ("torch", "safetensors", "sklearn", "tqdm"),
     "llm": ("torch", "safetensors", "transformers", "peft", "datasets", "accelerate"),
     "privacy": ("opacus",),
+    "flower": ("flwr",),
 }
 """Extras of rolora-verify and the modules each brings, the lighter extra first."""
 

@@ -4,6 +4,7 @@
 `Report`; `from_function` puts a bare `aggregate(state_dicts, weights)` to the same cases.
 """
 
+from federated_lora.testing.flower import from_strategy as from_strategy
 from federated_lora.testing.outside import from_function as from_function
 from federated_lora.testing.report import Report as Report
 from federated_lora.testing.report import Row as Row

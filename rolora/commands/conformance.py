@@ -38,18 +38,22 @@ def conformance(
             help="METHOD is a function aggregate(state_dicts, weights) of PEFT state dicts.",
         ),
     ] = False,
+    strategy: Annotated[
+        bool,
+        typer.Option("--strategy", help="METHOD makes a Flower strategy when called."),
+    ] = False,
     trains: Annotated[
         str,
         typer.Option(
             metavar="ROUNDS",
-            help="With --function: factors that train in turn, round by round, as AB or B,A.",
+            help="Of these: factors that train in turn, round by round, as AB or B,A.",
         ),
     ] = "AB",
     average: Annotated[
-        str, typer.Option(help="With --function: what it promises: exact, best or inexact.")
+        str, typer.Option(help="Of these: what it promises: exact, best or inexact.")
     ] = "inexact",
     conv1d: Annotated[
-        bool, typer.Option("--conv1d", help="With --function: base weights are (d_in, d_out).")
+        bool, typer.Option("--conv1d", help="Of these: base weights are (d_in, d_out).")
     ] = False,
     mixed_ranks: Annotated[
         bool,
@@ -67,9 +71,15 @@ def conformance(
     from verification.codec import json_text
 
     one_of("--average", average, PROMISES)
-    subject = (
-        _function(method, trains, average, conv1d, mixed_ranks) if function else _method(method)
-    )
+    if function and strategy:
+        raise ValueError(
+            "METHOD must be a function or make a strategy, got --function and --strategy"
+        )
+    told = {"average": average, "conv1d": conv1d}
+    if function:
+        subject = _theirs(method, "from_function", trains, told | {"mixed_ranks": mixed_ranks})
+    else:
+        subject = _theirs(method, "from_strategy", trains, told) if strategy else _method(method)
     report = check_method(subject)
     if junit is not None:
         files.write(junit, report.junit())
@@ -110,9 +120,9 @@ def _at(module: str, attribute: str) -> Any:
     return found
 
 
-def _function(place: str, trains: str, average: str, conv1d: bool, mixed_ranks: bool) -> Subject:
-    from federated_lora import Average, Factor
-    from federated_lora.testing import from_function
+def _theirs(place: str, adapter: str, trains: str, told: dict[str, Any]) -> Subject:
+    """Somebody's function, or maker of a Flower strategy, by the adapter of that name."""
+    from federated_lora import Average, Factor, testing
 
     turns = [frozenset(map(Factor, part)) for part in trains.split(",") if set(part) <= set("AB")]
     if not turns or len(turns) != trains.count(",") + 1 or not all(turns):
@@ -120,15 +130,9 @@ def _function(place: str, trains: str, average: str, conv1d: bool, mixed_ranks: 
     module, _, attribute = place.partition(":")
     found = _at(module, attribute)
     if not callable(found):
-        raise ValueError(f"METHOD must name a function with --function, got {place!r}")
-    return from_function(
-        found,
-        name=place,
-        average=Average[PROMISES[average]],
-        trains=turns,
-        conv1d=conv1d,
-        mixed_ranks=mixed_ranks,
-    )
+        raise ValueError(f"METHOD must name something that can be called, got {place!r}")
+    told = told | {"average": Average[PROMISES[told["average"]]]}
+    return getattr(testing, adapter)(found, name=place, trains=turns, **told)
 
 
 def _show(report: Report) -> None:

@@ -65,7 +65,7 @@ def test_a_bare_function_is_driven(mine, capsys):
         (("fedavgg",), "did you mean 'fedavg'"),
         (("mine:Nothing",), "got no 'Nothing' in mine"),
         (("mine:number",), "METHOD must be a federated_lora.Method"),
-        (("mine:number", "--function"), "METHOD must name a function"),
+        (("mine:number", "--function"), "METHOD must name something that can be called"),
         (("mine:mean", "--function", "--trains", "AB,"), "--trains must be factors for each round"),
         (("mine:mean", "--function", "--trains", "C"), "--trains must be factors for each round"),
         (("mine:mean", "--function", "--average", "good"), "--average must be one of"),
