@@ -159,7 +159,7 @@ def test_configuration_files(tmp_path):
         read_toml(path)
     with pytest.raises(ValueError, match="cannot be read"):
         read_toml(tmp_path / "absent.toml")
-    for wrong, message in (({"ranks": 4}, "did you mean 'rank'"), ({}, "must name a task")):
+    for wrong, message in (({"rank_": 4}, "did you mean 'rank'"), ({}, "must name a task")):
         with pytest.raises(ValueError, match=message):
             Config.read({"model": "m", **wrong})
 
