@@ -3,7 +3,7 @@
 import numpy as np
 
 from federated_lora.adapter import Factor
-from federated_lora.arrays import namespace
+from federated_lora.arrays import Array, namespace
 from federated_lora.testing.case import Case
 from federated_lora.testing.settings import Setting, numpy_of, same_bits
 from federated_lora.testing.subject import Subject
@@ -56,6 +56,33 @@ def _finite(subject: Subject, setting: Setting) -> str | None:
     return None
 
 
+def _refused(subject: Subject, setting: Setting) -> str | None:
+    server, sizes = setting.started(), setting.sizes
+    clients = setting.trained(server, subject.trainable(1) | subject.personal)
+    negative = np.where(np.arange(len(sizes)) == 0, -sizes, sizes)
+    tries: list[tuple[str, dict[Factor, Array], np.ndarray, tuple[int, ...] | None]] = [
+        ("weights that are all zero", clients, 0 * sizes, None),
+        ("a negative weight", clients, negative, None),
+        (
+            "a round without clients",
+            {f: stack[:0] for f, stack in clients.items()},
+            sizes[:0],
+            None,
+        ),
+    ]
+    if len(sizes) > 1 and not subject.mixed_ranks:
+        ranks = (1, *(server.shape.rank for _ in sizes[1:]))
+        tries.append(("a client of another rank", clients, sizes, ranks))
+    for what, stacks, counts, own in tries:
+        try:
+            with np.errstate(all="ignore"):
+                subject.after(server, stacks, counts, 1, own)
+        except Exception:  # noqa: BLE001 - anybody's code refuses in its own way
+            continue
+        return f"{what} went through"
+    return None
+
+
 SOUNDNESS = (
     Case(
         "nothing-written",
@@ -67,6 +94,12 @@ SOUNDNESS = (
         "no-shared-memory", "a client that trains on does not change the server's factors", _kept, 1
     ),
     Case("non-finite", "a NaN or infinity is refused, with the client named", _finite, 12),
+    Case(
+        "bad-input",
+        "no clients, other ranks, negative and all-zero weights are refused",
+        _refused,
+        12,
+    ),
     Case(
         "head-policy",
         "heads and optimiser states follow a named policy",

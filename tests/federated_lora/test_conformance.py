@@ -171,7 +171,9 @@ def mean_of(dicts, weights, key):
     return sum(n * d[key] for n, d in zip(weights, dicts, strict=True)) / sum(weights)
 
 
-def finite(dicts):
+def sound(dicts, weights):
+    if not sum(weights) or min(weights) < 0 or len({one[A].shape for one in dicts}) > 1:
+        raise ValueError("weights must be positive, and factors of one shape")
     for k, one in enumerate(dicts):
         for name, value in one.items():
             if not np.isfinite(
@@ -181,7 +183,7 @@ def finite(dicts):
 
 
 def fedavg(dicts, weights):
-    finite(dicts)
+    sound(dicts, weights)
     return {key: mean_of(dicts, weights, key) for key in (A, B)}
 
 
@@ -215,7 +217,7 @@ def test_functions_of_others_can_be_driven():
 
 def leaky(dicts, weights, _shared={}):  # noqa: B006 - the defect itself
     """One model object for all clients: a key that is not overwritten stays as the last client left it."""
-    finite(dicts)
+    sound(dicts, weights)
     made = {A: mean_of(dicts, weights, A), B: _shared.get(B, mean_of(dicts, weights, B))}
     _shared[B] = dicts[-1][B]
     return made
@@ -236,7 +238,7 @@ def test_published_defects_are_found_by_name():
     assert "nothing-written" in check_method(leak, (Setting(),)).failed
 
     def lost(dicts, weights):
-        finite(dicts)
+        sound(dicts, weights)
         exact = sum(n * d[B] @ d[A] for n, d in zip(weights, dicts, strict=True)) / sum(weights)
         U, sigma, Vt = np.linalg.svd(exact, full_matrices=False)
         rank = dicts[0][A].shape[0]
@@ -248,7 +250,17 @@ def test_published_defects_are_found_by_name():
     def careless(dicts, weights):
         return {key: mean_of(dicts, weights, key) for key in (A, B)}
 
-    assert check_method(from_function(careless), FEW).failed == ("non-finite",)
+    report = check_method(from_function(careless), FEW)
+    assert report.failed == ("non-finite", "bad-input")
+    assert "weights that are all zero went through" in str(report)
+
+    def broadcasting(dicts, weights):
+        if not sum(weights) or min(weights) < 0:
+            raise ValueError("weights must be positive")
+        return careless(dicts, weights)
+
+    told = str(check_method(from_function(broadcasting), FEW))
+    assert "a client of another rank went through" in told
     # The mean of equal arrays is off by a rounding, and drifts over the rounds.
     averaged = from_function(fedavg, trains=(BOTH, ONLY_A), name="averages what is frozen")
     many = Setting(weights="50 clients")
