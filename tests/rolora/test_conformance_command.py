@@ -19,6 +19,9 @@ class First(FedAvgLoRA):
         return Update(Adapter(replies.A[0], replies.B[0], server.scale))
 
 def mean(dicts, weights):
+    shapes = {one["layer.lora_A.weight"].shape for one in dicts}
+    if not sum(weights) or min(weights) < 0 or len(shapes) > 1:
+        raise ValueError("weights must be positive, and factors of one shape")
     for k, one in enumerate(dicts):
         for value in one.values():
             if not bool((abs(value) < 1e30).all()):
