@@ -1,5 +1,8 @@
 """Tables of the methods and of the conformance suite's cases, for the site: computed, never typed."""
 
+import json
+from pathlib import Path
+
 import numpy as np
 
 from federated_lora import (
@@ -14,6 +17,10 @@ from federated_lora import (
 from federated_lora.merged import numbers
 from federated_lora.testing import CASES
 
+MEASURED = Path(__file__).with_name("methods.json")
+"""By `benchmarks.method_table`."""
+NOTHING = 1e-12
+"""Shares of the start below it are rounding."""
 SHAPE, CLIENTS, ROUNDS = (768, 8, 768), 10, 10
 """A square matrix of RoBERTa-base at rank 8."""
 
@@ -48,18 +55,30 @@ def methods_table() -> str:
     one = rank * (d_in + d_out)
     lines = [
         f"| method | `--method` | the model is the clients' mean | sent up | sent down ({CLIENTS} clients)"
-        " | W0 | stays with a client |",
-        "|---|---|---|---|---|---|---|",
+        " | W0 | stays with a client | ranks | server's time | rounds | left | left with noise |",
+        "|---|---|---|---|---|---|---|---|---|---|---|---|",
     ]
+    known = json.loads(MEASURED.read_text("utf-8"))["rows"]
     for name in method_names():
         method = method_named(name, ROUNDS)
         up, down = (f"{value / one:.3g}" for value in sent(method))
         kept = " and ".join(sorted(method.personal)) or "nothing"
         changed = "changes" if method.merges else "stays"
+        ranks = "any" if method.mixed_ranks else "one"
+        row = known.get(name, {})
+        cells = (_cell(row.get(column)) for column in ("cost", "rounds", "floor", "private"))
         lines.append(
-            f"| {method.label} | `{name}` | {method.average} | {up} | {down} | {changed} | {kept} |"
+            f"| {method.label} | `{name}` | {method.average} | {up} | {down} | {changed} | {kept} | {ranks}"
+            f" | {' | '.join(cells)} |"
         )
     return "\n".join(lines)
+
+
+def _cell(value: float | None) -> str:
+    """Two digits; a dash for what was not measured, or does not happen."""
+    if value is None:
+        return "–"
+    return "0" if abs(value) < NOTHING else f"{value:.2g}"
 
 
 def cases_table() -> str:
