@@ -32,7 +32,10 @@ def test_a_method_is_the_literal_loop_over_dense_models(name, laboratory):
     loss, error = where.run(name)
     expected_loss, expected_error = where.literal(name)
     np.testing.assert_allclose(loss, expected_loss, rtol=1e-9, atol=1e-10)
-    np.testing.assert_allclose(error, expected_error, rtol=1e-7, atol=1e-10)
+    # Dense products of a model so far from its target differ by their own rounding where ours agree exactly;
+    # a preconditioned step through a small B may throw it far (theory-2.md A5).
+    size = 1.0 + np.sqrt(expected_loss)
+    np.testing.assert_allclose(error / size, expected_error / size, rtol=1e-7, atol=1e-12)
     plain = plain_loss(laboratory, "rolora" if name.startswith("rolora") else "fedavg")
     assert np.abs(plain - loss).max() > 1e-6  # the control: what averaging would give
 
