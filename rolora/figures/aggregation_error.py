@@ -10,7 +10,7 @@ from rolora.figures.heterogeneity_loss import client_targets
 
 D, CLIENTS, SAMPLES, SPREAD, KAPPA, START, ROUNDS = 20, 10, 200, 1.0, 0.2, 0.6, 60
 LOCAL_STEPS = (1, 20)
-METHODS = ("fedavg", "ffa", "rolora")
+METHODS = ("fedavg", "flexlora", "ffa", "rolora")
 LINEAR_BELOW = 1e-5
 
 
@@ -40,6 +40,7 @@ def caption(table: Table) -> str:
         for k in LOCAL_STEPS
         for m in ("ffa", "rolora")
     )
+    cut = [select(table, local_steps=k, method="flexlora")["median"][-1] for k in LOCAL_STEPS]
     n = int(table.columns["trials"][0])
     return (
         "Aggregation error ‖AB − mean(A_i B_i)‖ of the server's step on the linear model with "
@@ -49,9 +50,11 @@ def caption(table: Table) -> str:
         f"apart. After {ROUNDS} rounds it is still {number(ends[0], 2)} and {number(ends[1], 2)}; "
         f"with {LOCAL_STEPS[0]} local step it even grows, because the gradient of A grows with B, "
         "which starts at 0, and unlike clients never stop pulling different ways. "
+        "FlexLoRA averages the products and loses only what its SVD cuts off: "
+        f"{number(cut[0], 2)} and {number(cut[1], 2)} after {ROUNDS} rounds. "
         "FFA-LoRA and RoLoRA share one factor in every round, so the mean "
         f"of the products is the product of the means: largest error of either {number(exact)}. "
-        "With one local step FedAvg-LoRA's first round is exact too: from B = 0 the gradient of A "
+        "With one local step the first round of all is exact: from B = 0 the gradient of A "
         "is zero, so all clients still hold the same A. The scale is linear below "
         f"{number(LINEAR_BELOW)}, so that 0 can be shown."
     )

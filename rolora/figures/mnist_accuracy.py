@@ -6,7 +6,7 @@ from rolora.figures import Budget, Drawing, Table, figure, look, mean, number, s
 from rolora.plotting import network
 
 CLIENTS = (5, 10)
-METHODS = ("ffa", "fedavg", "rolora")
+METHODS = ("ffa", "fedavg", "flexlora", "rolora")
 
 
 def data(budget: Budget) -> Table:
@@ -27,8 +27,8 @@ def caption(table: Table) -> str:
         (n, m): select(table, clients=n, method=m)["accuracy"][-1] for n in CLIENTS for m in METHODS
     }
     listed = "; ".join(
-        f"{n} clients: RoLoRA {number(ends[n, 'rolora'], 3)}, FedAvg-LoRA "
-        f"{number(ends[n, 'fedavg'], 3)}, FFA-LoRA {number(ends[n, 'ffa'], 3)}"
+        f"{n} clients: "
+        + ", ".join(f"{look.LABELS[m]} {number(ends[n, m], 3)}" for m in METHODS[::-1])
         for n in CLIENTS
     )
     leads = [n for n in CLIENTS if ends[n, "rolora"] > ends[n, "fedavg"]]

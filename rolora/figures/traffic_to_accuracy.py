@@ -9,7 +9,7 @@ from rolora.figures import Budget, Drawing, Table, figure, look, mean, number, s
 from rolora.plotting import network
 
 CLIENTS, ROUNDS = 10, 90
-METHODS = ("ffa", "fedavg", "rolora")
+METHODS = ("ffa", "fedavg", "flexlora", "rolora")
 GOALS = (0.6, 0.7, 0.8, 0.85, 0.9)
 
 
@@ -49,7 +49,7 @@ def caption(table: Table) -> str:
         f"Traffic to an accuracy: two-layer network on {first['dataset'][0]}, {CLIENTS} clients "
         f"split by label, {ROUNDS} rounds, mean and 95 % band over n = {int(first['n'][0])} seeds, "
         "each method at its best learning rate, chosen on other seeds. Only numbers sent up are "
-        "counted; each round of RoLoRA or FFA-LoRA sends one factor, of FedAvg-LoRA two. "
+        "counted; each round of RoLoRA or FFA-LoRA sends one factor, of FedAvg-LoRA or FlexLoRA two. "
     )
     if both:
         goal = both[-1]

@@ -4,6 +4,7 @@ import io
 import re
 import zlib
 from dataclasses import replace
+from importlib import import_module
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -121,6 +122,22 @@ def test_methods_differ_in_grey_for_colour_blind_readers_and_in_form():
         for view in VIEWS:
             gap = np.linalg.norm(_seen(one.colour, view) - _seen(other.colour, view))
             assert gap > 0.12, (one.label, other.label, view)
+
+
+def test_what_flexlora_loses_to_unlike_clients_is_their_unfinished_local_work(monkeypatch):
+    name = "heterogeneity-loss"
+    module = import_module("rolora.figures.heterogeneity_loss")
+    monkeypatch.setattr(module, "METHODS", ("flexlora",))
+    monkeypatch.setattr(module, "SHOWN", [60])
+    monkeypatch.setattr(module, "ROUNDS", 60)
+    ends = []
+    for steps in (20, 320):
+        monkeypatch.setattr(module, "LOCAL_STEPS", steps)
+        columns = registry.load(name).data(Budget()).columns
+        assert max(columns["aggregation_error"]) < 1e-9  # nothing is cut off any more
+        ends.append(np.array(columns["excess"]))
+    assert (ends[1] < 1e-6 * ends[0]).all()
+    assert (ends[0] > 1e-4).all()
 
 
 def test_settings_of_the_process_are_left_alone(drawn):
