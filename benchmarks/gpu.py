@@ -98,7 +98,12 @@ def examples(count: int, vocabulary: int, *, causal: bool) -> Encoded:
 def settings_of(device: Device, method: str, clients: int, batch: int, model: str) -> Config:
     """The run of a cell."""
     rank = 4 if model == "roberta-large" else 8
-    sizes = {"clients": clients, "batch_size": batch, "local_steps": STEPS, "rank": rank}
+    sizes: dict[str, Any] = {
+        "clients": clients,
+        "batch_size": batch,
+        "local_steps": STEPS,
+        "rank": rank,
+    }
     return Config(
         model, "sst2", method=method, **sizes, lora_dropout=0.0, dtype="bfloat16", device=device,
         max_length=LENGTH,
@@ -186,7 +191,7 @@ def measure(model: str, device: Device, quick: bool, repeats: int) -> Iterator[d
         literal = role in ("one-by-one", "floor")
         run = (own, space, data)
         trainer = OneByOne(*run) if literal else AllAtOnce(*run, at_once)
-        told = {"model": model, "role": role, "method": method}
+        told: dict[str, Any] = {"model": model, "role": role, "method": method}
         told |= {"trained": "".join(sorted(work.factors)), "clients": clients, "local_batch": batch}
         return told | {"clients_at_once": at_once, **timed(trainer, server, work, repeats)}
 

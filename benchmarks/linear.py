@@ -12,6 +12,7 @@ import sys
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from threadpoolctl import threadpool_limits
@@ -189,7 +190,7 @@ def fresh_round_case(repeats: int) -> Case:
     rng = np.random.default_rng(3)
     a_star, a = np.eye(200)[0], orthonormalised(rng.standard_normal((200, 1)))[:, 0]
     count = 2 * 10 * 200 * 201 // 2
-    options = {"simulator": GramSimulator(), "rounds": 5, "trials": 2}
+    options: dict[str, Any] = {"simulator": GramSimulator(), "rounds": 5, "trials": 2}
     literal, ours, floor = by_turns(
         repeats,
         (lambda: literal_round(rng, a, a_star, 10, 2000), 1),

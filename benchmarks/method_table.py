@@ -11,7 +11,9 @@ of the start's.
 
 import argparse
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from threadpoolctl import threadpool_limits
@@ -26,19 +28,25 @@ OUT = Path(__file__).parent.parent / "rolora" / "report" / "methods.json"
 SHAPE, CLIENTS, REPEATS = (768, 8, 768), 10, 20
 GRID = (0.01, 0.03, 0.1, 0.3)
 """Steps κ = 2η‖B̄*‖²; of a method that preconditions, η = κ."""
-COMMON = {
+COMMON: dict[str, Any] = {
     "d": 20, "clients": 10, "rank": 2, "outputs": 4, "heterogeneity": 0.7, "local_steps": 10, "seed": 1,
 }  # fmt: skip
 ROUNDS, NEAR = 400, 0.01
-NOISE = {"dp_clip": 1.0, "dp_noise": 0.02, "samples": 100, "trials": 20, "rounds": 120}
+NOISE: dict[str, Any] = {
+    "dp_clip": 1.0,
+    "dp_noise": 0.02,
+    "samples": 100,
+    "trials": 20,
+    "rounds": 120,
+}
 
 
-def step_of(method: Method) -> object:
+def step_of(method: Method) -> Callable[[], object]:
     """The method's server step in a round that trains its last factor."""
     d_in, rank, d_out = SHAPE
     draw = np.random.default_rng(0).standard_normal
     server = Adapter(draw((d_in, rank)), draw((rank, d_out)))
-    stacks = {"A": draw((CLIENTS, d_in, rank)), "B": draw((CLIENTS, rank, d_out))}
+    stacks: dict[str, Any] = {"A": draw((CLIENTS, d_in, rank)), "B": draw((CLIENTS, rank, d_out))}
     sent = {str(f): stacks[str(f)] for f in method.trainable(1) | method.personal}
     return lambda: aggregate(method, server, ClientFactors(**sent), None, 1)
 
@@ -50,11 +58,13 @@ def cost(name: str) -> float:
     return own / fedavg
 
 
-def excess(name: str, **settings: object) -> np.ndarray:
+def excess(name: str, **settings: Any) -> np.ndarray:
     """Mean excess risk after every round at every step that does not diverge, (steps, rounds + 1)."""
     curves = []
     for size in GRID:
-        step = {"eta": size} if method_named(name, ROUNDS).preconditions else {"kappa": size}
+        step: dict[str, Any] = (
+            {"eta": size} if method_named(name, ROUNDS).preconditions else {"kappa": size}
+        )
         run = Experiment(method=name, **{"rounds": ROUNDS} | COMMON | step | settings)
         try:
             curves.append(run.run().excess.mean(axis=0))
