@@ -4,9 +4,9 @@
 
 Server's cost: time of a server step on a 768 × 768 matrix at rank 8 with 10 clients, over FedAvg-LoRA's by
 turns in the same run, one thread. The rest by the linear laboratory: d = 20, rank 2, 10 clients whose B*
-differ, ten local steps, each method at its best step of one grid. Floor and rounds in the limit of many
-samples; noise with 100 samples a client and round. Excess risk over the best shared model is told as a share
-of the start's.
+differ, ten local steps, each number at the step of one grid that is best for it. Floor and rounds in the
+limit of many samples; noise, far too little for privacy, with 100 samples a client and round. Excess risk
+over the best shared model is told as a share of the start's.
 """
 
 import argparse
@@ -42,7 +42,7 @@ NOISE: dict[str, Any] = {
 
 
 def step_of(method: Method) -> Callable[[], object]:
-    """The method's server step in a round that trains its last factor."""
+    """The method's server step in its first round."""
     d_in, rank, d_out = SHAPE
     draw = np.random.default_rng(0).standard_normal
     server = Adapter(draw((d_in, rank)), draw((rank, d_out)))

@@ -108,7 +108,8 @@ class Policy:
         spent = rdp.compute_rdp(
             q=1.0, noise_multiplier=self.noise, steps=rounds, orders=_ORDERS.tolist()
         )
-        return float(rdp.get_privacy_spent(orders=_ORDERS, rdp=spent, delta=self.delta)[0])
+        epsilon, _ = rdp.get_privacy_spent(orders=_ORDERS, rdp=spent, delta=self.delta)
+        return max(0.0, float(epsilon))  # of much noise and a large δ the bound would be below
 
     def told(self, rounds: int) -> dict[str, float | str | None]:
         """What a manifest says of it."""

@@ -11,10 +11,14 @@ from federated_lora import Adapter, ClientFactors, Factor, aggregate, method_nam
 from federation.privacy import Policy
 from linear_model.experiment import Experiment
 from llm_validation.config import Config
+from llm_validation.training.loop import run as train
 from nonlinear_model.configuration import Configuration
 from nonlinear_model.data.digits import load
 from nonlinear_model.training import experiment
+from nonlinear_model.training.federation import Federation
+from tests.llm_validation.conftest import data_dir, gpt2, llama, roberta, tiny  # noqa: F401
 from tests.support.killed_runs import StopError, stopping
+from tests.support.llm_bench import opened
 from tests.support.rolora_helpers import refused
 from verification import discovery
 from verification.statistics import mean_estimate
@@ -143,6 +147,7 @@ def test_epsilon_by_hand(sigma, rounds, delta):
     assert optimize.brentq(exact, 0.0, 1e6) < told
     assert Policy(5.0, sigma, delta).epsilon(rounds) == told  # σ is in units of C
     assert Policy(1.0, 0.9 * sigma, delta).epsilon(rounds) > told
+    assert Policy(1.0, 20.0, 0.5).epsilon(1) == 0.0  # where the bound would be below
 
 
 @pytest.mark.parametrize("method", ["fedavg", "rolora", "fedsa", "rolora-cv", "flora"])
@@ -174,6 +179,37 @@ def test_a_bound_is_kept():
     ]
     steps = [float((weights[1][k] - weights[0][k]).square().sum()) for k in ("A", "B")]
     assert 0.01 * C < np.sqrt(sum(steps)) < C * (1 + 1e-5)
+
+
+ROUND = {"method": "fedavg", "weighting": "uniform", "rounds": 1, "clients": 4, "head": "average"}
+
+
+def network(_tiny, **more):
+    """What the server holds before and after a round."""
+    federation = Federation(Configuration(**SMALL | ROUND | more), load())
+    before = federation.server.tensors()
+    federation.step()
+    return before, federation.server.tensors()
+
+
+def language_model(tiny, **more):  # noqa: F811
+    """The same."""
+    config = tiny(**ROUND | more)
+    return tuple(one.named() | one.head for one in (opened(config).server, train(config).server))
+
+
+@pytest.mark.parametrize("engine", ["one-by-one", "all-at-once"])
+@pytest.mark.parametrize("one_round", [network, language_model])
+def test_all_that_leaves_is_clipped_together_and_blurred(one_round, engine, tiny):  # noqa: F811
+    C, sigma = 0.01, 0.5
+    (start, plain), (_, noisy) = (
+        one_round(tiny, engine=engine, dp_clip=C, dp_noise=s) for s in (0.0, sigma)
+    )
+    moved = sum(float((plain[name] - x).double().square().sum()) for name, x in start.items())
+    assert 0.1 * C < np.sqrt(moved) < C * (1 + 1e-4)
+    noise = [(noisy[name] - x).double().numpy().ravel() for name, x in plain.items()]
+    assert all(x.any() for x in noise)
+    assert in_law(np.concatenate(noise), sigma * C / np.sqrt(ROUND["clients"]))
 
 
 def test_replicas_have_the_noise_of_their_seed_and_a_stopped_run_goes_on(tmp_path):

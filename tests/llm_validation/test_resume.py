@@ -40,6 +40,7 @@ def same(one, two):
             },
         ),
         (3, {"method": "rolora-cv", "optimiser": "sgd", "participation": 0.5}),
+        (3, {"method": "rolora-momentum"}),
     ],
     ids=str,
 )
