@@ -7,7 +7,15 @@ import sympy as sp
 from verification.budget import Budget
 from verification.evidence import Evidence
 from verification.proof import identities
-from verification.proof.identities import by_slope, follows, induction
+from verification.proof.identities import (
+    by_slope,
+    follows,
+    identity,
+    induction,
+    nonnegative_on_box,
+    positive,
+)
+from verification.proof.means import Average
 from verification.verdict import Verdict
 
 HALF = sp.Rational(1, 2)
@@ -26,6 +34,25 @@ def test_by_slope_needs_the_start_and_the_slope():
     assert (off_start.holds, flat.holds) == (False, True)
     start, falling = by_slope("", x - 2 * sp.log(1 + x), x, FROM_ZERO)
     assert (start.holds, falling.holds) == (True, False)
+
+
+def test_a_step_is_looked_up_only_where_it_says_the_same():
+    true = identity("", p * h, h * p)
+    assert identity("", p * h, h * p) is true
+    pairs = [
+        [identity("", p * h, share * h * p) for share in (1, sp.Rational(51, 50))],
+        [identity("", p + h, 2 * p, where={h: value}) for value in (p, 1.02 * p)],
+        [identity("", p**2, 1, vanishing=(p**2 - one,)) for one in (1, sp.Rational(51, 50))],
+        [
+            identity("", Average(h, (h,), lambda _, m=m: m, lambda _, m=m: m), p)
+            for m in (p, 1.02 * p)
+        ],
+        [nonnegative_on_box("", h, {h: (low, 1)}) for low in (0, -HALF)],
+        [positive("", sp.Symbol("h", **of)) for of in ({"positive": True}, {"real": True})],
+        [follows("", p * h, (factor, h)) for factor in (p, p + HALF)],
+        [induction("", n**2, n, 2 * n + one) for one in (1, 2)],
+    ]
+    assert [[step.holds for step in pair] for pair in pairs] == [[True, False]] * len(pairs)
 
 
 def test_what_follows_is_the_sum_with_multipliers_of_known_sign():
