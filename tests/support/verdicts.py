@@ -121,7 +121,8 @@ def main(arguments: list[str] | None = None) -> int:
         left = (time.monotonic() - start) / max(made, 1) * (len(plan) - place - 1) / 60
         print(f"{place + 1} of {len(plan)}: {kind} {name}, about {left:.0f} min left", flush=True)
     over["settings"] = {AS_IT_IS: over["seeds"]["0"], **over["settings"]}
-    text, differing = page(over, left_out, f"`{asked.profile}` profile, settings at seed 0")
+    said = f"`{asked.profile}` profile, settings at seed 0, commit {environment()['commit'][:7]}"
+    text, differing = page(over, left_out, said)
     write(asked.page, text)
     print(f"{asked.page}: " + (f"{', '.join(differing)} differ" if differing else "all equal"))
     return 1 if differing else 0

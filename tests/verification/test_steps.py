@@ -39,14 +39,12 @@ def test_by_slope_needs_the_start_and_the_slope():
 def test_a_step_is_looked_up_only_where_it_says_the_same():
     true = identity("", p * h, h * p)
     assert identity("", p * h, h * p) is true
+    means = [lambda _: p, lambda _: 1.02 * p]
     pairs = [
         [identity("", p * h, share * h * p) for share in (1, sp.Rational(51, 50))],
         [identity("", p + h, 2 * p, where={h: value}) for value in (p, 1.02 * p)],
         [identity("", p**2, 1, vanishing=(p**2 - one,)) for one in (1, sp.Rational(51, 50))],
-        [
-            identity("", Average(h, (h,), lambda _, m=m: m, lambda _, m=m: m), p)
-            for m in (p, 1.02 * p)
-        ],
+        [identity("", Average(h, (h,), mean, mean), p) for mean in means],
         [nonnegative_on_box("", h, {h: (low, 1)}) for low in (0, -HALF)],
         [positive("", sp.Symbol("h", **of)) for of in ({"positive": True}, {"real": True})],
         [follows("", p * h, (factor, h)) for factor in (p, p + HALF)],
