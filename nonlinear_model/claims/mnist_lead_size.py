@@ -14,6 +14,7 @@ from nonlinear_model.study.design import (
 )  # fmt: skip
 from verification.claim import OURS, Evidence, Verdict, between, claim
 from verification.names import one_of
+from verification.paired_study import Point
 from verification.statistics import mean_estimate
 
 PLANNED = COMPARISONS // 2
@@ -67,7 +68,7 @@ def check(
     for kind in EQUALITIES if equality == "both" else (equality,):
         for point in points:
             lead = ahead(point, "rolora", "fedavg", kind)
-            lead = _planted(lead, size + TOO_MUCH) if planted else lead
+            lead = _planted(point, kind, size + TOO_MUCH - lead.mean()) if planted else lead
             quantity = f"what the lead over fedavg lacks of {size:g}"
             places[f"{short(point)}, equal {kind}"] = [(quantity, size - lead)]
     analysis.over_places(evidence, places, of=PLANNED)
@@ -77,8 +78,8 @@ def check(
     evidence.table(rows)
 
 
-def _planted(lead: np.ndarray, mean: float) -> np.ndarray:
-    """The same leads about another mean, of as many seeds as tell it from one that is `TOO_MUCH` less."""
-    there = lead - lead.mean() + mean
+def _planted(point: Point, kind: str, more: float) -> np.ndarray:
+    """Leads with so much more for RoLoRA, of as many seeds as tell them from `TOO_MUCH` less."""
+    there = ahead(point, "rolora", "fedavg", kind, raised="rolora", by=more)
     narrow = 1.8 * TOO_MUCH
     return analysis.repeated(there, lambda v: mean_estimate(v, ALPHA / PLANNED).interval, narrow)

@@ -58,10 +58,25 @@ def scores(point: Point, method: str, length: int = 0) -> np.ndarray:
     return np.array([found[seed] for seed in sorted(found)])
 
 
-def ahead(point: Point, better: str, worse: str, equality: str = "rounds") -> np.ndarray:
-    """By how much one method's score exceeds another's, seed by seed, (S,)."""
+def ahead(
+    point: Point,
+    better: str,
+    worse: str,
+    equality: str = "rounds",
+    *,
+    raised: str = "",
+    by: float = 0.0,
+) -> np.ndarray:
+    """By how much one method's score exceeds another's, seed by seed, (S,).
+
+    For controls, the scores of the method `raised` are so much higher.
+    """
     lengths = (0, 0) if equality == "rounds" else DESIGN.equal_numbers(better, worse, point)
-    return scores(point, better, lengths[0]) - scores(point, worse, lengths[1])
+    own, other = (
+        scores(point, name, length) + by * (name == raised)
+        for name, length in zip((better, worse), lengths, strict=True)
+    )
+    return own - other
 
 
 def map_points(clients: Sequence[int], local: Sequence[str]) -> tuple[Point, ...]:

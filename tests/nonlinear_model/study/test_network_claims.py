@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from nonlinear_model.claims import mnist_lead_size
 from nonlinear_model.claims.ffa_seed_spread import jackknife_ratio, spread_ratio
 from nonlinear_model.study import analysis, table
 from nonlinear_model.study.design import B_STARTS, DESIGN, LOCAL, PAPER_CLIENTS
@@ -197,3 +198,14 @@ def test_a_jackknife_is_the_literal_one():
     assert ratio == pytest.approx(np.std(first, ddof=1) / np.std(second, ddof=1))
     reach = stats.t.ppf(0.975, 8) * error
     assert (np.log(high / ratio), np.log(ratio / low)) == pytest.approx((reach, reach))
+
+
+def test_the_control_of_a_leads_size_notices_whose_lead_it_is(monkeypatch):
+    """The claim itself does not: that neither leads by 0.02 holds at some places and fails at others."""
+    ahead, claim = analysis.ahead, CLAIMS["mnist-lead-size"]
+    assert claim.negative_control(Budget()).measured_false
+    monkeypatch.setattr(
+        mnist_lead_size, "ahead", lambda point, one, other, *k, **more: ahead(point, other, one, *k, **more)
+    )  # fmt: skip
+    assert claim.check(Budget()).verdict is claim.expected
+    assert not claim.negative_control(Budget()).measured_false
