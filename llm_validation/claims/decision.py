@@ -35,6 +35,13 @@ GLUE = ("sst2", "qnli", "mnli", "qqp", "rte")
 COMMONSENSE = tuple(dict.fromkeys(task_of(c) for c in cells() if c.table == "commonsense"))
 PUBLISHED = (3, 20, 50)
 """Numbers of clients with published cells at rank 4."""
+SHOWN = {
+    "fedavg": NAMES["fedavg"],
+    "ffa": NAMES["ffa"],
+    "flexlora": "FlexLoRA",
+    "rolora": NAMES["rolora"],
+}
+"""Methods of the tables: those that are compared, and others where there are numbers of them."""
 FEW, MANY = PUBLISHED[0], PUBLISHED[-1]
 ASSUMPTIONS = (
     "runs that differ in nothing but method, learning rate, seed and machine, by their manifests: one grid of"
@@ -207,19 +214,21 @@ def require_setting(rank: int, *clients: int) -> None:
 
 def _table(question: Question, records: Sequence[Record]) -> list[dict[str, object]]:
     """Published means beside ours, by method and setting, or by task at the only setting."""
-    sources = {"published": from_paper(), "ours": records}
+    sources = {
+        name: [r for r in own if question.of_model(r)]
+        for name, own in (("published", from_paper()), ("ours", records))
+    }
     shown, axis = question.shown or question.settings, question.axis
     by_task = [(task, (task,), setting) for setting in shown for task in question.tasks]
     by_setting = [(setting.get(axis), question.tasks, setting) for setting in shown]
-    return [
-        {"method": NAMES[method], axis: ", ".join(x) if isinstance(x, list) else x}
-        | {
-            name: _mean(by_seed(question.at(own), method, setting, tasks))
-            for name, own in sources.items()
-        }
-        for method in question.methods
-        for x, tasks, setting in (by_task if axis == "task" else by_setting)
-    ]
+    rows: list[dict[str, object]] = []
+    for method, label in SHOWN.items():
+        for x, tasks, setting in by_task if axis == "task" else by_setting:
+            means = {s: _mean(by_seed(own, method, setting, tasks)) for s, own in sources.items()}
+            if method in question.methods or not np.isnan([*means.values()]).all():
+                place = {"method": label, axis: ", ".join(x) if isinstance(x, list) else x}
+                rows.append(place | means)
+    return rows
 
 
 def _mean(found: dict[int, float]) -> float:

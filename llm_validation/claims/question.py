@@ -69,7 +69,7 @@ class Question:
         return [
             r
             for r in records
-            if r.method in self.methods and r.task in self.tasks and self._of_model(r)
+            if r.method in self.methods and r.task in self.tasks and self.of_model(r)
             if any(r.fits(setting) for setting in settings or ({},))
         ]
 
@@ -131,7 +131,8 @@ class Question:
             f" {fewest} has {len(cells[fewest]) or 'none'}"
         )
 
-    def _of_model(self, record: Record) -> bool:
+    def of_model(self, record: Record) -> bool:
+        """Whether it is a run of the model that is asked about."""
         name = str(record.settings["model"]).lower().removesuffix("/model")
         return name.rpartition("/")[2] == self.model
 

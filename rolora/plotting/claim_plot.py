@@ -141,7 +141,16 @@ def _draw(
     if series.mark is not Mark.POINTS:
         if banded:
             axes.fill_between(xs, lows, highs, color=colour, alpha=0.18, linewidth=0, zorder=1.5)
-        axes.plot(xs, ys, linestyle=dash, color=colour, zorder=2)
+        # A line through one point has no length: a bar stands for it.
+        axes.plot(
+            xs,
+            ys,
+            linestyle=dash,
+            color=colour,
+            zorder=2,
+            marker="_" * (len(xs) == 1),
+            markersize=11,
+        )
         return
     if banded:
         reach = [_reach(map(sub, ys, lows)), _reach(map(sub, highs, ys))]

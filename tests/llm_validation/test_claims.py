@@ -330,6 +330,19 @@ def test_finished_runs_are_found_in_folders_and_unsound_ones_named(tmp_path):
     noticed("run.csv", "accuracy", "loss", "cannot be read")
 
 
+def test_tables_show_flexlora_wherever_it_is_published_or_was_run(monkeypatch):
+    ours = [r for r in PAPER if r.method in ("fedavg", "flexlora") and r.settings["rank"] == 4]
+    shown = {}
+    for claim in ON_LARGE:
+        rows = zip(*judge(monkeypatch, claim, ours).table.columns.values(), strict=True)
+        shown[claim.id] = [row[1:] for row in rows if row[0] == "FlexLoRA"]
+    assert shown.pop("llm-ranking") == [(50, *[pytest.approx(54.67, abs=0.005)] * 2)]
+    assert shown.pop("llm-dirichlet") == [(10, 35.45, 35.45)]
+    assert shown.pop("llm-local-steps") == [(20, 39.14, 39.14)]
+    assert shown.pop("llm-commonsense") == []  # the paper has none of it there
+    assert all(len(rows) == 1 and rows[0][1] > 54 for rows in shown.values())
+
+
 def test_an_altered_cell_of_the_study_is_noticed(tmp_path, monkeypatch):
     package = resources.files("llm_validation")
     (tmp_path / "results").mkdir()
