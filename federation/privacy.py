@@ -6,9 +6,9 @@ that C bounds is of all tensors it sends together, ξ_k is standard normal. What
 What (ε, δ) is of: everything one client sends in the run, against whoever sees all messages, the server
 included; neighbours differ in whether that client's updates are its own or 0 (with another's in their place
 σ counts half). Rounds compose in Rényi divergence, `α/(2σ²)` each (Mironov 2017). Participants are drawn as
-a set of fixed size that the server knows, which is no Poisson sampling, so it earns nothing: every client is
-counted in every round. Sizes of clients are taken for known, the record of a run is not covered, and neither
-is a choice among several runs.
+a set of fixed size that the server knows, which is no Poisson sampling, so it earns nothing: every client
+is counted in every round; all that in exact arithmetic. Sizes of clients are taken for known, the record of
+a run is not covered, and neither is a choice among several runs.
 """
 
 from __future__ import annotations

@@ -119,7 +119,8 @@ def check(
         analysis.method_of(points)
         + ", for ratios of spreads Pitman–Morgan's and a jackknife's, the wider end of either"
     )
-    rows = [_both_intervals(short(point), pair) for point, pair in pairs.items()]
+    alpha = ALPHA / max(PLANNED, len(points))
+    rows = [_both_intervals(short(point), pair, alpha) for point, pair in pairs.items()]
     apart = [row["place"] for row in rows if row["decides"] != row["jackknife_decides"]]
     evidence.note(
         "The design named Pitman and Morgan's interval alone, which needs normal scores; the jackknife's was"
@@ -138,11 +139,11 @@ def _planted(pair: np.ndarray, ratio: float) -> np.ndarray:
     return analysis.repeated(there, lambda p: wider(p, ALPHA / PLANNED), 1.8 * TENTH)
 
 
-def _both_intervals(place: str, pair: np.ndarray) -> dict[str, Any]:
+def _both_intervals(place: str, pair: np.ndarray, alpha: float) -> dict[str, Any]:
     """A place's ratio with either interval, and what each decides: 1 above 1, −1 below, 0 open."""
     row: dict[str, Any] = {"place": place, "seeds": pair[0].size}
     for name, interval in (("", spread_ratio), ("jackknife_", jackknife_ratio)):
-        ratio, (low, high) = interval(pair[0], pair[1], ALPHA / PLANNED)
+        ratio, (low, high) = interval(pair[0], pair[1], alpha)
         row |= {"ratio": ratio, f"{name}low": low, f"{name}high": high}
         row[f"{name}decides"] = int(low > 1.0) - int(high < 1.0)
     return row

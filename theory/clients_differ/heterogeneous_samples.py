@@ -71,7 +71,7 @@ def derive(stretch: Any = 1) -> tuple[ProofStep, ...]:
         stretch: multiplies the stated floor; 1 for the true statement.
     """
     return (
-        noise.derive_gradient(),
+        *noise.derive_gradient(),
         *_derive_linearisation(),
         *_derive_second_moment(),
         *_derive_floor(stretch),

@@ -73,8 +73,8 @@ def derive(stretch: Any = 1) -> tuple[ProofStep, ...]:
 def _derive_plane() -> list[ProofStep]:
     """Every width: a round stays in the plane of a and a*, in which the rest of the derivation works."""
     d, p = sp.symbols("d p", integer=True, positive=True)
-    a, a_star, b_star, u = (
-        sp.MatrixSymbol(n, k, 1) for n, k in (("a", d), ("A", d), ("b", p), ("u", d))
+    a, a_star, b_star, b, u = (
+        sp.MatrixSymbol(n, k, 1) for n, k in (("a", d), ("A", d), ("b", p), ("B", p), ("u", d))
     )
     e, y, goal = sp.symbols("epsilon y goal", real=True)  # y and goal: b and b* at one output
     rest = y * a - goal * a_star
@@ -82,9 +82,13 @@ def _derive_plane() -> list[ProofStep]:
     fit = b_star * c
     return [
         sized_identity("every d: along a + εu the loss ‖a b_j − a* b*_j‖² of output j has the slope "
-            "2 uᵀ(a b_j − a* b*_j) b_j: over all p of them 2 uᵀ(a bᵀ − a* b*ᵀ) b",
+            "2 uᵀ(a b_j − a* b*_j) b_j",
             (rest + e * y * u).T * (rest + e * y * u) - rest.T * rest,
             e * y * (u.T * rest + rest.T * u) + e**2 * y**2 * u.T * u),
+        sized_identity("every d and p: one output j more adds (a b_j − a* b*_j) b_j to (a bᵀ − a* b*ᵀ) b, "
+            "which is 0 without any: all slopes sum to 2 uᵀ(a bᵀ − a* b*ᵀ) b",
+            a * (b.T * b + y**2 * one) - a_star * (b_star.T * b + goal * y * one),
+            (a * b.T - a_star * b_star.T) * b + y * rest),
         sized_identity("every d: along b_j it has the slope 2 aᵀ(a b_j − a* b*_j)",
             (rest + e * a).T * (rest + e * a) - rest.T * rest,
             e * (a.T * rest + rest.T * a) + e**2 * a.T * a),

@@ -100,27 +100,41 @@ def derive(spread: bool = True) -> tuple[ProofStep, ...]:
         spread: whether the stated floor has its factor 1 + v.
     """
     return (
-        derive_gradient(),
+        *derive_gradient(),
         _derive_linearisation(),
         *_derive_second_moment(),
         *_derive_floor(spread),
     )
 
 
-def derive_gradient() -> ProofStep:
-    """A client's gradient in a from its loss, one output at a time, for every d and m."""
-    m, d = sp.symbols("m d", integer=True, positive=True)
+def derive_gradient() -> list[ProofStep]:
+    """A client's gradient in a from its loss, one output at a time, for every d, m and p."""
+    m, d, p = sp.symbols("m d p", integer=True, positive=True)
     e, y, goal, sigma = sp.symbols("epsilon y goal sigma", real=True)  # y, goal: b, b* at output j
     X, noise = sp.MatrixSymbol("X", m, d), sp.MatrixSymbol("E", m, 1)
     a, a_star, u = (sp.MatrixSymbol(name, d, 1) for name in ("a", "A", "u"))
     rest = X @ (y * a - goal * a_star) - sigma * noise
     moved = rest + e * y * X @ u
-    return sized_identity(
-        "every d and m: along a + εu the loss ‖Xa b_j − Xa* b_j* − σE_j‖² has the slope 2uᵀXᵀ(…) b_j; over "
-        "the outputs, by 1/m, the gradient is 2G(a‖b‖² − a* b*ᵀb) − 2σXᵀEb/m",
-        moved.T @ moved - rest.T @ rest,
-        e * y * (u.T @ X.T @ rest + rest.T @ X @ u) + e**2 * y**2 * u.T @ X.T @ X @ u,
+    b, b_star, E, one = (
+        *(sp.MatrixSymbol(n, p, 1) for n in "bB"),
+        sp.MatrixSymbol("N", m, p),
+        sp.Identity(1),
     )
+    summed = X.T @ X @ (a @ b.T - a_star @ b_star.T) @ b - sigma * X.T @ E @ b
+    return [
+        sized_identity(
+            "every d and m: along a + εu the loss ‖Xa b_j − Xa* b_j* − σE_j‖² has the slope 2uᵀXᵀ(…) b_j",
+            moved.T @ moved - rest.T @ rest,
+            e * y * (u.T @ X.T @ rest + rest.T @ X @ u) + e**2 * y**2 * u.T @ X.T @ X @ u,
+        ),
+        sized_identity(
+            "every d, m and p: one output j more adds Xᵀ(…) b_j to XᵀX(a‖b‖² − a* b*ᵀb) − σXᵀEb, which is 0 "
+            "without any: by 2/m, the gradient is 2G(a‖b‖² − a* b*ᵀb) − 2σXᵀEb/m",
+            X.T @ X @ (a @ (b.T @ b + y**2 * one) - a_star @ (b_star.T @ b + goal * y * one))
+            - sigma * X.T @ (E @ b + y * noise),
+            summed + y * X.T @ rest,
+        ),
+    ]
 
 
 def _derive_linearisation() -> ProofStep:
