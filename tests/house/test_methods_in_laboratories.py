@@ -1,13 +1,16 @@
-"""Every method of ours in the three laboratories, beside plain loops over clients and dense matrices."""
+"""Every method of ours in the three laboratories, beside plain loops over clients; and by command."""
 
 from functools import cache
 
 import numpy as np
 import pytest
 
+from federated_lora import Average, method_named, method_names
+from rolora.storage.run_folder import read
 from tests.house.test_additions import LABORATORIES
 from tests.llm_validation.conftest import data_dir, gpt2, llama, roberta, tiny  # noqa: F401
 from tests.support.language_loop import by_hand, by_laboratory
+from tests.support.rolora_helpers import run
 
 OURS = (
     *("flexlora", "flora", "fedex", "fedsa", "fedsvd", "fedrot", "lora-fair", "la-lora"),
@@ -60,3 +63,34 @@ def test_turns_within_a_round_leave_the_other_factors_moments_alone(tiny):  # no
     config = tiny("roberta", dtype="float64", rounds=3, method="la-lora", optimiser_state="keep")
     found = by_laboratory(config)
     assert np.abs(found - by_laboratory(config.changed(method="fedavg"))).max() > 1e-6
+
+
+SMALL = {
+    "linear": ("--d", 6, "--rank", 2, "--clients", 3, "--samples", 8, "--trials", 2, "--heterogeneity", 0.5),
+    "nonlinear": ("--hidden", 20, "--rank", 3, "--clients", 3, "--local-steps", 2, "--quiet"),
+    "llm": ("--task", "sst2", "--rank", 2, "--local-steps", 1, "--batch-size", 4, "--optimiser", "sgd",
+            "--device", "cpu", "--quiet"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("laboratory", SMALL)
+@pytest.mark.parametrize("name", method_names())
+def test_a_method_runs_from_the_command_line(name, laboratory, capsys, tmp_path, roberta, data_dir):  # noqa: F811
+    words = SMALL[laboratory]
+    if laboratory == "llm":
+        words = (*words, "--model", roberta, "--data-dir", data_dir)
+    method, rounds = method_named(name, 6), 6
+    place = tmp_path / "run"
+    words = (laboratory, "run", *words, "--method", name, "--rounds", rounds, "--out", place)
+    assert run(capsys, *words)[0] == 0
+    done = read(place)
+    assert done.manifest["configuration"]["method"] == name
+    loss, error = (
+        np.array(done.columns[key], dtype=float)
+        for key in ("test_loss" if laboratory == "nonlinear" else "loss", "aggregation_error")
+    )
+    assert np.isfinite(loss).all()
+    assert loss[-1] != loss[0]
+    if laboratory != "linear":
+        assert min(done.columns[f"numbers_{way}"][-1] for way in ("up", "down")) > 0
+    assert (error[1:].max() < 1e-5) or method.average is not Average.EXACT
