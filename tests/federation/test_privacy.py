@@ -53,7 +53,8 @@ def norms(sent, received):
 def test_clipping_is_exact_and_joint(library, batch):
     trained, received = drawn(library, batch)
     before = norms(trained, received)
-    middle = before.size // 2  # between two of them: whether a norm equal to C is within hangs on rounding
+    # Between two of them: whether a norm equal to C is within hangs on rounding.
+    middle = before.size // 2
     C = float(np.sort(before, axis=None)[middle - 1 : middle + 1].mean())
     people = np.broadcast_to(PEOPLE, (*batch, 3))
     sent = Policy(C).sent(trained, received, people, stream)
