@@ -186,6 +186,7 @@ class Averaging(Method):
 
 
 _Method = TypeVar("_Method", bound=type[Method])
+_Made = TypeVar("_Made", bound=Method)
 
 
 def method(name: str, *, label: str, source: str, order: int = 100) -> Callable[[_Method], _Method]:
@@ -198,22 +199,26 @@ def method(name: str, *, label: str, source: str, order: int = 100) -> Callable[
     return named
 
 
-def number(name: str, what: str, text: str, *, below: float = inf) -> float:
-    """The number after a method's name and colon.
+def with_number(made: _Made, attribute: str, parameter: str | None, *, below: float = inf) -> _Made:
+    """A method of which one attribute is the number after its name's colon, if there is one.
 
     Raises:
-        ValueError: unless it is finite, at least 0 and below the bound.
+        ValueError: unless the number is finite, at least 0 and below the bound.
     """
+    if parameter is None:
+        return made
+    made.name = f"{made.name}:{parameter}"
     try:
-        value = float(text)
+        value = float(parameter)
     except ValueError:
         value = nan
     if not 0.0 <= value < below:
         most = f" and below {below:g}" if below < inf else ""
         raise ValueError(
-            f"the {what} in {name!r} must be a finite number of at least 0{most}, got {text!r}"
+            f"the {attribute} in {made.name!r} must be a finite number of at least 0{most}, got {parameter!r}"
         )
-    return value
+    setattr(made, attribute, value)
+    return made
 
 
 def check_round(round: int) -> None:

@@ -14,7 +14,7 @@ from typing import Self
 
 from federated_lora.adapter import Adapter, Factor
 from federated_lora.arrays import accumulator, like
-from federated_lora.averaging import Average, Replies, Update, method, number
+from federated_lora.averaging import Average, Replies, Update, method, with_number
 from federated_lora.methods.rolora import RoLoRA
 
 
@@ -28,12 +28,12 @@ class RoLoRAMomentum(RoLoRA):
     """RoLoRA's alternation; A goes on by a share of its last movement.
 
     Attributes:
-        beta: that share; the parameter after the name's colon.
+        momentum: that share, β; the parameter after the name's colon.
     """
 
     average = Average.INEXACT
     parameter = "0.5"
-    beta = 0.5
+    momentum = 0.5
 
     @classmethod
     def made(cls, parameter: str | None, rounds: int | None) -> Self:  # noqa: ARG003 - the schedules' need
@@ -42,11 +42,7 @@ class RoLoRAMomentum(RoLoRA):
         Raises:
             ValueError: unless it lies in [0, 1).
         """
-        made = cls()
-        if parameter is not None:
-            made.name = f"{cls.name}:{parameter}"
-            made.beta = number(made.name, "momentum", parameter, below=1.0)
-        return made
+        return with_number(cls(), "momentum", parameter, below=1.0)
 
     def combine(self, server: Adapter, replies: Replies, round: int) -> Update:
         """The mean, and in A's rounds `β V` added to it."""
@@ -55,6 +51,6 @@ class RoLoRAMomentum(RoLoRA):
             return Update(mean, memory=before)
         A = accumulator(mean.A)
         if before is not None:
-            A = A + self.beta * before
+            A = A + self.momentum * before
         made = mean.with_factor(Factor.A, like(A, server.A))
         return Update(made, memory=A - accumulator(server.A))

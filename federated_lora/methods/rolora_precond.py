@@ -14,7 +14,7 @@ from typing import Self
 
 from federated_lora.adapter import Adapter, Factor
 from federated_lora.arrays import Array, accumulator, like, namespace, swap
-from federated_lora.averaging import method, number
+from federated_lora.averaging import method, with_number
 from federated_lora.methods.rolora import RoLoRA
 
 
@@ -43,11 +43,7 @@ class RoLoRAPrecond(RoLoRA):
         Raises:
             ValueError: unless it is a finite number of at least 0.
         """
-        made = cls()
-        if parameter is not None:
-            made.name = f"{cls.name}:{parameter}"
-            made.damping = number(made.name, "damping", parameter)
-        return made
+        return with_number(cls(), "damping", parameter)
 
     def preconditioner(self, server: Adapter, round: int) -> Array | None:
         """`(s² B Bᵀ + λ I)⁻¹` in A's rounds."""

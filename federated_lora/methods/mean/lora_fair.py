@@ -11,7 +11,7 @@ from typing import Self
 
 from federated_lora.adapter import Adapter, Factor
 from federated_lora.arrays import accumulator, like, namespace, swap
-from federated_lora.averaging import Gauge, Replies, Update, method, number
+from federated_lora.averaging import Gauge, Replies, Update, method, with_number
 from federated_lora.merged import residual
 from federated_lora.methods.fedavg_lora import FedAvgLoRA
 
@@ -41,11 +41,7 @@ class LoRAFair(FedAvgLoRA):
         Raises:
             ValueError: unless it is a finite number of at least 0.
         """
-        made = cls()
-        if parameter is not None:
-            made.name = f"{cls.name}:{parameter}"
-            made.strength = number(made.name, "strength", parameter)
-        return made
+        return with_number(cls(), "strength", parameter)
 
     def combine(self, server: Adapter, replies: Replies, round: int) -> Update:
         """Ā, and `B̄ + δ`."""
