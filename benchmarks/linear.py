@@ -18,6 +18,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from benchmarks.ratios import Case, by_turns, told
+from federated_lora import Shape
 from linear_model import Algorithm2, GramSimulator, Problem, simulate
 from linear_model.methods.algorithm2 import orthonormalised
 from linear_model.methods.base import State
@@ -125,6 +126,7 @@ class Held:
 
     def __init__(self, batch: GramClients) -> None:
         self._batch = batch
+        self.shape = Shape(batch.gram.shape[-1], 1, 1)
 
     def batch(self) -> GramClients:
         """The samples at hand."""

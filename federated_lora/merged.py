@@ -1,6 +1,6 @@
 """A change of the frozen matrix W0: low rank or dense, and what may be done with either."""
 
-from federated_lora.adapter import Adapter, ClientFactors, Factor
+from federated_lora.adapter import Adapter, ClientFactors, Factor, Shape
 from federated_lora.arrays import Array, accumulator, like, namespace
 from federated_lora.averaging import Replies
 from federated_lora.weights import accumulated_mean
@@ -11,12 +11,17 @@ def dense(change: Adapter | Array) -> Array:
     return change.delta() if isinstance(change, Adapter) else change
 
 
-def numbers(change: Adapter | Array) -> int:
-    """Numbers that carry a change, of one batch entry: its two factors, or all of it where that is fewer."""
-    if not isinstance(change, Adapter):
-        return int(change.shape[-2] * change.shape[-1])
-    shape = change.shape
-    return min(sum(map(shape.numbers, Factor)), shape.d_in * shape.d_out)
+def numbers(change: Adapter | Array, of: Shape) -> int:
+    """Numbers that carry a change of a matrix of this shape, of one batch entry.
+
+    Its two factors, or all of the matrix where that is fewer.
+    """
+    whole = of.d_in * of.d_out
+    return (
+        min(change.shape.rank * (of.d_in + of.d_out), whole)
+        if isinstance(change, Adapter)
+        else whole
+    )
 
 
 def added(weight: Array, change: Adapter | Array) -> Array:

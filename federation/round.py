@@ -24,25 +24,14 @@ from federated_lora import (
     ClientFactors,
     Factor,
     Method,
-    Traffic,
     added,
     aggregate_model,
     dense,
     weighted_mean,
 )
 from federated_lora.arrays import like
-from federated_lora.merged import numbers
-from federation.sent import Sent
-
-
-def tensor_name(layer: str, factor: Factor) -> str:
-    """Name of a factor of a layer: of optimiser states, of what stays with clients, in checkpoints."""
-    return f"{layer}.lora_{factor}"
-
-
-def control_name(name: str) -> str:
-    """Name of the control variate of a tensor."""
-    return f"control.{name}"
+from federation.sent import Exchange, Sent, control_name, exchanged
+from federation.sent import tensor_name as tensor_name
 
 
 @dataclass(frozen=True, eq=False)
@@ -134,22 +123,18 @@ class Outcome:
     Attributes:
         shared: what the server shares next; an array that did not change is the same object.
         own: what stays with its client: name to stack (N, *batch, …) of personal factors and local heads.
-        changed: names of the shared arrays that changed.
-        traffic: what one client sends, and receives if it missed nothing.
-        merged: numbers that carry the round's change to W0; part of `traffic.down`.
+        exchange: what was sent for it.
         errors: the aggregation error of each layer in turn, (*batch); computed when called for.
     """
 
     shared: Shared
     own: dict[str, Tensor]
-    changed: frozenset[str]
-    traffic: Traffic
-    merged: int
+    exchange: Exchange
     errors: Callable[[], list[Tensor]]
 
     def counted(self, sent: Sent, round: int, people: np.ndarray) -> Sent:
         """The numbers sent, after this round with its participants, (R, n)."""
-        return sent.after(round, people, self.traffic, self.changed, self.merged)
+        return sent.after(round, people, self.exchange)
 
 
 def sound(stack: Tensor, leading: int) -> Tensor:
@@ -184,49 +169,33 @@ def combined(
         weights = weights[0]
     step = shared.adapters, trained.ranked(), weights, round, shared.memory
     aggregates = aggregate_model(method, *step)
-    changed, merged = set[str](), dict(shared.merged)
+    merged = dict(shared.merged)
     own: dict[str, Tensor] = {}
     for layer, one in aggregates.items():
         for factor in Factor:
-            name = tensor_name(layer, factor)
-            if one.adapter.factor(factor) is not one.server.factor(factor):
-                changed.add(name)
             kept = None if one.personal is None else one.personal.factor(factor)
             if kept is not None:
-                own[name] = kept
+                own[tensor_name(layer, factor)] = kept
         if one.merged is not None:
             before = merged.get(layer)
             after = dense(one.merged) if before is None else added(before, one.merged)
             merged[layer] = like(after, one.adapter.A)
-    traffic = method.traffic([adapter.shape for adapter in shared.adapters.values()], round)
-    sizes = shared.sizes()
-    changes = [one.merged for one in aggregates.values() if one.merged is not None]
-    told = max(0, traffic.down - sum(sizes[name] for name in changed)) if changes else 0
-    # Once, whether the method counts it or not.
-    carrying = told or sum(map(numbers, changes))
-    traffic += Traffic(0, carrying - told)
-    trains = {tensor_name(layer, f) for layer in shared.adapters for f in method.trainable(round)}
-    controls = {control_name(name) for name in shared.controlled & trains}
-    changed |= controls
-    traffic += Traffic(0, sum(sizes[name] for name in controls))
     heads = dict(shared.head)
-    if head == "average" and trained.heads:
+    averaged = [*trained.heads] if head == "average" else []
+    if averaged:
         p = next(iter(aggregates.values())).weights
         heads |= {name: weighted_mean(stack, p) for name, stack in trained.heads.items()}
-        changed |= set(trained.heads)
-        size = sum(sizes[name] for name in trained.heads)
-        traffic += Traffic(size, size)
     elif head == "local":
         own |= trained.heads
+    shapes = {layer: adapter.shape for layer, adapter in shared.adapters.items()}
+    exchange = exchanged(method, aggregates, shapes, shared.sizes(), round, averaged)
     adapters = {layer: one.adapter for layer, one in aggregates.items()}
     memory = {k: one.memory for k, one in aggregates.items() if one.memory is not None}
     made = Shared(adapters, heads, merged, shared.controlled, memory)
     return Outcome(
         made,
         own,
-        frozenset(changed),
-        traffic,
-        carrying,
+        exchange,
         lambda: [one.aggregation_error for one in aggregates.values()],
     )
 
@@ -234,7 +203,7 @@ def combined(
 def _side_by_side(shared: Shared, parts: list[Outcome]) -> Outcome:
     """Replicas combined one by one, with their axis again."""
     first = parts[0]
-    changed = first.changed
+    changed = first.exchange.changed
 
     def adapter(layer: str, held: Adapter) -> Adapter:
         for factor in Factor:
@@ -263,6 +232,8 @@ def _side_by_side(shared: Shared, parts: list[Outcome]) -> Outcome:
             shared.controlled,
             memory,
         ),
+        # Clients of other ranks may carry other numbers.
+        exchange=replace(first.exchange, merged=np.array([p.exchange.merged for p in parts])),
         own={name: torch.stack([p.own[name] for p in parts], dim=1) for name in first.own},
         errors=lambda: [
             torch.stack(layer) for layer in zip(*(p.errors() for p in parts), strict=True)

@@ -11,7 +11,67 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from federated_lora import Traffic
+from federated_lora import Aggregate, Factor, Method, Shape, Traffic
+from federated_lora.merged import numbers
+
+
+def tensor_name(layer: str, factor: Factor) -> str:
+    """Name of a factor of a layer: of optimiser states, of what stays with clients, in checkpoints."""
+    return f"{layer}.lora_{factor}"
+
+
+def control_name(name: str) -> str:
+    """Name of the control variate of a tensor."""
+    return f"control.{name}"
+
+
+@dataclass(frozen=True, eq=False)
+class Exchange:
+    """What a round moves.
+
+    Attributes:
+        traffic: what one client sends, and receives if it missed nothing, without `merged`.
+        changed: names of the shared arrays that changed.
+        merged: numbers that carry the round's change to the frozen matrices; also (R,), one a replica.
+    """
+
+    traffic: Traffic
+    changed: frozenset[str]
+    merged: int | np.ndarray = 0
+
+
+def exchanged(
+    method: Method,
+    made: Mapping[str, Aggregate],
+    shapes: Mapping[str, Shape],
+    sizes: Mapping[str, int],
+    round: int,
+    heads: Collection[str] = (),
+) -> Exchange:
+    """What a round of a federated_lora method moves.
+
+    Args:
+        made: what came of every layer.
+        shapes: of the layers, for a laboratory may work in fewer coordinates than travel.
+        sizes: numbers in each array that is shared, control variates that travel included.
+        heads: names of the arrays beside the factors that trained and were averaged.
+    """
+    pairs = [(layer, factor) for layer in made for factor in Factor]
+    changed = {
+        tensor_name(layer, factor)
+        for layer, factor in pairs
+        if made[layer].adapter.factor(factor) is not made[layer].server.factor(factor)
+    }
+    changes = {layer: one.merged for layer, one in made.items() if one.merged is not None}
+    traffic = method.traffic([*shapes.values()], round)
+    told = max(0, traffic.down - sum(sizes[name] for name in changed)) if changes else 0
+    # Once, whether the method counts it or not.
+    merged = told or sum(numbers(change, shapes[layer]) for layer, change in changes.items())
+    trained = {tensor_name(layer, f) for layer, f in pairs if f in method.trainable(round)}
+    controls = {control_name(name) for name in trained} & sizes.keys()
+    whole = sum(sizes[name] for name in heads)
+    more = Traffic(whole, whole - told + sum(sizes[name] for name in controls))
+    return Exchange(traffic + more, frozenset(changed | controls | {*heads}), merged)
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,7 +84,7 @@ class Sent:
         up, down: from and to the clients, (R,).
         changed: the last round that changed each array, in the order of `sizes`.
         held: the last round whose result a client was sent, (R, N).
-        merged: numbers of all changes to the frozen matrices so far, (1,).
+        merged: numbers of all changes to the frozen matrices so far, (R, 1) or (1, 1).
         held_merged: as many of them as a client was sent, (R, N).
         shares: each client's rank and the server's, (N, 2), where they differ: factors travel in part.
     """
@@ -50,7 +110,7 @@ class Sent:
         shares: np.ndarray | None = None,
     ) -> Sent:
         """Before the first round, when every client holds the start."""
-        shapes = ((replicas,), (replicas,), (len(sizes),), (replicas, clients), (1,))
+        shapes = ((replicas,), (replicas,), (len(sizes),), (replicas, clients), (1, 1))
         zeros = [np.zeros(shape, dtype=np.int64) for shape in (*shapes, (replicas, clients))]
         return cls(sizes, dense, *zeros, shares=shares)
 
@@ -58,22 +118,10 @@ class Sent:
         """The last round that changed an array, 0 for none."""
         return int(self.changed[[*self.sizes].index(name)])
 
-    def after(
-        self,
-        round: int,
-        people: np.ndarray,
-        traffic: Traffic,
-        changed: Collection[str],
-        merged: int = 0,
-    ) -> Sent:
-        """The count after one more round.
-
-        Args:
-            people: its participants, (R, n).
-            traffic: what one of them sends, and receives if it missed nothing.
-            changed: names of the arrays that the round changed.
-            merged: numbers that carry the round's change to the frozen matrices; part of `traffic.down`.
-        """
+    def after(self, round: int, people: np.ndarray, exchange: Exchange) -> Sent:
+        """The count after one more round, with its participants (R, n)."""
+        traffic, changed, carrying = exchange.traffic, exchange.changed, exchange.merged
+        merged = np.reshape(carrying, (-1, 1))
         rows = np.arange(len(people))[:, None]
         stale = self.held[rows, people][..., None] < self.changed
         unmerged = np.minimum(self.merged - self.held_merged[rows, people], self.dense)
@@ -85,7 +133,7 @@ class Sent:
         missed = missed + stale @ np.where(factors, 0, sizes) + unmerged
         whole = sum(self.sizes[name] for name in changed if ".lora_" not in name)
         up = np.broadcast_to(whole + (traffic.up - whole) * own // all, people.shape)
-        down = whole + merged + (traffic.down - whole - merged) * own // all + missed
+        down = whole + merged + (traffic.down - whole) * own // all + missed
         held, held_merged = self.held.copy(), self.held_merged.copy()
         held[rows, people] = round
         held_merged[rows, people] = self.merged + merged

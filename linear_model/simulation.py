@@ -1,6 +1,7 @@
 """`simulate`: one experiment, one of four simulators, one shape of result."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import fields
 
 import numpy as np
 import psutil
@@ -77,7 +78,7 @@ def simulate(
     block = min(block_size(way, problem), trials)
     _require_memory(way, problem, block, trials, rounds, memory_bytes)
 
-    traces = Traces(*(np.empty((trials, rounds + 1)) for _ in range(5)))
+    traces = Traces.empty(trials, rounds)
     done = 0
 
     def tick(count: int) -> None:
@@ -102,7 +103,7 @@ def _require_memory(
     if cap is not None and (not whole or cap < 1):
         raise ValueError(f"memory_bytes must be a positive number of bytes, got {cap!r}")
     available = int(psutil.virtual_memory().available * MEMORY_SHARE) if cap is None else int(cap)
-    result = 5 * 8 * trials * (rounds + 1)
+    result = len(fields(Traces)) * 8 * trials * (rounds + 1)
     working = 3 * 8 * block * way.trial_doubles(problem)
     if result + working <= available:
         return

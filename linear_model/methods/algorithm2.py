@@ -11,7 +11,9 @@ from typing import ClassVar
 
 import numpy as np
 
-from linear_model.methods.base import FromZero, Rounds, State, fitted, require_fits
+from federated_lora import Factor, Shape, Traffic
+from federation.sent import Exchange
+from linear_model.methods.base import NAMES, FromZero, Rounds, State, fitted, require_fits, solved
 from linear_model.problem import Problem, step_size
 
 
@@ -53,7 +55,13 @@ class Algorithm2(FromZero):
         """One round, both half-steps. Both averages are of one factor while the other is shared."""
         B = fitted(rounds.batch(), state.A, pooled=self.pooled)
         moved = state.A - eta * rounds.batch().mean_gradient(state.A, B)
-        return State(orthonormalised(moved), B, np.zeros(B.shape[0]))
+        error, sent = np.zeros(B.shape[0]), self.exchange(rounds.shape)
+        return State(orthonormalised(moved), B, error, exchange=sent)
+
+    def exchange(self, shape: Shape) -> Exchange:
+        """What least squares moves; then A's gradient up, A down."""
+        of_B, A = solved(shape, pooled=self.pooled), shape.numbers(Factor.A)
+        return Exchange(of_B.traffic + Traffic(A, A), of_B.changed | {NAMES[Factor.A]})
 
 
 def orthonormalised(A: np.ndarray) -> np.ndarray:

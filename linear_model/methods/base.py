@@ -5,9 +5,15 @@ from typing import Protocol, runtime_checkable
 
 import numpy as np
 
+from federated_lora import Factor, Shape, Traffic
 from federation.controls import Controls
+from federation.sent import Exchange, Sent, tensor_name
 from linear_model.clients import ClientBatch, solve
 from linear_model.problem import Problem
+
+LAYER = "model"
+"""Name of the one adapted matrix."""
+NAMES = {factor: tensor_name(LAYER, factor) for factor in Factor}
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,6 +29,7 @@ class State:
         own_B: every client's own B, (T, N, r, p), or None if B is shared.
         controls: control variates of A and B, stacks (T, N, …), or None if the method has none.
         memory: what the rule remembers between rounds, (T, …), or None.
+        exchange: what the last round moved; None at the start.
     """
 
     A: np.ndarray
@@ -33,6 +40,7 @@ class State:
     own_B: np.ndarray | None = None
     controls: Controls | None = None
     memory: np.ndarray | None = None
+    exchange: Exchange | None = None
 
     @property
     def plain(self) -> bool:
@@ -64,6 +72,10 @@ class Rounds(Protocol):
     def clients(self) -> int:
         """Number of clients N."""
 
+    @property
+    def shape(self) -> Shape:
+        """The problem's d, r and p; a simulator may work in fewer coordinates than are sent."""
+
 
 @runtime_checkable
 class Noisy(Protocol):
@@ -93,6 +105,20 @@ class LinearMethod(Protocol):
     def round(self, state: State, rounds: Rounds, number: int, eta: float) -> State:
         """The server's state after round `number`, counting from 1."""
 
+    def nothing_sent(self, problem: Problem, replicas: int) -> Sent:
+        """The count of numbers sent, before the first round."""
+
+
+def shape_of(problem: Problem) -> Shape:
+    """d, r and p."""
+    return Shape(problem.d, problem.rank, problem.outputs)
+
+
+def solved(shape: Shape, *, pooled: bool) -> Exchange:
+    """What least squares in B moves: B each way, and pooled the r × r Gram matrix up (theory-2.md E1)."""
+    B = shape.numbers(Factor.B)
+    return Exchange(Traffic(B + pooled * shape.rank**2, B), frozenset({NAMES[Factor.B]}))
+
 
 class FromZero:
     """A method that starts from B = 0, as LoRA usually does."""
@@ -100,6 +126,11 @@ class FromZero:
     def first_B(self, problem: Problem) -> np.ndarray:
         """B before the first round, (r, p)."""
         return np.zeros((problem.rank, problem.outputs))
+
+    def nothing_sent(self, problem: Problem, replicas: int) -> Sent:
+        """The count of numbers sent, before the first round, of A and B."""
+        sizes = {NAMES[f]: shape_of(problem).numbers(f) for f in Factor}
+        return Sent.nothing(sizes, problem.clients, replicas=replicas)
 
 
 def fitted(batch: ClientBatch, A: np.ndarray, *, pooled: bool) -> np.ndarray:

@@ -5,7 +5,9 @@ from typing import ClassVar
 
 import numpy as np
 
-from linear_model.methods.base import FromZero, Rounds, State, fitted, require_fits
+from federated_lora import Shape
+from federation.sent import Exchange
+from linear_model.methods.base import FromZero, Rounds, State, fitted, require_fits, solved
 from linear_model.problem import Problem
 
 
@@ -34,4 +36,8 @@ class FFALeastSquares(FromZero):
     def round(self, state: State, rounds: Rounds, number: int, eta: float) -> State:
         """Refit B. A is shared by all clients, so the average is exact."""
         B = fitted(rounds.batch(), state.A, pooled=self.pooled)
-        return State(state.A, B, np.zeros(B.shape[0]))
+        return State(state.A, B, np.zeros(B.shape[0]), exchange=self.exchange(rounds.shape))
+
+    def exchange(self, shape: Shape) -> Exchange:
+        """What least squares moves."""
+        return solved(shape, pooled=self.pooled)

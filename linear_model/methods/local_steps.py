@@ -8,12 +8,13 @@ from typing import Any, ClassVar
 import numpy as np
 
 import federated_lora
-from federated_lora import Adapter, ClientFactors, Factor, added, aggregate, dense
+from federated_lora import Adapter, ClientFactors, Factor, Shape, added, aggregate, dense
 from federation.controls import Controls
 from federation.privacy import Policy
 from federation.ranks import cut, require_ranks
+from federation.sent import Sent, control_name, exchanged
 from linear_model.clients import ClientBatch
-from linear_model.methods.base import FromZero, Noisy, Rounds, State
+from linear_model.methods.base import LAYER, NAMES, FromZero, Noisy, Rounds, State, shape_of
 from linear_model.problem import Problem, step_size
 
 
@@ -126,6 +127,13 @@ class LocalSteps(FromZero):
         except ValueError as error:
             raise ValueError(f"round {number} with step size {eta:g}: {error}") from error
         W, own = state.W, result.personal
+        sizes = self._sizes(rounds.shape, travel=rounds.who.shape[1] < rounds.clients)
+        exchange = exchanged(self.rule, {LAYER: result}, {LAYER: rounds.shape}, sizes, number)
+        if self.ranks and isinstance(result.merged, Adapter):
+            # Columns beyond the clients' ranks are zero, and are not sent.
+            filled = np.any(result.merged.A != 0.0, axis=-2).sum(axis=-1)
+            d, p = rounds.shape.d_in, rounds.shape.d_out
+            exchange = replace(exchange, merged=np.minimum(filled * (d + p), d * p))
         if result.merged is not None:
             W = dense(result.merged) if W is None else added(W, result.merged)
         return State(
@@ -137,7 +145,21 @@ class LocalSteps(FromZero):
             _kept(state.own_B, at, None if own is None else own.B),
             controls if self.rule.controls else None,
             result.memory,
+            exchange,
         )
+
+    def nothing_sent(self, problem: Problem, replicas: int) -> Sent:
+        """The count of numbers sent, before the first round."""
+        sizes = self._sizes(shape_of(problem), travel=problem.active < problem.clients)
+        shares = np.array([[own, problem.rank] for own in self.ranks]) if self.ranks else None
+        whole = problem.d * problem.outputs
+        return Sent.nothing(sizes, problem.clients, dense=whole, replicas=replicas, shares=shares)
+
+    def _sizes(self, shape: Shape, *, travel: bool) -> dict[str, int]:
+        """Numbers in all that is shared; control variates only travel where clients sit out."""
+        sizes = {NAMES[f]: shape.numbers(f) for f in Factor}
+        controls = self.rule.controls if travel else ()
+        return sizes | {control_name(NAMES[f]): sizes[NAMES[f]] for f in controls}
 
     def _cut(self, factor: Factor, stack: np.ndarray, who: np.ndarray) -> np.ndarray:
         """The clients' factors (T, n or 1, …) within their ranks."""

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol, runtime_checkable
 
 import numpy as np
 
+from federation.sent import Exchange
 from linear_model.clients import ClientBatch, transpose
-from linear_model.methods.base import LinearMethod, State
+from linear_model.methods.base import LinearMethod, State, shape_of
 from linear_model.methods.local_steps import LocalSteps
 from linear_model.problem import Batches, Data, Problem
 from linear_model.run import Traces as Traces
@@ -120,6 +121,7 @@ class RoundSamples:
         self._problem, self._source, self._job = problem, source, job
         self._rng, self._who_rng = job.rng(f"{tag} samples"), job.rng("participants")
         self.clients = problem.clients
+        self.shape = shape_of(job.problem)
         self.who = np.tile(np.arange(problem.clients), (job.count, 1))
         self._B: np.ndarray = problem.B_star[None, : 1 if problem.homogeneous else None]
         self._all = None
@@ -133,8 +135,7 @@ class RoundSamples:
         if problem.active == problem.clients:
             self._now = self._all
             return
-        keys = self._who_rng.random((len(self.who), problem.clients))
-        self.who = np.sort(np.argsort(keys, axis=1)[:, : problem.active], axis=1)
+        self.who = drawn(problem, self._who_rng, len(self.who))
         if not problem.homogeneous:
             self._B = problem.B_star[self.who]
         self._now = None if self._all is None else self._all.chosen(self.who, self._B)
@@ -156,6 +157,32 @@ class RoundSamples:
         """Forget the fresh samples of the round."""
         if self._all is None:
             self._now = None
+
+
+def drawn(problem: Problem, rng: np.random.Generator, trials: int) -> np.ndarray:
+    """The clients of one round in every trial, where some sit out, (T, n)."""
+    keys = rng.random((trials, problem.clients))
+    return np.sort(np.argsort(keys, axis=1)[:, : problem.active], axis=1)
+
+
+class Count:
+    """Writes the numbers sent so far into the rows of a run."""
+
+    def __init__(self, job: Job, traces: Traces) -> None:
+        self._traces = traces
+        # With all clients in every round the trials send alike.
+        everybody = job.problem.active == job.problem.clients
+        self._trials = 1 if everybody else job.count
+        self._sent = job.method.nothing_sent(job.problem, self._trials)
+
+    def __call__(self, number: int, who: np.ndarray, exchange: Exchange | None) -> None:
+        """Count round `number` with its participants, (T, n)."""
+        if exchange is not None:
+            if self._trials == 1 and np.ndim(exchange.merged):
+                exchange = replace(exchange, merged=np.max(exchange.merged))
+            self._sent = self._sent.after(number, who[: self._trials], exchange)
+        self._traces.numbers_up[:, number] = self._sent.up
+        self._traces.numbers_down[:, number] = self._sent.down
 
 
 def run_vectors(
@@ -182,6 +209,7 @@ def run_vectors(
     samples = RoundSamples(problem, source, job, tag)
     record = Recorder(problem, traces, orthonormal=job.method.orthonormal)
     record(0, state)
+    count = Count(job, traces)
     # A run that diverges is reported once, by the rule that refuses the first non-finite factor.
     with np.errstate(over="ignore", invalid="ignore"):
         for number in range(1, job.rounds + 1):
@@ -189,6 +217,7 @@ def run_vectors(
             state = job.method.round(state, samples, number, job.eta)
             samples.end()
             record(number, state)
+            count(number, samples.who, state.exchange)
             tick(job.count)
 
 

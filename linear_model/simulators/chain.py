@@ -3,9 +3,10 @@
 import numpy as np
 
 from linear_model.methods.algorithm2 import Algorithm2
+from linear_model.methods.base import shape_of
 from linear_model.methods.ffa_least_squares import FFALeastSquares
 from linear_model.problem import Batches, Problem
-from linear_model.simulators.base import Abilities, Job, Tick, Traces, loss_floor
+from linear_model.simulators.base import Abilities, Count, Job, Tick, Traces, drawn, loss_floor
 from linear_model.start import angles
 from theory.samples import finite_sample
 
@@ -26,6 +27,7 @@ class ChainSimulator:
 
     def run(self, job: Job, traces: Traces, tick: Tick) -> None:
         problem, method = job.problem, job.method
+        assert isinstance(method, Algorithm2 | FFALeastSquares)  # as `can` says
         size = float(np.square(problem.mean_B).sum())
         kappa = 2.0 * job.eta * size
         rng = job.rng(f"{TAG} samples")
@@ -35,13 +37,21 @@ class ChainSimulator:
         traces.recovery[:, 0] = traces.aggregation_error[:, 0] = np.nan
         # Both averages of these methods are of one factor while the other is shared: exact.
         traces.aggregation_error[:, 1:] = 0.0
+        count, who_rng = Count(job, traces), job.rng("participants")
+        everybody, sent = np.arange(problem.clients)[None], method.exchange(shape_of(problem))
         for number in range(1, job.rounds + 1):
+            # Clients are alike: who takes part matters to what is sent alone.
+            who = (
+                everybody
+                if problem.active == problem.clients
+                else drawn(problem, who_rng, job.count)
+            )
+            count(number, who, sent)
             if isinstance(method, FFALeastSquares):
                 rho = _slope_of_frozen(rng, problem, job.count, pooled=method.pooled)
                 fitted = excess = finite_sample.excess_of_fit(s, rho)
             else:
-                pooled = isinstance(method, Algorithm2) and method.pooled
-                rho, pull = _draws(rng, problem, job.count, pooled=pooled)
+                rho, pull = _draws(rng, problem, job.count, pooled=method.pooled)
                 fitted = finite_sample.excess_of_fit(s, rho)
                 c_next, s_next = finite_sample.next_angle(c, s, kappa, rho, pull)
                 drop = _cosine_drop(c, s, c_next, s_next)

@@ -13,6 +13,7 @@ LABELS = {
     "train_loss": "training loss (nats)",
     "aggregation_error": "aggregation error",
     "numbers_up": "numbers sent up",
+    "numbers_down": "numbers sent down",
 }
 
 
@@ -31,7 +32,7 @@ def manifest(config: Config, facts: Mapping[str, Any]) -> dict[str, Any]:
         "fingerprint": config.fingerprint,
         "x": {"column": "round", "label": "round"},
         "y": [
-            {"column": column, "label": label, "log": column == "numbers_up"}
+            {"column": column, "label": label, "log": column.startswith("numbers_")}
             for column, label in LABELS.items()
         ],
         "facts": dict(facts),

@@ -209,6 +209,8 @@ def manifest(config: Configuration, result: Result) -> dict[str, Any]:
             {"column": "test_loss", "label": "test loss (nats)", "log": True},
             {"column": "aggregation_error", "label": "aggregation error (Frobenius)", "log": True},
             {"column": "angle_to_final", "label": "sine of the angle to the final A", "log": True},
+            {"column": "numbers_up", "label": "numbers sent up"},
+            {"column": "numbers_down", "label": "numbers sent down"},
         ],
         "interval": f"{CONFIDENCE:.0%} Student interval of the mean over repetitions",
         "seeds": list(config.seeds),

@@ -20,6 +20,8 @@ QUANTITIES = {
     "loss": "expected global loss",
     "aggregation_error": "aggregation error",
 }
+SENT = {"numbers_up": "numbers sent up", "numbers_down": "numbers sent down"}
+"""By all clients since the start; means over the trials, which differ where clients sit out."""
 CONFIDENCE = 0.95
 SPARKS = "▁▂▃▄▅▆▇█"
 
@@ -78,13 +80,16 @@ def _described(name: str, configuration: dict[str, Any]) -> dict[str, Any]:
         "seed": configuration["seed"],
         "configuration": configuration,
         "x": {"column": "round", "label": "round"},
-        "y": [{"column": q, "label": QUANTITIES[q], **ends} for q, ends in band],
+        "y": [
+            *({"column": q, "label": QUANTITIES[q], **ends} for q, ends in band),
+            *({"column": q, "label": label} for q, label in SENT.items()),
+        ],
         "interval": f"{CONFIDENCE:.0%} Student interval of the mean over trials",
     }
 
 
 def summarise(done: Run) -> dict[str, Any]:
-    """Per-round mean, interval of the mean and quantiles over the trials, one column each."""
+    """Per-round mean, interval of the mean and quantiles over the trials, one column each; numbers sent."""
     from scipy import stats
 
     columns: dict[str, Any] = {"round": list(range(done.rounds + 1))}
@@ -98,13 +103,16 @@ def summarise(done: Run) -> dict[str, Any]:
         columns[f"{name}_low"], columns[f"{name}_high"] = mean - reach, mean + reach
         for label, level in (("q10", 0.1), ("median", 0.5), ("q90", 0.9)):
             columns[f"{name}_{label}"] = np.quantile(values, level, axis=0)
+    for name in SENT:
+        counts: np.ndarray = getattr(done, name)
+        columns[name] = counts[0] if np.all(counts == counts[0]) else counts.mean(axis=0)
     return columns
 
 
 def every(done: Run) -> dict[str, Any]:
     """One row per trial and round."""
     trial, number = np.indices((done.trials, done.rounds + 1)).reshape(2, -1)
-    curves = {name: getattr(done, name).ravel() for name in QUANTITIES}
+    curves = {name: getattr(done, name).ravel() for name in (*QUANTITIES, *SENT)}
     return {"trial": trial, "round": number, **curves}
 
 
@@ -161,4 +169,6 @@ def _show(columns: dict[str, Any], name: str, out: Path) -> None:
         shown.add_row(str(r), angle, ends, *others)
     console.print(shown)
     console.print(f"angle  {sparkline(columns['angle'])}  (log scale, rounds 0 to {last})")
+    up, down = (f"{columns[q][-1]:,.0f}" for q in SENT)
+    console.print(f"sent   {up} numbers up and {down} down, all clients and rounds", soft_wrap=True)
     messages().print(f"Run: {out}", soft_wrap=True)

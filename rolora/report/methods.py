@@ -44,7 +44,7 @@ def sent(method: Method) -> tuple[float, float]:
             for f in Factor
             if made.adapter.factor(f) is not server.factor(f)
         )
-        down += 0 if made.merged is None else numbers(made.merged)
+        down += 0 if made.merged is None else numbers(made.merged, server.shape)
         server = made.adapter
     return up / ROUNDS, down / ROUNDS
 

@@ -8,7 +8,7 @@ from federated_lora import Adapter, ClientFactors, Shape, Traffic, dense, method
 from federation.participants import how_many, participants, weights_of
 from federation.refusals import refuse_old_names
 from federation.round import Shared, Trained, combined
-from federation.sent import Sent
+from federation.sent import Exchange, Sent
 from tests.support.rules import FedEx
 from verification.streams import generator
 
@@ -85,8 +85,8 @@ def test_numbers_down_equal_a_literal_account_of_every_copy(method, share, merge
     for t in range(1, rounds + 1):
         people = np.stack([drawn(t, clients, share, seed) for seed in (0, 1)])
         changed = [f"{layer}.{f}" for layer in LAYERS for f in rule.trainable(t)] + ["head"]
-        round_ = rule.traffic(LAYERS.values(), t) + Traffic(11, 11 + merged)
-        sent = sent.after(t, people, round_, changed, merged)
+        round_ = rule.traffic(LAYERS.values(), t) + Traffic(11, 11)
+        sent = sent.after(t, people, Exchange(round_, frozenset(changed), merged))
         for copies, own in zip(literal, people, strict=True):
             copies.round(t, own, changed, merged)
         assert sent.down.tolist() == [copies.down for copies in literal]
@@ -115,10 +115,11 @@ def test_a_merged_change_is_counted_once_by_whoever_counts_it(clients, change):
     down = {}
     for rule in (FedEx(change), Counting(change), method_named("fedavg")):
         made = combined(rule, shared, Trained(factors), None, 1, head="frozen")
-        down[type(rule)] = made.traffic.down
+        one = made.exchange
+        down[type(rule)] = one.traffic.down + one.merged
         counted = made.counted(shared.nothing_sent(clients), 1, np.array([[0]]))
-        assert counted.down.tolist() == [made.traffic.down]
-        assert made.merged == made.traffic.down - made.traffic.up == counted.merged[0]
+        assert counted.down.tolist() == [down[type(rule)]]
+        assert one.merged == down[type(rule)] - one.traffic.up == counted.merged[0, 0]
     # Of rank N + 1: 2 · 17 numbers at one client; at five the 72 of the dense matrix are fewer.
     carried = 72 if clients > 1 or change is dense else 34
     assert [*down.values()] == [17 + carried, 17 + 5, 17]

@@ -91,6 +91,5 @@ def test_a_method_runs_from_the_command_line(name, laboratory, capsys, tmp_path,
     )
     assert np.isfinite(loss).all()
     assert loss[-1] != loss[0]
-    if laboratory != "linear":
-        assert min(done.columns[f"numbers_{way}"][-1] for way in ("up", "down")) > 0
+    assert min(done.columns[f"numbers_{way}"][-1] for way in ("up", "down")) > 0
     assert (error[1:].max() < 1e-5) or method.average is not Average.EXACT

@@ -23,6 +23,9 @@ def test_a_run_writes_its_table_manifest_and_figure(capsys, tmp_path):
     code, out, err = linear(capsys, tmp_path, "--every-trial")
     assert code == 0
     assert "angle" in out
+    assert (
+        "sent   84 numbers up and 84 down" in out
+    )  # 4 rounds, 3 clients, A of 6 numbers and B of 1
     assert err.startswith("Run: ")
     assert files(tmp_path) == {"run.csv", "manifest.json", "figure.svg", "trials.csv"}
     stored = read(tmp_path)
@@ -37,6 +40,8 @@ def test_a_run_writes_its_table_manifest_and_figure(capsys, tmp_path):
         assert stored.columns["angle"][r] == pytest.approx(of_round.mean(), rel=1e-13)
         assert stored.columns["angle_median"][r] == pytest.approx(np.median(of_round), rel=1e-13)
         assert stored.columns["angle_low"][r] < stored.columns["angle"][r] or np.ptp(of_round) == 0
+        assert stored.columns["numbers_up"][r] == stored.columns["numbers_down"][r] == 21 * r
+        assert set(rows["numbers_up"][rows["round"] == r]) == {21 * r}
 
 
 def test_the_command_in_the_manifest_repeats_the_run(capsys, tmp_path):

@@ -3,6 +3,7 @@
 import numpy as np
 
 from linear_model.clients import ClientBatch
+from linear_model.methods.base import shape_of
 from linear_model.problem import Data, Problem
 from linear_model.simulators.base import Abilities, Job, Tick, Traces, run_vectors
 from linear_model.simulators.gram import gram_of_samples
@@ -57,6 +58,7 @@ class SameEveryRound:
     def __init__(self, problem: Problem, X: np.ndarray) -> None:
         self._batch = gram_of_samples(X, problem.A_star, problem.B_star[None])
         self.clients = problem.clients
+        self.shape = shape_of(problem)
         self.who = np.tile(np.arange(problem.clients), (X.shape[0], 1))
 
     def batch(self) -> ClientBatch:
