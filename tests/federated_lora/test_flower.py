@@ -12,8 +12,11 @@ from verification.discovery import MissingExtraError
 
 FLOWER = find_spec("flwr") is not None
 with_flower = pytest.mark.skipif(
-    not FLOWER, reason="expected: Flower holds packages back, so it is not among the pins"
+    not FLOWER,
+    reason="expected: Flower holds packages back, so it is not among the pins; run `make test-flower`",
 )
+# Flower's typer asks click for its old names.
+pytestmark = pytest.mark.filterwarnings("ignore:'click:DeprecationWarning")
 NUMPY = [one for one in SETTINGS if one.library == "numpy"]
 
 
@@ -27,7 +30,7 @@ def fedavg(change=None, **options):
     return made
 
 
-@pytest.mark.skipif(FLOWER, reason="expected: Flower is here")
+@pytest.mark.skipif(FLOWER, reason="expected: Flower is here, and its extra not missing")
 def test_without_flower_the_extra_is_named():
     with pytest.raises(
         MissingExtraError, match=r"this needs flwr: pip install 'rolora-verify\[flower\]'"
