@@ -97,6 +97,7 @@ class Method(ABC):
         controls: factors whose local gradients are corrected by control variates, which the laboratories
             keep (`federation.controls`); for plain gradient steps only.
         preconditions: True if `preconditioner` may return a matrix; for plain gradient steps only.
+        remembers: True if `Update.memory` is not None in some rounds, and matters in later ones.
         mixed_ranks: True if clients may have ranks below the server's (`federation.ranks`).
         parameter: what may follow the name after a colon, at its default; None if nothing may.
         average: what `combine` promises of the mean; `federated_lora.testing` holds it to that.
@@ -111,6 +112,7 @@ class Method(ABC):
     personal: Factors = NEITHER
     controls: Factors = NEITHER
     preconditions: bool = False
+    remembers: bool = False
     mixed_ranks: bool = False
     parameter: ClassVar[str | None] = None
     average: ClassVar[Average] = Average.INEXACT

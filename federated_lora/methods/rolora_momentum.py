@@ -32,6 +32,7 @@ class RoLoRAMomentum(RoLoRA):
     """
 
     average = Average.INEXACT
+    remembers = True
     parameter = "0.5"
     momentum = 0.5
 

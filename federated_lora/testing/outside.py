@@ -34,6 +34,7 @@ class OfFunction:
     extra: frozenset[str] = field(default=frozenset())
     mixed_ranks: bool = False
     personal: Factors = NEITHER
+    remembers: bool = False
 
     def fresh(self) -> "OfFunction":
         """The same: a function has no instances."""
@@ -54,6 +55,7 @@ class OfFunction:
         sizes: np.ndarray,
         round: int,
         ranks: tuple[int, ...] | None = None,
+        memory: Array | None = None,  # noqa: ARG002 - it has none to be handed on
     ) -> After:
         """The function's state dict, read as an adapter and a change of the base weight."""
         zero = swap(server.delta()) * 0.0

@@ -4,6 +4,7 @@ import numpy as np
 
 from federated_lora.adapter import Adapter, Factor
 from federated_lora.testing.case import Case, stepped
+from federated_lora.testing.rounds import driven, started
 from federated_lora.testing.settings import Setting, numpy_of, same_bits
 from federated_lora.testing.subject import ROUNDS, Subject
 
@@ -55,18 +56,39 @@ def _frozen(subject: Subject, setting: Setting) -> str | None:
 
 
 def _resume(subject: Subject, setting: Setting) -> str | None:
-    seen = subject.fresh()
-    for t in (1, 2, 3):
-        stepped(seen, setting, t)
-    server, _, after = stepped(seen, setting, 4)
-    _, _, alone = stepped(subject.fresh(), setting, 4)
-    same = np.array_equal(after.model(server), alone.model(server))
-    return None if same else "round 4 depends on rounds 1 to 3, of which a checkpoint knows nothing"
+    whole, broken = subject.fresh(), subject.fresh()
+    wanted = driven(whole, setting, started(setting), (1, 2, 3, 4, 5, 6))
+    checkpoint = driven(broken, setting, started(setting), (1, 2, 3)).copied()
+    found = driven(subject.fresh(), setting, checkpoint, (4, 5, 6))
+    if all(map(np.array_equal, found.numbers(), wanted.numbers())):
+        return None
+    return "a run taken up from its checkpoint after round 3 is another by round 6"
+
+
+def _memory(subject: Subject, setting: Setting) -> str | None:
+    rounds = range(1, 7)
+    whole = driven(subject.fresh(), setting, started(setting), rounds)
+    if not subject.remembers:
+        return None if whole.memory is None else "it hands a memory on, but does not say so"
+    lost = driven(subject.fresh(), setting, started(setting), rounds, forgetting=True)
+    same = np.array_equal(whole.numbers()[0], lost.numbers()[0])
+    return "six rounds without its memory come to the same" if same else None
 
 
 PHASES = (
     Case("phase", "what trains is a function of the server's round alone", _phase, 2),
     Case("first-round", "the first round moves ΔW from the usual start B = 0", _first, 3),
     Case("frozen-factor", "a factor that no client trained is the same, bit for bit", _frozen, 4),
-    Case("resume", "a round needs nothing from rounds before but the server's factors", _resume, 9),
+    Case(
+        "resume",
+        "a run goes on from a checkpoint, with the memory it handed on, as if never broken off",
+        _resume,
+        9,
+    ),
+    Case(
+        "memory",
+        "what it says that it remembers is handed on, and matters; nothing else is",
+        _memory,
+        9,
+    ),
 )

@@ -23,11 +23,13 @@ class After:
         adapter: the new global adapter.
         merged: the change of W0, (*batch, d_in, d_out), or None.
         personal: factors of its own that each client has afterwards, stacks (N, …).
+        memory: what the next round is to be given, or None.
     """
 
     adapter: Adapter
     merged: Array | None
     personal: Mapping[Factor, Array]
+    memory: Array | None = None
 
     def model(self, server: Adapter) -> np.ndarray:
         """The models after the round less W0, float64, (*batch, d_in, d_out); personal: (N, …)."""
@@ -59,6 +61,10 @@ class Subject(Protocol):
     def mixed_ranks(self) -> bool:
         """Whether clients may have ranks below the server's."""
 
+    @property
+    def remembers(self) -> bool:
+        """Whether it hands a memory on between rounds."""
+
     def fresh(self) -> "Subject":
         """Another one that has seen no round."""
 
@@ -75,6 +81,7 @@ class Subject(Protocol):
         sizes: np.ndarray,
         round: int,
         ranks: tuple[int, ...] | None = None,
+        memory: Array | None = None,
     ) -> After:
         """One round's server step.
 
@@ -82,6 +89,7 @@ class Subject(Protocol):
             clients: both factors of every client, stacks (N, …).
             sizes: example counts.
             ranks: of the clients, zero beyond; None if all have the server's.
+            memory: of the round before, None in the first.
         """
 
 
@@ -116,6 +124,11 @@ class OfMethod:
         """The method's."""
         return self.method.mixed_ranks
 
+    @property
+    def remembers(self) -> bool:
+        """The method's."""
+        return self.method.remembers
+
     def fresh(self) -> "OfMethod":
         """Made anew, with the parameter it was made with."""
         _, _, parameter = self.method.name.partition(":")
@@ -136,16 +149,17 @@ class OfMethod:
         sizes: np.ndarray,
         round: int,
         ranks: tuple[int, ...] | None = None,
+        memory: Array | None = None,
     ) -> After:
         """By `aggregate`, which checks what goes in and what comes out."""
         sent = self.method.trainable(round) | self.method.personal
         stacks = ClientFactors(**{str(f): clients[f] for f in sent}, ranks=ranks)
-        made = aggregate(self.method, server, stacks, sizes, round)
+        made = aggregate(self.method, server, stacks, sizes, round, memory)
         kept = {} if made.personal is None else {
             f: stack for f in Factor if (stack := made.personal.factor(f)) is not None
         }  # fmt: skip
         merged = None if made.merged is None else dense(made.merged)
-        return After(made.adapter, merged, kept)
+        return After(made.adapter, merged, kept, made.memory)
 
 
 ROUNDS = 10

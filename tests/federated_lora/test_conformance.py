@@ -25,6 +25,7 @@ from federated_lora import (
 )
 from federated_lora.methods.mean.fedex_lora import FedExLoRA
 from federated_lora.methods.mean.flexlora import FlexLoRA
+from federated_lora.methods.rolora_momentum import RoLoRAMomentum
 from federated_lora.testing import CASES, SETTINGS, Setting, Status, check_method, from_function
 
 FEW = (
@@ -114,6 +115,32 @@ def remembering(self, server, replies, round):
     return Update(adapter.with_factor(Factor.B, server.B + self.velocity))
 
 
+def forgetful(self, server, replies, round):
+    """9: in B's rounds what A moved before is not handed on."""
+    update = RoLoRAMomentum.combine(self, server, replies, round)
+    return update if Factor.A in self.trainable(round) else replace(update, memory=None)
+
+
+def on_itself(self, server, replies, round):
+    """9: what is to be remembered stays with the instance."""
+    held = replace(replies, memory=getattr(self, "held", None))
+    update = RoLoRAMomentum.combine(self, server, held, round)
+    self.held = update.memory
+    return replace(update, memory=None)
+
+
+def half_on_itself(self, server, replies, round):
+    """9: it is handed on, but the instance's own is used."""
+    update = on_itself(self, server, replies, round)
+    return replace(update, memory=self.held)
+
+
+def unannounced(self, server, replies, round):
+    """9: a memory that nobody was told of."""
+    update = Averaging.combine(self, server, replies, round)
+    return replace(update, memory=update.adapter.A)
+
+
 def overwriting(self, server, replies, round):
     """1: the sum is collected in the first client's array."""
     for factor in Factor:
@@ -146,6 +173,11 @@ MUTANTS = {
     "7 first": (mutant(FedAvgLoRA, combine=first_client), "agreement"),
     "8 mixed": (mutant(FedAvgLoRA, combine=unweighted), "weight-of-one"),
     "9 memory": (mutant(FedAvgLoRA, combine=remembering), "resume"),
+    "9 forgotten": (mutant(RoLoRAMomentum, combine=forgetful), "memory"),
+    "9 on itself": (mutant(RoLoRAMomentum, combine=on_itself), "resume"),
+    "9 on itself, unused": (mutant(RoLoRAMomentum, combine=on_itself), "memory"),
+    "9 half": (mutant(RoLoRAMomentum, combine=half_on_itself), "resume"),
+    "9 unannounced": (mutant(FedAvgLoRA, combine=unannounced), "memory"),
     "gauge": (
         mutant(FedAvgLoRA, gauges=frozenset(method_named("flexlora").gauges)),
         "client-bases",
