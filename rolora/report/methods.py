@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -55,10 +56,11 @@ def methods_table() -> str:
     one = rank * (d_in + d_out)
     lines = [
         f"| method | `--method` | the model is the clients' mean | sent up | sent down ({CLIENTS} clients)"
-        " | W0 | stays with a client | ranks | server's time | rounds | left | left with noise |",
+        " | W0 | stays with a client | ranks | server's time | rounds | left | privacy floor |",
         "|---|---|---|---|---|---|---|---|---|---|---|---|",
     ]
-    known = json.loads(MEASURED.read_text("utf-8"))["rows"]
+    measured = json.loads(MEASURED.read_text("utf-8"))
+    known = measured["rows"]
     for name in method_names():
         method = method_named(name, ROUNDS)
         up, down = (f"{value / one:.3g}" for value in sent(method))
@@ -66,12 +68,35 @@ def methods_table() -> str:
         changed = "changes" if method.merges else "stays"
         ranks = "any" if method.mixed_ranks else "one"
         row = known.get(name, {})
-        cells = (_cell(row.get(column)) for column in ("cost", "rounds", "floor", "private"))
+        cells = [_cell(row.get(column)) for column in ("cost", "rounds", "floor", "private")]
+        if row.get("private") is not None:
+            cells[-1] = f"{row['private']:.3g} ± {row['private_error']:.1g}"
         lines.append(
             f"| {method.label} | `{name}` | {method.average} | {up} | {down} | {changed} | {kept} | {ranks}"
             f" | {' | '.join(cells)} |"
         )
-    return "\n".join(lines)
+    return "\n".join([*lines, *_at_an_epsilon(measured)])
+
+
+def _at_an_epsilon(measured: dict[str, Any]) -> list[str]:
+    """What the privacy floor comes to at a real ε, a sentence; nothing where that was not measured."""
+    told = measured.get("private")
+    if told is None:
+        return []
+    squared = told["multiplier"] ** 2
+    left = {
+        name: row["private"] * squared for name, row in measured["rows"].items() if row["private"]
+    }
+    least, most = (pick(left, key=left.__getitem__) for pick in (min, max))
+    each = ", ".join(f"`{name}` {left[name]:.2g}" for name in (least, "rolora", "fedavg", most))
+    return [
+        "",
+        f"The privacy floor at a real ε: ε = {told['epsilon']:g} at δ = {told['delta']:g} over"
+        f" {told['rounds']} rounds takes σ = {told['multiplier']:.3g} (Opacus), so the clients' noise would"
+        f" leave {each} times the start's excess risk, were it linear up to there; above 1 nothing is"
+        f" learned. With N clients it is {CLIENTS}/N of it: a tenth of the start for RoLoRA at N ="
+        f" {10 * CLIENTS * left['rolora']:.2g}.",
+    ]
 
 
 def _cell(value: float | None) -> str:
