@@ -157,13 +157,21 @@ class ClientFactors:
         """The stacks of clients whose pairs (A, B) have ranks of their own.
 
         Raises:
-            ValueError: if there is no client, or a rank is above the server's.
+            ValueError: if there is no client, a rank is above the server's, a client's factors have two
+                ranks, or shapes differ between clients in more than the rank.
         """
         ranks = tuple(int(A.shape[-1]) for A, _ in pairs)
         if not ranks or max(ranks) > rank:
             raise ValueError(
                 f"pairs must be of one client at least, of ranks up to {rank}, got ranks {list(ranks)}"
             )
+        sizes = (pairs[0][0].shape[:-1], pairs[0][1].shape[-1])
+        for k, (A, B) in enumerate(pairs):
+            if A.shape[-1] != B.shape[-2] or (A.shape[:-1], B.shape[-1]) != sizes:
+                raise ValueError(
+                    f"client {k}'s A must be (d_in, r_k) and its B (r_k, d_out), as client 0's,"
+                    f" got {tuple(A.shape)} and {tuple(B.shape)}"
+                )
         xp = namespace(*(x for pair in pairs for x in pair))
 
         def wide(x: Array, axis: int) -> Array:
@@ -171,8 +179,8 @@ class ClientFactors:
             shape[axis] = rank - shape[axis]
             return xp.concat([x, xp.zeros(tuple(shape), dtype=x.dtype, device=x.device)], axis=axis)
 
-        A, B = (xp.stack([wide(x[i], axis) for x in pairs]) for i, axis in enumerate((-1, -2)))
-        return cls(A, B, ranks=ranks)
+        stacks = (xp.stack([wide(x[i], axis) for x in pairs]) for i, axis in enumerate((-1, -2)))
+        return cls(*stacks, ranks=ranks)
 
     @property
     def count(self) -> int:

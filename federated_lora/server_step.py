@@ -87,6 +87,11 @@ def aggregate(
     if personal:
         own = update.personal if update.personal is not None else clients
         kept = ClientFactors(**{str(f): own.factor(f) for f in personal})
+        if kept.count != clients.count:
+            raise ValueError(
+                f"method {method.name} in round {round} must return personal factors of each of the"
+                f" {clients.count} clients, got {kept.count}"
+            )
         for factor in personal:
             _require_sound(kept.factor(factor), server.factor(factor), factor, round)
     return Aggregate(update.adapter, server, clients, p, update.merged, kept, update.memory)
@@ -177,6 +182,9 @@ def _require_unchanged(sent: Array, held: Array, factor: Factor, round: int) -> 
 def _require_allowed(method: Method, update: Update, server: Adapter, round: int) -> None:
     """Refuse an update the method did not declare, or one that fits neither server nor W0."""
     where = f"method {method.name} in round {round}"
+    if not isinstance(update, Update) or not isinstance(update.adapter, Adapter):
+        got = type(getattr(update, "adapter", update)).__name__
+        raise ValueError(f"{where} must return an Update of an Adapter, got {got}")
     if update.adapter.scale != server.scale:
         raise ValueError(
             f"{where} must keep the scale {server.scale:g}, got {update.adapter.scale:g}"
@@ -190,12 +198,24 @@ def _require_allowed(method: Method, update: Update, server: Adapter, round: int
             raise ValueError(f"{where} changed W0, but does not say merges = True")
         _require_change(f"{where}: the change of W0", update.merged, server)
     if update.memory is not None:
+        _require_leading(f"{where}: its memory", update.memory, server)
         _require_finite(f"{where}: its memory", update.memory, server.A)
     given = update.personal
     if given is not None and {f for f in Factor if given.factor(f) is not None} != method.personal:
         raise ValueError(
             f"{where} must return exactly its personal factors,"
             f" {' and '.join(sorted(method.personal)) or 'none'}"
+        )
+
+
+def _require_leading(what: str, made: Array, server: Adapter) -> None:
+    """Refuse what does not begin with the axes that the server's factors have in front of theirs."""
+    namespace(made)
+    batch = tuple(server.A.shape[:-2])
+    if tuple(made.shape[: len(batch)]) != batch:
+        raise ValueError(
+            f"{what} must have the leading axes {batch} of the server's factors,"
+            f" got shape {tuple(made.shape)}"
         )
 
 

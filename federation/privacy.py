@@ -15,6 +15,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from math import inf
+from numbers import Real
 
 import numpy as np
 from jaxtyping import Int
@@ -34,11 +36,22 @@ class Policy:
         clip: largest norm C of an update, over all tensors a client sends in a round.
         noise: σ, the noise's standard deviation over C.
         delta: δ at which ε is told.
+
+    Raises:
+        ValueError: on a clip that is not positive, which noise is measured by; on negative noise.
     """
 
     clip: float
     noise: float = 0.0
     delta: float = 1e-5
+
+    def __post_init__(self) -> None:
+        if not (isinstance(self.clip, Real) and 0.0 < self.clip < inf):
+            raise ValueError(
+                f"clip must be above 0 and finite, for noise is in units of it, got {self.clip!r}"
+            )
+        if not (isinstance(self.noise, Real) and 0.0 <= self.noise < inf):
+            raise ValueError(f"noise must be at least 0 and finite, got {self.noise!r}")
 
     def sent(
         self,

@@ -10,6 +10,7 @@ from federated_lora import (
     Adapter,
     ClientFactors,
     RoLoRA,
+    Update,
     aggregate,
     aggregate_model,
     client_weights,
@@ -40,6 +41,17 @@ def undeclared():
     method = FedEx()
     method.merges = False
     reply(method, A=A3, B=B3)
+
+
+def answering(update):
+    """A method that returns that, whatever it was sent."""
+    method = RoLoRA()
+    method.combine = lambda *_: update
+    return lambda: reply(method, B=B3)
+
+
+def padded(*shapes):
+    return lambda: ClientFactors.padded([(np.ones(a), np.ones(b)) for a, b in shapes], 2)
 
 
 REFUSED = [
@@ -105,6 +117,17 @@ REFUSED = [
     ),
     (personal(lambda u: replace(u, personal=ClientFactors(A=A3))), "its personal factors, B"),
     (personal(lambda u: replace(u, personal=ClientFactors(B=SICK))), "client 1 sent a NaN"),
+    (personal(lambda u: replace(u, personal=ClientFactors(B=B3[:1]))), "of each of the 3 clients, got 1"),
+    (answering(None), "method rolora in round 7 must return an Update of an Adapter, got NoneType"),
+    (answering(SERVER), "must return an Update of an Adapter, got Adapter"),
+    (answering(Update((SERVER.A, SERVER.B))), "must return an Update of an Adapter, got tuple"),
+    (answering(Update(SERVER, memory=0.5)), "must be numpy arrays or torch tensors .* got builtins.float"),
+    (answering(Update(SERVER, memory=np.full(2, np.inf))), "its memory has a NaN or infinite value"),
+    (padded(), "pairs must be of one client at least"),
+    (padded(((4, 3), (3, 5))), r"of ranks up to 2, got ranks \[3\]"),
+    (padded(((4, 2), (2, 5)), ((3, 2), (2, 5))), r"client 1's A must be .* as client 0's, got \(3, 2\)"),
+    (padded(((4, 2), (2, 5)), ((4, 1), (1, 6))), r"client 1's A must be .* \(4, 1\) and \(1, 6\)"),
+    (padded(((4, 1), (2, 5))), r"client 0's A must be \(d_in, r_k\) and its B \(r_k, d_out\)"),
 ]  # fmt: skip
 
 

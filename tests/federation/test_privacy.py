@@ -251,6 +251,9 @@ def test_noise_without_a_bound_is_refused(capsys, laboratory):
             "dp_delta must be above 0",
         ),
         (lambda: Policy(1.0).epsilon(3), "needs dp_noise above 0, got 0"),
+        (lambda: Policy(0.0, 1.0), "clip must be above 0 and finite, .* got 0.0"),
+        (lambda: Policy(None, 1.0), "clip must be above 0 and finite, .* got None"),
+        (lambda: Policy(1.0, -1.0), "noise must be at least 0 and finite, got -1.0"),
     ],
 )
 def test_what_cannot_be_is_refused(make, said):

@@ -22,6 +22,7 @@ class Bad(Averaging):
 """
 BAD = {
     "narrow": ("Update(Adapter(made.A[..., :1], made.B[..., :1, :], made.scale))", "factor A must be float"),
+    "no update": ("made", "must return an Update of an Adapter, got Adapter"),
     "not finite": (
         "Update(Adapter(made.A * float('inf'), made.B, made.scale))",
         "factor A has a NaN or infinite value",
