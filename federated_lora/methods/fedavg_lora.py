@@ -1,6 +1,9 @@
 """FedAvg of LoRA factors (FedIT): train and average A and B separately.
 
-`mean(A_k B_k) ≠ mean(A_k)·mean(B_k)`: the average is inexact (interference).
+`Ā = Σ p_k A_k`, `B̄ = Σ p_k B_k`; but `Σ p_k A_k B_k ≠ Ā B̄`: the average is inexact (interference), unless
+clients agree in a factor.
+
+Use it as the yardstick, and where clients are alike or take few steps. Traffic: both factors each way.
 """
 
 from federated_lora.adapter import BOTH, Factors

@@ -1,4 +1,11 @@
-"""FFA-LoRA: A stays at a shared random initialisation, only B is trained. The average is exact."""
+"""FFA-LoRA: A stays at a shared random initialisation, only B is trained.
+
+`B̄ = Σ p_k B_k`; A is the same for all, so `A B̄ = Σ p_k A B_k`: the average is exact. What A's span lacks is
+never learned.
+
+Use it where noise for privacy must stay linear, or the rank is large enough for a random A. Traffic: B each
+way, half of FedAvg-LoRA's.
+"""
 
 from federated_lora.adapter import ONLY_B, Factors
 from federated_lora.averaging import Average, Averaging, check_round, method

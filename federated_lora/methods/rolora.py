@@ -1,6 +1,10 @@
 """RoLoRA: odd rounds train and average B with A frozen, even rounds A with B frozen.
 
-One factor is the same on all clients in every round: the average is exact.
+`B̄ = Σ p_k B_k` in odd rounds, `Ā = Σ p_k A_k` in even ones. The other factor is the same on all clients, so
+`Σ p_k A B_k = A B̄` and `Σ p_k A_k B = Ā B`: the average is exact, and A is learned.
+
+Use it where interference hurts or numbers sent are dear; it takes about twice FedAvg-LoRA's rounds. Traffic:
+one factor each way, A or B by turns.
 """
 
 from federated_lora.adapter import ONLY_A, ONLY_B, Factors

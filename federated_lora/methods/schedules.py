@@ -1,6 +1,9 @@
 """RoLoRA's alternation with other shares of A- and B-rounds.
 
-All of them train one factor a round and average it, so every average is exact.
+All of them train one factor a round and average it, `B̄ = Σ p_k B_k` or `Ā = Σ p_k A_k`, so every average is
+exact.
+
+Use them to see what the share of A's rounds is worth. Traffic: the round's factor each way.
 """
 
 from typing import ClassVar, Self

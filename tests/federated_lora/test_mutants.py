@@ -4,7 +4,10 @@ Defects of training loops, 10 and 11, are the laboratories'; a NaN, 12, never re
 step refuses it first (both held elsewhere).
 """
 
+import sys
 from dataclasses import replace
+from functools import partial
+from typing import Any
 
 import numpy as np
 import pytest
@@ -117,14 +120,13 @@ MADE = {name: method_named(name, ROUNDS) for name in method_names()}
 def mutant(name, attribute, change):
     """The method of that name with one of its functions changed, in every new instance."""
 
-    class Mutant(type(MADE[name])):
-        def changed(self, *given):
-            return change(getattr(super(), attribute), self, *given)
+    sound = type(MADE[name])
 
-    setattr(Mutant, attribute, Mutant.changed)
-    Mutant.name = type(MADE[name]).name
-    parameter = name.partition(":")[2] or None
-    return OfMethod(Mutant.made(parameter, ROUNDS))
+    def changed(self, *given):
+        return change(partial(getattr(sound, attribute), self), self, *given)
+
+    made: Any = type("Mutant", (sound,), {"name": sound.name, attribute: changed})
+    return OfMethod(made.made(name.partition(":")[2] or None, ROUNDS))
 
 
 @pytest.mark.parametrize(
@@ -142,6 +144,16 @@ def test_a_method_with_a_defect_is_found_by_its_case(defect, name):
     assert set(cases) <= set(report.failed), str(report)
     numbers = {one.name: one.defect for one in CASES}
     assert int(defect[0]) in {numbers[case] for case in cases}
+
+
+@pytest.mark.parametrize("name", MADE)
+def test_its_module_says_the_rule_its_use_and_its_traffic(name):
+    said = sys.modules[type(MADE[name]).__module__].__doc__
+    assert "Use it" in said or "Use them" in said
+    assert "Traffic:" in said
+    assert "exact" in said or "personal" in said
+    assert MADE[name].label
+    assert MADE[name].source
 
 
 @pytest.mark.parametrize("name", MADE)

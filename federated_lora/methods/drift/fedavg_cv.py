@@ -4,6 +4,9 @@ FedAvg-LoRA's rounds and averages, each client's gradient in A and in B correcte
 (`federation.controls`). The drift of each factor is taken out; the interference of averaging two factors that
 moved at once is not.
 
+So the average is inexact. Plain gradient steps only.
+
+Use it where clients differ, as the rival of `rolora-cv`.
 Traffic: FedAvg-LoRA's where everybody takes part with as many steps; else both control variates go down, too.
 """
 

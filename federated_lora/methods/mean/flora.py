@@ -5,9 +5,9 @@ at the start. The model is the exact mean, of any rank. (The paper draws a new A
 
 Clients may have ranks of their own: the stack holds r_k columns of each.
 
-Use it where rank r is too small for what the clients learn together and downlink is cheap: the stack goes
-down to everybody, N r (d_in + d_out) numbers or the dense change where that is fewer. Up: both factors. From
-B = 0 a client's A moves from its second step on only.
+Use it where rank r is too small for what the clients learn together and downlink is cheap. From B = 0 a
+client's A moves from its second step on only. Traffic: both factors up; down the stack, to everybody, N r
+(d_in + d_out) numbers or the dense change where that is fewer.
 """
 
 from collections.abc import Iterable
