@@ -80,7 +80,7 @@ def lead(evidence: Evidence, quantity: str, differences: np.ndarray, *, by: floa
     return evidence.mean(quantity, differences, at_least=by, certify=True, why=why)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Design:
     """A study, fixed before its first run.
 

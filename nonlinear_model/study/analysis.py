@@ -1,5 +1,7 @@
 """What the committed runs say: scores by seed, differences of methods, and a verdict over many places."""
 
+from __future__ import annotations
+
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
@@ -14,6 +16,7 @@ from nonlinear_model.study.design import (
     DESIGN,
     DIFFERENCE,
     MAP,
+    NetworkDesign,
     resolvable,
 )  # fmt: skip
 from verification.evidence import Asked, Evidence
@@ -37,24 +40,27 @@ IMAGES = 54_000
 
 
 @cache
-def _scores() -> dict[tuple[Point, str, int], dict[int, float]]:
+def _scores(design: NetworkDesign) -> dict[tuple[Point, str, int], dict[int, float]]:
     found: dict[tuple[Point, str, int], dict[int, float]] = {}
-    for row in table.stored():
+    for row in table.stored(design):
         if row["purpose"] == "judging":
-            key = table.point_of(row), row["method"], row["length"]
+            key = table.point_of(row, design), row["method"], row["length"]
             found.setdefault(key, {})[row["seed"]] = row["score"]
     return found
 
 
-def scores(point: Point, method: str, length: int = 0) -> np.ndarray:
+def scores(
+    point: Point, method: str, length: int = 0, design: NetworkDesign = DESIGN
+) -> np.ndarray:
     """Score of every judging seed, (S,), in the order of the seeds.
 
     Args:
         point: of the design.
         method: a method the design runs there.
         length: after how many rounds; 0 for all of the point's.
+        design: the study.
     """
-    found = _scores()[point, method, length or point[3]]
+    found = _scores(design)[point, method, length or point[3]]
     return np.array([found[seed] for seed in sorted(found)])
 
 
@@ -63,6 +69,7 @@ def ahead(
     better: str,
     worse: str,
     equality: str = "rounds",
+    design: NetworkDesign = DESIGN,
     *,
     raised: str = "",
     by: float = 0.0,
@@ -71,25 +78,27 @@ def ahead(
 
     For controls, the scores of the method `raised` are so much higher.
     """
-    lengths = (0, 0) if equality == "rounds" else DESIGN.equal_numbers(better, worse, point)
+    lengths = (0, 0) if equality == "rounds" else design.equal_numbers(better, worse, point)
     own, other = (
-        scores(point, name, length) + by * (name == raised)
+        scores(point, name, length, design) + by * (name == raised)
         for name, length in zip((better, worse), lengths, strict=True)
     )
     return own - other
 
 
-def map_points(clients: Sequence[int], local: Sequence[str]) -> tuple[Point, ...]:
+def map_points(
+    clients: Sequence[int], local: Sequence[str], within: Sequence[Point] = MAP
+) -> tuple[Point, ...]:
     """The map's points at some numbers of clients and local steps.
 
     Raises:
         ValueError: if the study has none there.
     """
     for at, name, asked in ((1, "clients", clients), (2, "local", local)):
-        if not asked or not set(asked) <= {p[at] for p in MAP}:
-            allowed = ", ".join(map(str, dict.fromkeys(p[at] for p in MAP)))
+        if not asked or not set(asked) <= {p[at] for p in within}:
+            allowed = ", ".join(map(str, dict.fromkeys(p[at] for p in within)))
             raise ValueError(f"{name} must be of the study's {allowed}, got {tuple(asked)}")
-    return tuple(p for p in MAP if p[1] in clients and p[2] in local)
+    return tuple(p for p in within if p[1] in clients and p[2] in local)
 
 
 Interval = tuple[float, float]
@@ -126,6 +135,7 @@ def over_places(
     of: int,
     by: float = 0.0,
     ask: Ask | None = None,
+    rule: type[Places] | None = None,
 ) -> None:
     """Judge a statement over many places, as the study's design says.
 
@@ -135,11 +145,12 @@ def over_places(
         of: comparisons of the whole claim, which share its α whichever places are picked.
         by: what every difference should exceed.
         ask: asks something else than the mean of differences, as `lead` does.
+        rule: judges the places; `Places` unless given.
     """
     if ask is None and not -1.0 < by < 1.0:
         raise ValueError(f"lead must be an accuracy between -1 and 1, got {by}")
     counts = {place: len(questions) for place, questions in places.items()}
-    evidence.judge(Places(ALPHA, "+.4f", counts=counts))
+    evidence.judge((rule or Places)(ALPHA, "+.4f", counts=counts))
     evidence.share(max(of, sum(counts.values())))
     asked = []
     for place, questions in places.items():
@@ -174,30 +185,37 @@ class Places(Rule):
             return Rule.judge(self, comparisons, steps)
         if holds:
             unsure = [place for place in groups if place not in {*holds, *fails}]
-            return Verdict.HOLDS_UNDER, _where(holds, fails, unsure)
+            return Verdict.HOLDS_UNDER, self.where(holds, fails, unsure)
         worst = min((c for group in violated.values() for c in group), key=lambda c: c.margin)
         return Verdict.REFUTED, worst.told(self.number)
 
+    @staticmethod
+    def where(holds: Sequence[str], fails: Sequence[str], unsure: Sequence[str]) -> str:
+        """The places, as a sentence's end."""
+        groups = {"holds": holds, "fails": fails, "open": unsure}
+        total = sum(map(len, groups.values()))
+        said = [f"{words} at {'; '.join(own)}" for words, own in groups.items() if own]
+        return f"at {len(holds)} of the study's {total} places: {'. '.join(said)}"
 
-def _where(holds: Sequence[str], fails: Sequence[str], unsure: Sequence[str]) -> str:
-    groups = {"holds": holds, "fails": fails, "open": unsure}
-    total = sum(map(len, groups.values()))
-    said = [f"{words} at {'; '.join(own)}" for words, own in groups.items() if own]
-    return f"at {len(holds)} of the study's {total} places: {'. '.join(said)}"
 
-
-def lead_rows(points: Sequence[Point], better: str, worse: str) -> list[dict[str, Any]]:
+def lead_rows(
+    points: Sequence[Point],
+    better: str,
+    worse: str,
+    design: NetworkDesign = DESIGN,
+    comparisons: int = COMPARISONS,
+) -> list[dict[str, Any]]:
     """Tidy rows of a lead at both kinds of equality, with 95 % intervals, a row per point."""
     rows = []
     for point in points:
-        row: dict[str, Any] = place_of(point)
+        row: dict[str, Any] = place_of(point, design)
         for equality in EQUALITIES:
-            found = mean_estimate(ahead(point, better, worse, equality), 0.05)
+            found = mean_estimate(ahead(point, better, worse, equality, design), 0.05)
             name = equality.partition(" ")[0]
             row |= {name: found.mean, f"{name}_low": found.interval[0]}
             row[f"{name}_high"] = found.interval[1]
             spread = found.standard_error * found.n**0.5
-            row[f"{name}_resolves"] = resolvable(spread, found.n, ALPHA / COMPARISONS)
+            row[f"{name}_resolves"] = resolvable(spread, found.n, ALPHA / comparisons)
         rows.append(row)
     return rows
 
@@ -212,18 +230,21 @@ def resolved_note(rows: Sequence[dict[str, Any]]) -> str:
     )
 
 
-def mean_rows(points: Sequence[Point], methods: Sequence[str]) -> list[dict[str, Any]]:
+def mean_rows(
+    points: Sequence[Point], methods: Sequence[str], design: NetworkDesign = DESIGN
+) -> list[dict[str, Any]]:
     """Tidy rows of every method's score after all rounds: mean, 95 % interval, spread, rate."""
     rows = []
     for point in points:
         for method in methods:
-            own = _rows(point, method)
-            found = mean_estimate(scores(point, method), 0.05)
+            own = _rows(point, method, design)
+            values = scores(point, method, design=design)
+            found = mean_estimate(values, 0.05)
             interval = {"low": found.interval[0], "high": found.interval[1]}
             rows.append(
-                place_of(point)
+                place_of(point, design)
                 | {"method": method, "accuracy": found.mean, **interval, "seeds": found.n}
-                | {"std": float(scores(point, method).std(ddof=1))}
+                | {"std": float(values.std(ddof=1))}
                 | {"best_tracked": float(np.mean([row["best"] for row in own]))}
                 | {"after_a": float(np.mean([row["after_a"] for row in own]))}
                 | {"after_b": float(np.mean([row["after_b"] for row in own]))}
@@ -233,19 +254,19 @@ def mean_rows(points: Sequence[Point], methods: Sequence[str]) -> list[dict[str,
     return rows
 
 
-def _rows(point: Point, method: str) -> list[table.Row]:
+def _rows(point: Point, method: str, design: NetworkDesign) -> list[table.Row]:
     """The judging runs of all rounds of a point."""
     return [
         row
-        for row in table.stored()
+        for row in table.stored(design)
         if row["purpose"] == "judging"
-        and (table.point_of(row), row["method"], row["length"]) == (point, method, point[3])
+        and (table.point_of(row, design), row["method"], row["length"]) == (point, method, point[3])
     ]
 
 
-def place_of(point: Point) -> dict[str, Any]:
+def place_of(point: Point, design: NetworkDesign = DESIGN) -> dict[str, Any]:
     """A point's cells of a table; epochs as about so many local steps."""
-    _, clients, local, rounds, b_scale = point
+    _, clients, local, rounds, last = point
     number, _, epochs = local.partition(" ")
     steps = round(int(number) * IMAGES / clients / DESIGN.fixed["batch_size"])
     return {
@@ -253,39 +274,39 @@ def place_of(point: Point) -> dict[str, Any]:
         "local": local,
         "local_steps": steps if epochs else int(number),
         "rounds_run": rounds,
-        "b_scale": b_scale,
+        design.axes[-1]: last,
     }
 
 
-def short(point: Point) -> str:
+def short(point: Point, design: NetworkDesign = DESIGN) -> str:
     """A point in symbols."""
-    dataset, clients, local, _, b_scale = point
-    start = "" if b_scale == 1.0 else f", B start × {b_scale:g}"
-    return f"N={clients}, K={local}{start}{'' if dataset == 'mnist' else f' ({dataset})'}"
+    dataset, clients, local, _, last = point
+    data = "" if dataset == "mnist" else f" ({dataset})"
+    return f"N={clients}, K={local}{design.last(last)}{data}"
 
 
-def method_of(points: Sequence[Point]) -> str:
+def method_of(points: Sequence[Point], design: NetworkDesign = DESIGN) -> str:
     """How the study was done, in one sentence."""
-    counts = sorted({len(DESIGN.at(point).seeds) for point in points})
+    counts = sorted({len(design.at(point).seeds) for point in points})
     many = f"{counts[0]} to {counts[-1]}" if len(counts) > 1 else f"{counts[0]}"
     return (
         f"committed study on MNIST, label shards, SGD with batch {DESIGN.fixed['batch_size']}: {len(points)}"
-        f" points, {many} seeds each; each method at the rate of {len(DESIGN.rates)} that is best for it on"
-        f" {len(DESIGN.tuning_seeds)} other seeds, a run that diverges begun anew at the next lower one;"
+        f" points, {many} seeds each; each method at the rate of {len(design.rates)} that is best for it on"
+        f" {len(design.tuning_seeds)} other seeds, a run that diverges begun anew at the next lower one;"
         f" scores average the last A-round and the last B-round; paired Student intervals, {ALPHA:.0%}"
         " error together"
     )
 
 
-def rates_at_an_edge() -> list[str]:
+def rates_at_an_edge(design: NetworkDesign = DESIGN) -> list[str]:
     """Where a method's best rate is the grid's smallest or largest: a better one might lie beyond."""
-    ends = {DESIGN.rates[0], DESIGN.rates[-1]}
+    ends = {design.rates[0], design.rates[-1]}
     chosen = {
-        (table.point_of(row), row["method"], row["length"]): row["learning_rate"]
-        for row in table.stored()
+        (table.point_of(row, design), row["method"], row["length"]): row["learning_rate"]
+        for row in table.stored(design)
         if row["purpose"] == "judging"
     }
-    at_edge = [f"{m} at {short(p)}" for (p, m, _), rate in chosen.items() if rate in ends]
+    at_edge = [f"{m} at {short(p, design)}" for (p, m, _), rate in chosen.items() if rate in ends]
     return [
         f"Of {len(chosen)} chosen rates {len(at_edge) or 'none'} lie at an end of the grid"
         + (f": {'; '.join(at_edge)}." if at_edge else ".")

@@ -66,7 +66,7 @@ COMPARISONS = 48
 """Intervals of the largest claim: two pairs of methods at the paper's clients, at both kinds of equality."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class NetworkDesign(Design):
     """A study whose points differ in methods and in the number of seeds.
 
@@ -94,6 +94,14 @@ class NetworkDesign(Design):
     def rivals(self, method: str) -> tuple[str, ...]:
         """The methods that a method is compared with at equal numbers sent."""
         return tuple(m for m in SENT if m != method)
+
+    def last(self, value: float) -> str:
+        """The last value of a point in words, nothing for the usual one."""
+        return "" if value == 1.0 else f", B start × {value:g}"
+
+    def people(self, point: Point) -> int:
+        """Clients that take part in a round."""
+        return int(point[1])
 
     def equal_numbers(self, better: str, worse: str, point: Point) -> tuple[int, int]:
         """Rounds of two methods in which both have sent as many numbers.

@@ -21,6 +21,7 @@ everywhere, such leads over the fair rival at some places only: the claim's tabl
 from dataclasses import dataclass
 from typing import ClassVar
 
+from federation.participants import how_many
 from nonlinear_model.study.design import DESIGN, RULE, NetworkDesign
 from verification.paired_study import Point
 
@@ -41,7 +42,7 @@ SENT = {
 of the participants: A is 784×16, B 16×200. Who sat out is first sent what it missed, c too."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class DriftDesign(NetworkDesign):
     """The drift study: every method against `OURS` alone."""
 
@@ -56,6 +57,14 @@ class DriftDesign(NetworkDesign):
         if share < 1.0:
             return SENT["3 of 5" if clients == 5 else "half"][method]
         return SENT["all, epochs" if "epoch" in local else "all"][method]
+
+    def last(self, value: float) -> str:
+        """How many of the clients take part."""
+        return ", all" if value == 1.0 else ", half"
+
+    def people(self, point: Point) -> int:
+        """Clients that take part in a round."""
+        return how_many(point[1], point[4])
 
     def rivals(self, method: str) -> tuple[str, ...]:
         """Whom a method is compared with."""

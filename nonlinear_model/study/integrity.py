@@ -66,14 +66,14 @@ def _chosen(rows: Sequence[Row], design: NetworkDesign) -> list[tuple[Point, str
     return found
 
 
-def misnamed(rows: Sequence[Row]) -> int:
+def misnamed(rows: Sequence[Row], design: NetworkDesign = DESIGN) -> int:
     """How many runs did not send what a run of their name sends."""
     sent, wrong = cache(_sent), 0  # many runs are of one kind
     for row in rows:
         if row["diverged"]:
             continue  # given up before its end
-        one = sent(row["method"], row["rounds"], row["length"], WIDTH[row["dataset"]])
-        wrong += row["numbers_up"] != row["clients"] * one
+one = sent(row["method"], row["rounds"], row["length"], WIDTH[row["dataset"]])
+        wrong += row["numbers_up"] != design.people(table.point_of(row, design)) * one
     return wrong
 
 
