@@ -92,10 +92,11 @@ class ByRival(Places):
         counts = [
             Counter(place.partition(":")[0] for place in own) for own in (holds, fails, unsure)
         ]
-        rivals = dict.fromkeys(place.partition(":")[0] for place in (*holds, *fails, *unsure))
         said = []
-        for rival in rivals:
+        for rival in RIVALS:
             won, lost, left = (count[rival] for count in counts)
+            if not won + lost + left:
+                continue
             said.append(
                 f"over {rival} at {won} of {won + lost + left} places, behind at {lost}, open at {left}"
             )

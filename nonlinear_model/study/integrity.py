@@ -72,7 +72,7 @@ def misnamed(rows: Sequence[Row], design: NetworkDesign = DESIGN) -> int:
     for row in rows:
         if row["diverged"]:
             continue  # given up before its end
-one = sent(row["method"], row["rounds"], row["length"], WIDTH[row["dataset"]])
+        one = sent(row["method"], row["rounds"], row["length"], WIDTH[row["dataset"]])
         wrong += row["numbers_up"] != design.people(table.point_of(row, design)) * one
     return wrong
 

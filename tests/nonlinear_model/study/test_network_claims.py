@@ -10,6 +10,7 @@ from nonlinear_model.claims import mnist_lead_size
 from nonlinear_model.claims.ffa_seed_spread import jackknife_ratio, spread_ratio
 from nonlinear_model.study import analysis, table
 from nonlinear_model.study.design import B_STARTS, DESIGN, LOCAL, PAPER_CLIENTS
+from nonlinear_model.study.drift import DRIFT
 from rolora.verify.registry import entries
 from verification import streams
 from verification.budget import Budget
@@ -18,6 +19,7 @@ from verification.verdict import Verdict
 CLAIMS = {e.name: e.value for e in entries() if e.place.startswith("nonlinear_model")}
 JUDGED = [name for name in CLAIMS if name != "study-replay"]
 MEANS = {
+    "rolora-cv": 1.1, "fedavg-cv": 0.9,
     "rolora": 0.8, "fedavg": 0.7, "ffa": 0.55, "a-heavy": 0.75, "b-heavy": 0.65, "rolora-then-ffa:20": 0.7,
 }  # fmt: skip
 
@@ -52,22 +54,24 @@ def even(_point, _method, _length):
 def made_up(monkeypatch):
     """Puts runs of given means and spreads in the place of the committed ones."""
 
-    def put(mean, spread=0.004, wide=5):
-        rng = streams.design("made-up network study")  # no seed moves it: 1 % of the seeds may err
-        rows = []
-        for point in DESIGN.points:
-            own = DESIGN.at(point)
+    def rows(design, mean, spread, wide, rng):
+        for point in design.points:
+            own = design.at(point)
             for method in own.methods:
                 width = wide * spread if method == "ffa" and mean is not bad else spread
-                for length in DESIGN.lengths(point, method):
+                for length in design.lengths(point, method):
                     for seed in own.seeds:
                         score = mean(point, method, length) + width * rng.standard_normal()
-                        row = dict(zip(DESIGN.axes, point, strict=True)) | dict.fromkeys(
-                            table.columns()[5:], 0
+                        row = dict(zip(design.axes, point, strict=True)) | dict.fromkeys(
+                            table.columns(design)[5:], 0
                         )
                         row |= {"method": method, "length": length, "purpose": "judging"}
-                        rows.append(row | {"seed": seed, "score": score, "learning_rate": 0.3})
-        monkeypatch.setattr(table, "stored", lambda *_: rows)
+                        yield row | {"seed": seed, "score": score, "learning_rate": 0.3}
+
+    def put(mean, spread=0.004, wide=5):
+        rng = streams.design("made-up network study")  # no seed moves it: 1 % of the seeds may err
+        made = {d.file: [*rows(d, mean, spread, wide, rng)] for d in (DESIGN, DRIFT)}
+        monkeypatch.setattr(table, "stored", lambda design=DESIGN: made[design.file])
         monkeypatch.setattr(analysis, "_scores", cache(analysis._scores.__wrapped__))
 
     return put
@@ -109,6 +113,19 @@ def test_a_ranking_that_holds_at_equal_numbers_sent_says_so(made_up):
     assert claim(Budget(), equality="rounds").verdict is Verdict.REFUTED
 
 
+def test_what_the_correction_wins_is_counted_rival_by_rival(made_up):
+    made_up(
+        lambda point, method, length: good(point, method, length) + 0.3 * (method == "fedavg-cv")
+    )
+    finding = CLAIMS["drift-correction"].check(Budget())
+    assert finding.verdict is Verdict.HOLDS_UNDER
+    assert finding.added_assumption == (
+        "over rolora at 36 of 36 places, behind at 0, open at 0; over fedavg at 36 of 36 places, behind at 0,"
+        " open at 0; over fedavg-cv at 0 of 36 places, behind at 36, open at 0; over ffa at 36 of 36 places,"
+        " behind at 0, open at 0"
+    )
+
+
 @pytest.mark.parametrize(
     ("name", "parameters", "said"),
     [
@@ -119,6 +136,8 @@ def test_a_ranking_that_holds_at_equal_numbers_sent_says_so(made_up):
         ),
         ("mnist-ranking", {"equality": "time"}, "equality must be"),
         ("mnist-gap-over-ffa", {"local": ("3",)}, "local must be of the study's"),
+        ("drift-correction", {"rivals": ("a-heavy",)}, "rivals must be"),
+        ("drift-correction", {"local": ("5",)}, "local must be of the study's"),
         ("schedule-balance", {"best": "even"}, "best must be"),
         ("early-A-matters", {"lead": 2.0}, "lead must be an accuracy"),
         ("ffa-seed-spread", {"wide": "fedavg"}, "wide must be"),
