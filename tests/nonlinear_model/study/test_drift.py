@@ -7,6 +7,7 @@ import pytest
 
 from nonlinear_model.study import table
 from nonlinear_model.study.drift import COMPARISONS, DRIFT, MAP, OURS, RIVALS
+from nonlinear_model.study.integrity import RANK
 
 
 def test_it_has_what_was_asked_for():
