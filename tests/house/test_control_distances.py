@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from llm_validation.claims import planted
-from nonlinear_model.claims import ffa_seed_spread, mnist_lead_size, study_replay
+from nonlinear_model.claims import drift_correction, ffa_seed_spread, mnist_lead_size, study_replay
 from nonlinear_model.study import table
 from nonlinear_model.study.design import DIFFERENCE
 from rolora.verify.registry import entries
@@ -54,6 +54,12 @@ def _planted_lead() -> float:
     return mnist_lead_size.TOO_MUCH / DIFFERENCE
 
 
+def _planted_loss() -> float:
+    found = CLAIMS["drift-correction"].negative_control(Budget())
+    assert np.allclose([c.measured for c in found.comparisons], -drift_correction.BEHIND)
+    return drift_correction.BEHIND / DIFFERENCE
+
+
 def _planted_spread() -> float:
     found = CLAIMS["ffa-seed-spread"].negative_control(Budget())
     assert np.allclose([c.measured for c in found.comparisons], -ffa_seed_spread.TENTH)
@@ -65,6 +71,7 @@ TOLD = {
     "noise-floor": _without_the_noise_along_b,
     "study-replay": _one_cell,
     "mnist-lead-size": _planted_lead,
+    "drift-correction": _planted_loss,
     "ffa-seed-spread": _planted_spread,
 }
 """How far a mutant is off whose parameter is a word."""
