@@ -61,7 +61,7 @@ def test_the_claim_refutes_an_altered_table(tamper):
 
 @pytest.mark.fixed_seed
 def test_a_run_that_gives_another_score_refutes(monkeypatch):
-    monkeypatch.setattr(integrity, "again", lambda row, _folder: {"score": row["score"] + 0.01})
+    monkeypatch.setattr(integrity, "again", lambda row, *_rest: {"score": row["score"] + 0.01})
     finding = study_replay.check.check(Budget(), runs=2)
     assert finding.verdict is Verdict.REFUTED
     assert "score of" in finding.counterexample
