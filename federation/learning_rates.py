@@ -52,7 +52,7 @@ class Sweep:
         if self.tuned is not None:
             return self.rates.index(self.tuned.rates[self.tuned.best()])
         losses = [
-            [self.runs[rate, seed].facts.get("loss", 0.0) for seed in self.seeds]
+            [np.ravel(self.runs[rate, seed].facts.get("loss", 0.0))[-1] for seed in self.seeds]
             for rate in self.rates
         ]
         return choose(self.rates, self.final, np.array(losses, dtype=np.float64))

@@ -3,9 +3,10 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from llm_validation.claims import confirm, decision
+from llm_validation.claims import decision
 from llm_validation.claims.question import NAMES, Question
 from llm_validation.paper.records import Record, by_seed, from_study
+from llm_validation.study import confirm
 from verification.claim import OURS, Evidence, Plot, Series, Verdict, claim
 from verification.names import one_of
 
@@ -19,7 +20,7 @@ LARGER_CLASS = {"sst2": 100 * 444 / 872, "rte": 100 * 146 / 277}
 LEARNED = 5.0
 """Points above the larger class from which on a task counts as learned."""
 COMMAND = (
-    "python -m llm_validation.claims.confirm --data-dir DIR; cp results/confirm/minilm.*"
+    "python -m llm_validation.study.confirm --data-dir DIR; cp results/minilm/minilm.*"
     " llm_validation/results; rolora verify --only llm-minilm-confirmation"
 )
 

@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -78,6 +78,7 @@ def run(
     data: TaskData | None = None,
     on_round: Callable[[Row], None] | None = None,
     evaluate_start: bool = True,
+    measured: Collection[int] = (),
 ) -> Result:
     """Federated fine-tuning from the configuration to the final adapter.
 
@@ -87,6 +88,7 @@ def run(
         resume: continue from the newest checkpoint in the folder, if there is one.
         on_round: called with the metrics of every completed round.
         evaluate_start: whether the untrained model is measured too.
+        measured: rounds after which it is measured, beside the last; every `evaluate_every`-th if none.
 
     Raises:
         ValueError: before any work, on a configuration that does not fit the data or the model; on a
@@ -101,7 +103,7 @@ def run(
         if on_round:
             on_round(start)
     while bench.server.round < config.rounds:
-        row = _one_round(bench)
+        row = _one_round(bench, measured)
         if on_round:
             on_round(row)
     return Result(bench.rows, bench.server, bench.space, bench.facts, bench.warning)
@@ -163,7 +165,7 @@ def _opened(config: Config, places: Path | None, resume: bool, data: TaskData | 
     )  # fmt: skip
 
 
-def _one_round(bench: _Bench) -> Row:
+def _one_round(bench: _Bench, measured: Collection[int]) -> Row:
     """Train, combine, measure, keep a checkpoint. Returns the round's row."""
     config, rows, before = bench.config, bench.rows, bench.server
     started = time.perf_counter()
@@ -179,7 +181,9 @@ def _one_round(bench: _Bench) -> Row:
     server, outcome = step(config, bench.method, before, work, returned, sizes)
     row = _row((before, server), rows[-1], work, returned, outcome, time.perf_counter() - started)
     last = server.round == config.rounds
-    if last or server.round % config.evaluate_every == 0:
+    if last or (
+        server.round in measured if measured else server.round % config.evaluate_every == 0
+    ):
         score = bench.evaluator.score(server)
         row |= {"accuracy": score.accuracy, "loss": score.loss}
     _require_measured(row, rows)

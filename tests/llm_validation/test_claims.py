@@ -7,10 +7,11 @@ from importlib import resources
 import pytest
 
 from federation.learning_rates import tuned_sweep
-from llm_validation.claims import confirm, decision, llm_minilm_confirmation, planted
+from llm_validation.claims import decision, llm_minilm_confirmation, planted
 from llm_validation.config import Config
 from llm_validation.paper import records
 from llm_validation.paper.presets import presets
+from llm_validation.study import confirm
 from llm_validation.training.manifest import manifest
 from rolora.verify.registry import entries
 from verification import paired_study

@@ -1,6 +1,6 @@
 """The paper's scaling claim on a real encoder: MiniLM, SST-2 and RTE, 3 against 20 clients, on a CPU.
 
-    python -m llm_validation.claims.confirm --data-dir DIR --out results/confirm
+    python -m llm_validation.study.confirm --data-dir DIR
 
 Every method gets the same grid of learning rates (chosen on held-out training data with seed 0, per
 task, number of clients and method), the same seeds, splits, minibatches and number of samples. Each run is
@@ -8,23 +8,15 @@ one small file, so an interrupted study goes on where it stopped. The finished t
 what `llm_validation/results/` holds and the claim `llm-minilm-confirmation` reads.
 """
 
-import argparse
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
-from functools import partial
 from itertools import product
-from pathlib import Path
 from typing import Any
 
 from federation.learning_rates import Sweep, tuned_sweep
-from llm_validation.base.encoder import minilm_folder
 from llm_validation.claims.decision import RULE
 from llm_validation.config import Config
-from llm_validation.training.manifest import digest
-from verification import paired_study
-from verification.codec import json_text
-from verification.files import require_writable, write
+from llm_validation.study import cell
 from verification.paired_study import Design, Point, Run
 
 TASKS = ("sst2", "rte")
@@ -64,13 +56,9 @@ def configuration(point: Point, method: str, rate: float, model: str, data_dir: 
         batch_size=BATCH,
         learning_rate=rate,
         learning_rate_grid=DESIGN.rates,
-        dtype="bfloat16",
-        max_length=64,
         evaluate_every=rounds,
         checkpoint_every=rounds,
-        clients_at_once=20,
-        device="cpu",
-        threads=1,
+        **cell.MACHINE,
     )
 
 
@@ -78,20 +66,11 @@ def measure(
     model: str, data_dir: str, point: Point, method: str, rate: float, seeds: Sequence[int]
 ) -> Iterator[Run]:
     """Run one cell, seed by seed: tuning seeds on held-out training data, others on the validation split."""
-    from llm_validation.tasks import registry
-    from llm_validation.training.loop import DivergedError, run
-    from llm_validation.training.sweep import held_out
-
     for seed in seeds:
         config = configuration(point, method, rate, model, data_dir).changed(seed=seed)
-        data = registry.load(config)
-        if seed == TUNING_SEED:
-            config = config.changed(eval_examples=HELD_OUT)
-            data = held_out(data, TUNING_SEED)
+        result = cell.result_of(config, HELD_OUT if seed == TUNING_SEED else 0)
         rounds, told = (config.rounds,), {"learning_rate": rate}
-        try:
-            result = run(config, data=data, evaluate_start=False)
-        except DivergedError:
+        if result is None:
             yield Run(rounds, (None,), diverged=True, facts=told)
             continue
         last = result.rows[-1]
@@ -119,36 +98,12 @@ def rows_of(found: Mapping[Point, Mapping[str, Sweep]]) -> list[dict[str, Any]]:
     )
 
 
-def main() -> None:
-    """Run or continue the study, and write `minilm.csv` and `minilm.json`."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("--data-dir", required=True, help="folder with sst2/ and rte/")
-    parser.add_argument("--out", type=Path, default=Path("results/confirm"))
-    parser.add_argument("--model", default=None, help="checkpoint folder; MiniLM if not given")
-    chosen = parser.parse_args()
-    os.environ.setdefault("HF_HUB_OFFLINE", "1")
-    require_writable(chosen.out)
-    table = chosen.out / "minilm.csv"
-    own = partial(measure, chosen.model or str(minilm_folder()), chosen.data_dir)
-    paired_study.run(
-        DESIGN, own, tuned_sweep, table=table, rows=rows_of, progress=partial(print, flush=True)
-    )
-    write(table.with_suffix(".json"), json_text(described(table.read_text("utf-8")), by_name=True))
-    print(f"finished: {table}")
-
-
-def described(table: str) -> dict[str, Any]:
-    """Manifest of the study: design, policies and versions, and the digest of its table."""
-    import platform
-    from importlib.metadata import version
-
-    example = configuration(("sst2", 20), "rolora", DESIGN.rates[0], "all-MiniLM-L6-v2", "glue")
+def told() -> dict[str, Any]:
+    """What the manifest says of the study: design, history and policies."""
+    example = configuration(("sst2", 20), "rolora", DESIGN.rates[0], cell.MODEL, "glue")
     varied = {"task", "clients", "method", "seed", "learning_rate", "rounds", "evaluate_every"}
     return {
-        "schema_version": 1,
-        "table_sha256": digest(table),
-        "command": "python -m llm_validation.claims.confirm --data-dir DIR",
-        "model": "all-MiniLM-L6-v2 (BERT, 6 layers, 22.7 M parameters), frozen, bfloat16",
+        "command": "python -m llm_validation.study.confirm --data-dir DIR",
         "design": {
             "tasks": TASKS,
             "clients": CLIENTS,
@@ -167,17 +122,10 @@ def described(table: str) -> dict[str, Any]:
         "policies": {
             name: value
             for name, value in asdict(example).items()
-            if name not in varied | {"checkpoint_every", "model", "data_dir"}
-        },
-        "environment": {
-            "python": platform.python_version(),
-            "platform": f"{platform.system()} {platform.machine()}",
-            "packages": {
-                name: version(name) for name in ("torch", "transformers", "peft", "numpy")
-            },
+            if name not in varied | cell.FOLDERS
         },
     }
 
 
 if __name__ == "__main__":
-    main()
+    cell.command(__doc__, "minilm", DESIGN, measure, tuned_sweep, rows_of, told)
