@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from llm_validation.claims import planted
-from llm_validation.claims.question import NAMES, USUAL, Question, told
+from llm_validation.claims.question import NAMES, USUAL, Leads, Question, told
 from llm_validation.paper.presets import task_of
 from llm_validation.paper.published import cells
 from llm_validation.paper.records import Record, by_seed, from_folders, from_paper
@@ -168,9 +168,7 @@ def decide(
     Raises:
         ValueError: on a demand that is negative or not finite, or unknown `runs`.
     """
-    if not 0.0 <= lead < inf:
-        raise ValueError(f"lead must be finite and at least 0, got {lead}")
-    one_of("runs", runs, RUNS)
+    require_demand(lead, runs)
     if missing := next(iter(faults), "") or question.obstacle(records):
         evidence.not_run(missing, command=command, cost=cost)
         return
@@ -179,8 +177,17 @@ def decide(
         records = planted.planted(question, records, lead, RULE.alpha)
     if runs == "exchanged":
         records = planted.exchanged(question, records)
-    evidence.judge(RULE)
-    leads = question.leads(records)
+    n = judged(evidence, question.leads(records), lead, RULE)
+    evidence.method(
+        f"{question.model}, {', '.join(question.tasks)}; {'; '.join(map(told, question.settings))}; paired"
+        f" differences over {n} seeds, Student intervals with error probability {RULE.alpha:g} together"
+    )
+    evidence.record(trials=n, seed=None)
+
+
+def judged(evidence: Evidence, leads: Leads, lead: float, rule: Rule) -> int:
+    """Have a rule judge that every lead exceeds what is demanded. Returns the fewest seeds of one."""
+    evidence.judge(rule)
     for quantity, found in leads.items():
         evidence.mean(
             quantity,
@@ -190,12 +197,18 @@ def decide(
             why="points of accuracy, mean of paired differences over seeds; the theory value is the"
             " lead that the statement demands",
         )
-    n = min(map(len, leads.values()))
-    evidence.method(
-        f"{question.model}, {', '.join(question.tasks)}; {'; '.join(map(told, question.settings))}; paired"
-        f" differences over {n} seeds, Student intervals with error probability {RULE.alpha:g} together"
-    )
-    evidence.record(trials=n, seed=None)
+    return min(map(len, leads.values()))
+
+
+def require_demand(lead: float, runs: str) -> None:
+    """Check what is demanded of which runs.
+
+    Raises:
+        ValueError: on a demand that is negative or not finite, or unknown `runs`.
+    """
+    if not 0.0 <= lead < inf:
+        raise ValueError(f"lead must be finite and at least 0, got {lead}")
+    one_of("runs", runs, RUNS)
 
 
 def require_setting(rank: int, *clients: int) -> None:

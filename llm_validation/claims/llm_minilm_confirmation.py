@@ -7,6 +7,7 @@ from llm_validation.claims import decision
 from llm_validation.claims.question import NAMES, Question
 from llm_validation.paper.records import Record, by_seed, from_study
 from llm_validation.study import confirm
+from llm_validation.study.cell import unlearned
 from verification.claim import OURS, Evidence, Plot, Series, Verdict, claim
 from verification.names import one_of
 
@@ -15,10 +16,6 @@ FEW, MANY = confirm.CLIENTS
 ENDS = tuple({"clients": clients, "rank": 4} for clients in confirm.CLIENTS)
 PICTURED = "sst2"
 """The task of the picture; the other one is in the table beside it."""
-LARGER_CLASS = {"sst2": 100 * 444 / 872, "rte": 100 * 146 / 277}
-"""Per cent of the larger class in GLUE's validation splits: what a model reaches that learned nothing."""
-LEARNED = 5.0
-"""Points above the larger class from which on a task counts as learned."""
 COMMAND = (
     "python -m llm_validation.study.confirm --data-dir DIR; cp results/minilm/minilm.*"
     " llm_validation/results; rolora verify --only llm-minilm-confirmation"
@@ -100,13 +97,7 @@ def _by_task(rows: Sequence[Mapping[str, Any]]) -> list[str]:
             for name in NAMES.values()
             if {(name, FEW), (name, MANY)} <= means.keys()
         )
-        best, chance = max(means.values()), LARGER_CLASS[task]
-        learned = (
-            ""
-            if best >= chance + LEARNED
-            else f" Nothing is learned here: the larger class alone makes {chance:.1f} %, so this task says"
-            " nothing for or against the claim."
-        )
+        learned = unlearned(task, max(means.values()))
         notes.append(f"{task}, {FEW} → {MANY} clients: {listed}.{learned}")
     return notes
 

@@ -4,7 +4,7 @@ The rivals are lowered until RoLoRA's lead, at its real spread, exceeds what is 
 the interval's half-width: a claim must be confirmed by that, and refuted once methods' names are exchanged.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import product
 from pathlib import Path
@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from llm_validation.claims.question import LEAST_SEEDS, Question
+from llm_validation.claims.question import LEAST_SEEDS, Question, Scores
 from llm_validation.config import Config
 from llm_validation.paper.presets import GRID, ROUNDS_TIMES_CLIENTS, Preset, preset_named
 from llm_validation.paper.records import Record, Setting, from_folders
@@ -40,14 +40,20 @@ def planted(
         alpha: error probability of all intervals together.
     """
     found = question.leads(records)
-    short = []
-    for own in found.values():
-        seen = mean_estimate(np.array(list(own.values())), alpha / len(found))
-        half = max(seen.interval[1] - seen.mean, NARROWEST)
-        short.append(lead + BEYOND * half - seen.mean)
+    short = shortfall(found.values(), lead, alpha / len(found))
     behind = question.at(records, *question.ahead, *question.falls[1:])
     lowered = {id(r) for r in behind if r.method in question.rivals}
-    return [replace(r, accuracy=r.accuracy - max(short) * (id(r) in lowered)) for r in records]
+    return [replace(r, accuracy=r.accuracy - short * (id(r) in lowered)) for r in records]
+
+
+def shortfall(leads: Iterable[Scores], lead: float, alpha: float) -> float:
+    """Points that the leads must grow by, until each exceeds what is demanded as a planted one should."""
+    short = []
+    for own in leads:
+        seen = mean_estimate(np.array(list(own.values())), alpha)
+        half = max(seen.interval[1] - seen.mean, NARROWEST)
+        short.append(lead + BEYOND * half - seen.mean)
+    return max(short)
 
 
 def exchanged(question: Question, records: Sequence[Record]) -> list[Record]:

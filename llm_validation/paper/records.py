@@ -12,7 +12,8 @@ from llm_validation.config import Config, fingerprint
 from llm_validation.paper.presets import presets
 from llm_validation.training.manifest import digest, manifest
 
-STUDY = "results/minilm.csv"
+RESULTS = "results"
+"""Folder of the committed studies: a table NAME.csv each, and its NAME.json."""
 Setting = Mapping[str, Any]
 """Values of a configuration, by name."""
 
@@ -94,24 +95,32 @@ def _comparable(settings: Setting) -> dict[str, Any]:
     return {**settings, "learning_rate_grid": grid}
 
 
+def study(name: str) -> tuple[list[dict[str, str]], dict[str, Any], list[str]]:
+    """Rows and manifest of a committed study, none where there is none, and what is wrong with them."""
+    folder = Path(str(resources.files("llm_validation").joinpath(RESULTS)))
+    place = folder / f"{name}.csv"
+    if not place.is_file():
+        return [], {}, []
+    text = place.read_text("utf-8")
+    described = json.loads(place.with_suffix(".json").read_text("utf-8"))
+    if described["table_sha256"] != digest(text):
+        return [], described, [f"{name}.csv is not the table that {name}.json describes"]
+    return list(csv.DictReader(text.splitlines())), described, []
+
+
 def from_study() -> tuple[list[Record], list[str]]:
     """The final runs of the committed study on MiniLM, and what is wrong with them, as in `from_folders`."""
-    place = Path(str(resources.files("llm_validation").joinpath(STUDY)))
-    if not place.is_file():
-        return [], []
-    text = place.read_text("utf-8")
-    described = json.loads((place.parent / "minilm.json").read_text("utf-8"))
-    if described["table_sha256"] != digest(text):
-        return [], ["minilm.csv is not the table that minilm.json describes"]
+    rows, described, faults = study("minilm")
     records = []
-    for row in csv.DictReader(text.splitlines()):
+    for row in rows:
         if row["purpose"] == "final" and row["accuracy"]:
-            own = {"model": "all-MiniLM-L6-v2", "task": row["task"], "method": row["method"]}
+            own: dict[str, Any] = {"model": "all-MiniLM-L6-v2"}
+            own |= {"task": row["task"], "method": row["method"]}
             own |= {name: int(row[name]) for name in ("clients", "rounds", "seed")}
             rate = {"learning_rate": float(row["learning_rate"])}
             settings = _comparable({**described["policies"], **own, **rate})
             records.append(Record(settings, 100.0 * float(row["accuracy"])))
-    return records, []
+    return records, faults
 
 
 def from_paper(seeds: Sequence[int] = (1,)) -> list[Record]:

@@ -29,6 +29,10 @@ MACHINE: dict[str, Any] = {
     "threads": 1,
 }
 """Short texts and half the digits: what one core can do."""
+LARGER_CLASS = {"sst2": 100 * 444 / 872, "rte": 100 * 146 / 277}
+"""Per cent of the larger class in GLUE's validation splits: what a model reaches that learned nothing."""
+LEARNED = 5.0
+"""Points above the larger class from which on a task counts as learned."""
 T = TypeVar("T")
 
 
@@ -52,6 +56,17 @@ def result_of(config: Config, held_out: int, measured: Collection[int] = ()) -> 
         return run(config, data=data, evaluate_start=False, measured=measured)
     except DivergedError:
         return None
+
+
+def unlearned(task: str, best: float) -> str:
+    """A sentence for a task that nobody learned, by the best accuracy in per cent; "" for another one."""
+    chance = LARGER_CLASS[task]
+    if best >= chance + LEARNED:
+        return ""
+    return (
+        f" Nothing is learned here: the larger class alone makes {chance:.1f} %, so this task says nothing"
+        " for or against the claim."
+    )
 
 
 def command(
