@@ -21,7 +21,7 @@ COMMAND = (
     " rolora verify --only llm-drift-correction"
 )
 RUNS = len(drift.DESIGN.methods) * (len(drift.DESIGN.rates) + len(drift.DESIGN.seeds))
-COST = f"{RUNS} runs of about 45 s of a CPU core"
+COST = f"{RUNS} runs of about 35 s of a CPU core"
 Rows = Sequence[Mapping[str, Any]]
 Found = dict[tuple[str, int], dict[int, tuple[float, int]]]
 """By method and rounds: by seed the accuracy in points, and the numbers sent both ways."""
@@ -115,7 +115,7 @@ def check(
     evidence.note(
         *rates_at_an_edge(means),
         f"The best mean is {best:.1f} %.{unlearned('sst2', best)}",
-        "A small encoder and 200 steps: what is seen here bounds no claim about RoBERTa-Large.",
+        "A small encoder and few steps: what is seen here bounds no claim about RoBERTa-Large.",
     )
     evidence.table(means)
     evidence.extra_table("leads", [{"lead": name, **_interval(own)} for name, own in leads.items()])

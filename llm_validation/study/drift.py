@@ -23,7 +23,9 @@ differences. A Dirichlet split that leaves a class to one client or two moves ev
 these deviations may be 5 to 10 points: then leads below some 9 to 17 points stay open.
 
 The head is frozen at its random start, as nothing corrects its gradients: all that trains is corrected, and
-label skew does not drift into the head's bias. No dropout, no momentum, no clipping: plain gradient steps.
+label skew does not drift into the head's bias. Adapted are linear maps of the upper two layers, which
+learn in fewer steps than query and value of all six, at half the cost of a step. No dropout, no momentum, no
+clipping: plain gradient steps.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -38,7 +40,7 @@ from verification.paired_study import Design, Point, Run, Runner
 
 OURS = "rolora-cv"
 RIVALS = ("rolora", "fedavg", "fedavg-cv", "ffa")
-ROUNDS = 10
+ROUNDS = 16
 CLIENTS = 10
 PLACES = {
     ("rolora", "rounds and numbers sent"): ROUNDS,
@@ -51,6 +53,8 @@ PLACES = {
 """Rounds after which each rival stands beside all of `OURS`'s, by what is equal."""
 TUNING_SEED = 900
 HELD_OUT = 400
+PARTS = ("attention.self.value", "attention.output.dense", "intermediate.dense", "output.dense")
+"""Adapted in the upper two layers; together their A and their B are of one size."""
 POLICIES: dict[str, Any] = {
     "task": "sst2",
     "split": "dirichlet",
@@ -60,6 +64,10 @@ POLICIES: dict[str, Any] = {
     "local_steps": 20,
     "batch_size": 2,
     "head": "frozen",
+    "target_modules": (
+        *(f"layer.{layer}.{part}" for layer in (4, 5) for part in PARTS),
+        "pooler.dense",
+    ),
     "lora_dropout": 0.0,
     "train_examples": 8000,
 }
@@ -67,7 +75,7 @@ DESIGN = Design(
     axes=("task", "clients"),
     points=(("sst2", CLIENTS),),
     methods=(OURS, *RIVALS),
-    rates=(0.06, 0.15, 0.4, 1.0),
+    rates=(0.02, 0.04, 0.08, 0.16),
     tuning_seeds=(TUNING_SEED,),
     seeds=(1, 2, 3, 4, 5, 6),
     score="mean accuracy after the last two rounds: of held-out training data where a rate is chosen, of the"
@@ -166,12 +174,16 @@ def told() -> dict[str, Any]:
 
 
 HISTORY = (
-    "Grid, batch and head policy were placed by runs of FedAvg-LoRA alone (tuning seed, 400 held-out"
-    " examples, up to 8 rounds). IID split, batch 4: with the frozen head 0.3 gave 54 % after 4 rounds and a"
-    " falling loss, 0.6 gave 77 % after 4 and 75 % after 8, 2 nothing (53 %); with an averaged head 0.1 gave"
-    " nothing after 4 rounds, 0.5 62 %. Dirichlet, batch 2, averaged head: 0.1 gave nothing (53 %, the larger"
-    " class) after 8 rounds, loss 0.96. No judging seed was run, and no other method but for 6 steps that"
-    " showed that the command works."
+    "Placed by runs of FedAvg-LoRA on the tuning seed (400 held-out examples, IID unless said). Query and"
+    " value of all layers, batch 4: with the frozen head a rate of 0.3 gave 54 % after 4 rounds and a"
+    " falling loss, 0.6 gave 77 % after 4 and 75 % after 8, 2 nothing (53 %); with an averaged head 0.1"
+    " gave nothing after 4 rounds, 0.5 62 %, and by Dirichlet, batch 2, 0.1 nothing after 8. A first"
+    " design with these adapters, 10 rounds and the rates 0.06, 0.15, 0.4 and 1 was given up after three"
+    " tuning runs of RoLoRA-CV, which learned nothing (53, 53 and 50 %); no other method and no judging"
+    " seed had been run. Adapters in the upper two layers, batch 2, frozen head, 8 rounds: without"
+    " intermediate.dense 0.03 gave 62 %, 0.1 61 %, 0.3 the larger class; with it 0.06 gave 74 % and a"
+    " falling loss. No judging seed was run before this design was committed, and no other method but for"
+    " 6 steps that showed that the command works."
 )
 """What was looked at before the design was fixed."""
 

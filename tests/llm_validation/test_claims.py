@@ -20,7 +20,7 @@ from verification.paired_study import Run
 from verification.verdict import Verdict
 
 CLAIMS = [entry.value for entry in entries() if entry.place.startswith("llm_validation")]
-ON_LARGE = CLAIMS[:-1]
+ON_LARGE = CLAIMS[:-2]
 BY_ID = {claim.id: claim for claim in CLAIMS}
 minilm = llm_minilm_confirmation.check
 PAPER = records.from_paper((1, 2, 3))
