@@ -143,11 +143,11 @@ def obstacle(found: Found) -> str:
                 f" {len(own) or 'none'}"
             )
     for (rival, kind), end in drift.PLACES.items():
-        first, other = (max(sent for _, sent in found[c].values()) for c in (ours, (rival, end)))
-        if "sent" in kind and first != other:
+        sent = sorted({sent for cell in (ours, (rival, end)) for _, sent in found[cell].values()})
+        if "sent" in kind and len(sent) > 1:
             return (
-                f"equal numbers sent: {_name(drift.OURS)} has {first} after {drift.ROUNDS} rounds,"
-                f" {_name(rival)} {other} after {end}"
+                f"equal numbers sent: {_name(drift.OURS)} after {drift.ROUNDS} rounds and {_name(rival)}"
+                f" after {end} have {' and '.join(map(str, sent))}"
             )
     return ""
 
