@@ -55,7 +55,7 @@ class ByRival(decision.OverSeeds):
     source=OURS,
     section="language-models",
     assumptions=(
-        "20 local steps of plain SGD, everybody in every round, the head frozen at its random start",
+        "20 local steps of plain SGD, everybody in every round, the head a frozen linear probe",
         "every method at the learning rate of one grid that is best for it on another seed's held-out data",
     ),
     expected=Verdict.SUPPORTED,

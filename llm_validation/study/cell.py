@@ -77,6 +77,7 @@ def command(
     search: Callable[[Runner, str, Design], T],
     rows: Callable[[Mapping[Point, Mapping[str, T]]], Sequence[Mapping[str, Any]]],
     told: Callable[[], Mapping[str, Any]],
+    prepared: Callable[[str, str, Path], str] = lambda model, _data_dir, _out: model,
 ) -> None:
     """Run or continue a study, and write its table and its manifest.
 
@@ -86,6 +87,7 @@ def command(
         measure: `measure(model, data_dir, point, method, rate, seeds)` runs one cell.
         search, rows: as in `paired_study.run`.
         told: the manifest beside the table's digest and the machine.
+        prepared: `prepared(model, data_dir, out)` is the checkpoint that the runs start from.
     """
     parser = argparse.ArgumentParser(description=(doc or "").split("\n")[0])
     parser.add_argument("--data-dir", required=True, help="folder with a subfolder per GLUE task")
@@ -95,7 +97,8 @@ def command(
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
     require_writable(chosen.out)
     table = chosen.out / f"{name}.csv"
-    own = partial(measure, chosen.model or str(minilm_folder()), chosen.data_dir)
+    model = prepared(chosen.model or str(minilm_folder()), chosen.data_dir, chosen.out)
+    own = partial(measure, model, chosen.data_dir)
     paired_study.run(
         design, own, search, table=table, rows=rows, progress=partial(print, flush=True)
     )
