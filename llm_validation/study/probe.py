@@ -43,6 +43,8 @@ def probed(config: Config, folder: Path) -> str:
     hook.remove()
     inputs, right = torch.cat(seen), torch.tensor(data.labels)
     weights = (model.classifier.weight, model.classifier.bias)
+    for weight in weights:
+        torch.nn.init.zeros_(weight)
     search = torch.optim.LBFGS(weights, max_iter=500, line_search_fn="strong_wolfe")
 
     def loss() -> torch.Tensor:

@@ -36,6 +36,7 @@ MODELS = {
     "roberta": ("RobertaModel", {"intermediate_size": 40, "type_vocab_size": 1}, 64),
     "llama": ("LlamaForCausalLM", {"intermediate_size": 40, "num_key_value_heads": 3}, 128),
     "gpt2": ("GPT2LMHeadModel", {}, 128),  # its layers keep their weights transposed (Conv1D)
+    "bert": ("BertModel", {"intermediate_size": 40}, 64),
 }
 
 
@@ -56,7 +57,7 @@ def tiny_model(kind):
     return folder
 
 
-roberta, llama, gpt2 = map(tiny_model, MODELS)
+roberta, llama, gpt2, bert = map(tiny_model, MODELS)
 
 
 @pytest.fixture(autouse=True)

@@ -3,15 +3,23 @@
 import json
 import re
 from collections import Counter
+from dataclasses import replace
 from functools import partial
+from pathlib import Path
 
 import pytest
+import torch
+from safetensors.torch import load_file
 
 from federated_lora import method_named
 from llm_validation.claims import llm_drift_correction as claimed
+from llm_validation.config import Config
 from llm_validation.paper import records
-from llm_validation.study import drift
+from llm_validation.study import drift, probe
+from llm_validation.tasks.registry import load
+from llm_validation.training.loop import run
 from llm_validation.training.manifest import digest
+from llm_validation.training.sweep import held_out
 from verification import paired_study
 from verification.budget import Budget
 from verification.codec import json_text
@@ -176,6 +184,29 @@ def test_a_cell_runs_as_far_as_asked_and_counts_what_it_sent(roberta, data_dir, 
     ]
     (hot,) = cell("rolora-cv", 1e30, (1,))
     assert (hot.diverged, hot.scores, hot.facts) == (True, (None,), {"learning_rate": 1e30})
+
+
+def test_a_probe_fits_the_head_and_nothing_else(bert, data_dir, tmp_path):
+    config = Config(model=bert, task="sst2", data_dir=data_dir, max_length=48)
+    folder = Path(probe.probed(config, tmp_path / "probe"))
+    before, after = (load_file(Path(path, "model.safetensors")) for path in (bert, folder))
+    assert all(torch.equal(after[f"bert.{name}"], value) for name, value in before.items())
+    assert after.keys() - {f"bert.{name}" for name in before} == {
+        "classifier.weight",
+        "classifier.bias",
+    }
+    # A run starts from it, better than any one class.
+    data = held_out(load(config), probe.SEED)
+    fitted = config.changed(model=str(folder), head="frozen", rounds=1, local_steps=1)
+    fitted = fitted.changed(optimiser="sgd", learning_rate=1e-9, clients=2)
+    result = run(fitted, data=replace(data, train=data.evaluation))
+    weight = after["classifier.weight"]
+    assert torch.allclose(weight[0], -weight[1], atol=1e-3)  # ridge leaves no part that both share
+    labels = data.evaluation.labels
+    assert result.rows[0]["accuracy"] > max(labels.mean(), 1 - labels.mean())
+    written = (folder / "model.safetensors").stat().st_mtime_ns
+    assert probe.probed(config, folder) == str(folder)
+    assert (folder / "model.safetensors").stat().st_mtime_ns == written
 
 
 def test_the_design_compares_what_sends_as_much():
