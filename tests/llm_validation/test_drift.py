@@ -5,6 +5,7 @@ import re
 from collections import Counter
 from dataclasses import replace
 from functools import partial
+from importlib import resources
 from pathlib import Path
 
 import pytest
@@ -158,6 +159,33 @@ def test_every_method_is_tuned_on_one_seed_and_judged_on_the_others():
     assert {(m, s) for m, s, _ in used.keys() - tuned} == {
         (method, seed) for method in EVEN for seed in drift.DESIGN.seeds
     }
+
+
+def test_the_committed_study_is_what_its_design_would_write(tmp_path):
+    """Replayed run by run: the rates are chosen, the runs kept and the table written as committed."""
+    path = resources.files("llm_validation").joinpath(records.RESULTS, "drift.csv")
+    rows, _, faults = records.study("drift")
+    assert not faults
+    held, used = {}, set()
+    for row in rows:
+        held.setdefault((row["method"], int(row["seed"]), row["learning_rate"]), {})[
+            int(row["rounds"])
+        ] = row
+
+    def replay(_point, method, rate, seeds, rounds=drift.ROUNDS):
+        for seed in seeds:
+            used.add(key := (method, seed, f"{rate!r}"))
+            told = [row for end, row in sorted(held[key].items()) if end <= rounds]
+            facts = {name: [json.loads(row[name]) for row in told] for name in drift.FACTS}
+            facts |= {"learning_rate": rate, "examples": int(told[0]["examples"])}
+            scores = tuple(float(row["accuracy"]) for row in told)
+            yield Run(tuple(int(row["rounds"]) for row in told), scores, facts=facts)
+
+    table = tmp_path / "drift.csv"
+    paired_study.run(drift.DESIGN, replay, drift.search, table=table, rows=drift.rows_of)
+    assert table.read_bytes() == path.read_bytes()
+    assert used == held.keys()
+    assert claim.check(Budget()).verdict is Verdict.UNDECIDED
 
 
 def test_a_cell_runs_as_far_as_asked_and_counts_what_it_sent(roberta, data_dir, monkeypatch):
