@@ -23,8 +23,8 @@ COMMAND = (
 RUNS = len(drift.DESIGN.methods) * (len(drift.DESIGN.rates) + len(drift.DESIGN.seeds))
 COST = f"{RUNS} runs of about 35 s of a CPU core"
 NOTHING_GAINED = (
-    " Nobody gains on the start: the best rates are those that lose least of it, so this tells what drift costs,"
-    " not which method learns more."
+    " Nobody gains on the start: the best rates are those that lose least of it, so this tells what drift"
+    " costs, not which method learns more."
 )
 Rows = Sequence[Mapping[str, Any]]
 Found = dict[tuple[str, int], dict[int, tuple[float, int]]]
@@ -145,7 +145,7 @@ def obstacle(found: Found) -> str:
         if (own := found.get(cell, {})).keys() != seeds:
             return (
                 f"the finished study's {len(seeds)} seeds everywhere; {_name(method)} after {end} rounds has"
-                f" {len(own) or 'none'}"
+                f" {len(own.keys() & seeds) or 'none'}"
             )
     for (rival, kind), end in drift.PLACES.items():
         sent = sorted({sent for cell in (ours, (rival, end)) for _, sent in found[cell].values()})
