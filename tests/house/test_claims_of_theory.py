@@ -39,6 +39,10 @@ AT: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "pooled-samples": ({"d": 50, "samples": (9, 30), "alone": True}, {"samples": (7,)}),
     "fixed-data-rate": ({"d": 2, "samples": 15, "kappa": 1.1}, {"kappa": 0.0}),
     "noise-floor": ({"d": 3, "kappa": 0.2, "alone": True}, {"kappa": 1.3}),
+    "rank-r-mean-square": (
+        {"d": 12, "clients": 2, "samples": 14, "sizes": (2.0, 1.7, 1.6), "alone": True},
+        {"kappa": 2.0},
+    ),
     "ffa-floor": ({"clients": 4, "samples": 11, "angle": 0.2, "alone": True}, {"samples": 9}),
     "rank-r-ffa-floor": ({"clients": 3, "rank": 1, "alone": True}, {"samples": 10}),
     "ffa-random-init": ({"d": (6,), "rank": (2,), "clients": 3}, {"rank": (1, 2)}),

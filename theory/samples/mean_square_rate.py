@@ -32,6 +32,21 @@ def rate_squared(kappa: Any, q: Any) -> Any:
     return (1 - kappa) ** 2 + kappa**2 * q
 
 
+def stable_rate_squared(kappa: Any, q: Any) -> Any:
+    """The same, of a step for which a stationary mean square exists.
+
+    Raises:
+        ValueError: if numbers are given with κ ≥ 2/(1 + q).
+    """
+    kept = rate_squared(kappa, q)
+    if not isinstance(kept, sp.Basic) and kept >= 1:
+        raise ValueError(
+            f"kappa must be below 2/(1 + q) for a mean square to exist, got {kappa} with"
+            f" mean-square rate {kept:.6g}"
+        )
+    return kept
+
+
 def optimal_kappa(q: Any) -> Any:
     """The step with the smallest mean-square rate: κ° = 1/(1 + q)."""
     return 1 / (1 + q)

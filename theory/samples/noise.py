@@ -51,12 +51,7 @@ def floor(kappa: Any, noise: Any, length: Any, d: Any, clients: Any, samples: An
     Raises:
         ValueError: if numbers are given for which the mean square is not stable, κ ≥ 2/(1 + q).
     """
-    kept = rate.rate_squared(kappa, rate.noise_ratio(d, clients, samples))
-    if not isinstance(kept, sp.Basic) and kept >= 1:
-        raise ValueError(
-            f"kappa must be below 2/(1 + q) for a mean square to exist, got {kappa} with"
-            f" mean-square rate {kept:.6g}"
-        )
+    kept = rate.stable_rate_squared(kappa, rate.noise_ratio(d, clients, samples))
     return round_noise(kappa, noise, length, d, clients, samples) / (1 - kept)
 
 
