@@ -43,6 +43,10 @@ AT: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
         {"d": 12, "clients": 2, "samples": 14, "sizes": (2.0, 1.7, 1.6), "alone": True},
         {"kappa": 2.0},
     ),
+    "limits-of-pooling": (
+        {"d": 10, "clients": 2, "samples": 9, "kappa": 0.3, "local_steps": 3, "alone": True},
+        {"samples": 7},
+    ),
     "ffa-floor": ({"clients": 4, "samples": 11, "angle": 0.2, "alone": True}, {"samples": 9}),
     "rank-r-ffa-floor": ({"clients": 3, "rank": 1, "alone": True}, {"samples": 10}),
     "ffa-random-init": ({"d": (6,), "rank": (2,), "clients": 3}, {"rank": (1, 2)}),

@@ -1,0 +1,1 @@
+"""Claims on the local steps between averages."""
