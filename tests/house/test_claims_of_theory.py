@@ -52,6 +52,10 @@ AT: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "ffa-random-init": ({"d": (6,), "rank": (2,), "clients": 3}, {"rank": (1, 2)}),
     "heterogeneous-population": ({"clients": 7, "d": 12, "angle": 0.5}, {"angle": 1}),
     "heterogeneous-samples": ({"d": 5, "samples": 20, "kappa": 0.5, "alone": True}, {"samples": 7}),
+    "heterogeneity-floor": (
+        {"d": 20, "clients": 2, "samples": 16, "across": 0.5, "alone": True},
+        {"samples": 7},
+    ),
     "heterogeneous-recovery": ({"d": 4, "clients": 6, "epsilon": 1e-4}, {"spread": 1.5}),
     "fedavg-heterogeneity": ({"clients": 5, "angle": 0.3}, {"clients": 1}),
     "recovery-theorem": (
