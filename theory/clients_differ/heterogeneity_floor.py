@@ -111,8 +111,8 @@ def _derive_linearisation() -> list[ProofStep]:
         sized_identity("a-step: client i pulls by ε G_i(x bᵀb + a* c̄ᵀb − D_i b) + O(ε²): "
             "ε B² G_i(x + r a* − e_i)", residual * (b + e * c),
             e * G * (x * b.T * b + a * c.T * b - D * b) + e**2 * (first * c + rest * (b + e * c))),
-        sized_identity("excess: (a* + εx)(b + εc)ᵀ − a*bᵀ is ε(x bᵀ + a* cᵀ) + O(ε²); x ⟂ a*, so its square is "
-            "ε²(‖x‖²B² + ‖c‖²)", (a + e * x) * (b + e * c).T - a * b.T,
+        sized_identity("excess: (a* + εx)(b + εc)ᵀ − a*bᵀ is ε(x bᵀ + a* cᵀ) + O(ε²); x ⟂ a*, so its square "
+            "is ε²(‖x‖²B² + ‖c‖²)", (a + e * x) * (b + e * c).T - a * b.T,
             e * (x * b.T + a * c.T) + e**2 * x * c.T),
     ]  # fmt: skip
 

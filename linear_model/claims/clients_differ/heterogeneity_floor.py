@@ -66,8 +66,8 @@ def stationary(
     "heterogeneity-floor",
     "Clients with any targets: the floor in closed form",
     statement="For clients whose targets W_i differ in any way about W̄ = a*b̄*ᵀ, every m > 2 and small "
-    "spread, RoLoRA's angle settles at E s²_∞ = κ²((d − 1)τ_∥²/M + qτ_⊥²)/(1 − (1 − κ)² − κ²q), τ_∥ and τ_⊥ the spread of "
-    "W_ib̄*/B² along and across a*, and its excess risk at B²(1 + v)E s²_∞ + v mean‖PW_i‖².",
+    "spread, RoLoRA's angle settles at E s²_∞ = κ²((d − 1)τ_∥²/M + qτ_⊥²)/(1 − (1 − κ)² − κ²q), τ_∥ and τ_⊥ "
+    "the spread of W_ib̄*/B² along and across a*, and its excess risk at B²(1 + v)E s²_∞ + v mean‖PW_i‖².",
     latex=r"\mathbb E\,s_\infty^2\sim\frac{\kappa^2\bigl((d-1)\tau_\parallel^2/M+q\,\tau_\perp^2\bigr)}"
     r"{1-(1-\kappa)^2-\kappa^2q},\qquad \text{excess}\sim B^2(1+v)\,\mathbb E\,s_\infty^2+"
     r"\tfrac vN\sum_i\|PW_i\|^2",
@@ -84,7 +84,7 @@ def stationary(
     mutant={"stretch": 1.02},
     control_at={"alone": True},
     says="floors of angle and excess 2 % higher",
-    exact="spread across a* acts as q does: per unit it counts qM/(d − 1) > 1 times as much as spread along a*",
+    exact="spread across a* acts as q does: a unit of it counts qM/(d − 1) > 1 times one along a*",
     order=193,
 )
 def check(
@@ -155,8 +155,8 @@ PLOT = Plot(
     ),
     xlabel="size of the spread across a* over that along a*",
     ylabel="stationary E s² over the squared spread",
-    caption="The floor that clients with different targets leave RoLoRA's angle. Counting only how they differ "
-    "along a* (dashed) misses most of it once their left factors differ too. Bars: intervals at 1e-6.",
+    caption="The floor that clients with different targets leave RoLoRA's angle. Counting how they differ along "
+    "a* alone (dashed) misses most of it once their left factors differ too. Bars: intervals at 1e-6.",
 )
 
 
