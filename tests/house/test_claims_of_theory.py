@@ -47,6 +47,10 @@ AT: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
         {"d": 10, "clients": 2, "samples": 9, "kappa": 0.3, "local_steps": 3, "alone": True},
         {"samples": 7},
     ),
+    "decreasing-steps": (
+        {"d": 8, "clients": 2, "samples": 9, "rounds": 5, "alone": True},
+        {"rounds": 2},
+    ),
     "ffa-floor": ({"clients": 4, "samples": 11, "angle": 0.2, "alone": True}, {"samples": 9}),
     "rank-r-ffa-floor": ({"clients": 3, "rank": 1, "alone": True}, {"samples": 10}),
     "ffa-random-init": ({"d": (6,), "rank": (2,), "clients": 3}, {"rank": (1, 2)}),

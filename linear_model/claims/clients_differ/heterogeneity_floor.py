@@ -155,8 +155,8 @@ PLOT = Plot(
     ),
     xlabel="size of the spread across a* over that along a*",
     ylabel="stationary E s² over the squared spread",
-    caption="The floor that clients with different targets leave RoLoRA's angle. Counting how they differ along "
-    "a* alone (dashed) misses most of it once their left factors differ too. Bars: intervals at 1e-6.",
+    caption="The floor that clients with different targets leave RoLoRA's angle. Counting how they differ "
+    "along a* alone (dashed) misses most of it once their left factors differ too. Bars: intervals at 1e-6.",
 )
 
 
