@@ -60,6 +60,10 @@ AT: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
         {"d": 20, "clients": 2, "samples": 16, "across": 0.5, "alone": True},
         {"samples": 7},
     ),
+    "partial-participation": (
+        {"clients": 5, "taking_part": 3, "spread": 0.8, "kappa": 0.4, "alone": True},
+        {"taking_part": 6},
+    ),
     "heterogeneous-recovery": ({"d": 4, "clients": 6, "epsilon": 1e-4}, {"spread": 1.5}),
     "fedavg-heterogeneity": ({"clients": 5, "angle": 0.3}, {"clients": 1}),
     "recovery-theorem": (
