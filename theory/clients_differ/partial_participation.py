@@ -164,7 +164,7 @@ def _derive_distinct() -> list[ProofStep]:
         new = {letter: sp.Symbol(letter, real=True) for letter in names}
         grown = {s: value + sp.Mul(*(new[c] for c in s)) for s, value in sums.items()}
         added = sum(new[c] * _distinct(names.replace(c, ""), sums) for c in names)
-        words = f"Σ over {len(names)} distinct clients of a product, by power sums: one client more (induction)"
+        words = f"Σ over {len(names)} distinct clients of a product, by power sums: a client more (induction)"
         steps.append(identity(words, _distinct(names, grown), _distinct(names, sums) + added))
     return steps
 
