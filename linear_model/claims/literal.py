@@ -23,7 +23,7 @@ class Literal:
         samples: m.
         label: σ of label noise.
         local_steps: gradient steps on A a client takes on its samples of the round.
-        blur_b, blur_a: standard deviation of what is added to the averaged B, and to A once it has moved.
+        blur_b, blur_a: standard deviation of what each client adds to its B, and to the A it has moved.
     """
 
     targets: Sequence[np.ndarray]
@@ -38,9 +38,8 @@ class Literal:
     ) -> tuple[np.ndarray, np.ndarray]:
         """A of the next round, orthonormal, and this round's B, from an orthonormal A (T, d, r)."""
         B = np.mean([self._fit(A, W, rng) for W in self.targets], axis=0)
-        B = B + self.blur_b * rng.standard_normal(B.shape)
         moved = np.mean([self._moved(A, B, W, eta, rng) for W in self.targets], axis=0)
-        return orthonormalised(moved + self.blur_a * rng.standard_normal(A.shape)), B
+        return orthonormalised(moved), B
 
     def _drawn(
         self, A: np.ndarray, W: np.ndarray, rng: np.random.Generator
@@ -53,7 +52,7 @@ class Literal:
         X, Y = self._drawn(A, W, rng)
         Z = X @ A
         turned = np.swapaxes(Z, -1, -2)
-        return np.asarray(np.linalg.solve(turned @ Z, turned @ Y))
+        return _blurred(np.linalg.solve(turned @ Z, turned @ Y), self.blur_b, rng)
 
     def _moved(
         self, A: np.ndarray, B: np.ndarray, W: np.ndarray, eta: float, rng: np.random.Generator
@@ -62,7 +61,11 @@ class Literal:
         turned, back = np.swapaxes(X, -1, -2), np.swapaxes(B, -1, -2)
         for _ in range(self.local_steps):
             A = A - 2.0 * eta / self.samples * (turned @ ((X @ A @ B - Y) @ back))
-        return A
+        return _blurred(A, self.blur_a, rng)
+
+
+def _blurred(sent: np.ndarray, size: float, rng: np.random.Generator) -> np.ndarray:
+    return sent + size * rng.standard_normal(sent.shape) if size else sent
 
 
 def tangents(A: np.ndarray, rank: int = 1) -> np.ndarray:

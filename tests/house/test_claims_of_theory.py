@@ -64,6 +64,10 @@ AT: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
         {"clients": 5, "taking_part": 3, "spread": 0.8, "kappa": 0.4, "alone": True},
         {"taking_part": 6},
     ),
+    "privacy-floor": (
+        {"d": 6, "clients": 5, "samples": 12, "kappa": 0.7, "alone": True},
+        {"kappa": 2.0},
+    ),
     "heterogeneous-recovery": ({"d": 4, "clients": 6, "epsilon": 1e-4}, {"spread": 1.5}),
     "fedavg-heterogeneity": ({"clients": 5, "angle": 0.3}, {"clients": 1}),
     "recovery-theorem": (

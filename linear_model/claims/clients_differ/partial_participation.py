@@ -58,8 +58,8 @@ def population_round(
     "partial-participation",
     "Some of the clients a round: no floor of the angle, one of b̄",
     statement="With n of N clients a round, drawn without replacement, and one a*, RoLoRA's angle goes to 0: "
-    "almost surely by exp E log|1 − κ_S| a round, in mean square by E(1 − κ_S)², κ_S = 2η‖b̄_S‖² of the set S. "
-    "The last b̄ alone keeps an excess risk of (N − n)/(n(N − 1)) V, V = mean‖b_i* − b̄*‖².",
+    "almost surely by exp E log|1 − κ_S| a round, in mean square by E(1 − κ_S)², κ_S = 2η‖b̄_S‖² of the set "
+    "S. The last b̄ alone keeps an excess risk of (N − n)/(n(N − 1)) V, V = mean‖b_i* − b̄*‖².",
     latex=r"\kappa_S=2\eta\|\bar b_S\|^2,\quad \tfrac1t\log\tan\theta_t\to\mathbb E\log|1-\kappa_S|,\quad "
     r"\mathbb E\,\|\bar b_S-\bar b^*\|^2=\frac{N-n}{n(N-1)}\,V",
     source=OURS,

@@ -20,16 +20,17 @@ def test_a_round_is_the_one_written_out_for_one_trial() -> None:
     fits = []
     for W in targets:
         X, Y = drawn(W)
-        fits.append(np.linalg.lstsq(X @ A[0], Y, rcond=None)[0])
-    mean_B = np.mean(fits, axis=0) + 0.1 * again.standard_normal((r, p))
+        fit = np.linalg.lstsq(X @ A[0], Y, rcond=None)[0]
+        fits.append(fit + 0.1 * again.standard_normal((r, p)))
+    mean_B = np.mean(fits, axis=0)
     ends = []
     for W in targets:
         X, Y = drawn(W)
         own = A[0]
         for _ in range(2):
             own = own - eta * 2 / m * X.T @ (X @ own @ mean_B - Y) @ mean_B.T
-        ends.append(own)
-    end = np.mean(ends, axis=0) + 0.2 * again.standard_normal((d, r))
+        ends.append(own + 0.2 * again.standard_normal((d, r)))
+    end = np.mean(ends, axis=0)
     assert np.allclose(B[0], mean_B, rtol=0, atol=1e-13)
     assert np.allclose(moved[0].T @ moved[0], np.eye(r), atol=1e-14)
     assert np.allclose(tangents(moved, r)[0], end[r:] @ np.linalg.inv(end[:r]), atol=1e-12)

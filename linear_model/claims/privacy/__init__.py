@@ -1,0 +1,1 @@
+"""Claims on the noise that clients add to what they send."""

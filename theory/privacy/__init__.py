@@ -1,0 +1,1 @@
+"""Noise that clients add for privacy: what it leaves of each method."""
