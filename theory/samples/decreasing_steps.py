@@ -13,7 +13,9 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import sympy as sp
+from jaxtyping import Float
 
 from theory.samples import mean_square_rate as rate
 from theory.samples import noise
@@ -52,7 +54,9 @@ def inefficiency(clients: Any, samples: Any) -> Any:
     return 1 + mean_variance(clients, samples)
 
 
-def schedule(start: float, q: float, nu: float, rounds: int) -> tuple[list[float], list[float]]:
+def schedule(
+    start: float, q: float, nu: float, rounds: int
+) -> tuple[Float[np.ndarray, " T"], Float[np.ndarray, " T+1"]]:
     """The best steps of so many rounds, and E s² before the first and after each of them.
 
     Raises:
@@ -64,7 +68,7 @@ def schedule(start: float, q: float, nu: float, rounds: int) -> tuple[list[float
     for _ in range(rounds):
         steps.append(best_step(squares[-1], q, nu))
         squares.append(next_square(squares[-1], q, nu))
-    return steps, squares
+    return np.array(steps), np.array(squares)
 
 
 ARGUED = (

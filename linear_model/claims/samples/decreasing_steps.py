@@ -139,7 +139,7 @@ def _runs(
     d: int,
     clients: int,
     samples: int,
-    steps: list[float],
+    steps: np.ndarray,
     start: float,
     trials: int,
 ) -> np.ndarray:
