@@ -71,6 +71,10 @@ AT: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "heterogeneous-recovery": ({"d": 4, "clients": 6, "epsilon": 1e-4}, {"spread": 1.5}),
     "fedavg-heterogeneity": ({"clients": 5, "angle": 0.3}, {"clients": 1}),
     "one-shot-averaging": ({"clients": 3, "d": 7, "rank": 1}, {"rank": 5}),
+    "personalised-second-moment": (
+        {"d": 24, "clients": 4, "samples": 14, "kappa": 1.2, "alone": True},
+        {"samples": 9},
+    ),
     "recovery-theorem": (
         {"d": 2_000, "samples": 40_000, "delta0": 0.3, "alone": True},
         {"epsilon": 0.2},
