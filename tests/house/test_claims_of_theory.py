@@ -75,6 +75,7 @@ AT: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
         {"d": 24, "clients": 4, "samples": 14, "kappa": 1.2, "alone": True},
         {"samples": 9},
     ),
+    "turns-inside-a-round": ({"clients": 6, "local_steps": 5, "angle": 0.4}, {"kappa": 2.0}),
     "recovery-theorem": (
         {"d": 2_000, "samples": 40_000, "delta0": 0.3, "alone": True},
         {"epsilon": 0.2},
