@@ -192,6 +192,9 @@ def _literal_crossing(evidence: Evidence, targets: np.ndarray, kappa: float) -> 
     evidence.equal(f"round from which RoLoRA leads, κ = {kappa:g}: literal rounds, and the recursions",
         crossed[0], crossed[1])  # fmt: skip
     size = who_wins.prefactor(START, kappa) * float(np.linalg.norm(targets.mean(axis=0)))
+    last = seen[1][-1] / (size**2 * abs(1.0 - kappa) ** (2 * rounds))
+    evidence.equal(f"Algorithm 2's excess risk over g²|1 − κ|^(2t), t = {rounds}", 1.0, last, rounding=1e-5,
+        why="corrections of the order of tan²θ")  # fmt: skip
     root = size * stated * abs(1.0 - kappa) ** stated / np.sqrt(fedavg_flow.decay_constant(targets))
     evidence.equal(f"g t|1 − κ|^t/√C at the stated crossing, κ = {kappa:g}", 1.0, root, rounding=1e-10,
         why="rounding of W₋₁")  # fmt: skip
