@@ -77,6 +77,7 @@ AT: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     ),
     "turns-inside-a-round": ({"clients": 6, "local_steps": 5, "angle": 0.4}, {"kappa": 2.0}),
     "fedavg-against-rolora": ({"condition": 3.0, "kappa": 0.1}, {"kappa": 0.2}),
+    "method-floors": ({"active": 3, "privacy": 0.1, "labels": 1.0}, {"active": 1}),
     "recovery-theorem": (
         {"d": 2_000, "samples": 40_000, "delta0": 0.3, "alone": True},
         {"epsilon": 0.2},

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 
@@ -20,6 +21,7 @@ A_STAR = np.eye(WIDTH, 1)
 TARGETS = np.array([[1.5, 0.4, 0.0], [0.7, -0.5, 0.3], [1.2, 0.1, -0.6], [0.6, 0.0, 0.3]])[:, None]
 """b_i*, (N, 1, p), of lengths from 0.67 to 1.55 and mean (1, 0, 0)."""
 MEAN = TARGETS.mean(axis=0)
+START = np.array([np.sqrt(1.0 - SINE**2), SINE, 0.0, 0.0])[:, None]
 CLIP = 1e3
 """Of privacy: a bound that no update reaches."""
 LONGER = {"la-lora": 2, "flora": 2}
@@ -53,12 +55,12 @@ class Hardship:
         """Whether runs differ."""
         return bool(self.samples or self.privacy) or self.active < CLIENTS
 
-    @property
+    @cached_property
     def targets(self) -> np.ndarray:
         """b_i*, (N, 1, p)."""
         return TARGETS if self.differ else np.broadcast_to(MEAN, TARGETS.shape)
 
-    @property
+    @cached_property
     def covariances(self) -> np.ndarray:
         """S_i, (N, d, d)."""
         if not self.shift:
@@ -102,30 +104,49 @@ class Samples:
         return self.rng
 
 
-def run(
-    name: str, hardship: Hardship, rng: np.random.Generator, trials: int, rounds: int, last: int
-) -> np.ndarray:
-    """Excess risk, the mean over the last rounds of each trial: (trials,).
-
-    Over the best shared model; for a method with personal factors over the best personal ones.
-    """
+def states(
+    name: str,
+    hardship: Hardship,
+    rng: np.random.Generator,
+    trials: int,
+    rounds: int,
+    eta: float = ETA,
+) -> Iterator[State]:
+    """The server's state after each round, from the same unit A at angle `SINE` and B = 0."""
     rule = method_named(name, rounds)
     steps = max(hardship.steps, LONGER.get(rule.name, 1))
     privacy = Policy(CLIP, hardship.privacy / CLIP) if hardship.privacy else None
-    method = LocalSteps(rule, eta=ETA, local_steps=steps, privacy=privacy)
-    A = np.array([np.sqrt(1.0 - SINE**2), SINE, 0.0, 0.0])[:, None]
-    state = State(
-        np.broadcast_to(A, (trials, WIDTH, 1)),
-        np.zeros((trials, 1, MEAN.shape[-1])),
-        np.zeros(trials),
-    )
-    samples, excess = Samples(hardship, rng, trials), excess_over_best(hardship)
-    found = np.zeros(trials)
+    method = LocalSteps(rule, eta=eta, local_steps=steps, privacy=privacy)
+    A = np.broadcast_to(START, (trials, WIDTH, 1))
+    state = State(A, np.zeros((trials, 1, MEAN.shape[-1])), np.zeros(trials))
+    samples = Samples(hardship, rng, trials)
     for number in range(1, rounds + 1):
         samples.begin()
-        state = method.round(state, samples, number, ETA)
-        if number > rounds - last:
-            found += excess(state) / last
+        state = method.round(state, samples, number, eta)
+        yield state
+
+
+def run(
+    name: str, hardship: Hardship, rng: np.random.Generator, trials: int, rounds: int, last: int
+) -> np.ndarray:
+    """Excess risk, the mean over the last rounds of each trial, and as many before halfway: (2, trials).
+
+    Over the best shared model; for a method with personal factors over the best personal ones. Infinite if it
+    diverges.
+    """
+    excess, found = excess_over_best(hardship), np.zeros((2, trials))
+    half = rounds // 2
+    with np.errstate(over="ignore", invalid="ignore"):
+        try:
+            for number, state in enumerate(states(name, hardship, rng, trials, rounds), 1):
+                if number > rounds - last:
+                    found[0] += excess(state) / last
+                elif half - last < number <= half:
+                    found[1] += excess(state) / last
+        except ValueError as error:
+            if "NaN or infinite" not in str(error):
+                raise
+            return np.full((2, trials), np.inf)
     return found
 
 
