@@ -136,13 +136,14 @@ def run(
     """
     excess, found = excess_over_best(hardship), np.zeros((2, trials))
     half = rounds // 2
+    before = min(last, half)
     with np.errstate(over="ignore", invalid="ignore"):
         try:
             for number, state in enumerate(states(name, hardship, rng, trials, rounds), 1):
                 if number > rounds - last:
                     found[0] += excess(state) / last
-                elif half - last < number <= half:
-                    found[1] += excess(state) / last
+                if half - before < number <= half:
+                    found[1] += excess(state) / before
         except ValueError as error:
             if "NaN or infinite" not in str(error):
                 raise
