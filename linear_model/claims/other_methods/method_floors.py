@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from math import isinf, nan
+from math import inf, isinf, isnan, nan
 from typing import Any
 
 import numpy as np
@@ -158,6 +158,7 @@ def _frozen(evidence: Evidence, hard: dict[str, Hardship], stretch: float) -> li
             found, halfway = runs.run(name, hardship, rng, trials, rounds, last)
             row = {"hardship": title, "method": name, "kind": "closed form", "stated": stated}
             row |= {"place": method_names().index(name), "floor": float(found.mean())}
+            row |= {"excess": float(found.mean())}
             if hardship.random:
                 evidence.mean(words, found, equals=stated)
             else:
@@ -198,7 +199,7 @@ def _stated(title: str, hardship: Hardship, stretch: float) -> float:
 
 
 def _interval(found: np.ndarray) -> dict[str, float]:
-    if found.size == 1 or np.isinf(found).any():
+    if found.size == 1:
         return {"low": float(found.mean()), "high": float(found.mean())}
     seen = mean_estimate(found, ALPHA).columns()
     return {"low": seen["low"], "high": seen["high"]}
@@ -226,11 +227,11 @@ def _measured(evidence: Evidence, name: str, hard: dict[str, Hardship]) -> list[
             evidence.at_most(words, NOTHING, floor)
         elif key in BOUND.get(title, {}):
             evidence.at_least(words, BOUND[title][key], floor)
-        rows.append(
-            {"hardship": title, "method": key, "kind": kind, "stated": 0.0 if kind == "none" else nan}
-            | {"place": method_names().index(name), "floor": floor if floor > 0.0 else nan}
-            | _interval(found) | {"halfway": float(halfway.mean())}
-        )  # fmt: skip
+        shown = floor if NOTHING < floor < inf else nan
+        row = {"hardship": title, "method": key, "kind": kind, "place": method_names().index(name)}
+        row |= {"stated": 0.0 if kind == "none" else nan, "floor": shown, "excess": floor}
+        row |= {"low": nan, "high": nan} if isnan(shown) else _interval(found)
+        rows.append(row | {"halfway": float(halfway.mean())})
     return rows
 
 
