@@ -16,3 +16,5 @@ from linear_model.simulation import simulate as simulate
 from linear_model.simulation import simulator_named as simulator_named
 from linear_model.simulation import simulators as simulators
 from linear_model.simulators.gram import GramSimulator as GramSimulator
+from linear_model.spectra import shifted_covariances as shifted_covariances
+from linear_model.spectra import singular_values as singular_values

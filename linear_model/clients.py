@@ -16,7 +16,7 @@ OwnA = Float[np.ndarray, " T #n d r"]
 """One a client, or one for all as n = 1; `OwnB` and `Squares` alike."""
 OwnB = Float[np.ndarray, " T #n r p"]
 Squares = Float[np.ndarray, " T #n r r"]
-Truth = Float[np.ndarray, " #T #n r p"]
+Truth = Float[np.ndarray, " #T #n q p"]
 """B_i*, one for all clients or trials as 1."""
 
 

@@ -11,6 +11,7 @@ from linear_model.methods.registry import method_named, options_of
 from linear_model.problem import Problem
 from linear_model.run import Run
 from linear_model.simulation import Progress, simulate
+from linear_model.spectra import shifted_covariances, singular_values
 from linear_model.start import Start
 from verification.settings import Count, Natural, NonNegative, Positive, settings
 from verification.streams import generator
@@ -21,14 +22,26 @@ AXIS = "linear run"
 
 @settings
 class Experiment(Privacy, Ranks):
-    """Problem, method and sizes; clients differ by their B_i* alone."""
+    """Problem, method and sizes; clients differ by their B_i* and their features' covariances."""
 
     d: int = Field(default=50, ge=2, description="Input width.")
     clients: Count = Field(default=5, description="Number of clients N.")
     samples: Count = Field(default=100, description="Samples per client and half-step, m.")
     rank: Count = Field(default=1, description="LoRA rank r.")
+    target_rank: Count | None = Field(
+        default=None, description="Rank q of the targets, at least r; r if not given."
+    )
+    spectrum: Literal["flat", "linear", "geometric", "power"] = Field(
+        default="flat",
+        description="Singular values of the mean target: flat, linear, geometric or power.",
+    )
+    condition: float = Field(
+        default=10.0,
+        ge=1,
+        description="Largest over smallest singular value, of a spectrum not flat.",
+    )
     outputs: Count | None = Field(
-        default=None, description="Number of outputs p; the rank if not given."
+        default=None, description="Number of outputs p; the targets' rank if not given."
     )
     method: str = Field(
         default="algorithm2",
@@ -54,6 +67,9 @@ class Experiment(Privacy, Ranks):
     heterogeneity: NonNegative = Field(
         default=0.0, description="Root mean square distance of the clients' B* from their mean."
     )
+    shift: float = Field(
+        default=0.0, ge=0, lt=1, description="Spread of the clients' feature covariances about I."
+    )
     data: Literal["fresh", "fixed"] = Field(
         default="fresh", description="fresh samples in every round, or fixed ones."
     )
@@ -69,17 +85,29 @@ class Experiment(Privacy, Ranks):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.outputs is not None and self.outputs < self.rank:
-            raise ValueError(f"outputs must be at least the rank {self.rank}, got {self.outputs}")
-        if self.heterogeneity > 0.0 and self.clients < 2:
-            raise ValueError(f"heterogeneity needs at least 2 clients, got {self.clients}")
+        q = self.target_rank or self.rank
+        if self.target_rank is not None and not self.rank <= q <= self.d:
+            raise ValueError(
+                f"target_rank must lie between the rank {self.rank} and d = {self.d}, got {q}"
+            )
+        if q > self.rank and self.spectrum == "flat":
+            raise ValueError(
+                "spectrum must be linear, geometric or power for targets of a higher rank than LoRA's, or no"
+                " directions lead, got flat"
+            )
+        if self.outputs is not None and self.outputs < q:
+            raise ValueError(f"outputs must be at least the targets' rank {q}, got {self.outputs}")
+        for name in ("heterogeneity", "shift"):
+            if getattr(self, name) > 0.0 and self.clients < 2:
+                raise ValueError(f"{name} needs at least 2 clients, got {self.clients}")
         self._start()
 
     def completed(self) -> Self:
         """With the values that follow from others filled in."""
         stepless = self.kappa is None and self.eta is None
         kappa = 0.5 if stepless and "kappa" in options_of(self.method) else self.kappa
-        return self.changed(outputs=self.outputs or self.rank, kappa=kappa)
+        q = self.target_rank or self.rank
+        return self.changed(target_rank=q, outputs=self.outputs or q, kappa=kappa)
 
     def rule(self) -> LinearMethod:
         """The method with its own options."""
@@ -94,16 +122,23 @@ class Experiment(Privacy, Ranks):
         return method_named(self.method, self.rounds, argument="--method", **given)
 
     def problem(self) -> Problem:
-        """The distribution: B̄* is the identity, the B_i* lie around it at the distance asked for."""
-        outputs = self.outputs or self.rank
-        B_star = np.broadcast_to(np.eye(self.rank, outputs), (self.clients, self.rank, outputs))
+        """The distribution: B̄* is diagonal, the B_i* lie around it at the distance asked for."""
+        q = self.target_rank or self.rank
+        middle = np.zeros((q, self.outputs or q))
+        np.fill_diagonal(middle, singular_values(self.spectrum, q, self.condition))
+        B_star = np.broadcast_to(middle, (self.clients, *middle.shape))
         if self.heterogeneity > 0.0:
             apart = generator(self.seed, AXIS, "heterogeneity").standard_normal(B_star.shape)
             apart -= apart.mean(axis=0)
             apart /= np.sqrt(np.mean(np.sum(apart**2, axis=(1, 2))))
             B_star = B_star + self.heterogeneity * apart
+        covariances = None
+        if self.shift > 0.0:
+            rng = generator(self.seed, AXIS, "shift")
+            covariances = shifted_covariances(self.shift, self.clients, self.d, rng)
         shared = ("d", "clients", "samples", "rank", "noise", "data", "batches", "participants")
-        return Problem(**{name: getattr(self, name) for name in shared}, B_star=B_star)
+        given = {name: getattr(self, name) for name in shared}
+        return Problem(**given, B_star=B_star, covariances=covariances)
 
     def run(self, progress: Progress | None = None) -> Run:
         """Simulate it. See `simulate`."""

@@ -2,12 +2,14 @@
 
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cached_property
 from math import isfinite
 from numbers import Real
 from typing import TypeVar
 
 import numpy as np
 
+from linear_model.optimum import Optimum, optimum
 from verification.names import one_of
 
 ORTHONORMAL_TOLERANCE = 1e-10
@@ -37,7 +39,10 @@ class Batches(StrEnum):
 
 @dataclass(frozen=True, eq=False)
 class Problem:
-    """Clients i = 1…N with `Y_i = X_i A* B_i* + σ E_i`, X_i (m × d) and E_i (m × p) i.i.d. N(0, 1).
+    """Clients i = 1…N with `Y_i = X_i A* B_i* + σ E_i`, m rows each.
+
+    Rows of X_i are i.i.d. N(0, S_i), of E_i (m × p) i.i.d. N(0, I). The targets W_i = A* B_i* are of
+    any rank q ≥ r: with A* the identity, q = d, any matrices at all.
 
     Attributes:
         d: input width, ≥ 2.
@@ -45,14 +50,16 @@ class Problem:
         samples: samples per client and half-step, m ≥ rank; methods that solve least squares on each
             client's samples refuse m ≤ rank + 1, where the fitted B has no finite second moment.
         rank: LoRA rank r, 1 ≤ r ≤ d. Rank 1 is the paper's.
-        A_star: true down-projection, (d, rank) with orthonormal columns (rank 1: also (d,));
-            None for the first `rank` unit vectors, which by rotational invariance loses nothing.
-        B_star: true up-projection: (rank, p) shared by all clients, or (N, rank, p) one per client
-            (rank 1: also (p,)); None for (identity, p = rank).
+        A_star: true down-projection, (d, q) with orthonormal columns, rank ≤ q ≤ d (q = 1: also (d,));
+            None for the first q unit vectors, which by rotational invariance loses nothing.
+        B_star: true up-projection: (q, p) shared by all clients, or (N, q, p) one per client
+            (q = 1: also (p,)); None for (identity, p = q = rank).
         noise: label noise σ ≥ 0.
         data: fresh samples every round, or fixed ones.
         batches: separate or shared samples in the two half-steps of a round of fresh data.
         participants: clients drawn without replacement in each round; None for all.
+        covariances: S_i of the features, symmetric and positive definite: (d, d) shared by all clients, or
+            (N, d, d) one per client; None for identities.
     """
 
     d: int
@@ -65,6 +72,7 @@ class Problem:
     data: Data = Data.FRESH
     batches: Batches = Batches.SEPARATE
     participants: int | None = None
+    covariances: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         for name, value, least, most in (
@@ -84,6 +92,7 @@ class Problem:
         object.__setattr__(self, "batches", _choice(Batches, "batches", self.batches))
         object.__setattr__(self, "A_star", self._checked_A())
         object.__setattr__(self, "B_star", self._checked_B())
+        object.__setattr__(self, "covariances", self._checked_covariances())
         some = self.participants
         if some is not None and not (_whole(some) and 1 <= some <= self.clients):
             raise ValueError(
@@ -93,36 +102,75 @@ class Problem:
 
     def _checked_A(self) -> np.ndarray:
         if self.A_star is None:
-            return np.eye(self.d, self.rank)
+            rows = np.ndim(self.B_star) > 1 and self.B_star is not None and self.B_star.shape[-2]
+            return np.eye(self.d, rows if rows and self.rank <= rows <= self.d else self.rank)
         A = _numbers("A_star", self.A_star)
         if A.ndim == 1:
             A = A[:, None]
-        shape = self.d, self.rank
-        if A.shape != shape:
-            raise ValueError(f"A_star must have shape (d, rank) = {shape}, got {A.shape}")
+        if A.ndim != 2 or len(A) != self.d or not self.rank <= A.shape[1] <= self.d:
+            shape = self.d, self.rank
+            raise ValueError(
+                f"A_star must have shape (d, rank) = {shape}, or more columns up to d, got {A.shape}"
+            )
         require_orthonormal("A_star", A)
         return A
 
     def _checked_B(self) -> np.ndarray:
+        rows = self.target_rank
         if self.B_star is None:
-            return np.broadcast_to(np.eye(self.rank), (self.clients, self.rank, self.rank))
+            return np.broadcast_to(np.eye(rows), (self.clients, rows, rows))
         B = _numbers("B_star", self.B_star)
         if B.ndim == 1:
             B = B[None, :]
         if B.ndim == 2:
             B = np.broadcast_to(B, (self.clients, *B.shape))
-        if B.ndim != 3 or B.shape[:2] != (self.clients, self.rank) or B.shape[2] < 1:
+        if B.ndim != 3 or B.shape[:2] != (self.clients, rows) or B.shape[2] < 1:
             raise ValueError(
-                f"B_star must have shape (rank, p) = ({self.rank}, p) or (clients, rank, p) ="
-                f" ({self.clients}, {self.rank}, p) with p ≥ 1, got {np.shape(self.B_star)}"
+                f"B_star must have shape (q, p) = ({rows}, p) or (clients, q, p) = ({self.clients},"
+                f" {rows}, p) with p ≥ 1, q the columns of A_star, got {np.shape(self.B_star)}"
             )
         if not np.all(np.isfinite(B)):
             raise ValueError("B_star must be finite, got a NaN or infinite entry")
         return B
 
+    def _checked_covariances(self) -> np.ndarray | None:
+        if self.covariances is None:
+            return None
+        S = _numbers("covariances", self.covariances)
+        one, shape = (self.d, self.d), (self.clients, self.d, self.d)
+        if S.shape not in (one, shape):
+            raise ValueError(
+                f"covariances must have shape (d, d) = {one} or (clients, d, d) = {shape}, got {S.shape}"
+            )
+        S = np.broadcast_to(S, shape)
+        usable = bool(np.all(np.isfinite(S))) and np.allclose(S, np.swapaxes(S, 1, 2), atol=0.0)
+        least = np.linalg.eigvalsh(S).min() if usable else np.nan
+        if not least > 0.0:
+            raise ValueError(
+                "covariances must be symmetric and positive definite, got"
+                f" {f'an eigenvalue of {least:.3g}' if usable else 'one that is not symmetric'}"
+            )
+        return S
+
+    @property
+    def target_rank(self) -> int:
+        """Columns q of A*: the most that a target's rank can be."""
+        return int(self.A_star.shape[1])
+
+    @cached_property
+    def optimum(self) -> Optimum:
+        """The best shared model of rank r."""
+        return optimum(self.rank, self.A_star, self.B_star, self.covariances)
+
+    @cached_property
+    def roots(self) -> np.ndarray:
+        """L_iᵀ with S_i = L_iL_iᵀ, (N, d, d): standard normal rows times it have covariance S_i."""
+        assert self.covariances is not None
+        return np.swapaxes(np.linalg.cholesky(self.covariances), 1, 2)
+
     @property
     def mean_B(self) -> np.ndarray:
-        """B̄* = mean_i B_i*, shape (rank, p)."""
+        """B̄* = mean_i B_i*, shape (q, p)."""
         return self.B_star.mean(axis=0)
 
     @property

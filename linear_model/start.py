@@ -24,6 +24,11 @@ def checked_start(problem: Problem, start: Start, trials: int) -> Start:
                 f"start as an angle distance needs rank 1, got rank {problem.rank}; give 'random'"
                 " or an array of orthonormal columns"
             )
+        if problem.target_rank != 1:
+            raise ValueError(
+                "start as an angle distance needs targets of rank 1, got rank"
+                f" {problem.target_rank}; give 'random' or an array of orthonormal columns"
+            )
         if not 0.0 < float(given) < 1.0:
             raise ValueError(f"start as an angle distance must lie in (0, 1), got {float(given)}")
         return float(given)
@@ -49,7 +54,7 @@ def frames(
     normal = rng.standard_normal(shape)
     if isinstance(start, str):
         return orthonormalised(normal)  # Haar: R has a positive diagonal
-    truth = problem.A_star
+    truth = problem.optimum.A
     aside = normal - truth * (truth.T @ normal)
     aside -= truth * (truth.T @ aside)
     return np.sqrt((1.0 - start) * (1.0 + start)) * truth + start * orthonormalised(aside)
@@ -58,13 +63,13 @@ def frames(
 def reduced_frames(
     problem: Problem, start: Start, rng: np.random.Generator, first: int, count: int
 ) -> np.ndarray:
-    """The same in coordinates (A*, part outside A*), shape (count, r + k, r), k = min(r, d − r).
+    """The same in coordinates (A*, part outside A*), shape (count, q + k, r), k = min(r, d − q).
 
     The outside part is known up to a rotation that no population round can see. Cost is independent
     of d unless an array was given.
     """
-    r = problem.rank
-    outside = min(r, problem.d - r)
+    r, q = problem.rank, problem.target_rank
+    outside = min(r, problem.d - q)
     truth = problem.A_star
     if isinstance(start, np.ndarray):
         given = start if start.ndim == 2 else start[first : first + count]
@@ -73,16 +78,16 @@ def reduced_frames(
         aside -= truth @ (truth.T @ aside)
         rest = np.asarray(np.linalg.qr(aside, mode="r"))[..., :outside, :]
         frame = np.concatenate([inside, rest], axis=-2)
-        return np.broadcast_to(frame, (count, r + outside, r))
+        return np.broadcast_to(frame, (count, q + outside, r))
     if isinstance(start, float):
         cosine = np.sqrt((1.0 - start) * (1.0 + start))
         return np.broadcast_to(np.array([[cosine], [start]]), (count, 2, 1))
-    # A Gaussian d × r matrix in these coordinates: its first r rows, and the triangular factor of the
-    # other d − r rows by Bartlett.
-    frame = rng.standard_normal((count, r + outside, r))
+    # A Gaussian d × r matrix in these coordinates: its first q rows, and the triangular factor of the
+    # other d − q rows by Bartlett.
+    frame = rng.standard_normal((count, q + outside, r))
     for row in range(outside):
-        frame[:, r + row, :row] = 0.0
-        frame[:, r + row, row] = np.sqrt(rng.chisquare(problem.d - r - row, size=count))
+        frame[:, q + row, :row] = 0.0
+        frame[:, q + row, row] = np.sqrt(rng.chisquare(problem.d - q - row, size=count))
     return orthonormalised(frame)
 
 

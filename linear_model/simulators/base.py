@@ -58,6 +58,7 @@ class Abilities:
         clients_differ: a B* for each client.
         local_steps: federated_lora's methods, merged changes of W0 and personal factors included.
         blurred: noise that clients add to what they send.
+        general: targets of a higher rank than LoRA's, and features of other covariances than I.
     """
 
     ranks: bool = True
@@ -66,6 +67,7 @@ class Abilities:
     noise: bool = True
     local_steps: bool = True
     blurred: bool = True
+    general: bool = True
 
 
 def refuse(simulator: Simulator, problem: Problem, method: LinearMethod) -> None:
@@ -83,8 +85,11 @@ def refuse(simulator: Simulator, problem: Problem, method: LinearMethod) -> None
         (can.clients_differ or problem.homogeneous, f"{one_B}, got one per client"),
         (can.noise or problem.noise == 0.0, f"no label noise, got noise {problem.noise}"),
         (can.local_steps or not local, f"{other}, got {method.name}"),
+        (can.general or problem.target_rank == problem.rank,
+            f"targets of the LoRA rank only, got rank {problem.target_rank}"),
+        (can.general or problem.covariances is None, "features of covariance I only, got covariances"),
         (can.blurred or not blurred, "updates without noise only, got dp_noise"),
-    )
+    )  # fmt: skip
     for able, reason in reasons:
         if not able:
             raise ValueError(f"simulator {simulator.name} can do {reason}; use simulator 'gram'")
@@ -231,12 +236,13 @@ class Recorder:
 
     def __call__(self, number: int, state: State) -> None:
         """Record the state after round `number`."""
-        truth = self._problem.A_star
+        frame, truth = self._problem.A_star, self._problem.optimum.A
         traces, before = self._traces, self._before
-        inside = truth.T @ state.A
-        outside = state.A - truth @ inside
+        inside = frame.T @ state.A
+        outside = state.A - frame @ inside
         parts = inside, transpose(outside) @ outside
-        excess = self._excess(parts, state.B) if state.plain else self._apart(state, state)
+        plain = state.plain and self._problem.covariances is None
+        excess = self._excess(parts, state.B) if plain else self._apart(state, state)
         traces.excess[:, number] = excess
         traces.loss[:, number] = excess + self._floor
         if state.own_A is None:
@@ -247,8 +253,8 @@ class Recorder:
         traces.aggregation_error[:, number] = state.aggregation_error
         if before is None:
             recovery = np.nan
-        elif state.plain and before[0].plain:
-            recovery = np.sqrt(self._excess(before[1], state.B))
+        elif plain and before[0].plain:
+            recovery = np.sqrt(np.maximum(self._excess(before[1], state.B), 0.0))
         else:
             recovery = np.sqrt(np.maximum(self._apart(before[0], state), 0.0))
         traces.recovery[:, number] = recovery
@@ -256,23 +262,29 @@ class Recorder:
 
     def _apart(self, first: State, last: State) -> np.ndarray:
         """Excess risk of W and A from one state with B from another, clients' own included: (T,)."""
-        truth, wanted = self._problem.A_star, self._problem.B_star
+        truth, best = self._problem.A_star, self._problem.optimum
         model = first.every_A @ last.every_B
         if first.W is not None:
             model = model + first.W[:, None]
         if model.shape[1] == 1:
-            return np.square(model - truth @ self._problem.mean_B).sum(axis=(1, 2, 3))
-        spread = self._floor - self._problem.noise**2 * self._problem.outputs
-        return np.square(model - truth @ wanted).sum(axis=(2, 3)).mean(axis=1) - spread
+            if best.metric is None:
+                gap = model[:, 0] - truth @ self._problem.mean_B
+                return np.square(gap).sum(axis=(1, 2)) - best.tail
+            gap = model[:, 0] - best.metric[1]
+            return np.asarray((gap * (best.metric[0] @ gap)).sum(axis=(1, 2)) - best.tail)
+        gap, S = model - truth @ self._problem.B_star, self._problem.covariances
+        squares = np.square(gap) if S is None else gap * (S @ gap)
+        return np.asarray(squares.sum(axis=(2, 3)).mean(axis=1) - best.spread - best.tail)
 
     def _excess(self, parts: tuple[np.ndarray, np.ndarray], B: np.ndarray) -> np.ndarray:
-        """`||A B − A* B̄*||²` from `A*ᵀA` and the Gram matrix of the part of A outside A*."""
+        """`||A B − A* B̄*||²`, less the best, from `A*ᵀA` and the Gram matrix of A's part outside A*."""
         inside, outside = parts
         within = np.square(inside @ B - self._problem.mean_B).sum(axis=(-2, -1))
-        return within + np.maximum((B * (outside @ B)).sum(axis=(-2, -1)), 0.0)
+        whole = within + np.maximum((B * (outside @ B)).sum(axis=(-2, -1)), 0.0)
+        return np.asarray(whole - self._problem.optimum.tail)
 
 
 def loss_floor(problem: Problem) -> float:
-    """Expected global loss of the best shared model: spread of the B_i* plus σ² p."""
-    spread = np.square(problem.B_star - problem.mean_B).sum(axis=(-2, -1)).mean()
-    return float(spread + problem.noise**2 * problem.outputs)
+    """Expected global loss of the best shared model: the targets' spread, what its rank misses, and σ² p."""
+    best = problem.optimum
+    return best.spread + best.tail + problem.noise**2 * problem.outputs

@@ -18,8 +18,9 @@ class ChainSimulator:
 
     name = TAG
     can = Abilities(
-        ranks=False, fixed_data=False, clients_differ=False, noise=False, local_steps=False
-    )
+        ranks=False, fixed_data=False, clients_differ=False, noise=False, local_steps=False,
+        general=False,
+    )  # fmt: skip
 
     def trial_doubles(self, problem: Problem) -> int:
         """The random numbers of one round."""

@@ -34,9 +34,15 @@ def draw_samples(
     return X, problem.noise * noise
 
 
+def coloured(problem: Problem, rows: np.ndarray, who: np.ndarray) -> np.ndarray:
+    """Standard normal rows (T, n, k, d), or roots of their Gram matrices, given the covariances S_i."""
+    return rows if problem.covariances is None else rows @ problem.roots[who]
+
+
 def _samples(
     problem: Problem, rng: np.random.Generator, who: np.ndarray, B_star: np.ndarray
 ) -> SampleClients:
     X, noise = draw_samples(problem, rng, *who.shape)
+    X = coloured(problem, X, who)
     Y = (X @ problem.A_star) @ B_star
     return SampleClients(X, Y if noise is None else Y + noise)

@@ -52,7 +52,7 @@ def gram_of_samples(
 ) -> GramClients:
     """Sufficient statistics of given samples.
 
-    X is (T, n, m, d), A_star (d, r), B_star (T or 1, n or 1, r, p), and the noise σE (T, n, m, p).
+    X is (T, n, m, d), A_star (d, q), B_star (T or 1, n or 1, q, p), and the noise σE (T, n, m, p).
     """
     samples = X.shape[-2]
     cross = None if noise is None else transpose(X) @ noise / samples
@@ -82,6 +82,7 @@ def _bartlett(
 ) -> MomentClients:
     root = bartlett_root(rng, problem.samples, problem.d, who.shape)
     root /= sqrt(problem.samples)
+    root = data.coloured(problem, root, who)
     cross = None
     if problem.noise > 0.0:
         seen = rng.standard_normal((*who.shape, root.shape[-2], problem.outputs))
@@ -96,4 +97,5 @@ def _reduced(
     problem: Problem, rng: np.random.Generator, who: np.ndarray, B_star: np.ndarray
 ) -> MomentClients:
     X, noise = data.draw_samples(problem, rng, *who.shape)
+    X = data.coloured(problem, X, who)
     return gram_of_samples(X, problem.A_star, B_star, noise)

@@ -11,6 +11,7 @@ from jaxtyping import Float, Int
 from linear_model.clients import OwnA, OwnB, SharedA, SharedB, Squares, Truth, solve, transpose
 
 Columns = Float[np.ndarray, " #T #n d c"]
+Mixed = Float[np.ndarray, " #T #n r q"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -20,7 +21,7 @@ class MomentClients(ABC):
     Without label noise the latter is None.
     """
 
-    A_star: Float[np.ndarray, "d r"]
+    A_star: Float[np.ndarray, "d q"]
     B_star: Truth
     cross: Float[np.ndarray, "T n d p"] | None
     per_client: ClassVar[tuple[str, ...]] = ("cross",)
@@ -35,7 +36,7 @@ class MomentClients(ABC):
         """`mean_i G_i V` for a shared V of shape (T, d, c)."""
 
     @abstractmethod
-    def products(self, A: SharedA) -> tuple[Squares, Squares]:
+    def products(self, A: SharedA) -> tuple[Squares, Mixed]:
         """`Aᵀ G_i A` and `Aᵀ G_i A*` for a shared A."""
 
     @cached_property
@@ -44,8 +45,8 @@ class MomentClients(ABC):
         return None if self.cross is None else self.cross.mean(axis=1)
 
     @cached_property
-    def apply_truth(self) -> Float[np.ndarray, " #T #n d r"]:
-        """`G_i A*`, (T, n, d, r), formed once for all local steps on this batch."""
+    def apply_truth(self) -> Float[np.ndarray, " #T #n d q"]:
+        """`G_i A*`, (T, n, d, q), formed once for all local steps on this batch."""
         return self.apply(self.A_star[None, None])
 
     def normal(self, A: SharedA) -> tuple[Squares, OwnB]:
@@ -111,7 +112,7 @@ class GramClients(MomentClients):
     def mean_apply(self, V: Float[np.ndarray, "T d c"]) -> Float[np.ndarray, "T d c"]:
         return self.mean_gram @ V
 
-    def products(self, A: SharedA) -> tuple[Squares, Squares]:
+    def products(self, A: SharedA) -> tuple[Squares, Mixed]:
         image = transpose(_apply(self.gram, A[:, None]))
         return image @ A[:, None], image @ self.A_star
 
@@ -134,8 +135,8 @@ class RootClients(MomentClients):
         stacked = self.root.reshape(trials, clients * rows, d)
         return transpose(stacked) @ (stacked @ V) / clients
 
-    def products(self, A: SharedA) -> tuple[Squares, Squares]:
-        truth = np.broadcast_to(self.A_star, A.shape)
+    def products(self, A: SharedA) -> tuple[Squares, Mixed]:
+        truth = np.broadcast_to(self.A_star, (len(A), *self.A_star.shape))
         image = _apply(self.root, np.concatenate([A, truth], axis=-1)[:, None])
         rank = A.shape[-1]
         left = transpose(image[..., :rank])
@@ -156,7 +157,7 @@ class PopulationClients(MomentClients):
     def mean_apply(self, V: Float[np.ndarray, "T d c"]) -> Float[np.ndarray, "T d c"]:
         return V
 
-    def products(self, A: SharedA) -> tuple[Squares, Squares]:
+    def products(self, A: SharedA) -> tuple[Squares, Mixed]:
         left = transpose(A)[:, None]
         return left @ A[:, None], left @ self.A_star
 

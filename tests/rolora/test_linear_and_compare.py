@@ -48,7 +48,8 @@ def test_the_command_in_the_manifest_repeats_the_run(capsys, tmp_path):
     import shlex
 
     linear(capsys, tmp_path / "a", "--seed", "7", "--heterogeneity", "0.3", "--noise", "0.1",
-           "--method", "rolora", "--local-steps", "2", "--eta", "0.1", "--outputs", "2")  # fmt: skip
+           "--method", "rolora", "--local-steps", "2", "--eta", "0.1", "--outputs", "3", "--shift", "0.2",
+           "--target-rank", "3", "--spectrum", "power", "--condition", "4")  # fmt: skip
     told = shlex.split(read(tmp_path / "a").manifest["command"])
     assert run(capsys, *told[1:], "--out", tmp_path / "b")[0] == 0
     assert (tmp_path / "a" / "run.csv").read_bytes() == (tmp_path / "b" / "run.csv").read_bytes()
@@ -81,7 +82,11 @@ def test_heterogeneity_is_the_distance_that_was_asked_for(capsys, tmp_path):
         (["--kappa", "nan"], "kappa must be above 0 and finite, got nan"),
         (["--heterogeneity", "-1"], "heterogeneity must be at least 0 and finite, got -1.0"),
         (["--heterogeneity", "1", "--clients", "1"], "heterogeneity needs at least 2 clients"),
-        (["--outputs", "1", "--rank", "2"], "outputs must be at least the rank 2"),
+        (["--outputs", "1", "--rank", "2"], "outputs must be at least the targets' rank 2"),
+        (["--target-rank", "9"], "target_rank must lie between the rank 1 and d = 6, got 9"),
+        (["--target-rank", "2"], "spectrum must be linear, geometric or power"),
+        (["--shift", "0.5", "--clients", "1"], "shift needs at least 2 clients, got 1"),
+        (["--shift", "1"], "shift must be at least 0 and below 1, got 1.0"),
         (["--local-steps", "2"], "has no option 'local_steps'"),
         (["--method", "rolor"], "did you mean 'rolora'?"),
         (["--simulator", "grams"], "did you mean 'gram'?"),

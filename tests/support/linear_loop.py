@@ -41,6 +41,8 @@ class Samples:
             for place, client in enumerate(self.who[trial]):
                 row = client if self.fixed else place
                 x = X[trial, row]
+                if problem.covariances is not None:
+                    x = x @ np.linalg.cholesky(problem.covariances[client]).T
                 y = x @ problem.A_star @ problem.B_star[client]
                 pairs.append((x, y if E is None else y + E[trial, row]))
         return self.now
@@ -117,7 +119,9 @@ def rounds(problem, start, name):
 
 
 def loss(problem, A, B, W):
-    """Mean over clients of the squared distance to their own truth, noise included, of one trial."""
+    """Mean over clients of the expected squared error, noise included, of one trial."""
     truth = [problem.A_star @ b for b in problem.B_star]
     apart = [W + a @ b - own for a, b, own in zip(A, B, truth, strict=True)]
-    return np.mean([np.sum(gap**2) for gap in apart]) + problem.noise**2 * problem.outputs
+    S = [np.eye(problem.d)] * len(A) if problem.covariances is None else problem.covariances
+    squares = [np.trace(gap.T @ s @ gap) for gap, s in zip(apart, S, strict=True)]
+    return np.mean(squares) + problem.noise**2 * problem.outputs
