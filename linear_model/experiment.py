@@ -106,8 +106,7 @@ class Experiment(Privacy, Ranks):
         """With the values that follow from others filled in."""
         stepless = self.kappa is None and self.eta is None
         kappa = 0.5 if stepless and "kappa" in options_of(self.method) else self.kappa
-        q = self.target_rank or self.rank
-        return self.changed(target_rank=q, outputs=self.outputs or q, kappa=kappa)
+        return self.changed(outputs=self.outputs or self.target_rank or self.rank, kappa=kappa)
 
     def rule(self) -> LinearMethod:
         """The method with its own options."""

@@ -121,7 +121,9 @@ def _name(done: Run, of: Experiment) -> str:
     parts += [f"r={of.rank}"] * (of.rank > 1)
     parts += [f"{sign}={value:g}" for sign, value in (("κ", of.kappa), ("η", of.eta)) if value]
     parts += [f"K={of.local_steps}"] * ((of.local_steps or 1) > 1)
-    later = (("σ", of.noise), ("heterogeneity", of.heterogeneity))
+    parts += [f"q={of.target_rank}"] * ((of.target_rank or 0) > of.rank)
+    parts += [of.spectrum] * (of.spectrum != "flat")
+    later = (("σ", of.noise), ("heterogeneity", of.heterogeneity), ("shift", of.shift))
     return " ".join([done.method, *parts, *(f"{sign}={value:g}" for sign, value in later if value)])
 
 
