@@ -27,6 +27,7 @@ AT: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "escape-time": ({"d": 50, "kappa": 0.98, "epsilon": 1e-3}, {"kappa": 1.0}),
     "rank-r-map": ({"d": 5, "values": (1.0, 0.9), "eta": 0.2}, {"eta": 1.0}),
     "oja-identity": ({"d": 7, "outputs": 9, "clients": 3, "rank": 3}, {"rank": 12}),
+    "best-rank-r-of-the-mean": ({"d": 6, "outputs": 5, "clients": 3, "rank": 1}, {"rank": 6}),
     "nonconvex-bound": (
         {"rounds": 20, "clients": 3, "local_steps": 2, "sigma": 0.0, "heterogeneity": 2.0},
         {"clients": 0},

@@ -101,7 +101,8 @@ def _derive_ascent() -> list[ProofStep]:
         sized_identity("tr AᵀSA climbs along A + ε u vᵀ by 2ε uᵀSAv: its gradient is 2SA",
             moved.T @ S @ moved - g.T @ A.T @ S @ A @ g,
             e * y * (u.T @ S @ A @ g + g.T @ A.T @ S @ u) + e**2 * y**2 * u.T @ S @ u),
-        sized_identity("Oja's step takes its part across A: Aᵀ(I − AAᵀ)SA = 0, by the factor I − AᵀA", A.T @ (S @ A - A @ A.T @ S @ A), (one - A.T @ A) @ A.T @ S @ A),
+        sized_identity("Oja's step takes its part across A: Aᵀ(I − AAᵀ)SA = 0, by the factor I − AᵀA",
+            A.T @ (S @ A - A @ A.T @ S @ A), (one - A.T @ A) @ A.T @ S @ A),
         sized_identity("it is 2ηSA + A(I − 2ηAᵀSA): power iteration where 2ηAᵀSA = I, for r = 1 where "
             "2η‖W̄ᵀa‖² = 1", oja_step(A, S, eta), (2 * eta) * S @ A + A @ (one - (2 * eta) * A.T @ S @ A)),
     ]  # fmt: skip
