@@ -1,7 +1,8 @@
 """Local steps on one factor do not drift apart where all clients share one Hessian (theory.md §16).
 
-Problem: `Y_i = X_i W_i`, any W_i, m → ∞, features of one covariance S for all clients. With B shared the gradient
-in A is `2S(AB − W_i)Bᵀ`, with A shared `2AᵀS(AB − W_i)` in B: affine in W_i, one Hessian for all.
+Problem: `Y_i = X_i W_i`, any W_i, m → ∞, features of one covariance S for all clients. The gradients are
+`2S(AB − W_i)Bᵀ` in A and `2AᵀS(AB − W_i)` in B: affine in W_i where the other factor is shared, with one
+Hessian for all.
 Exact results: the mean after K local steps is K central steps on W̄. For S = I, r = 1 and B by least squares
 `tan θ⁺ = tan θ · c²|μ|ᴷ/|1 − μᴷs²|`, μ = 1 − κc²; any r: the mode (i, j) shrinks by
 `λ_j/λ_i + (1 − λ_j/λ_i)(1 − 2ηλ_i)ᴷ`, for K → ∞ the factor of power iteration.
