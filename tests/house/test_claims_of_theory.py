@@ -30,6 +30,10 @@ AT: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "best-rank-r-of-the-mean": ({"d": 6, "outputs": 5, "clients": 3, "rank": 1}, {"rank": 6}),
     "no-client-drift": ({"d": 5, "outputs": 4, "clients": 3, "rank": 1, "steps": 3}, {"steps": 0}),
     "covariate-shift-bias": ({"d": 5, "outputs": 3, "clients": 3, "rank": 1}, {"rank": 4}),
+    "drift-correction-is-unbiased": (
+        {"d": 5, "outputs": 3, "clients": 3, "rank": 1, "steps": 4},
+        {"steps": 1},
+    ),
     "nonconvex-bound": (
         {"rounds": 20, "clients": 3, "local_steps": 2, "sigma": 0.0, "heterogeneity": 2.0},
         {"clients": 0},

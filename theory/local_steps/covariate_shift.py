@@ -170,16 +170,15 @@ def _derive_mean() -> list[ProofStep]:
     entries = sp.Matrix([[size + e * y, e * norm], [e * x * (size + e * y), e**2 * x * norm]])
     target = sp.Matrix([[size + e * z11, e * z12], [e * z21, e * z22]])
     loss = sum(entry**2 for entry in entries - target)
-    left = {y: z11, norm: z12, x: z21 / size}
     return [
         sized_identity("mean_i S_i(W_i − W°) = 0 with mean_i E_i = 0 says W° = mean_i W_i + mean_i E_iW_i",
             (sp.Identity(d) + E) @ (W - best), W + E @ W - best - E @ best),
         identity("all share a*, W° = a*b̄*ᵀ + Z: the loss of (a* + εx)(b̄* + εy)ᵀ is ε² times a sum of "
             "squares, up "
             "to ε³ …", sp.Derivative(loss, (e, 2)) / 2, fit, where={e: 0}),
-        identity("… least at y = Zᵀa*, x = (I − a*a*ᵀ)Zb̄*/‖b̄*‖², where one entry of Z is left …",
-            fit, z22**2,
-            where=left),
+        rational_identity("… least at y = Zᵀa*, x = (I − a*a*ᵀ)Zb̄*/‖b̄*‖², where one entry of Z is left "
+            "…", fit,
+            (y - z11) ** 2 + (norm - z12) ** 2 + size**2 * (x - z21 / size) ** 2 + z22**2),
         identity("… so the exact mean, x = y = 0, has the excess ‖Zᵀa*‖² + ‖(I − a*a*ᵀ)Zb̄*‖²/‖b̄*‖², Z's "
             "other ones",
             fit - z22**2, fedavg_excess(z21, sp.sqrt(z11**2 + z12**2)), where={x: 0, y: 0, norm: 0}),

@@ -144,8 +144,10 @@ def check(
         f"±{SHIFT:g} and twice that, and the population simulator"
     )
     evidence.note(
-        "The excess risk is that of the A a round starts from with the B fitted to it. The averaged B leaves a "
-        "gradient along A, which turns the columns of a fixed point's A within their span from round to round."
+        "The excess risk is that of the A a round starts from with the B fitted to it. The averaged B "
+        "leaves a "
+        "gradient along A, which turns the columns of a fixed point's A within their span from round to "
+        "round."
     )
     evidence.table(_rows(targets, shifts, rank, rolora), PLOT)
 
