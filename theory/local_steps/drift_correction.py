@@ -2,8 +2,8 @@
 
 Problem: `Y_i = X_i W_i`, features of any covariances S_i, m → ∞; mean loss f(A, B).
 Pooled b-step: the server solves `AᵀS̄A B = mean_i AᵀS_iW_i`; the a-step is a gradient step on f, so fixed
-points are the stationary points of f. Control variates (`rolora-cv`): client i takes K steps along `g_i − c_i + c`;
-with the Hessian h of a coordinate and `P = (1 − (1 − ηh)ᴷ)/(Kηh)` a round is
+points are the stationary points of f. Control variates (`rolora-cv`): client i takes K steps along
+`g_i − c_i + c`; with the Hessian h of a coordinate and `P = (1 − (1 − ηh)ᴷ)/(Kηh)` a round is
 `c_i⁺ = P_ig_i + (1 − P_i)(c_i − c)`, `x⁺ = x − Kηc⁺`: a fixed point has c = 0, c_i = g_i, so ∇f = 0.
 Local rates where all h_i are alike: (1 − ηh)ᴷ of x, as without, and 1 − P of the control variates.
 """
