@@ -34,6 +34,10 @@ AT: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
         {"d": 5, "outputs": 3, "clients": 3, "rank": 1, "steps": 4},
         {"steps": 1},
     ),
+    "momentum-and-preconditioning": (
+        {"d": 6, "clients": 3, "values": (2.0, 0.8)},
+        {"values": (1.0,)},
+    ),
     "nonconvex-bound": (
         {"rounds": 20, "clients": 3, "local_steps": 2, "sigma": 0.0, "heterogeneity": 2.0},
         {"clients": 0},
