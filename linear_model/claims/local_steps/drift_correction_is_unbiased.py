@@ -232,7 +232,8 @@ def _block(evidence: Evidence, of: Problem, steps: int, stretch: float, label: s
     slopes = [-2.0 * a.T @ W for W in targets]
     apart = [slope - np.mean(slopes, axis=0) for slope in slopes]
     share = float(drift_correction.moved_share((1.0 - 2.0 * eta) ** steps, 2.0 * eta * steps))
-    before, ratios = None, []
+    ratios: list[float] = []
+    before = None
     for _ in range(4):
         cv.round("B")
         common = np.mean(cv.own["B"], axis=0)

@@ -105,7 +105,7 @@ def _centre(evidence: Evidence, targets: np.ndarray, rank: int, steps: int, labe
     _, d, outputs = targets.shape
     root = evidence.rng("covariance", d).standard_normal((d, 2 * d)) / np.sqrt(2 * d)
     for name, S in (("isotropic features", np.eye(d)), ("one covariance for all", root @ root.T)):
-        eta = STEP / (2.0 * np.linalg.norm(S, 2))
+        eta = STEP / (2.0 * float(np.linalg.norm(S, 2)))
         many = [(S, W) for W in targets]
         one = [(S, targets.mean(axis=0))]
         A = other_A = literal_rounds.start_of(evidence, d, rank)

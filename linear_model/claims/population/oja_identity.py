@@ -65,7 +65,7 @@ def check(
     between(1, min(d - 1, outputs), rank=rank)
     targets = literal_rounds.targets_of(evidence, clients, d, outputs)
     mean = targets.mean(axis=0)
-    S, eta = mean @ mean.T, KAPPA / (2.0 * np.linalg.norm(mean, 2) ** 2)
+    S, eta = mean @ mean.T, KAPPA / (2.0 * float(np.linalg.norm(mean, 2)) ** 2)
     label = f"d = {d}, p = {outputs}, N = {clients}, r = {rank}"
     A = literal_rounds.start_of(evidence, d, rank)
     first, gaps, path = A, [], [A]
