@@ -1,0 +1,77 @@
+"""The sharp bounds on rounds and samples: what they promise, where they promise nothing, what they refuse."""
+
+import time
+from math import inf, isfinite, log
+
+import pytest
+
+from theory.recovery import recovery_theorem, sharp_recovery, sharp_theorem
+
+EPSILON = 1e-6
+
+
+def test_rounds_grow_with_the_logarithm_of_the_width():
+    found = [
+        sharp_recovery.rounds(0.01, d, 10, 20 * d, 1.0, EPSILON)
+        for d in (10**3, 10**4, 10**5, 10**6)
+    ]
+    added = log(10**3) / 2 / log(2)
+    assert found == sorted(found)
+    assert abs(found[-1] - found[0] - added) <= 2
+    assert found[-1] < 30 < 1e6 < recovery_theorem.rounds_bound(1 - 5e-7, EPSILON, 1.0, log=log)
+
+
+def test_fewer_failures_take_more_rounds_and_more_samples_fewer():
+    forecast = sharp_recovery.Forecast(1_000, 10, 2_000, 1.0, EPSILON)
+    found = [forecast.rounds(delta) for delta in (0.5, 0.1, 0.01, 1e-4)]
+    assert found == sorted(found)
+    assert found[0] < found[-1] < inf
+    assert all(forecast.failure(int(n)) <= d < forecast.failure(int(n) - 1)
+        for n, d in zip(found, (0.5, 0.1, 0.01, 1e-4), strict=True))  # fmt: skip
+    assert sharp_recovery.rounds(0.01, 1_000, 10, 20_000, 1.0, EPSILON) < found[2]
+
+
+def test_on_the_closed_forms_samples_the_search_finds_fewer_rounds():
+    d, clients, delta, kappa = 50, 20, 0.01, 0.5
+    start = 0.9
+    rounds = sharp_theorem.enough_rounds(
+        sharp_recovery.tangent(start), sharp_recovery.tangent(EPSILON), kappa, log=log
+    )
+    pooled = sharp_theorem.enough_pooled(max(d, 1 / (1 - start**2)), rounds, delta, log=log)
+    samples = (
+        int(max(pooled / clients, sharp_theorem.enough_each(clients, rounds, delta, log=log))) + 1
+    )
+    found = sharp_recovery.rounds(delta, d, clients, samples, kappa, EPSILON, start)
+    assert sharp_recovery.least_rounds(delta, d, clients, samples, kappa, EPSILON, start) <= found
+    assert found < rounds / 2
+
+
+@pytest.mark.parametrize(
+    ("d", "pooled", "kappa"), [(1_000, 900, 1.0), (1_000, 100, 0.5), (10, 60, 1.0)]
+)
+def test_below_the_threshold_nothing_is_promised(d, pooled, kappa):
+    assert sharp_recovery.rounds(0.01, d, 1, pooled, kappa, EPSILON) == inf
+    assert sharp_recovery.failure(100, d, 1, pooled, kappa, EPSILON) > 0.01
+
+
+def test_samples_are_enough_and_not_many_more_than_a_width():
+    found = sharp_recovery.samples(0.01, 2_000, 10, 1.0, EPSILON, within=60)
+    assert 2_000 < 10 * found < 2.5 * 2_000
+    assert sharp_recovery.failure(60, 2_000, 10, int(found), 1.0, EPSILON) <= 0.01
+
+
+def test_an_answer_takes_a_fraction_of_a_second():
+    begun = time.process_time()
+    assert isfinite(sharp_recovery.rounds(0.01, 10**6, 10, 10**7, 0.5, EPSILON))
+    assert time.process_time() - begun < 1.0
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"d": 1}, {"clients": 0}, {"samples": 0}, {"kappa": 2.0}, {"kappa": 0.0}, {"epsilon": 1.0},
+        {"start": 1e-7}, {"start": 1.0}],
+)  # fmt: skip
+def test_a_value_outside_is_refused(wrong):
+    given = {"d": 10, "clients": 2, "samples": 100, "kappa": 0.5, "epsilon": EPSILON, "start": 0.5}
+    with pytest.raises(ValueError, match=rf"^{next(iter(wrong))} must .*, got [^\n]+$"):
+        sharp_recovery.rounds(0.01, **given | wrong)
