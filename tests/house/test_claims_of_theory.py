@@ -94,6 +94,13 @@ AT: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
         {"d": 2_000, "samples": 40_000, "delta0": 0.3, "alone": True},
         {"epsilon": 0.2},
     ),
+    "noise-helps-escape": (
+        {"d": 50_000_000, "samples": 200_000, "kappa": 0.8},
+        {"kappa": 0.0},
+    ),
+    "small-angle-clt": ({"d": 300, "samples": 50, "kappa": 0.7}, {"samples": 5}),
+    "lemma-edge-at-finite-m": ({"d": 800, "samples": 300}, {"d": 10}),
+    "sharp-recovery": ({"d": 300, "samples": 900, "kappa": 0.7, "alone": True}, {"samples": 3}),
 }
 """Of a claim: parameters that are not its own, and one that it refuses."""
 
