@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from linear_model.prediction.result import Prediction
     from rolora.verify.parameters import Checked
 
 
@@ -13,6 +14,17 @@ def check(claim_id: str, **parameters: Any) -> Checked:
     from rolora.verify import parameters as front
 
     return front.check(claim_id, **parameters)
+
+
+def predict(**setting: Any) -> Prediction:
+    """Floors, rounds to ε, traffic and winner on the linear model: the options of `rolora predict` by name.
+
+    Raises:
+        ValueError: on a bad option, in one sentence.
+    """
+    from rolora import prediction as front
+
+    return front.predict(**setting)
 
 
 def __getattr__(name: str) -> str:

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from rolora.commands import claims, compare, conformance, env, figures, new, verify
-from rolora.commands.options import Later
+from rolora.commands.options import Later, LaterCommand
 from rolora.console import fail
 from verification.discovery import extras_named
 
@@ -26,6 +26,11 @@ app.command("figures")(figures.figures)
 app.command("new")(new.new)
 app.command("env")(env.env)
 app.command("conformance")(conformance.conformance)
+app.command(
+    "predict",
+    cls=LaterCommand,
+    help="Floors, rounds to ε, traffic and winner on the linear model: exact and at once.",
+)(lambda: None)
 for _name, _help in (
     ("linear", "Experiments on the linear model."),
     ("nonlinear", "The two-layer network study with label-split clients."),

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Concatenate, ParamSpec
 
 import typer
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup
 
 from verification.names import one_of
 from verification.settings import Settings, choices, default, described, part, read_toml, schema
@@ -65,6 +65,23 @@ class Later(TyperGroup):
         if not self.commands:
             group = typer.main.get_command(import_module(f"rolora.commands.{self.name}").app)
             self.commands.update(group.commands)  # type: ignore[attr-defined]
+
+
+class LaterCommand(TyperCommand):
+    """One command, imported when it is asked for: `app` of the module of its name has it alone."""
+
+    def make_context(
+        self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any
+    ) -> Any:
+        """That of the command itself."""
+        return self._load().make_context(info_name, args, parent, **extra)
+
+    def get_params(self, ctx: Any) -> list[Any]:
+        """Those of the command itself."""
+        return self._load().get_params(ctx)
+
+    def _load(self) -> Any:
+        return typer.main.get_command(import_module(f"rolora.commands.{self.name}").app)
 
 
 def configured(

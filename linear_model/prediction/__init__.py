@@ -1,0 +1,1 @@
+"""Predictions for the linear model: exact chains and formulas, who wins, and where they end."""

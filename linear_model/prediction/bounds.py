@@ -1,0 +1,64 @@
+"""How many rounds theorems ask for at a setting, and why they differ from what happens."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from math import ceil, log, sqrt
+
+from linear_model.prediction import floors
+from linear_model.prediction.law import Law
+from linear_model.prediction.limits import LEMMA
+from linear_model.prediction.result import Bound
+from linear_model.prediction.setting import Setting
+from theory.recovery import recovery_theorem
+
+
+def all_of(setting: Setting, law: Law) -> tuple[Bound, ...]:
+    """Every theorem's rounds."""
+    return (_paper(setting, law), _population(setting))
+
+
+def _paper(setting: Setting, law: Law) -> Bound:
+    source = "theory.recovery.recovery_theorem.rounds_bound: theorem 5.4 of arXiv 2502.01755v2"
+    outside = list(_outside_the_paper(setting, law))
+    if setting.delta0 <= setting.eps:
+        return Bound("paper", None, source, "the start is already within ε")
+    # 1 − (δ⁰)² of a random start is 1/d, which float64 would lose
+    kept = 1.0 / setting.d if setting.start == "random" else 1.0 - setting.delta0**2
+    T = 4.0 * log(setting.delta0 / setting.eps) / (setting.kappa * kept)
+    if setting.start != "random":
+        T = float(recovery_theorem.rounds_bound(setting.delta0, setting.eps, setting.kappa, log=log))
+    says = (
+        "it charges every round with the first angle's cosine, which is the worst: 1/(1 − (δ⁰)²), from a random"
+        " start d, multiplies all rounds, while in truth the cosine grows by about 1 + κ a round"
+    )
+    if outside:
+        says += "; its assumptions do not hold here: " + "; ".join(outside)
+    return Bound("paper", float(T), source, says)
+
+
+def _outside_the_paper(setting: Setting, law: Law) -> Iterator[str]:
+    edge = LEMMA / (1.0 + floors.noise_ratio(law))
+    if setting.kappa > edge:
+        yield f"κ = {setting.kappa:g} is above 3/(2(1 + q)) = {edge:.3g}, where its contraction lemma fails"
+    if setting.samples < setting.d:
+        yield f"it asks for m of the order of d log per client, m = {setting.samples} < d = {setting.d}"
+    for name, value in (("label noise", setting.noise), ("privacy noise", setting.privacy_noise)):
+        if value:
+            yield f"it knows no {name}"
+
+
+def _population(setting: Setting) -> Bound:
+    source = "theory.population.plateau.uniform_rate, theory.recovery.escape_time: theory.md §3"
+    if setting.kappa >= 2.0:
+        return Bound("population", None, source, "for κ ≥ 2 the angle does not go to 0")
+    if setting.delta0 <= setting.eps:
+        return Bound("population", 0.0, source, "the start is already within ε")
+    rate = max(abs(1.0 - setting.kappa), 1.0 / (1.0 + setting.kappa))
+    kept = 1.0 / setting.d if setting.start == "random" else 1.0 - setting.delta0**2
+    ratio = setting.delta0 / sqrt(kept) * sqrt((1.0 - setting.eps) * (1.0 + setting.eps)) / setting.eps
+    says = (
+        "in the limit of infinitely many samples tan θ falls by max(|1 − κ|, 1/(1 + κ)) a round or more: the"
+        " logarithm of d, not d, and no probability to pay for"
+    )
+    return Bound("population", float(ceil(log(ratio) / -log(rate))), source, says)

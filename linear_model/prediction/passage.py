@@ -1,0 +1,140 @@
+"""How many rounds until the error is at most ε: the first such round of many runs of the chain."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from math import ceil, inf, isfinite, log, log1p, sqrt
+
+import numpy as np
+
+from linear_model.prediction.chain import step
+from linear_model.prediction.law import Law, Sums, Supply
+from linear_model.prediction.setting import Setting
+from verification.streams import generator
+
+LONGEST, LONGEST_ASTRAY = 4_000, 500
+"""Rounds that are simulated at most, and where nothing says that runs get there."""
+WORK = 400_000
+"""Trial-rounds of one chain, about: a quarter of a second."""
+MOST_TRIALS, FEWEST_TRIALS = 2_001, 101
+QUANTILES = {"median": 0.5, "low": 0.05, "high": 0.95}
+
+
+@dataclass(frozen=True, slots=True)
+class Rounds:
+    """Quantiles over runs of the first round with an error of at most ε; None where not within `horizon`."""
+
+    median: int | None
+    low: int | None
+    high: int | None
+    horizon: int
+    reached: float
+    """Share of the runs that got there within the horizon."""
+
+
+@dataclass(frozen=True, eq=False)
+class Passage:
+    """First rounds of T runs at which the angle and the model's relative error were at most ε; inf for none."""
+
+    angle: np.ndarray
+    model: np.ndarray
+    horizon: int
+    bank: int | None
+    left: float
+    """Median over runs of the model's error after the horizon, or where the run ended."""
+
+    def angle_rounds(self) -> Rounds:
+        """Of the angle distance."""
+        return quantiles(self.angle, self.horizon)
+
+    def model_rounds(self) -> Rounds:
+        """Of √excess/‖b̄*‖."""
+        return quantiles(self.model, self.horizon)
+
+
+def quantiles(first: np.ndarray, horizon: int) -> Rounds:
+    """Smallest rounds by which the shares of `QUANTILES` have got there."""
+    ranked = np.sort(first)
+    at = {name: ranked[ceil(q * ranked.size) - 1] for name, q in QUANTILES.items()}
+    whole = {name: int(value) if isfinite(value) else None for name, value in at.items()}
+    return Rounds(**whole, horizon=horizon, reached=float(np.isfinite(first).mean()))
+
+
+def rough_rounds(delta0: float, eps: float, kappa: float, kept: float) -> float:
+    """About how many rounds: escape at 1 + κ, then decay at the slower of |1 − κ| and the mean-square rate.
+
+    Only sizes the simulation. `kept` is the mean-square rate at small angles; inf where there is none.
+    """
+    rate = abs(1.0 - kappa) if kappa < 2.0 else 0.98
+    rate = max(rate, sqrt(kept) if kept < 1.0 else 0.98, 1e-3)
+    tangent = delta0 / sqrt(1.0 - delta0**2) if delta0 < 1.0 else inf
+    climb = log(max(tangent, 1.0)) / log1p(kappa)
+    return climb + log(max(min(delta0, 1.0) / eps, 1.0)) / -log(min(rate, 0.999)) + 1.0
+
+
+def first_passage(setting: Setting, law: Law, kept: float, name: str, floor: float) -> Passage:
+    """Run the chain until every run has got there, or the horizon.
+
+    Args:
+        kept: mean-square rate at small angles, inf if there is none.
+        floor: where the angle settles, inf if nobody knows.
+    """
+    rough = rough_rounds(setting.delta0, setting.eps, setting.kappa, kept)
+    astray = kept >= 1.0 or setting.kappa >= 2.0 or floor >= setting.eps
+    horizon = min(int(3.0 * rough) + 60, LONGEST_ASTRAY if astray else LONGEST)
+    horizon = 1 if law.frozen else horizon
+    expected = min(horizon if astray else rough, horizon)
+    trials = int(WORK / (expected * law.steps_weight))
+    trials = setting.trials or min(max(trials, FEWEST_TRIALS), MOST_TRIALS)
+    rng = generator(setting.seed, "prediction", name)
+    supply = Supply(rng, law, int(1.5 * expected) * trials)
+    begun = start(rng, setting, trials)
+    angle, model = np.full((2, trials), inf)
+    left = run(rng, law, supply, begun, setting.eps, (angle, model), horizon)
+    return Passage(angle, model, horizon, supply.size, left)
+
+
+def run(
+    rng: np.random.Generator,
+    law: Law,
+    supply: Callable[[int], Sums],
+    begun: tuple[np.ndarray, np.ndarray],
+    eps: float,
+    first: tuple[np.ndarray, np.ndarray],
+    horizon: int,
+) -> float:
+    """Fill in the first rounds, in place, of runs begun at (cos θ, sin θ).
+
+    Returns:
+        The median over runs of the model's error in its last round.
+    """
+    (c, s), (angle, model) = begun, first
+    last = np.full(c.size, inf)
+    angle[s <= eps] = 0.0
+    who = np.arange(c.size)
+    for number in range(1, horizon + 1):
+        c, s, excess = step(rng, law, c, s, supply(who.size))
+        last[who] = np.sqrt(excess)
+        for times, error in ((angle, s), (model, last[who])):
+            new = who[(error <= eps) & ~np.isfinite(times[who])]
+            times[new] = number
+        going = ~(np.isfinite(angle[who]) & np.isfinite(model[who]))
+        if not going.all():
+            who, c, s = who[going], c[going], s[going]
+            if not who.size:
+                break
+    return float(np.median(last))
+
+
+def start(
+    rng: np.random.Generator, setting: Setting, trials: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Cosine and sine of the starts."""
+    if setting.start != "random":
+        s = float(setting.start)
+        return np.full(trials, sqrt((1.0 - s) * (1.0 + s))), np.full(trials, s)
+    inside = rng.standard_normal(trials)
+    outside = np.sqrt(2.0 * rng.standard_gamma(0.5 * (setting.d - 1), trials))
+    length = np.hypot(inside, outside)
+    return inside / length, outside / length

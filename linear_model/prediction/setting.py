@@ -1,0 +1,71 @@
+"""What a prediction is asked for, as plain values: the linear model's problem, a step size and a target."""
+
+from functools import cached_property
+
+import numpy as np
+from pydantic import Field
+
+from federation.participants import how_many
+from linear_model.experiment import Experiment
+from linear_model.problem import LARGEST_SAMPLE, LARGEST_SIZE
+from verification.settings import Count, Natural, NonNegative, Positive, Settings, Share, settings
+
+MOST_CLIENTS = 1_000_000
+
+
+@settings
+class Setting(Settings):
+    """Rank 1, fresh samples in each half-step; lengths are in units of the clients' mean target, ‖b̄*‖ = 1."""
+
+    d: int = Field(default=50, ge=2, le=LARGEST_SIZE, description="Input width.")
+    clients: int = Field(default=5, ge=1, le=MOST_CLIENTS, description="Number of clients N.")
+    samples: int = Field(
+        default=100, ge=1, le=LARGEST_SAMPLE, description="Samples per client and half-step, m."
+    )
+    kappa: Positive = Field(default=0.5, description="Step size κ = 2η‖b̄*‖².")
+    local_steps: int = Field(default=1, ge=1, le=100, description="Gradient steps on a in a round.")
+    heterogeneity: NonNegative = Field(
+        default=0.0, description="Root mean square distance of the clients' b* from their mean."
+    )
+    noise: NonNegative = Field(default=0.0, description="Label noise σ.")
+    participation: Share = Field(default=1.0, description="Share of the clients in a round.")
+    privacy_noise: NonNegative = Field(
+        default=0.0, description="Standard deviation of what a client adds to each number it sends."
+    )
+    outputs: Count = Field(default=1, description="Number of outputs p.")
+    eps: float = Field(default=1e-3, gt=0.0, lt=1.0, description="Error to reach, ε.")
+    start: str = Field(
+        default="random", description="random, or the angle distance δ⁰ between 0 and 1."
+    )
+    trials: Count | None = Field(
+        default=None, description="Runs of the chain; as many as half a second allows if not given."
+    )
+    seed: Natural = Field(default=0, description="Root of all randomness.")
+
+    def __post_init__(self) -> None:
+        self._experiment()  # its refusals are ours
+
+    def _experiment(self) -> Experiment:
+        names = ("clients", "heterogeneity", "outputs", "start", "seed")
+        return Experiment(d=2, **{name: getattr(self, name) for name in names})
+
+    @property
+    def active(self) -> int:
+        """Clients in a round, n."""
+        return how_many(self.clients, self.participation)
+
+    @property
+    def pooled(self) -> int:
+        """Samples of a half-step over all its clients, M = n·m."""
+        return self.active * self.samples
+
+    @cached_property
+    def targets(self) -> np.ndarray:
+        """The b_i*, (N, p), as `rolora linear run` has them at this seed; their mean has length 1."""
+        drawn: np.ndarray = self._experiment().problem().B_star[:, 0, :]
+        return drawn
+
+    @property
+    def delta0(self) -> float:
+        """Angle distance of the start; of a random one the root mean square, sqrt(1 − 1/d)."""
+        return float(np.sqrt(1.0 - 1.0 / self.d)) if self.start == "random" else float(self.start)
