@@ -4,28 +4,75 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-
-from linear_model.prediction import predict as found
+from federation import partition
+from linear_model.prediction import features as estimated
+from linear_model.prediction.predict import predict as found
 from linear_model.prediction.result import Prediction
 from linear_model.prediction.setting import Setting
 from verification.names import one_of
+from verification.streams import generator
 
-if TYPE_CHECKING:
-    from federation.partition import Partition
-
-ESTIMATED = ("d", "clients", "samples", "heterogeneity", "noise", "outputs")
-"""Options that features decide."""
+DECIDED = ("d", "outputs", "noise", "heterogeneity")
+"""Options that features decide, and `clients` where they are a folder's."""
 SPLITS = ("label", "iid")
 
 
 def predict(
     *,
-    features: str | Path | None = None,  # noqa: ARG001 - named for the caller, read from `given`
+    features: str | Path | None = None,
+    dataset: str | None = None,
+    split: str = "label",
+    data_dir: str | Path | None = None,
     **setting: Any,
 ) -> Prediction:
-    """Predict from options, or from features with the others."""
-    return found.predict(Setting.read(setting))
+    """Predict from options; with a folder of features or a data set, from what is estimated of those.
+
+    Args:
+        features: folder with an .npz file (arrays X and Y) for each client.
+        dataset: digits, mnist, or another the two-layer study knows; targets are labels, one of p each.
+        split: how the data set is dealt to `clients`: label (each its own labels), or iid.
+        data_dir: folder with the data set's files.
+    """
+    if features is None and dataset is None:
+        return found(Setting.read(setting))
+    if features is not None and dataset is not None:
+        raise ValueError(f"give features or dataset, got {features} and {dataset}")
+    _refuse(setting, (*DECIDED, "clients") if features is not None else DECIDED)
+    one_of("split", split, SPLITS)
+    if features is not None:
+        model = estimated.estimate(*estimated.read(features))
+    else:
+        asked = Setting.read(setting)  # refused before any work
+        folder = None if data_dir is None else Path(data_dir)
+        model = estimated.estimate(*_dealt(str(dataset), split, folder, asked))
+    whole = Setting.read({**model.values, **setting})
+    return found(whole, model.targets, model.seen)
+
+
+def _refuse(setting: Mapping[str, Any], decided: tuple[str, ...]) -> None:
+    for name in decided:
+        if name in setting:
+            raise ValueError(
+                f"{name} follows from the features, got {setting[name]!r}; leave it out"
+            )
+
+
+def _dealt(
+    name: str, split: str, data_dir: Path | None, setting: Setting
+) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    """A data set's images and one-of-p labels, client by client."""
+    from nonlinear_model.data import registry
+
+    data = registry.load(name, data_dir)
+    rng = generator(setting.seed, "prediction", "deal")
+    if split == "iid":
+        parts = partition.iid(data.train_y.size, setting.clients, rng)
+    else:
+        each = max(data.classes // setting.clients, 1)
+        parts = partition.shards(data.train_y, setting.clients, each, rng)
+    labels = np.eye(data.classes)[data.train_y]
+    return [data.train_x[part] for part in parts], [labels[part] for part in parts]

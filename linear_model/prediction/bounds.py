@@ -27,10 +27,12 @@ def _paper(setting: Setting, law: Law) -> Bound:
     kept = 1.0 / setting.d if setting.start == "random" else 1.0 - setting.delta0**2
     T = 4.0 * log(setting.delta0 / setting.eps) / (setting.kappa * kept)
     if setting.start != "random":
-        T = float(recovery_theorem.rounds_bound(setting.delta0, setting.eps, setting.kappa, log=log))
+        T = float(
+            recovery_theorem.rounds_bound(setting.delta0, setting.eps, setting.kappa, log=log)
+        )
     says = (
-        "it charges every round with the first angle's cosine, which is the worst: 1/(1 − (δ⁰)²), from a random"
-        " start d, multiplies all rounds, while in truth the cosine grows by about 1 + κ a round"
+        "it charges every round with the first angle's cosine, which is the worst: 1/(1 − (δ⁰)²), d from a"
+        " random start, multiplies all rounds, while in truth the cosine grows by about 1 + κ a round"
     )
     if outside:
         says += "; its assumptions do not hold here: " + "; ".join(outside)
@@ -56,7 +58,9 @@ def _population(setting: Setting) -> Bound:
         return Bound("population", 0.0, source, "the start is already within ε")
     rate = max(abs(1.0 - setting.kappa), 1.0 / (1.0 + setting.kappa))
     kept = 1.0 / setting.d if setting.start == "random" else 1.0 - setting.delta0**2
-    ratio = setting.delta0 / sqrt(kept) * sqrt((1.0 - setting.eps) * (1.0 + setting.eps)) / setting.eps
+    ratio = (
+        setting.delta0 / sqrt(kept) * sqrt((1.0 - setting.eps) * (1.0 + setting.eps)) / setting.eps
+    )
     says = (
         "in the limit of infinitely many samples tan θ falls by max(|1 − κ|, 1/(1 + κ)) a round or more: the"
         " logarithm of d, not d, and no probability to pay for"

@@ -1,9 +1,12 @@
-"""One round of Algorithm 2 as a step of a chain of scalars: label noise, unlike clients, participation, privacy.
+"""One round of Algorithm 2 as a step of a chain of scalars.
+
+With label noise, unlike clients, participation, privacy noise, and either b-step.
 
 In the frame (a, u, out of plane), `a* = c·a + s·u`, ‖b̄*‖ = 1, κ = 2η. b-step, given `|X_i a|²`:
 `b̄ = c·mean b_i* + s·N(0, Σ b_i*b_i*ᵀ/|X_i a|²)/n + N(0, (σ²Σ|X_i a|⁻²/n² + σ_p²/n) I)`.
-a-step, `y_i = X_i q_i − σ‖b̄‖ e_i`, `q_i = a‖b̄‖² − a* (b_i*·b̄)`: a moves by `−(κ/M) Σ X_iᵀy_i`, whose part out of
-the plane is `N(0, Σ‖y_i‖² I)`; with q_i = q for all, the whole part across q is. Privacy adds N(0, σ_p²/n I).
+a-step, `y_i = X_i q_i − σ‖b̄‖ e_i`, `q_i = a‖b̄‖² − a* (b_i*·b̄)`: a moves by `−(κ/M) Σ X_iᵀy_i`, whose part out
+of the plane is `−(κ/M) N(0, Σ‖y_i‖² I)`; with q_i = q for all, so is the whole part across q. Privacy adds
+N(0, σ_p²/n I).
 Exact in law for one local step; several are in `local_steps`.
 """
 

@@ -43,7 +43,9 @@ class Spread:
         centre = law.targets.mean(axis=0)
         along = heterogeneous_samples.spread_along_mean(law.targets) ** 2
         whole = float(np.square(law.targets - centre).sum(axis=1).mean())
-        kept = N * (n - 1) / (n * (N - 1))  # what n of N show of the variance, drawn without replacement
+        kept = (
+            N * (n - 1) / (n * (N - 1))
+        )  # what n of N show of the variance, drawn without replacement
         return cls(along * kept, whole, whole * (1.0 - kept * (1.0 - _share_variance(law))))
 
 
@@ -54,7 +56,7 @@ def fit_variance(law: Law) -> float:
 
 
 def noise_ratio(law: Law) -> float:
-    """q of theory.md §6; a pooled b-step's is one client's with all samples."""
+    """The q of theory.md §6; a pooled b-step's is one client's with all samples."""
     M = law.everything
     if fit_variance(law) == inf:
         return inf
@@ -94,7 +96,7 @@ def _share_variance(law: Law) -> float:
 
 
 def _privacy(law: Law, _: Spread) -> float:
-    # Blurred a directly; b̄ blurred along b* by x leaves a residual x a*, whose gradient is x² (d − 1)/M across.
+    # On a directly; and b̄ blurred along b* by x leaves a residual x a*, whose gradient is x²(d − 1)/M across.
     return (law.d - 1) * law.privacy**2 / law.active * (1.0 + law.kappa**2 / law.everything)
 
 
@@ -105,7 +107,9 @@ CONTRIBUTIONS = (
         "theory.clients_differ.heterogeneous_samples.round_spread, theory.md §10",
         _unlike,
     ),
-    Contribution("privacy noise", "linear_model.prediction.floors, first order in its variance", _privacy),
+    Contribution(
+        "privacy noise", "linear_model.prediction.floors, first order in its variance", _privacy
+    ),
 )
 
 
@@ -143,10 +147,12 @@ class Measured:
     error: float
 
 
-def at_rest(law: Law, seed: int, name: str, begin: float, rate: float) -> tuple[Measured, Measured] | None:
+def at_rest(
+    law: Law, seed: int, name: str, begin: float, rate: float
+) -> tuple[Measured, Measured] | None:
     """Angle and model error of the chain at rest, from rounds after the start is forgotten.
 
-    None if that takes too long.
+    None if that takes too long, or draws of a bank, whose own error would not show.
 
     Args:
         begin: sine of the start, near the answer.
@@ -158,6 +164,8 @@ def at_rest(law: Law, seed: int, name: str, begin: float, rate: float) -> tuple[
         return None
     rng = generator(seed, "prediction at rest", name)
     supply = Supply(rng, law, CHAINS * (settling + MEASURED))
+    if supply.size is not None:
+        return None
     s = np.full(CHAINS, min(begin, 0.9))
     c = np.sqrt(1.0 - np.square(s))
     squares = np.zeros((2, CHAINS))
@@ -168,5 +176,7 @@ def at_rest(law: Law, seed: int, name: str, begin: float, rate: float) -> tuple[
     squares /= MEASURED
     means, errors = squares.mean(axis=1), squares.std(axis=1, ddof=1) / sqrt(CHAINS)
     roots = np.sqrt(means)
-    angle, model = (Measured(float(r), float(e / (2.0 * r))) for r, e in zip(roots, errors, strict=True))
+    angle, model = (
+        Measured(float(r), float(e / (2.0 * r))) for r, e in zip(roots, errors, strict=True)
+    )
     return angle, model

@@ -15,7 +15,7 @@ import numpy as np
 
 from linear_model.prediction.setting import Setting
 
-BANK_NUMBERS = 2_500_000
+BANK_NUMBERS = 1_500_000
 """Client terms drawn at most; beyond them rounds take the sums of a bank again, at random."""
 SMALLEST_BANK = 16
 LARGEST_BLOCK = 1_000_000

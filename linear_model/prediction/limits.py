@@ -14,6 +14,10 @@ LEMMA = 1.5
 """κ(1 + q) up to which one round keeps the paper's contraction lemma in mean square."""
 
 
+FEW = 2_000
+"""Draws of the clients' sums below which a quantile could show that they are taken again."""
+
+
 def of_step(law: Law) -> Iterator[str]:
     """About κ, m and M, for RoLoRA."""
     kappa, q = law.kappa, floors.noise_ratio(law)
@@ -36,8 +40,8 @@ def of_step(law: Law) -> Iterator[str]:
         need = law.d * kappa / (2.0 - kappa)
         yield (
             f"kappa = {kappa:g} is not below 2/(1 + q) = {mean_square_rate.threshold_kappa(q):.3g}"
-            f" (M = {law.everything}, about M > dκ/(2 − κ) = {need:.3g} is needed): the mean square of a small"
-            " angle grows, so floors have no formula; a typical run may still converge, and the chain says"
+            f" (M = {law.everything}, about M > dκ/(2 − κ) = {need:.3g} is needed): the mean square of a"
+            " small angle grows, so floors have no formula; a typical run may still converge: the chain says"
             " whether it does"
         )
     if law.local_steps > 1:
@@ -49,10 +53,10 @@ def of_step(law: Law) -> Iterator[str]:
 
 def of_passage(law: Law, passage: Passage, eps: float, floor: float | None) -> Iterator[str]:
     """About runs that did not get there, and what the numbers rest on."""
-    if passage.bank is not None:
+    if passage.bank is not None and passage.bank < FEW:
         yield (
-            f"the clients' sums of each round are taken at random from {passage.bank} exact draws: new ones for"
-            f" every round would be {law.active} × trials × rounds numbers"
+            f"the clients' sums of each round are taken at random from {passage.bank} exact draws: new ones"
+            f" for every round would be {law.active} × trials × rounds numbers"
         )
     late = {"angle": passage.angle_rounds(), "model's error": passage.model_rounds()}
     for what, rounds in late.items():

@@ -85,7 +85,9 @@ def rolora(entry: Entry, case: Case) -> Row:
         angle_measured=measured and measured[0],
         error_measured=measured and measured[1],
         left=passage.left,
-        how=CHAIN,
+        how=CHAIN
+        if passage.bank is None
+        else f"{CHAIN}, clients' sums from a bank of {passage.bank} draws",
         sources=tuple(sources),
         notes=tuple(notes),
     )
@@ -105,7 +107,9 @@ def ffa(entry: Entry, case: Case) -> Row:
     passage = first_passage(setting, law, inf, entry.method, inf)
     reached = passage.model_rounds()
     if reached.median is None:
-        notes.append("a stays where it starts, so no number of rounds lowers the error; b is refitted in each")
+        notes.append(
+            "a stays where it starts, so rounds do not lower the error; b is refitted in each"
+        )
     return replace(
         row,
         rounds=passage.angle_rounds(),
@@ -137,8 +141,8 @@ def fedavg(entry: Entry, case: Case) -> Row:
         return _sent(replace(row, model_rounds=_exactly(int(there[0]) + 1)), case)
     later = sqrt(float(fedavg_flow.decay_constant(case.targets))) / setting.eps
     note = (
-        f"its error is {sqrt(excess[-1]):.3g} after {limit} rounds and falls like 1/t in the limit, which would be"
-        f" ε after about {later:.3g} rounds (theory.clients_differ.fedavg_flow.decay_constant)"
+        f"its error is {sqrt(excess[-1]):.3g} after {limit} rounds and falls like 1/t in the limit, which would"
+        f" be ε after about {later:.3g} rounds (theory.clients_differ.fedavg_flow.decay_constant)"
     )
     missed = Rounds(None, None, None, limit, 0.0)
     return replace(row, model_rounds=missed, left=float(sqrt(excess[-1])), notes=(note,))
@@ -156,13 +160,13 @@ def averaged_products(entry: Entry, case: Case) -> Row:
 
 
 ENTRIES = (
-    Entry("algorithm2", "RoLoRA (Algorithm 2)", rolora),
-    Entry("algorithm2-pooled", "RoLoRA, pooled b-step", rolora),
-    Entry("ffa", "FFA-LoRA (least squares)", ffa),
-    Entry("fedavg", "FedAvg-LoRA (local optima)", fedavg),
-    Entry("flexlora", "FlexLoRA (local optima)", averaged_products),
-    Entry("flora", "FLoRA (local optima)", averaged_products),
-    Entry("fedex", "FedEx-LoRA (local optima)", averaged_products),
+    Entry("algorithm2", "RoLoRA", rolora),
+    Entry("algorithm2-pooled", "RoLoRA, pooled b", rolora),
+    Entry("ffa", "FFA-LoRA", ffa),
+    Entry("fedavg", "FedAvg-LoRA", fedavg),
+    Entry("flexlora", "FlexLoRA", averaged_products),
+    Entry("flora", "FLoRA", averaged_products),
+    Entry("fedex", "FedEx-LoRA", averaged_products),
 )
 
 
@@ -195,7 +199,13 @@ def _at_once(row: Row, why: str) -> Row:
     """Exact after one round."""
     one = _exactly(1)
     zero = {"angle_floor": 0.0, "error_floor": 0.0}
-    return replace(row, rounds=one, model_rounds=one, **zero, notes=(*row.notes, f"exact after one round: {why}"))
+    return replace(
+        row,
+        rounds=one,
+        model_rounds=one,
+        **zero,
+        notes=(*row.notes, f"exact after one round: {why}"),
+    )
 
 
 def _counted(row: Row, case: Case, method: str, rounds: int, more: int = 0) -> Row:
@@ -204,7 +214,9 @@ def _counted(row: Row, case: Case, method: str, rounds: int, more: int = 0) -> R
     shape, rule = Shape(d, 1, p), federated_lora.method_named(method)
     traffic = [rule.traffic([shape], number) for number in range(1, rounds + 1)]
     up, down = sum(t.up for t in traffic) + more, sum(t.down for t in traffic)
-    if rule.merges:  # what it merges goes down as factors of rank N, or N + 1 with the residual, or dense
+    if (
+        rule.merges
+    ):  # what it merges goes down as factors of rank N, or N + 1 with the residual, or dense
         rank = N if down == 0 else N + 1
         down += min(rank * (d + p), d * p)
     return replace(row, up=up, down=down)

@@ -15,7 +15,7 @@ from verification.streams import generator
 
 LONGEST, LONGEST_ASTRAY = 4_000, 500
 """Rounds that are simulated at most, and where nothing says that runs get there."""
-WORK = 400_000
+WORK = 300_000
 """Trial-rounds of one chain, about: a quarter of a second."""
 MOST_TRIALS, FEWEST_TRIALS = 2_001, 101
 QUANTILES = {"median": 0.5, "low": 0.05, "high": 0.95}
@@ -35,7 +35,7 @@ class Rounds:
 
 @dataclass(frozen=True, eq=False)
 class Passage:
-    """First rounds of T runs at which the angle and the model's relative error were at most ε; inf for none."""
+    """First rounds of T runs with the angle, and the model's relative error, at most ε; inf for none."""
 
     angle: np.ndarray
     model: np.ndarray
@@ -127,9 +127,7 @@ def run(
     return float(np.median(last))
 
 
-def start(
-    rng: np.random.Generator, setting: Setting, trials: int
-) -> tuple[np.ndarray, np.ndarray]:
+def start(rng: np.random.Generator, setting: Setting, trials: int) -> tuple[np.ndarray, np.ndarray]:
     """Cosine and sine of the starts."""
     if setting.start != "random":
         s = float(setting.start)

@@ -32,7 +32,10 @@ def predict(
     case = Case(setting, setting.targets if targets is None else targets)
     found = rows(case)
     without = f"no formula here for {', '.join(unanswered())}; `rolora linear run` simulates them"
-    local = "local optima are counted as one round, however many local steps they take"
+    local = (
+        "a round of RoLoRA is both half-steps of Algorithm 2, of FFA-LoRA a least-squares fit; the others'"
+        " clients go to their local optima in a round, however many steps that takes"
+    )
     return Prediction(
         setting,
         found,

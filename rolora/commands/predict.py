@@ -2,27 +2,48 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Annotated, Any
+
 import typer
 
 from linear_model.prediction.floors import Measured
 from linear_model.prediction.passage import Rounds
 from linear_model.prediction.result import Prediction, Row
 from linear_model.prediction.setting import Setting
-from rolora.commands.options import Given, Json, Quiet, configured
+from rolora.commands.options import DataDir, Given, Json, Quiet, configured
 from rolora.console import messages, output, table
+from rolora.prediction import predict as predicted
 from rolora.report.numbers import number
+from verification.settings import default
 
 app = typer.Typer()
+SYMBOLS = {"clients": "N", "samples": "m", "kappa": "κ", "local_steps": "K", "eps": "ε"}
+ALWAYS = ("d", "clients", "samples", "kappa", "eps")
 
 
 @app.command("predict")
 @configured(Setting)
-def predict(given: Given, as_json: Json = False, quiet: Quiet = False) -> None:
+def predict(
+    given: Given,
+    features: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR", help="Folder with an .npz file (X, Y) a client: estimate the model."
+        ),
+    ] = None,
+    dataset: Annotated[
+        str | None, typer.Option(help="digits or mnist: estimate the model from its images.")
+    ] = None,
+    split: Annotated[str, typer.Option(help="How the data set is dealt: label or iid.")] = "label",
+    data_dir: DataDir = None,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
     """Floors, rounds to ε, traffic and winner on the linear model: exact and at once."""
-    from linear_model.prediction.predict import predict as found
-
     file, told = given
-    prediction = found(Setting.read({**file, **told}))
+    source: dict[str, Any] = {"features": features, "dataset": dataset, "split": split}
+    prediction = predicted(**source, data_dir=data_dir, **{**file, **told})
     if as_json:
         from verification.codec import json_text
 
@@ -32,31 +53,65 @@ def predict(given: Given, as_json: Json = False, quiet: Quiet = False) -> None:
 
 
 def show(prediction: Prediction) -> None:
-    """The prediction as tables and sentences."""
+    """The prediction as a table, and what is to be said of it."""
     from rich.text import Text
 
-    setting, console, notes = prediction.setting, output(), messages()
-    symbols = {"d": "d", "clients": "N", "samples": "m", "kappa": "κ", "local_steps": "K", "eps": "ε"}
-    values = [f"{sign}={getattr(setting, name):g}" for name, sign in symbols.items()]
-    names = ("heterogeneity", "noise", "participation", "privacy_noise")
-    changed = [f"{n.replace('_', ' ')}={getattr(setting, n):g}" for n in names if setting.words(*()) and f"--{n.replace('_', '-')}" in setting.words()]
-    shown = table(title=Text(" ".join([*values, *changed])))
+    console, notes = output(), messages()
+    if prediction.seen is not None:
+        _show_seen(prediction.seen)
+    shown = table(title=Text(_title(prediction.setting)))
     shown.add_column("method", no_wrap=True)
-    for heading in ("rounds: angle ≤ ε", "rounds: error ≤ ε", "floor: angle", "floor: error", "sent a client"):
-        shown.add_column(heading, justify="right")
+    for heading in ("angle ≤ ε", "error ≤ ε", "angle's floor", "error's floor", "sent"):
+        shown.add_column(heading, justify="right", no_wrap=True)
     for row in prediction.rows:
         shown.add_row(row.label, *_cells(row))
     console.print(shown)
-    for bound in prediction.bounds:
-        rounds = "–" if bound.rounds is None else number(bound.rounds)
-        console.print(f"rounds by the {bound.name}'s theorem: {rounds}; {bound.says}", soft_wrap=True)
-    for winner in prediction.winners:
-        console.print(f"best at {winner.at}: {', '.join(winner.methods) or '–'} ({winner.because})", soft_wrap=True)
+    said = [
+        f"{bound.name}: {_or_none(bound.rounds)} rounds; {bound.says}."
+        for bound in prediction.bounds
+    ]
+    said += [
+        f"Best at {won.at}: {', '.join(prediction.row(name).label for name in won.methods) or 'unknown'}"
+        f" ({won.because})."
+        for won in prediction.winners
+    ]
+    for sentence in said:
+        console.print(sentence, soft_wrap=True, markup=False)
+    for note, labels in _gathered(prediction).items():
+        notes.print(f"{', '.join(labels)}: {note}.", soft_wrap=True, markup=False)
+
+
+def _gathered(prediction: Prediction) -> dict[str, list[str]]:
+    """Each note once, with the methods it is about."""
+    found: dict[str, list[str]] = {}
     for row in prediction.rows:
         for note in row.notes:
-            notes.print(f"{row.label}: {note}.", soft_wrap=True)
-    for note in prediction.notes:
-        notes.print(f"Note: {note}.", soft_wrap=True)
+            found.setdefault(note, []).append(row.label)
+    return found | {note: ["Note"] for note in prediction.notes}
+
+
+def _title(setting: Setting) -> str:
+    values = {
+        name: value
+        for name, value in setting.as_dict().items()
+        if name in ALWAYS or (value != default(Setting, name) and name not in ("seed", "trials"))
+    }
+    parts = (
+        f"{SYMBOLS.get(name, name.replace('_', ' '))}={value if isinstance(value, str) else number(value)}"
+        for name, value in values.items()
+    )
+    return " ".join(parts)
+
+
+def _show_seen(seen: dict[str, Any]) -> None:
+    console = output()
+    shown = table("estimated", "value")
+    for name, value in seen.items():
+        if name != "warnings":
+            shown.add_row(name.replace("_", " "), number(value))
+    console.print(shown)
+    for warning in seen["warnings"]:
+        messages().print(f"Warning: {warning}.", soft_wrap=True, markup=False, style="yellow")
 
 
 def _cells(row: Row) -> tuple[str, ...]:
@@ -65,24 +120,26 @@ def _cells(row: Row) -> tuple[str, ...]:
         _rounds(row.model_rounds),
         _floor(row.angle_floor, row.angle_measured),
         _floor(row.error_floor, row.error_measured),
-        "–" if row.sent is None else number(row.sent),
+        _or_none(row.sent),
     )
 
 
+def _or_none(value: float | None) -> str:
+    return "–" if value is None else number(value)
+
+
 def _rounds(found: Rounds | None) -> str:
-    """Median and 5–95 %, or how long nobody got there."""
+    """Median and 5–95 %, or the round by which most had not got there."""
     if found is None:
         return "–"
     if found.median is None:
-        return f"> {found.horizon}" if found.reached < 0.5 else "–"
+        return f"> {found.horizon}"
     if found.low == found.high:
         return str(found.median)
-    high = "…" if found.high is None else found.high
-    return f"{found.median} ({found.low}–{high})"
+    return f"{found.median} ({found.low}–{'…' if found.high is None else found.high})"
 
 
 def _floor(formula: float | None, measured: Measured | None) -> str:
-    """By formula, and in brackets by the chain."""
-    if formula is None:
-        return "–"
-    return number(formula, 3) if measured is None else f"{number(formula, 3)} ({number(measured.value, 3)})"
+    """By the chain where it was measured, else by formula."""
+    value = formula if measured is None else measured.value
+    return "–" if value is None else number(value, 3)

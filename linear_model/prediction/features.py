@@ -1,0 +1,167 @@
+"""From clients' real features and targets to the linear model: what is estimated, and what that leaves out.
+
+The features are whitened by the mean of the clients' second moments, `S̄ = mean_i X_iᵀX_i/m_i`, so that the
+model's identity stands for S̄; client i's target is its least-squares fit V_i there. a* and ‖b̄*‖ are the first
+singular pair of mean V_i, `b_i* = V_iᵀa*`, the noise is what the fits leave. All in units of ‖b̄*‖.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+NOTHING = 1e-8
+"""Directions whose second moment is below this share of the largest do not count."""
+USUAL_SHIFT = 2.0
+"""Spread of the clients' covariances, in units of what samples alone would show, above which it is told."""
+MOSTLY = 0.9
+
+
+@dataclass(frozen=True, eq=False)
+class Estimated:
+    """The linear model that is nearest to the features.
+
+    Attributes:
+        values: d, clients, samples, outputs, noise, heterogeneity of the setting.
+        targets: b_i* in units of ‖b̄*‖, (N, p).
+        seen: numbers that say what was estimated, and `warnings` about what the model leaves out.
+    """
+
+    values: dict[str, Any]
+    targets: np.ndarray
+    seen: dict[str, Any]
+
+
+def read(folder: str | Path) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    """Every client's X (m_i × d) and Y (m_i × p) from the .npz files of a folder, by name."""
+    files = sorted(Path(folder).glob("*.npz"))
+    if not files:
+        raise ValueError(f"features must be a folder with an .npz file a client, got {folder}")
+    X, Y = [], []
+    for file in files:
+        try:
+            with np.load(file, allow_pickle=False) as arrays:
+                held = {name: arrays[name] for name in ("X", "Y") if name in arrays}
+        except (OSError, ValueError, EOFError) as error:
+            raise ValueError(f"features {file} cannot be read: {error}") from error
+        if len(held) < 2:
+            raise ValueError(f"features {file} must hold the arrays X and Y")
+        X.append(held["X"])
+        Y.append(held["Y"])
+    return X, Y
+
+
+def estimate(X: Sequence[np.ndarray], Y: Sequence[np.ndarray]) -> Estimated:
+    """The nearest linear model.
+
+    Raises:
+        ValueError: on arrays that are not two-dimensional, finite and alike, or a mean target of 0.
+    """
+    xs, ys = _checked(X, Y)
+    samples, p = np.array([len(x) for x in xs]), ys[0].shape[1]
+    moments = np.stack([x.T @ x / len(x) for x in xs])
+    values, vectors = np.linalg.eigh(moments.mean(axis=0))
+    counted = values > NOTHING * values[-1]
+    d = int(counted.sum())
+    if d < 2:
+        raise ValueError(f"features must span at least 2 directions, got {d}")
+    white = vectors[:, counted] / np.sqrt(values[counted])
+    fits = np.stack(
+        [np.linalg.lstsq(x @ white, y, rcond=None)[0] for x, y in zip(xs, ys, strict=True)]
+    )
+    left = sum(
+        float(np.square(y - x @ white @ fit).sum()) for x, y, fit in zip(xs, ys, fits, strict=True)
+    )
+    freedom = int(np.maximum(samples - d, 0).sum()) * p
+    noise = np.sqrt(left / freedom) if freedom else 0.0
+    U, sizes, _ = np.linalg.svd(fits.mean(axis=0), full_matrices=False)
+    size = float(sizes[0])
+    if not size > 0.0:
+        raise ValueError("features must have a mean target that is not 0, got 0")
+    b = np.einsum("d,ndp->np", U[:, 0], fits) / size
+    centre = b.mean(axis=0)
+    spread = float(np.square(b - centre).sum(axis=1).mean())
+    blur = p * (noise / size) ** 2 * float(np.mean(1.0 / np.maximum(samples - d - 1, 1)))
+    kept = np.sqrt(max(spread - blur, 0.0) / spread) if spread > 1e-20 else 0.0
+    seen = {
+        "width": xs[0].shape[1],
+        "directions": d,
+        "condition": float(values[-1] / values[counted][0]),
+        "smallest_client": int(samples.min()),
+        "largest_client": int(samples.max()),
+        "mean_target": size,
+        "rank_one_share": float(size**2 / np.square(sizes).sum()),
+        "shared_direction_share": float(np.square(b * size).sum() / np.square(fits).sum()),
+        "noise": float(noise / size),
+        "heterogeneity": float(np.sqrt(max(spread - blur, 0.0))),
+        "covariance_spread": _covariance_spread(white.T @ moments @ white, samples),
+    }
+    seen["warnings"] = list(_warnings(seen))
+    setting = {"d": d, "clients": len(xs), "samples": int(np.median(samples)), "outputs": p}
+    own = {"noise": seen["noise"], "heterogeneity": seen["heterogeneity"] if len(xs) > 1 else 0.0}
+    return Estimated({**setting, **own}, centre + kept * (b - centre), seen)
+
+
+def _covariance_spread(moments: np.ndarray, samples: np.ndarray) -> float:
+    """Root mean square of ‖S_i − I‖ over what m_i normal samples of one law show; 1 if they are alike."""
+    d = moments.shape[-1]
+    apart = np.square(moments - np.eye(d)).sum(axis=(1, 2))
+    usual = d * (d + 1) / samples
+    return float(np.sqrt(apart.sum() / usual.sum()))
+
+
+def _warnings(seen: dict[str, Any]) -> Iterator[str]:
+    yield (
+        f"the model's features are normal with one covariance, whitened here (condition number"
+        f" {seen['condition']:.3g}), and new in every half-step; a method that takes gradient steps on the"
+        " features as they are is slower along small directions"
+    )
+    if seen["covariance_spread"] > USUAL_SHIFT:
+        yield (
+            f"the clients' covariances differ, {seen['covariance_spread']:.3g} times as much as samples alone"
+            " would: with unlike targets that biases RoLoRA's fixed point, which no number of rounds removes"
+            " and no number here includes"
+        )
+    if seen["smallest_client"] <= seen["directions"]:
+        yield (
+            f"a client has {seen['smallest_client']} samples for {seen['directions']} directions: its target"
+            " is the shortest that fits, noise and heterogeneity are guesses"
+        )
+    for name, what in (
+        ("rank_one_share", "of the mean target's square is in its first direction"),
+        ("shared_direction_share", "of the clients' targets' squares is along it"),
+    ):
+        if seen[name] < MOSTLY:
+            yield f"only {seen[name]:.0%} {what}: the prediction is about that part, at rank 1"
+
+
+def _checked(
+    X: Sequence[np.ndarray], Y: Sequence[np.ndarray]
+) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    if not X or len(X) != len(Y):
+        raise ValueError(f"features must be one X and one Y a client, got {len(X)} and {len(Y)}")
+    kept: tuple[list[np.ndarray], list[np.ndarray]] = ([], [])
+    for number, pair in enumerate(zip(X, Y, strict=True)):
+        for name, given, into in zip("XY", pair, kept, strict=True):
+            array = np.asarray(given)
+            if array.ndim != 2 or array.dtype.kind not in "fiub" or not np.all(np.isfinite(array)):
+                raise ValueError(
+                    f"features {name} of client {number} must be a matrix of finite numbers, got"
+                    f" {array.dtype.name} of shape {array.shape}"
+                )
+            if array.shape[1] != (into[0] if into else array).shape[1] or not array.size:
+                raise ValueError(
+                    f"features {name} of client {number} must be as wide as the first client's and not empty,"
+                    f" got shape {array.shape}"
+                )
+            into.append(array.astype(np.float64))
+        if len(kept[0][-1]) != len(kept[1][-1]):
+            raise ValueError(
+                f"features of client {number} must have a row of Y for each of X, got"
+                f" {len(kept[1][-1])} and {len(kept[0][-1])}"
+            )
+    return kept
