@@ -2,9 +2,10 @@
 
 Client i's K steps from a move it by `−(κ‖b̄‖²/m) Σ_k X_iᵀy_k`, where `y_0 = X_i x_i − σe_i/‖b̄‖`,
 `x_i = a − a* (b_i*·b̄)/‖b̄‖²` and `y_{k+1} = (I − (κ‖b̄‖²/m) X_iX_iᵀ) y_k`. In suitable bases of samples and
-features `X_i v`, v along x_i, is χ_m times the first vector, e_i lies in the first two, and what X_i is across v
-is a lower band matrix with independent entries: χ on both edges, normal in between (Golub and Kahan 1965;
-Silverstein 1985 for the laws). The features' basis is uniform across v. So a few times K numbers a client are exact.
+features `X_i v`, v along x_i, is χ_m times the first vector, e_i lies in the first two, and what X_i is
+across v is a lower band matrix with independent entries: χ on both edges, normal in between (Golub and
+Kahan 1965; Silverstein 1985 for the laws). The features' basis is uniform across v. So a few times K numbers
+a client are exact.
 """
 
 from __future__ import annotations

@@ -141,8 +141,8 @@ def fedavg(entry: Entry, case: Case) -> Row:
         return _sent(replace(row, model_rounds=_exactly(int(there[0]) + 1)), case)
     later = sqrt(float(fedavg_flow.decay_constant(case.targets))) / setting.eps
     note = (
-        f"its error is {sqrt(excess[-1]):.3g} after {limit} rounds and falls like 1/t in the limit, which would"
-        f" be ε after about {later:.3g} rounds (theory.clients_differ.fedavg_flow.decay_constant)"
+        f"its error is {sqrt(excess[-1]):.3g} after {limit} rounds and falls like 1/t in the limit, which"
+        f" would be ε after about {later:.3g} rounds (theory.clients_differ.fedavg_flow.decay_constant)"
     )
     missed = Rounds(None, None, None, limit, 0.0)
     return replace(row, model_rounds=missed, left=float(sqrt(excess[-1])), notes=(note,))
