@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from math import inf, isfinite, sqrt
+from math import inf, sqrt
 
 import numpy as np
 
 import federated_lora
-from federated_lora import Shape
+from federated_lora import Shape, Traffic
+from linear_model.methods.algorithm2 import Algorithm2
+from linear_model.methods.ffa_least_squares import FFALeastSquares
 from linear_model.prediction import floors, limits
 from linear_model.prediction.law import Law
 from linear_model.prediction.passage import LONGEST, Rounds, first_passage
@@ -38,17 +40,18 @@ class Case:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A method: what it is called, and what makes its row."""
+    """A method: what it is called, how often a round exchanges with the server, what makes its row."""
 
     method: str
     label: str
+    exchanges: int
     make: Callable[[Entry, Case], Row]
 
 
 def rolora(entry: Entry, case: Case) -> Row:
     """Algorithm 2 by the chain, its floors by formula and by the chain at rest."""
     setting, law = case.setting, case.law(pooled=entry.method.endswith("pooled"))
-    row = _counted(Row(entry.method, entry.label), case, "rolora", 2, 1 if law.pooled else 0)
+    row = Row(entry.method, entry.label)
     if law.pooled and law.privacy:
         why = "a pooled b-step sends Gram numbers, to which noise on factors does not apply"
         return replace(row, notes=(f"no answer with privacy noise: {why}",))
@@ -96,7 +99,7 @@ def rolora(entry: Entry, case: Case) -> Row:
 def ffa(entry: Entry, case: Case) -> Row:
     """FFA-LoRA with least squares: at its floor after one round."""
     law, setting = case.law(frozen=True), case.setting
-    row = _counted(Row(entry.method, entry.label), case, "ffa", 1)
+    row = Row(entry.method, entry.label)
     square, source = setting.delta0**2, "theory.frozen_factor.ffa_floor, theory.md §8"
     notes: list[str] = []
     floor = None
@@ -126,8 +129,8 @@ def ffa(entry: Entry, case: Case) -> Row:
 def fedavg(entry: Entry, case: Case) -> Row:
     """FedAvg-LoRA whose clients go to their local optima: the closed form of its interference."""
     setting, name = case.setting, "theory.clients_differ.fedavg_flow.trajectory, theory.md §10"
-    row = _counted(Row(entry.method, entry.label, sources=(name,)), case, "fedavg", 1)
-    missing = _no_local_optimum(setting)
+    row = Row(entry.method, entry.label, sources=(name,))
+    missing = no_local_optimum(setting)
     if missing:
         return replace(row, notes=(missing,))
     if case.law().targets is None or np.ptp(np.linalg.norm(case.targets, axis=1)) < 1e-12:
@@ -138,7 +141,9 @@ def fedavg(entry: Entry, case: Case) -> Row:
     there = np.flatnonzero(np.sqrt(excess) <= setting.eps)
     row = replace(row, rounds=_exactly(1), angle_floor=0.0, error_floor=0.0, how="closed form")
     if there.size:
-        return _sent(replace(row, model_rounds=_exactly(int(there[0]) + 1)), case)
+        return replace(
+            row, model_rounds=_exactly(int(there[0]) + 1), left=float(sqrt(excess[there[0]]))
+        )
     later = sqrt(float(fedavg_flow.decay_constant(case.targets))) / setting.eps
     note = (
         f"its error is {sqrt(excess[-1]):.3g} after {limit} rounds and falls like 1/t in the limit, which"
@@ -152,21 +157,20 @@ def averaged_products(entry: Entry, case: Case) -> Row:
     """FlexLoRA, FLoRA, FedEx-LoRA with local optima: the mean of rank-one targets a* b_i*ᵀ is a* b̄*ᵀ."""
     source = "mean of the products of local optima, theory.md §11"
     row = Row(entry.method, entry.label, how="closed form", sources=(source,))
-    row = _counted(row, case, entry.method, 1)
-    missing = _no_local_optimum(case.setting)
+    missing = no_local_optimum(case.setting)
     if missing:
         return replace(row, how="", notes=(missing,))
     return _at_once(row, "the exact mean product has rank 1")
 
 
 ENTRIES = (
-    Entry("algorithm2", "RoLoRA", rolora),
-    Entry("algorithm2-pooled", "RoLoRA, pooled b", rolora),
-    Entry("ffa", "FFA-LoRA", ffa),
-    Entry("fedavg", "FedAvg-LoRA", fedavg),
-    Entry("flexlora", "FlexLoRA", averaged_products),
-    Entry("flora", "FLoRA", averaged_products),
-    Entry("fedex", "FedEx-LoRA", averaged_products),
+    Entry("algorithm2", "RoLoRA", 2, rolora),
+    Entry("algorithm2-pooled", "RoLoRA, pooled b", 2, rolora),
+    Entry("ffa", "FFA-LoRA", 1, ffa),
+    Entry("fedavg", "FedAvg-LoRA", 1, fedavg),
+    Entry("flexlora", "FlexLoRA", 1, averaged_products),
+    Entry("flora", "FLoRA", 1, averaged_products),
+    Entry("fedex", "FedEx-LoRA", 1, averaged_products),
 )
 
 
@@ -176,7 +180,7 @@ def unanswered() -> tuple[str, ...]:
     return tuple(name for name in federated_lora.method_names() if name.split(":")[0] not in told)
 
 
-def _no_local_optimum(setting: Setting) -> str:
+def no_local_optimum(setting: Setting) -> str:
     """Why local optima have no closed form here; empty if they have one."""
     reasons = {
         f"m = {setting.samples} < d = {setting.d} samples do not fix a client's optimum": setting.samples
@@ -208,29 +212,41 @@ def _at_once(row: Row, why: str) -> Row:
     )
 
 
-def _counted(row: Row, case: Case, method: str, rounds: int, more: int = 0) -> Row:
-    """With the numbers of a round by the method's own traffic rule, over so many rounds of its."""
-    d, p, N = case.setting.d, case.setting.outputs, case.setting.active
-    shape, rule = Shape(d, 1, p), federated_lora.method_named(method)
-    traffic = [rule.traffic([shape], number) for number in range(1, rounds + 1)]
-    up, down = sum(t.up for t in traffic) + more, sum(t.down for t in traffic)
-    if (
-        rule.merges
-    ):  # what it merges goes down as factors of rank N, or N + 1 with the residual, or dense
-        rank = N if down == 0 else N + 1
-        down += min(rank * (d + p), d * p)
-    return replace(row, up=up, down=down)
+def _traffic(entry: Entry, setting: Setting) -> Traffic:
+    """Numbers a client sends and receives in a round of which it missed nothing before."""
+    shape, own = Shape(setting.d, 1, setting.outputs), entry.method
+    if own.startswith("algorithm2"):
+        return (
+            Algorithm2(kappa=setting.kappa, pooled=own.endswith("pooled")).exchange(shape).traffic
+        )
+    if own == "ffa":
+        return FFALeastSquares().exchange(shape).traffic
+    rule = federated_lora.method_named(own)
+    traffic = rule.traffic([shape], 1)
+    if not rule.merges:
+        return traffic
+    # What it merges goes down: all clients' factors, with the residual the server's too, or a dense matrix.
+    rank = setting.active + (traffic.down > 0)
+    whole = min(rank * (shape.d_in + shape.d_out), shape.d_in * shape.d_out)
+    return traffic + Traffic(0, whole)
 
 
-def _sent(row: Row, case: Case) -> Row:
-    """With the numbers until the model's error is at most ε."""
+def _told(row: Row, entry: Entry, setting: Setting) -> Row:
+    """With the numbers a round moves, and those per client until the model's error is at most ε.
+
+    Who sat out the round before is sent that round's result first, as `federation.sent` counts it.
+    """
+    traffic = _traffic(entry, setting)
+    row = replace(row, up=traffic.up, down=traffic.down, exchanges=entry.exchanges)
     reached = row.model_rounds.median if row.model_rounds else None
-    if reached is None or row.up is None or row.down is None or not isfinite(reached):
+    if reached is None:
         return row
-    share = case.setting.active / case.setting.clients
-    return replace(row, sent=float(reached * share * (row.up + row.down)))
+    share = setting.active / setting.clients
+    missed = max(reached - 1, 0) * (1.0 - share) * traffic.down
+    return replace(row, sent=float(share * (reached * traffic.total + missed)))
 
 
 def rows(case: Case) -> tuple[Row, ...]:
     """Every method's."""
-    return tuple(_sent(entry.make(entry, case), case) for entry in ENTRIES)
+    setting = case.setting
+    return tuple(_told(entry.make(entry, case), entry, setting) for entry in ENTRIES)

@@ -14,10 +14,15 @@ from linear_model.prediction.setting import Setting
 
 TIED = 1e-9
 NEEDED: dict[str, Callable[[Row], float | None]] = {
-    "equal rounds": lambda row: row.model_rounds.median if row.model_rounds else None,
+    "equal rounds": lambda row: _exchanged(row),
     "equal traffic": lambda row: row.sent,
 }
 """What a method needs until the model's error is at most ε; None if it does not get there."""
+
+
+def _exchanged(row: Row) -> float | None:
+    median = row.model_rounds.median if row.model_rounds else None
+    return None if median is None else float(median * row.exchanges)
 
 
 def predict(
@@ -33,8 +38,9 @@ def predict(
     found = rows(case)
     without = f"no formula here for {', '.join(unanswered())}; `rolora linear run` simulates them"
     local = (
-        "a round of RoLoRA is both half-steps of Algorithm 2, of FFA-LoRA a least-squares fit; the others'"
-        " clients go to their local optima in a round, however many steps that takes"
+        "a round of RoLoRA is both half-steps of Algorithm 2 and counts as two, of one factor each, where"
+        " rounds are compared; FFA-LoRA's is a least-squares fit; the others' clients go to their local"
+        " optima in a round, however many steps that takes"
     )
     return Prediction(
         setting,

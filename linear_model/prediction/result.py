@@ -24,6 +24,7 @@ class Row:
         angle_measured, error_measured: the same by the chain at rest, where a floor is not 0.
         left: median of the model's error in a run's last round.
         up, down: numbers a participating client sends and receives in a round.
+        exchanges: times the server hears from the clients in a round.
         sent: numbers both ways per client until the median of `model_rounds`.
         how: what computed the rounds.
         sources: what said so.
@@ -41,6 +42,7 @@ class Row:
     left: float | None = None
     up: int | None = None
     down: int | None = None
+    exchanges: int = 1
     sent: float | None = None
     how: str = ""
     sources: tuple[str, ...] = ()

@@ -10,6 +10,8 @@ from rolora.console import output
 SCHEMAS = {
     "report": "",
     "run": "",
+    "prediction": "",
+    "predict": "linear_model.prediction.setting:Setting",
     "linear": "linear_model.experiment:Experiment",
     "nonlinear": "nonlinear_model.configuration:Configuration",
     "llm": "llm_validation.config:Config",
@@ -21,7 +23,8 @@ def env(
     schema: Annotated[
         str | None,
         typer.Option(
-            metavar="NAME", help="Print a JSON schema: report, run, linear, nonlinear or llm."
+            metavar="NAME",
+            help=f"Print a JSON schema: {', '.join(SCHEMAS)}.",
         ),
     ] = None,
     as_json: Json = False,

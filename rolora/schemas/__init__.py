@@ -1,1 +1,1 @@
-"""JSON schemas of what the toolkit writes: a verification report, and the manifest of a run."""
+"""JSON schemas of what the toolkit writes: a report, a manifest of a run, a prediction."""

@@ -43,7 +43,7 @@ def drawn():
 
 def test_every_file_holds_the_figure_it_is_named_after_and_states_its_place():
     folder = Path(rolora.figures.__file__).parent
-    files = {path.stem for path in folder.glob("*.py")} - {"__init__"}
+    files = {path.stem for path in folder.rglob("*.py")} - {"__init__"}
     assert files == {name.replace("-", "_") for name in NAMES}
     orders = [one.value.order for one in registry.select(())]
     assert orders == sorted(set(orders))

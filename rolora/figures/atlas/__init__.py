@@ -1,0 +1,1 @@
+"""Figures of the atlas: every method in the one linear model."""
