@@ -143,7 +143,8 @@ def compared(number: int, seed: int, trials: int = TRIALS) -> dict[str, Any]:
     assert row.model_rounds is not None
     longest = min(row.rounds.horizon, LONGEST)
     model = Literal.begun(setting, trials, setting.seed, pooled=method.endswith("pooled"))
-    found: dict[str, Any] = {"setting": setting.as_dict(), "method": method, "longest": longest}
+    command = " ".join(["rolora predict", *setting.words()])
+    found: dict[str, Any] = {"command": command, "method": method, "longest": longest}
     for name, told, first in zip(
         ("angle", "error"),
         (row.rounds, row.model_rounds),
@@ -153,12 +154,7 @@ def compared(number: int, seed: int, trials: int = TRIALS) -> dict[str, Any]:
         within = told.median is not None and told.median <= longest
         median = float(told.median) if within and told.median is not None else inf
         low, high = median_interval(first, 1.0 - CONFIDENCE)
-        found[name] = {
-            "predicted": median,
-            "low": low,
-            "high": high,
-            "inside": low <= median <= high,
-        }
+        found[name] = [median, low, high]
     return found
 
 
@@ -169,17 +165,11 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, default=DEFAULT_OUT)
     given = parser.parse_args()
-    points = []
-    for number in range(given.points):
-        points.append(compared(number, given.seed))
-        outside = [name for name in ("angle", "error") if not points[-1][name]["inside"]]
-        if outside:
-            print(number, outside, points[-1], flush=True)
-    flags = [point[name]["inside"] for point in points for name in ("angle", "error")]
+    points = [compared(number, given.seed) for number in range(given.points)]
+    answers = [point[name] for point in points for name in ("angle", "error")]
+    flags = [low <= median <= high for median, low, high in answers]
     missed = len(flags) - sum(flags)
-    finite = sum(
-        np.isfinite(point[name]["predicted"]) for point in points for name in ("angle", "error")
-    )
+    finite = sum(median < inf for median, _, _ in answers)
     chance = float(stats.binom.sf(missed - 1, len(flags), 1.0 - CONFIDENCE)) if missed else 1.0
     summary = {
         "seed": given.seed, "points": given.points, "trials": TRIALS, "confidence": CONFIDENCE,
@@ -187,7 +177,9 @@ def main() -> int:
         "chance_of_so_many_outside": chance,
     }  # fmt: skip
     print(summary)
-    write(given.out, json_text({**summary, "each": points}))
+    lines = ",\n".join(json_text(point, indent=None).strip() for point in points)
+    head = json_text(summary).rstrip().removesuffix("}").rstrip()
+    write(given.out, f'{head},\n  "each": [\n{lines}\n  ]\n}}\n')
     return int(chance < UNLIKELY)
 
 

@@ -146,7 +146,8 @@ def _moved_apart(
     if law.noise:
         pull, square = _with_noise(rng, law, S[0], pull, square, law.noise * length)
     gain = -law.kappa / law.everything
-    return Moved(*(gain * pull), gain**2 * square * chi2(rng, law.d - 2, length.size))
+    a, u = gain * pull
+    return Moved(a, u, gain**2 * square * chi2(rng, law.d - 2, length.size))
 
 
 def _with_noise(

@@ -9,7 +9,7 @@ clients' targets, which do not depend on the state: a bank of draws of these sum
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 
@@ -92,7 +92,8 @@ class Sums:
     def take(self, rows: np.ndarray) -> Sums:
         """The named draws."""
         held = {field.name: getattr(self, field.name) for field in fields(self)}
-        return Sums(**{name: None if x is None else x[rows] for name, x in held.items()})
+        some: dict[str, Any] = {n: None if x is None else x[rows] for n, x in held.items()}
+        return Sums(**some)
 
 
 def chi2(rng: np.random.Generator, freedom: int, shape: int | tuple[int, ...]) -> np.ndarray:
@@ -106,7 +107,9 @@ def draw_sums(rng: np.random.Generator, law: Law, count: int) -> Sums:
     if count > block:
         parts = [draw_sums(rng, law, min(block, count - i)) for i in range(0, count, block)]
         held = {f.name: [getattr(part, f.name) for part in parts] for f in fields(Sums)}
-        joined = {n: None if xs[0] is None else np.concatenate(xs) for n, xs in held.items()}
+        joined: dict[str, Any] = {
+            n: None if xs[0] is None else np.concatenate(xs) for n, xs in held.items()
+        }
         return Sums(**joined)
     if law.targets is None and law.pooled:
         return Sums(np.sqrt(1.0 / chi2(rng, law.everything, count)))
@@ -150,7 +153,7 @@ class Supply:
     def __init__(self, rng: np.random.Generator, law: Law, wanted: int) -> None:
         """Draws for about `wanted` rows in all."""
         self._rng, self._law = rng, law
-        affordable = BANK_NUMBERS // law.weight
+        affordable = BANK_NUMBERS // (law.weight * (4 if law.frozen else 1))  # one round needs few
         self.size: int | None = None
         if wanted > affordable:
             self.size = max(affordable, SMALLEST_BANK)

@@ -136,7 +136,7 @@ def fedavg(entry: Entry, case: Case) -> Row:
     if case.law().targets is None or np.ptp(np.linalg.norm(case.targets, axis=1)) < 1e-12:
         why = "clients of equal ‖b_i*‖ do not interfere"
         return _at_once(replace(row, how="closed form"), why)
-    limit = max(min(LONGEST, FLOW_WORK // setting.clients), 1)
+    limit = max(min(LONGEST // 2, FLOW_WORK // setting.clients), 1)
     excess, _ = fedavg_flow.trajectory(case.targets, limit)
     there = np.flatnonzero(np.sqrt(excess) <= setting.eps)
     row = replace(row, rounds=_exactly(1), angle_floor=0.0, error_floor=0.0, how="closed form")
@@ -201,15 +201,9 @@ def _exactly(rounds: int) -> Rounds:
 
 def _at_once(row: Row, why: str) -> Row:
     """Exact after one round."""
+    row = replace(row, notes=(*row.notes, f"exact after one round: {why}"))
     one = _exactly(1)
-    zero = {"angle_floor": 0.0, "error_floor": 0.0}
-    return replace(
-        row,
-        rounds=one,
-        model_rounds=one,
-        **zero,
-        notes=(*row.notes, f"exact after one round: {why}"),
-    )
+    return replace(row, rounds=one, model_rounds=one, angle_floor=0.0, error_floor=0.0, left=0.0)
 
 
 def _traffic(entry: Entry, setting: Setting) -> Traffic:

@@ -86,7 +86,9 @@ def first_passage(setting: Setting, law: Law, kept: float, name: str, floor: flo
     horizon = 1 if law.frozen else horizon
     expected = min(horizon if astray else rough, horizon)
     trials = int(WORK / (expected * law.steps_weight))
-    trials = setting.trials or min(max(trials, FEWEST_TRIALS), MOST_TRIALS)
+    trials = setting.trials or min(
+        max(trials, FEWEST_TRIALS), MOST_TRIALS // (4 if law.frozen else 1)
+    )
     rng = generator(setting.seed, "prediction", name)
     supply = Supply(rng, law, int(1.5 * expected) * trials)
     begun = start(rng, setting, trials)

@@ -15,9 +15,9 @@ from math import ceil, floor, isqrt, sqrt
 from typing import Any
 
 import numpy as np
+import scipy  # loads scipy.special when it is used, which a prediction never does
 import sympy as sp
 from flint import arb
-from scipy import special
 
 from theory.samples.moments import Law, Symmetric, chi_squared_moment, expected, normal_moment
 from verification.finding import Opinion, ProofStep, Says
@@ -40,14 +40,14 @@ def density(x: Any, samples: Any) -> Any:
         scale = sp.gamma((samples + 1) / 2) / (sp.sqrt(sp.pi * samples) * sp.gamma(samples / 2))
     else:
         half = samples / 2.0
-        scale = np.exp(special.gammaln(half + 0.5) - special.gammaln(half))
+        scale = np.exp(scipy.special.gammaln(half + 0.5) - scipy.special.gammaln(half))
         scale = scale / np.sqrt(np.pi * samples)
     return scale * (1 + x**2 / samples) ** (-(samples + 1) / 2)
 
 
 def tail(epsilon: Any, samples: Any) -> Any:
     """`P(|ρ_i| > ε)` for one client with m = `samples`, exactly. Floats and arrays, ε ≥ 0."""
-    return 2.0 * special.stdtr(samples, -np.asarray(epsilon) * np.sqrt(samples))
+    return 2.0 * scipy.special.stdtr(samples, -np.asarray(epsilon) * np.sqrt(samples))
 
 
 def moment(order: int, samples: Any) -> Any:
@@ -92,8 +92,8 @@ def union_bound(epsilon: Any, clients: Any, samples: Any) -> Any:
     On the event that every client has ‖X_i a‖² ≥ m/2, ρ̄ given the X_i a is Gaussian of variance at
     most 2/(Nm). Floats and arrays.
     """
-    thin = clients * special.gammainc(samples / 2.0, samples / 4.0)
-    return thin + special.erfc(epsilon * np.sqrt(clients * samples) / 2.0)
+    thin = clients * scipy.special.gammainc(samples / 2.0, samples / 4.0)
+    return thin + scipy.special.erfc(epsilon * np.sqrt(clients * samples) / 2.0)
 
 
 def derive(stretch: Any = 1) -> tuple[ProofStep, ...]:
