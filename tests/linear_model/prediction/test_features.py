@@ -1,4 +1,4 @@
-"""A linear model is found again in features drawn from it; what does not fit is told; bad ones are refused."""
+"""A linear model is found again in features drawn from it; what does not fit is told, bad ones refused."""
 
 import numpy as np
 import pytest
