@@ -43,9 +43,8 @@ class Spread:
         centre = law.targets.mean(axis=0)
         along = heterogeneous_samples.spread_along_mean(law.targets) ** 2
         whole = float(np.square(law.targets - centre).sum(axis=1).mean())
-        kept = (
-            N * (n - 1) / (n * (N - 1))
-        )  # what n of N show of the variance, drawn without replacement
+        # what n of N show of the variance, drawn without replacement
+        kept = N * (n - 1) / (n * (N - 1))
         return cls(along * kept, whole, whole * (1.0 - kept * (1.0 - _share_variance(law))))
 
 
