@@ -61,6 +61,7 @@ bench: $(STAMP)
 	$(BIN)/python -m benchmarks.linear --out results/benchmarks/linear.json
 	$(BIN)/python -m benchmarks.nonlinear --out results/benchmarks/nonlinear.json
 	$(BIN)/python -m benchmarks.methods --out results/benchmarks/methods.json
+	$(BIN)/python -m benchmarks.predict --out results/benchmarks/predict.json
 
 figures: $(STAMP)
 	$(BIN)/rolora figures --jobs $(JOBS)
