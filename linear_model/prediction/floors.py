@@ -15,7 +15,11 @@ from theory.frozen_factor import ffa_floor
 from theory.samples import mean_square_rate, noise
 from verification.streams import generator
 
-SETTLING, MEASURED, CHAINS = 60, 120, 64
+SETTLING, MEASURED, CHAINS, FEWEST_CHAINS = 60, 120, 64, 12
+MOST_WORK = 200_000
+"""Rounds of chains that a rest is worth, times their work: a tenth of a second."""
+DRIFT = 5.0
+"""Standard errors by which halves of the rounds may differ where a chain counts as at rest."""
 FORGOTTEN = 1e-4
 """What may be left of the start in a mean square that is measured at rest."""
 
@@ -147,33 +151,39 @@ class Measured:
 
 
 def at_rest(
-    law: Law, seed: int, name: str, begin: float, rate: float
+    law: Law, seed: int, name: str, begin: float, rate: float | None
 ) -> tuple[Measured, Measured] | None:
     """Angle and model error of the chain at rest, from rounds after the start is forgotten.
 
-    None if that takes too long, or draws of a bank, whose own error would not show.
+    None if that takes too long, draws of a bank, whose own error would not show, or if the first half of the
+    rounds and the second disagree.
 
     Args:
         begin: sine of the start, near the answer.
-        rate: the mean-square rate, below 1.
+        rate: the mean-square rate, below 1; None if nobody knows.
     """
-    settling = max(SETTLING, int(np.log(FORGOTTEN) / np.log(max(rate, 1e-9))) + 1)
-    cost = law.local_steps * law.active if law.local_steps > 1 else 1
-    if settling * cost > 20 * SETTLING:
+    settling = 2 * SETTLING
+    if rate is not None:
+        settling = max(SETTLING, int(np.log(FORGOTTEN) / np.log(max(rate, 1e-9))) + 1)
+    chains = max(CHAINS // law.steps_weight, FEWEST_CHAINS)
+    if (settling + MEASURED) * chains * law.steps_weight > MOST_WORK:
         return None
     rng = generator(seed, "prediction at rest", name)
-    supply = Supply(rng, law, CHAINS * (settling + MEASURED))
+    supply = Supply(rng, law, chains * (settling + MEASURED))
     if supply.size is not None:
         return None
-    s = np.full(CHAINS, min(begin, 0.9))
+    s = np.full(chains, min(begin, 0.9))
     c = np.sqrt(1.0 - np.square(s))
-    squares = np.zeros((2, CHAINS))
+    halves = np.zeros((2, 2, chains))  # half of the rounds, of angle and error
     for number in range(settling + MEASURED):
-        c, s, excess = step(rng, law, c, s, supply(CHAINS))
+        c, s, excess = step(rng, law, c, s, supply(chains))
         if number >= settling:
-            squares += np.square(s), excess
-    squares /= MEASURED
-    means, errors = squares.mean(axis=1), squares.std(axis=1, ddof=1) / sqrt(CHAINS)
+            halves[2 * (number - settling) // MEASURED] += np.square(s), excess
+    change = halves[1, 0] - halves[0, 0]
+    if abs(change.mean()) > DRIFT * change.std(ddof=1) / sqrt(chains):
+        return None
+    squares = halves.sum(axis=0) / MEASURED
+    means, errors = squares.mean(axis=1), squares.std(axis=1, ddof=1) / sqrt(chains)
     roots = np.sqrt(means)
     angle, model = (
         Measured(float(r), float(e / (2.0 * r))) for r, e in zip(roots, errors, strict=True)

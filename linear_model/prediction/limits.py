@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from math import inf, sqrt
 
 from linear_model.prediction import floors
+from linear_model.prediction.floors import Measured
 from linear_model.prediction.law import Law
 from linear_model.prediction.passage import Passage
 from theory.samples import mean_square_rate
@@ -14,6 +15,8 @@ LEMMA = 1.5
 """κ(1 + q) up to which one round keeps the paper's contraction lemma in mean square."""
 
 
+SMALL = 0.2
+"""Floors of the angle up to which the first order may stand alone."""
 FEW = 2_000
 """Draws of the clients' sums below which a quantile could show that they are taken again."""
 
@@ -48,6 +51,22 @@ def of_step(law: Law) -> Iterator[str]:
         yield (
             f"with {law.local_steps} local steps clients drift apart on finite samples, so M alone no longer"
             " counts; floors have no formula here, rounds and floors are the chain's"
+        )
+
+
+def of_floor(formula: float | None, measured: Measured | None) -> Iterator[str]:
+    """About a formula that is first order in what it is about."""
+    if formula is None or (measured is None and formula <= SMALL):
+        return
+    if measured is None:
+        yield (
+            f"the angle's floor {formula:.3g} by formula is first order in what causes it, which is not"
+            " small here"
+        )
+    elif abs(formula - measured.value) > max(0.02 * formula, 5.0 * measured.error):
+        yield (
+            f"the angle's floor {formula:.3g} by formula is first order in what causes it: the chain, which"
+            f" is exact, settles at {measured.value:.3g}"
         )
 
 

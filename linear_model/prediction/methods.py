@@ -60,23 +60,23 @@ def rolora(entry: Entry, case: Case) -> Row:
         return replace(row, notes=(f"no answer: {why}; ask for fewer clients, or one step",))
     rate, notes = floors.kept(law), list(limits.of_step(law))
     angle, error, sources = 0.0, 0.0, [CHAIN]
-    measured = None
     stable = rate < 1.0 and law.kappa < 2.0
-    if stable and law.local_steps == 1:
-        adding = floors.contributions(law)
+    formula = stable and law.local_steps == 1
+    adding = floors.contributions(law) if stable else {}
+    if formula:
         angle = floors.square_angle(law)
         error = angle + floors.fit_excess(law, angle)
         sources += [one.source for one in adding]
-        if angle > 0.0 or error > 0.0:
-            measured = floors.at_rest(law, setting.seed, entry.method, sqrt(min(angle, 0.8)), rate)
-        if angle > 0.05:
-            notes.append(
-                f"floors by formula are first order in what causes them; the angle's {sqrt(angle):.3g} is not"
-                " small, so take the chain's"
-            )
-    formula = stable and law.local_steps == 1
-    floor = sqrt(angle) if formula else None
-    settles = sqrt(angle) if stable else inf
+    measured = None
+    if adding:
+        begin, known = sqrt(min(angle, 0.8)) if formula else 0.1, rate if formula else None
+        measured = floors.at_rest(law, setting.seed, entry.method, begin, known)
+    floor, settles = sqrt(angle) if formula else None, inf
+    notes += limits.of_floor(floor, measured and measured[0])
+    if formula or (stable and not adding):
+        settles = sqrt(angle)
+    elif measured:
+        settles = measured[0].value
     passage = first_passage(setting, law, rate, entry.method, settles)
     notes += limits.of_passage(law, passage, setting.eps, floor)
     return replace(

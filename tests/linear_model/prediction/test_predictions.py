@@ -156,7 +156,7 @@ def test_ffa_keeps_its_start_and_rolora_wins_where_only_it_gets_there():
         ({"local_steps": 50, "clients": 50}, "algorithm2", "too many numbers for a second"),
         ({"privacy_noise": 0.1}, "algorithm2-pooled", "no answer with privacy noise"),
         ({"noise": 1.0, "samples": 20}, "algorithm2", "no median is given"),
-        ({"noise": 1.0, "samples": 20}, "algorithm2", "first order in what causes them"),
+        ({"noise": 1.0, "samples": 20}, "algorithm2", "first order in what causes it: the chain"),
         ({"samples": 40}, "fedavg", "m = 40 < d = 50 samples do not fix"),
         ({"noise": 0.1}, "flora", "label noise moves the local optima"),
         ({"privacy_noise": 0.1}, "fedex", "privacy noise is added"),
