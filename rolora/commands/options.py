@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import inspect
 from collections.abc import Callable, Iterator
 from importlib import import_module
@@ -81,7 +82,12 @@ class LaterCommand(TyperCommand):
         return self._load().get_params(ctx)
 
     def _load(self) -> Any:
-        return typer.main.get_command(import_module(f"rolora.commands.{self.name}").app)
+        gc.disable()  # what modules make stays: looking through it over and over takes a tenth of a second
+        try:
+            module = import_module(f"rolora.commands.{self.name}")
+        finally:
+            gc.enable()
+        return typer.main.get_command(module.app)
 
 
 def configured(
