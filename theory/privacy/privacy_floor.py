@@ -21,7 +21,12 @@ from theory.samples import noise
 from theory.samples.bstep import mean_variance
 from theory.samples.moments import Law, Symmetric, expectation, expected
 from verification.finding import ProofStep
-from verification.proof.identities import generic_symmetric, identity, sized_identity
+from verification.proof.identities import (
+    generic_symmetric,
+    identity,
+    rational_identity,
+    sized_identity,
+)
 from verification.proof.means import average, moment_of
 
 
@@ -158,9 +163,10 @@ def _derive_second_moment(stretch: Any) -> list[ProofStep]:
             N * expected((one / N) ** 2, {one: Symmetric(sigma**2)})),
         identity("σ_g on the gradient reaches a as η σ_g, κ = 2ηB²", gradient_noise(kappa, sg, B), eta * sg,
             where={kappa: 2 * eta * B**2}),
-        identity("σ on every upload: at the stated σ² the floor is s₀²",
-            floor(kappa, sa / sp.sqrt(N), sa / sp.sqrt(N), B, d, N, m), large**2,
-            where={sa: sp.sqrt(largest_noise(large, kappa, B, d, N, m))}),
+        rational_identity("the floor is linear in the variance where both noises are one …",
+            floor(kappa, sa, sa, B, d, N, m), sa**2 * floor(kappa, 1, 1, B, d, N, m)),
+        rational_identity("… so with σ²/N of the stated σ² it is s₀²",
+            largest_noise(large, kappa, B, d, N, m) / N * floor(kappa, 1, 1, B, d, N, m), large**2),
     ]  # fmt: skip
 
 
