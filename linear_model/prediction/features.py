@@ -14,8 +14,9 @@ from typing import Any
 
 import numpy as np
 
-NOTHING = 1e-8
-"""Directions whose second moment is below this share of the largest do not count."""
+NOTHING, UNSEEN = 1e-6, 0.01
+"""Shares below which a direction does not count: of the largest second moment, over all clients; of the mean
+over clients, for one of them."""
 USUAL_SHIFT = 2.0
 """Spread of the clients' covariances, in units of what samples alone would show, above which it is told."""
 MOSTLY = 0.9
@@ -70,26 +71,28 @@ def estimate(X: Sequence[np.ndarray], Y: Sequence[np.ndarray]) -> Estimated:
     if d < 2:
         raise ValueError(f"features must span at least 2 directions, got {d}")
     white = vectors[:, counted] / np.sqrt(values[counted])
-    fits = np.stack(
-        [np.linalg.lstsq(x @ white, y, rcond=None)[0] for x, y in zip(xs, ys, strict=True)]
-    )
-    left = sum(
-        float(np.square(y - x @ white @ fit).sum()) for x, y, fit in zip(xs, ys, fits, strict=True)
-    )
-    freedom = int(np.maximum(samples - d, 0).sum()) * p
+    fits, seen_by, left = [], [], 0.0
+    for x, y in zip(xs, ys, strict=True):
+        fit, directions = _fitted(x @ white, y)
+        fits.append(fit)
+        seen_by.append(directions)
+        left += float(np.square(y - x @ white @ fit).sum())
+    own = np.array(seen_by)
+    freedom = int(np.maximum(samples - own, 0).sum()) * p
     noise = np.sqrt(left / freedom) if freedom else 0.0
-    U, sizes, _ = np.linalg.svd(fits.mean(axis=0), full_matrices=False)
+    U, sizes, _ = np.linalg.svd(np.mean(fits, axis=0), full_matrices=False)
     size = float(sizes[0])
     if not size > 0.0:
         raise ValueError("features must have a mean target that is not 0, got 0")
     b = np.einsum("d,ndp->np", U[:, 0], fits) / size
     centre = b.mean(axis=0)
     spread = float(np.square(b - centre).sum(axis=1).mean())
-    blur = p * (noise / size) ** 2 * float(np.mean(1.0 / np.maximum(samples - d - 1, 1)))
+    blur = p * (noise / size) ** 2 * float(np.mean(1.0 / np.maximum(samples - own - 1, 1)))
     kept = np.sqrt(max(spread - blur, 0.0) / spread) if spread > 1e-20 else 0.0
     seen = {
         "width": xs[0].shape[1],
         "directions": d,
+        "least_seen_by_a_client": int(own.min()),
         "condition": float(values[-1] / values[counted][0]),
         "smallest_client": int(samples.min()),
         "largest_client": int(samples.max()),
@@ -101,9 +104,17 @@ def estimate(X: Sequence[np.ndarray], Y: Sequence[np.ndarray]) -> Estimated:
         "covariance_spread": _covariance_spread(white.T @ moments @ white, samples),
     }
     seen["warnings"] = list(_warnings(seen))
-    setting = {"d": d, "clients": len(xs), "samples": int(np.median(samples)), "outputs": p}
-    own = {"noise": seen["noise"], "heterogeneity": seen["heterogeneity"] if len(xs) > 1 else 0.0}
-    return Estimated({**setting, **own}, centre + kept * (b - centre), seen)
+    sizes_of = {"d": d, "clients": len(xs), "samples": int(np.median(samples)), "outputs": p}
+    rest = {"noise": seen["noise"], "heterogeneity": seen["heterogeneity"] if len(xs) > 1 else 0.0}
+    return Estimated({**sizes_of, **rest}, centre + kept * (b - centre), seen)
+
+
+def _fitted(Z: np.ndarray, Y: np.ndarray) -> tuple[np.ndarray, int]:
+    """Least squares in the directions that a client sees, and their number; 0 in the others."""
+    values, vectors = np.linalg.eigh(Z.T @ Z / len(Z))
+    seen = values > UNSEEN
+    basis = vectors[:, seen]
+    return basis @ ((basis.T @ (Z.T @ Y / len(Z))) / values[seen, None]), int(seen.sum())
 
 
 def _covariance_spread(moments: np.ndarray, samples: np.ndarray) -> float:
@@ -126,10 +137,11 @@ def _warnings(seen: dict[str, Any]) -> Iterator[str]:
             " would: with unlike targets that biases RoLoRA's fixed point, which no number of rounds removes"
             " and no number here includes"
         )
-    if seen["smallest_client"] <= seen["directions"]:
+    if seen["least_seen_by_a_client"] < seen["directions"]:
         yield (
-            f"a client has {seen['smallest_client']} samples for {seen['directions']} directions: its target"
-            " is the shortest that fits, noise and heterogeneity are guesses"
+            f"a client of at least {seen['smallest_client']} samples sees {seen['least_seen_by_a_client']} of"
+            f" {seen['directions']} directions: its target is taken for 0 in the others, so heterogeneity is in"
+            " part what clients do not know"
         )
     for name, what in (
         ("rank_one_share", "of the mean target's square is in its first direction"),

@@ -56,10 +56,20 @@ def test_the_noise_of_the_fits_is_not_taken_for_unlike_clients():
 def test_what_the_model_leaves_out_is_told():
     assert any("covariances differ" in w for w in estimate(*drawn(shift=0.4)).seen["warnings"])
     X, Y = drawn(samples=5)
-    assert any("5 samples for 6 directions" in w for w in estimate(X, Y).seen["warnings"])
+    assert any(
+        "of 6 directions: its target is taken for 0" in w for w in estimate(X, Y).seen["warnings"]
+    )
     rng = np.random.default_rng(2)
     two = [x @ rng.standard_normal((6, 2)) for x in drawn()[0]]
     assert any("in its first direction" in w for w in estimate(drawn()[0], two).seen["warnings"])
+
+
+def test_a_direction_that_one_client_hardly_sees_does_not_blow_its_target_up():
+    X, Y = drawn()
+    faint = [X[0] * np.array([1, 1, 1, 1, 1, 1e-5]), *X[1:]]
+    found = estimate(faint, Y)
+    assert found.seen["least_seen_by_a_client"] == 5
+    assert found.seen["mean_target"] == pytest.approx(estimate(X, Y).seen["mean_target"], rel=0.5)
 
 
 def test_directions_that_are_always_zero_do_not_count():
