@@ -140,8 +140,8 @@ def _warnings(seen: dict[str, Any]) -> Iterator[str]:
     if seen["least_seen_by_a_client"] < seen["directions"]:
         yield (
             f"a client of at least {seen['smallest_client']} samples sees {seen['least_seen_by_a_client']} of"
-            f" {seen['directions']} directions: its target is taken for 0 in the others, so heterogeneity is in"
-            " part what clients do not know"
+            f" {seen['directions']} directions: its target is taken for 0 in the others, so heterogeneity is"
+            " in part what clients do not know"
         )
     for name, what in (
         ("rank_one_share", "of the mean target's square is in its first direction"),
