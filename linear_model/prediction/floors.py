@@ -12,6 +12,8 @@ from linear_model.prediction.chain import step
 from linear_model.prediction.law import Law, Supply
 from theory.clients_differ import heterogeneous_samples
 from theory.frozen_factor import ffa_floor
+from theory.local_steps import limits_of_pooling
+from theory.privacy import privacy_floor
 from theory.samples import mean_square_rate, noise
 from verification.streams import generator
 
@@ -47,7 +49,7 @@ class Spread:
         centre = law.targets.mean(axis=0)
         along = heterogeneous_samples.spread_along_mean(law.targets) ** 2
         whole = float(np.square(law.targets - centre).sum(axis=1).mean())
-        # what n of N show of the variance, drawn without replacement
+        # theory.clients_differ.partial_participation.present_share, whose module loads half of scipy
         kept = N * (n - 1) / (n * (N - 1))
         return cls(along * kept, whole, whole * (1.0 - kept * (1.0 - _share_variance(law))))
 
@@ -69,9 +71,16 @@ def noise_ratio(law: Law) -> float:
 
 
 def kept(law: Law) -> float:
-    """The factor of E s² a round at small angles with one local step; inf where there is none."""
-    q = noise_ratio(law)
-    return inf if q == inf else float(mean_square_rate.rate_squared(law.kappa, q))
+    """The factor of E s² a round at small angles; inf where there is none.
+
+    Of several local steps that of the clients' own b-steps; beyond `MOST_STEPS` that of one step, as a guess.
+    """
+    q, K = noise_ratio(law), law.local_steps
+    if q == inf:
+        return inf
+    if 1 < K <= limits_of_pooling.MOST_STEPS and law.samples > 2:
+        return float(limits_of_pooling.mean_square(law.kappa, law.d, law.active, law.samples, K))
+    return float(mean_square_rate.rate_squared(law.kappa, q))
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,8 +108,9 @@ def _share_variance(law: Law) -> float:
 
 
 def _privacy(law: Law, _: Spread) -> float:
-    # On a directly; and b̄ blurred along b* by x leaves a residual x a*, whose gradient is x²(d − 1)/M across.
-    return (law.d - 1) * law.privacy**2 / law.active * (1.0 + law.kappa**2 / law.everything)
+    blur = sqrt(privacy_floor.averaged_variance(law.privacy, law.active))
+    sizes = law.d, law.active, law.samples
+    return float(privacy_floor.round_noise(law.kappa, blur, blur, 1.0, *sizes))
 
 
 CONTRIBUTIONS = (
@@ -111,7 +121,7 @@ CONTRIBUTIONS = (
         _unlike,
     ),
     Contribution(
-        "privacy noise", "linear_model.prediction.floors, first order in its variance", _privacy
+        "privacy noise", "theory.privacy.privacy_floor.round_noise, theory.md §9", _privacy
     ),
 )
 

@@ -9,6 +9,7 @@ from linear_model.prediction import floors
 from linear_model.prediction.floors import Measured
 from linear_model.prediction.law import Law
 from linear_model.prediction.passage import Passage
+from theory.local_steps import limits_of_pooling
 from theory.samples import mean_square_rate
 
 LEMMA = 1.5
@@ -52,6 +53,14 @@ def of_step(law: Law) -> Iterator[str]:
             f"with {law.local_steps} local steps clients drift apart on finite samples, so M alone no longer"
             " counts; floors have no formula here, rounds and floors are the chain's"
         )
+        if law.local_steps <= limits_of_pooling.MOST_STEPS and q < inf and law.samples > 2:
+            sizes = law.kappa, law.d
+            alone = limits_of_pooling.mean_factor(*sizes, law.samples, law.local_steps) ** 2
+            yield (
+                f"E s² of a small angle is multiplied by {floors.kept(law):.3g} a round, with any number of"
+                f" clients by no less than {alone:.3g}, with infinitely many samples by"
+                f" {(1.0 - kappa) ** (2 * law.local_steps):.3g} (theory.local_steps.limits_of_pooling)"
+            )
 
 
 def of_floor(formula: float | None, measured: Measured | None) -> Iterator[str]:

@@ -150,3 +150,10 @@ def test_floors_by_formula_are_the_chains():
     assert {one.what for one in floors.contributions(law)} == {
         "label noise", "unlike targets", "privacy noise",
     }  # fmt: skip
+
+
+def test_several_local_steps_have_the_mean_square_of_limits_of_pooling():
+    law = replace(LAW, local_steps=3)
+    mean, error = mean_square_after(law, 60_000)
+    assert error < 0.005 * mean
+    assert abs(mean - floors.kept(law) * 1e-14) < 4.0 * error

@@ -176,7 +176,7 @@ def test_beyond_a_formulas_range_it_gives_no_number():
         assert row.angle_floor is row.error_floor is row.angle_measured is None
         assert row.rounds.median is None
         assert row.rounds.horizon == LONGEST_ASTRAY
-    assert whole(kappa=2.5).bounds[1].rounds is None
+    assert whole(kappa=2.5).bounds[-1].rounds is None
     drifting = whole(local_steps=4, eps=0.1).row("algorithm2")
     assert drifting.angle_floor is None
     assert drifting.rounds.median is not None
@@ -213,3 +213,17 @@ def test_a_start_within_eps_is_round_zero():
 def test_bad_input_is_refused_in_a_sentence(given, said):
     with pytest.raises(ValueError, match=said):
         whole(**given)
+
+
+def test_our_guarantee_lies_between_what_happens_and_the_papers():
+    found = whole(d=10_000, clients=20, samples=10_000, eps=1e-4)
+    bounds = {bound.name: bound.rounds for bound in found.bounds}
+    assert (
+        found.row("algorithm2").rounds.high
+        <= bounds["ours"]
+        < 2 * found.row("algorithm2").rounds.median
+    )
+    assert bounds["ours"] < bounds["paper"] / 1000
+    refused = {bound.name: bound for bound in whole(noise=0.1).bounds}["ours"]
+    assert refused.rounds is None
+    assert "label noise" in refused.says
