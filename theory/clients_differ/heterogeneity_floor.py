@@ -165,12 +165,13 @@ def _derive_floor(stretch: Any) -> list[ProofStep]:
     tau, B, square, outside, v = sp.symbols("tau B square outside v", positive=True)
     arguments = kappa, along, across, d, N, m
     stated, added = stretch * floor(*arguments), round_spread(*arguments)
+    q = rate.noise_ratio(d, N, m)
     parts = B**2 * square + v * (B**2 * square + outside)
     return [
         *rate.derive_recursion(kappa, rate.noise_ratio(d, N, m), added, stated),
         identity("with one left factor, τ_⊥ = 0, it is the floor of claim heterogeneous-samples, τ = B²τ_∥",
-            floor(kappa, tau**2 / B**4, 0, d, N, m),
-            heterogeneous_samples.floor(kappa, tau, B, d, N, m)),
+            floor(kappa, tau**2 / B**4, 0, d, N, m) * kappa * (2 - kappa - kappa * q),
+            heterogeneous_samples.round_spread(kappa, tau, B, d, N * m)),
         identity("excess: ‖x‖²B² + E‖c̄‖², c̄ the mean of N independent answers of mean square (‖x‖²B² + "
             "‖PD_i‖²)/(m − 2), whose cross term −2xᵀD_i b̄* has mean 0 over the clients",
             stretch * excess(square, outside, B, N, m), parts, where={v: mean_variance(N, m)}),

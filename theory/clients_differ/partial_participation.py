@@ -20,6 +20,7 @@ import sympy as sp
 from jaxtyping import Float
 
 from theory.clients_differ import heterogeneity, heterogeneity_floor, heterogeneous_samples
+from theory.samples import mean_square_rate as rate
 from verification.finding import ProofStep
 from verification.proof.identities import identity, rational_identity
 
@@ -172,6 +173,7 @@ def _derive_distinct() -> list[ProofStep]:
 def _derive_shares(stretch: Any) -> list[ProofStep]:
     N, n, V, kappa, B, eta = sp.symbols("N n V kappa B eta", positive=True)
     tau, d, m = sp.symbols("tau d m", positive=True)
+    q = rate.noise_ratio(d, n, m)
     one, two, *_ = chances(N, n)
     # Σ e_i = 0: Σ_{i≠j} e_iᵀe_j = −Σ‖e_i‖² = −NV.
     square = (one * N * V + two * (0 - N * V)) / n**2
@@ -185,8 +187,8 @@ def _derive_shares(stretch: Any) -> list[ProofStep]:
         rational_identity("E κ_S = 2η(B² + E‖b̄_S − b̄*‖²)", 2 * eta * (B**2 + square),
             mean_step(kappa, V, B, N, n), where={kappa: heterogeneity.effective_kappa(eta, B)}),
         rational_identity("the floor is that of n clients with this spread, τ² = B⁴τ_∥²",
-            floor(kappa, tau**2 / B**4, d, N, m, n),
-            heterogeneous_samples.floor(kappa, tau, B, d, n, m) * present_share(N, n)),
+            floor(kappa, tau**2 / B**4, d, N, m, n) * kappa * (2 - kappa - kappa * q),
+            heterogeneous_samples.round_spread(kappa, tau, B, d, n * m) * present_share(N, n)),
     ]  # fmt: skip
 
 

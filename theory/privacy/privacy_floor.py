@@ -163,10 +163,9 @@ def _derive_second_moment(stretch: Any) -> list[ProofStep]:
             N * expected((one / N) ** 2, {one: Symmetric(sigma**2)})),
         identity("σ_g on the gradient reaches a as η σ_g, κ = 2ηB²", gradient_noise(kappa, sg, B), eta * sg,
             where={kappa: 2 * eta * B**2}),
-        rational_identity("the floor is linear in the variance where both noises are one …",
-            floor(kappa, sa, sa, B, d, N, m), sa**2 * floor(kappa, 1, 1, B, d, N, m)),
-        rational_identity("… so with σ²/N of the stated σ² it is s₀²",
-            largest_noise(large, kappa, B, d, N, m) / N * floor(kappa, 1, 1, B, d, N, m), large**2),
+        rational_identity("σ on every upload: the floor is N s₀² times the variance over the stated σ²",
+            largest_noise(large, kappa, B, d, N, m) * floor(kappa, sa, sa, B, d, N, m),
+            N * (large * sa) ** 2),
     ]  # fmt: skip
 
 

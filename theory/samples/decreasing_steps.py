@@ -98,15 +98,17 @@ def derive(stretch: Any = 1) -> tuple[ProofStep, ...]:
     stated = stretch * unit_noise(sigma, B, d, N, m)
     log_density = -((y - b * (a * x)) ** 2) / (2 * sigma**2)
     bound = least_square(S0, t, nu)
+    spelled = (d - 1) * (sigma / B) ** 2 * (1 / (N * m) + 1 / (N**2 * m * (m - 2)))
     return (
         identity("what a round adds under label noise is κ²ν", kappa**2 * stated,
-            noise.round_noise(kappa, sigma, B, d, N, m)),
+            spelled * kappa**2),
         rational_identity("completing the square: it is the map's value plus ((1 + q)S + ν)(κ − "
             "κ_t)²: no other step leaves less", full - after, ((1 + q) * S + nu) * (kappa - step) ** 2),
         rational_identity("1/S_{t+1} = 1/S_t + 1/(q S_t + ν)", 1 / after, 1 / S + 1 / (q * S + nu)),
         rational_identity("without noise it is the best constant step's rate", next_square(S, q, 0),
             rate.best_rate_squared(q) * S),
-        rational_identity("and its step", best_step(S, q, 0), rate.optimal_kappa(q)),
+        rational_identity("and its step", best_step(S, q, 0) * (1 + q),
+            rate.optimal_kappa(q) + q * best_step(S, q, 0)),
         positive("S never grows, and the step is below 1/(1 + q)", sp.factor(S - after),
             sp.factor(rate.optimal_kappa(q) - step)),
         rational_identity("the bound is t rounds of it with q = 0", 1 / bound, 1 / S0 + t / nu),
@@ -115,5 +117,5 @@ def derive(stretch: Any = 1) -> tuple[ProofStep, ...]:
         identity("one sample's information on a: −∂² log p/∂a² = b²x²/σ², of mean B²/σ² a coordinate",
             -sp.Derivative(log_density, a, 2), b**2 * x**2 / sigma**2),
         identity("so the bound is (d − 1)σ²/(B² tM) over d − 1 coordinates, and t ν/t of it is 1 + v",
-            stated / t, inefficiency(N, m) * information_bound(sigma, B, d, t * N * m)),
+            inefficiency(N, m) * information_bound(sigma, B, d, t * N * m), spelled / t),
     )  # fmt: skip

@@ -169,7 +169,7 @@ def _derive_second_moment(stretch: Any) -> list[ProofStep]:
     q = stretch * noise_ratio(d, r, N, m)
     stated = rate.rate_squared(kappa, q) * xi**2 + round_noise(kappa, sigma, size, d, r, N, m)
     by_client = r * rank_r_floor.inverse_wishart_mean(m, r)
-    c = sp.Symbol("c", real=True)
+    c, one = sp.symbols("c one", real=True)
     return [
         identity("E‖ρ‖² = (‖T_j‖² + σ²/σ_j²) w: the mean of N independent ones, each of mean square "
             "E tr (Z_iᵀZ_i)⁻¹ = r/(m − r − 1)", N * expected((c / N) ** 2, {c: Symmetric(by_client)}),
@@ -177,8 +177,9 @@ def _derive_second_moment(stretch: Any) -> list[ProofStep]:
         identity("any N, m > r + 1, r and d: E‖T_j⁺‖² = ((1 − κ_j)² + κ_j²q_r)‖T_j‖² + what noise adds",
             found, stated, where={w: by_client / N}),
         identity("at r = 1 the noise ratio is q, and what noise adds is theory.md §9's",
-            sp.Matrix([noise_ratio(d, 1, N, m), round_noise(kappa, sigma, size, d, 1, N, m)]),
-            sp.Matrix([rate.noise_ratio(d, N, m), noise.round_noise(kappa, sigma, size, d, N, m)])),
+            sp.Matrix([noise_ratio(d, 1, N, m) - 1 / M, round_noise(kappa, sigma, size, d, 1, N, m)]),
+            (d - 1) * sp.Matrix([(1 + one) / M, (kappa * sigma / size) ** 2 * (1 + one) / M]),
+            where={one: rate.noise_ratio(d, N, m) * M / (d - 1) - d / (d - 1)}),
     ]  # fmt: skip
 
 
