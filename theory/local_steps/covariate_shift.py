@@ -123,13 +123,15 @@ def _derive_fixed_point() -> list[ProofStep]:
     B = up + e * turn
     stated = T - (2 * eta) * (T @ up @ up.T - below @ below.T @ T - below @ bias.T)
     pull, high, low, t = sp.symbols("pull high low t", positive=True)
+    mean = sp.MatrixSymbol("M", r, p)
     return [
         sized_identity("at tangents εT and B̄ = AᵀW° + εΔ the a-step leaves the tangents "
             "ε(T − 2η(TΛ_1 − Λ_2T − Ω_2Δᵀ)), up to ε², and Ω_2Ω_1ᵀ = 0",
             e * T - (2 * eta) * (e * T @ B - below) @ B.T, e * stated + (2 * eta) * below @ up.T
             - (2 * eta * e**2) * T @ (up @ turn.T + turn @ up.T + e * turn @ turn.T)),
         sized_identity("beside an A that stays to first order: along V_1 it is I − 2ηε(…)B̄ᵀ",
-            sp.Identity(r) - (2 * eta) * (B - up) @ B.T, sp.Identity(r) - (2 * eta * e) * turn @ B.T),
+            sp.Identity(r) - (2 * eta) * (mean - up) @ mean.T,
+            sp.Identity(r) - (2 * eta * e) * turn @ mean.T, where={mean: B}),
         rational_identity("so a mode's fixed point is T_ji = (v_jᵀW°)Δ_iᵀ/(λ_i − λ_j)",
             t - 2 * eta * (t * high - low * t - pull), t, where={t: tangent_bias(pull, high, low)}),
     ]  # fmt: skip

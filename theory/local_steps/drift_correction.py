@@ -129,7 +129,7 @@ def _derive_rates(stretch: Any) -> list[ProofStep]:
         rational_identity("and c_i − c − (g_i − ḡ) = u shrinks by 1 − P", after - share * slope - gap,
             (1 - stretch * share) * u),
         rational_identity("P = 1 at K = 1: control variates forget at once",
-            moved_share(1 - eta * h, eta * h), 1),
+            share, 1, where={power: 1 - eta * h, K: 1}),
         follows("and P falls like 1/(Kηh) with the steps: 1/(Kηh) − P ≥ 0", 1 / (K * eta * h) - share,
             (1 / (K * eta * h), power)),
     ]  # fmt: skip

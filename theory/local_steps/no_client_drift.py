@@ -103,7 +103,7 @@ def _derive_steps() -> list[ProofStep]:
         sized_identity("(abᵀ − a*b*ᵀ)ᵀa = b·aᵀa − b*·a*ᵀa: one on b with h = ‖a‖² towards c b*",
             (a * b.T - a_star * b_star.T).T * a, b * (a.T * a) - b_star * (a_star.T * a)),
         identity("of a coordinate: the stated value is the start at no step …",
-            after_steps(start, fit, 1), start),
+            now, start, where={power: 1}),
         identity("… and a step takes power to power·(1 − 2ηh): by induction after K steps",
             now - eta * 2 * (h * now - h * fit), after_steps(start, fit, power * (1 - 2 * eta * h))),
         identity("with fit·h = overlap the coordinate's gradient is 2(h·now − overlap)",
@@ -150,5 +150,5 @@ def _derive_modes() -> list[ProofStep]:
             mode_factor(high, low, power), 1 - 2 * eta * (high - low),
             where={power: 1 - 2 * eta * high}),
         identity("for K → ∞ (power 0) it is λ_j/λ_i: power iteration",
-            mode_factor(high, low, 0), low / high),
+            mode_factor(high, low, power), low / high, where={power: 0}),
     ]  # fmt: skip

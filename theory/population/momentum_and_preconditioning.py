@@ -116,6 +116,7 @@ def _derive_ends(stretch: Any) -> list[ProofStep]:
 def _derive_preconditioned() -> list[ProofStep]:
     d, r, p, k = sp.symbols("d r p k", integer=True, positive=True)
     eta, t, u, high, low = sp.symbols("eta t u high low", positive=True)
+    kept = sp.Symbol("kept", real=True)
     A, W, Q = (
         sp.MatrixSymbol(n, *size) for n, size in (("A", (d, r)), ("W", (d, p)), ("Q", (r, r)))
     )
@@ -137,8 +138,8 @@ def _derive_preconditioned() -> list[ProofStep]:
         rational_identity("so a principal tangent t becomes (1 − 2η)t/(1 + 2ηt²)",
             preconditioned_tangent(t, eta),
             t * (1 - 2 * eta) / ((1 - 2 * eta) + 2 * eta * (1 + t**2))),
-        rational_identity("whose share of (1 − 2η)t is 1/(1 + u), u = 2ηt² …", preconditioned_tangent(t, eta),
-            (1 - 2 * eta) * t / (1 + u), where={u: 2 * eta * t**2}),
+        rational_identity("whose share of (1 − 2η)t is 1/(1 + u), u = 2ηt² …", kept + kept * u,
+            (1 - 2 * eta) * t, where={kept: preconditioned_tangent(t, eta), u: 2 * eta * t**2}),
         nonnegative_on_box("… at most 1: it shrinks by |1 − 2η| at least", 1 - 1 / (1 + u), {u: (0, sp.oo)}),
         rational_identity("exact in one round at η = ½", preconditioned_tangent(t, eta), 0,
             where={eta: sp.Rational(1, 2)}),

@@ -34,7 +34,7 @@ START = 1.0
     "2 leaves (c² − 1)/(c² + 1), more than FedAvg-LoRA iff 4c³ − 4c² − 1 > 0. With local optima and ‖b_i*‖ "
     "that differ RoLoRA leads for ever from round −W₋₁(−λ√C/g)/λ on, up to a share that vanishes as the "
     "crossing comes late.",
-    latex=r"\Bigl(\frac{2c-1}{2c+1}\Bigr)^2-\frac{c-1}{c+1}=\frac{2}{(c+1)(2c+1)^2};\quad"
+    latex=r"\Bigl(\frac{2c-1}{2c+1}\Bigr)^2-\frac{c-1}{c+1}=\frac{2}{(c+1)(2c+1)^2};\quad "
     r"t_\times=-\frac1\lambda W_{-1}\Bigl(-\frac{\lambda\sqrt C}{g}\Bigr),\ \lambda=-\log|1-\kappa|",
     source=OURS,
     assumptions=(

@@ -67,9 +67,9 @@ def hardships(privacy: float, labels: float, active: int) -> dict[str, Hardship]
     "is exact, not the methods that average factors; local steps bias FedAvg-LoRA, not alternation; "
     "covariate shift biases alternation too, not control variates or personal factors, which have no floor "
     "with some of the clients a round either.",
-    latex=r"\mathrm{FFA}:\ s^2B^2+\Bigl\{0,\ \tfrac{\eta}{1-\eta}\,\tfrac{c^2V(N-n)}{n(N-1)},\ "
+    latex=r"\mathrm{FFA}:\ s^2B^2+\{0,\ \tfrac{\eta}{1-\eta}\,\tfrac{c^2V(N-n)}{n(N-1)},\ "
     r"\tfrac{p\,\sigma^2}{N(1-(1-2\eta)^2)},\ "
-    r"\tfrac{\eta(s^2B^2+p\,\sigma^2)}{M(1-\eta(1+2/M))}\Bigr\};\quad \mathrm{FlexLoRA}:\ AB-a^*\bar "
+    r"\tfrac{\eta(s^2B^2+p\,\sigma^2)}{M(1-\eta(1+2/M))}\};\quad \mathrm{FlexLoRA}:\ AB-a^*\bar "
     r"b^{*\top}\approx\tfrac{2\eta}{B}a^*\bigl(\Sigma\bar b^*-\tfrac12nn^\top\Sigma\bar b^*\bigr)^\top",
     source=OURS,
     assumptions=(

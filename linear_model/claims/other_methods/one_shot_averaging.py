@@ -26,8 +26,8 @@ WHY = "rounding of singular values and of least squares iterated until it rests"
     "mean P_r(W_i) and one of FlexLoRA at P_r(mean P_r(W_i)): no excess risk if every W_i has rank r at "
     "most. FlexLoRA then rests; FLoRA moves on, along a subgradient of a convex function that need not be "
     "least at W̄.",
-    latex=r"\mathrm{excess}=\Bigl\|\tfrac1N\sum_i\bigl(W_i-P_r(W_i)\bigr)\Bigr\|^2-\sum_{j>r}\sigma_j(\bar "
-    r"W)^2,\quad \mathrm{FlexLoRA:}\ \bigl\|P_r\bigl(\tfrac1N\sum_iP_r(W_i)\bigr)-\bar W\bigr\|^2-\sum_{j>r}"
+    latex=r"\mathrm{excess}=\|\tfrac1N\sum_i\bigl(W_i-P_r(W_i)\bigr)\|^2-\sum_{j>r}\sigma_j(\bar "
+    r"W)^2,\quad \mathrm{FlexLoRA:}\ \|P_r\bigl(\tfrac1N\sum_iP_r(W_i)\bigr)-\bar W\|^2-\sum_{j>r}"
     r"\sigma_j(\bar W)^2,\quad \mathrm{FLoRA:}\ X\leftarrow X+\tfrac1N\sum_iP_r(W_i-X)",
     source=OURS,
     assumptions=(

@@ -25,8 +25,8 @@ OUTPUTS, ROUNDS = 3, 25
     "averages both, the product of means misses the mean product by exactly s‖Cov(μ_i^K, b_i*)‖, μ_i = 1 − "
     "κ_ic², κ_i = 2η‖b_i*‖²; the angle moves by tan θ⁺ = tan θ · μ̄/(1 + (1 − μ̄)tan²θ), μ̄ = mean μ_i^K, "
     "and the excess risk (μ̄s)²‖b̄*‖² goes to 0 for κ_i < 2.",
-    latex=r"\bigl\|\bar a\bar "
-    r"b^\top-\tfrac1N\sum_ia_ib_i^\top\bigr\|=s\,\bigl\|\operatorname{Cov}(\mu_i^K,b_i^*)\bigr\|,\ "
+    latex=r"\|\bar a\bar "
+    r"b^\top-\tfrac1N\sum_ia_ib_i^\top\|=s\,\|\operatorname{Cov}(\mu_i^K,b_i^*)\|,\ "
     r"\mu_i=1-2\eta\|b_i^*\|^2c^2;\quad "
     r"\tan\theta^{+}=\frac{\bar\mu\,\tan\theta}{1+(1-\bar\mu)\tan^2\theta},\quad \mathrm{excess}=(\bar\mu "
     r"s)^2\|\bar b^*\|^2",

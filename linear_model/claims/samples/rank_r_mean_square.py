@@ -61,7 +61,7 @@ OTHER = Shape(9, 2, 14, (2.0, 1.6, 1.0))
     statement="Near the solution the tangent columns T_j in the eigenbasis of B*B*ᵀ do not mix, and "
     "E‖T_j⁺‖²/‖T_j‖² → (1 − κ_j)² + κ_j²q_r with κ_j = 2ησ_j², q_r = (d − r + 1 + (d − r)w)/M, "
     "w = r/(N(m − r − 1)); label noise leaves (d − r)κ_j²σ²(1 + w)/(σ_j²M)/(1 − (1 − κ_j)² − κ_j²q_r).",
-    latex=r"\frac{\mathbb E\|T_j^+\|^2}{\|T_j\|^2}\to(1-\kappa_j)^2+\kappa_j^2q_r,\quad"
+    latex=r"\frac{\mathbb E\|T_j^+\|^2}{\|T_j\|^2}\to(1-\kappa_j)^2+\kappa_j^2q_r,\quad "
     r"q_r=\frac{d-r+1+(d-r)w}{Nm},\ w=\frac{r}{N(m-r-1)},\quad \mathbb E\|T_j\|_\infty^2\sim"
     r"\frac{(d-r)\kappa_j^2\sigma^2(1+w)}{\sigma_j^2Nm\,(1-(1-\kappa_j)^2-\kappa_j^2q_r)}",
     source=OURS,
