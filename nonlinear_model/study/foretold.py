@@ -1,12 +1,12 @@
 """Which method should win on each cell of the map, told from the clients' features at the start.
 
 The rule, fixed and committed before any of its predictions was made or held against the study's runs. The
-study's verdicts were known by then (FedAvg-LoRA ahead at equal rounds, RoLoRA at equal numbers sent), so it is
-not blind; but nothing in it was fitted to them.
+study's verdicts were known by then (FedAvg-LoRA ahead at equal rounds, RoLoRA at equal numbers sent), so it
+is not blind; but nothing in it was fitted to them.
 
-- *Estimated:* at the start, of the seeds that chose the study's rates (`SEEDS`; no seed that judges): client i's
-  second moment S_i and cross term C_i on `linear.DIRECTIONS` principal components, the start's factors and
-  head: a linear federated problem with a target W_i per client (`linear`). No image is looked at again.
+- *Estimated:* at the start, of the seeds that chose the study's rates (`SEEDS`; no seed that judges): client
+  i's second moment S_i and cross term C_i on `linear.DIRECTIONS` principal components, the start's factors
+  and head: a linear federated problem with a target W_i per client (`linear`). No image is looked at again.
 - *Predicted:* for RoLoRA, FedAvg-LoRA and FFA-LoRA, in exact population form with the point's local steps and
   rounds, the excess of the mean loss, averaged over the last round that trained A and the last that trained B
   as the study's scores are, and over the seeds; each method and length at the rate of the study's grid where
@@ -19,15 +19,15 @@ not blind; but nothing in it was fitted to them.
 - *The guess* that needs no features: FedAvg-LoRA at equal rounds and RoLoRA at equal numbers sent
   (`theory.other_methods.who_wins`), both over FFA-LoRA. Beside it, chosen with hindsight, the best
   constant guess per pair and equality, which no constant can beat.
-- *Judged:* is it right in more than half of the decided cells, and, where it and the guess differ, is it right
-  in more than half? Clopper–Pearson intervals over cells, 1 % error together. Cells share images, starts and
-  runs (a method's runs stand in several cells) and are not independent, so these intervals are narrower than
-  an honest replication of the whole map would give: they say how far such a count is from a coin's.
+- *Judged:* is it right in more than half of the decided cells, and, where it and the guess differ, is it
+  right in more than half? Clopper–Pearson intervals over cells, 1 % error together. Cells share images,
+  starts and runs (a method's runs stand in several cells) and are not independent, so these intervals are
+  narrower than a replication of the whole map would give: they say how far such a count is from a coin's.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import combinations
@@ -89,6 +89,19 @@ def predicted(points: Sequence[Point], data_dir: Path | None) -> list[Row]:
     return rows
 
 
+def described(path: Path, command: str, environment: Mapping[str, Any]) -> dict[str, Any]:
+    """What explains a CSV of predictions: for its JSON."""
+    rule = {"seeds": list(SEEDS), "most_steps": MOST_STEPS, "level": LEVEL, "rates": DESIGN.rates}
+    return {
+        "schema_version": 1,
+        "kind": "network study foretold",
+        "sha256": table.checksum(path),
+        "rule": rule,
+        "command": command,
+        "environment": dict(environment),
+    }
+
+
 @cache
 def _stored() -> dict[tuple[Point, str, int], float]:
     return {
@@ -103,7 +116,7 @@ class Cell:
 
     Attributes:
         told: the predicted winner, "" for none.
-        margin: log of the loser's predicted excess over the winner's.
+        margin: log of the second method's predicted excess over the first's.
         low, high: 95 % interval of the first method's lead.
     """
 
@@ -133,12 +146,12 @@ class Cell:
 
 
 def winner(pair: tuple[str, str], excess: Sequence[float]) -> tuple[str, float]:
-    """The method with the lower excess and the log ratio; "" if both are lost or equal to 1e-9."""
+    """The method with the lower excess, and the log of the second's over the first's; "" for neither."""
     first, second = excess
     if not (isfinite(first) or isfinite(second)):
         return "", 0.0
-    margin = abs(float(np.log(first) - np.log(second)))
-    return ("", margin) if margin < 1e-9 else (pair[first > second], margin)
+    margin = float(np.log(second) - np.log(first))
+    return ("" if abs(margin) < 1e-9 else pair[margin < 0.0]), margin
 
 
 def guessed(pair: tuple[str, str], equality: str) -> str:

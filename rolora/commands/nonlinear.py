@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer()
 CHECKPOINTS = "checkpoint"
-Which = Literal["network", "drift"]
+Which = Literal["network", "drift", "predict"]
 
 
 @app.command("run")
@@ -87,7 +87,11 @@ def run(
 @app.command("study")
 def study(
     which: Annotated[
-        Which, typer.Argument(help="The ranking of the methods, or control variates against drift.")
+        Which,
+        typer.Argument(
+            help="The ranking of the methods, control variates against drift, or the linear model's"
+            " prediction of the ranking (minutes)."
+        ),
     ] = "network",
     data_dir: DataDir = None,
     jobs: Annotated[int, typer.Option(help="Processes that work on different cells.", min=1)] = 1,
@@ -106,6 +110,10 @@ def study(
     from verification.files import write
 
     talk = messages(quiet)
+    if which == "predict":
+        path = _foretold(data_dir, out, quiet=quiet)
+        talk.print(f"Predictions: {path}")
+        return
     design = DRIFT if which == "drift" else designed.DESIGN
     seconds = network.estimate(data_dir, design=design)
     total = sum(seconds.values())
@@ -125,6 +133,24 @@ def study(
     facts = network.described(path, words, environment(), design=design)
     write(path.with_suffix(".json"), json_text(facts, by_name=True))
     talk.print(f"Study: {path}")
+
+
+def _foretold(data_dir: Path | None, out: Path, *, quiet: bool) -> Path:
+    """Write what the linear model foretells of the map, and the JSON that explains it."""
+    from nonlinear_model.study import foretold
+    from rolora.storage.environment import environment
+    from verification.codec import columns_of, csv_text, json_text
+    from verification.files import write
+
+    path, rows = out / foretold.PATH.name, []
+    with bar("points", len(foretold.POINTS), quiet=quiet) as tell:
+        for point in foretold.POINTS:
+            rows += foretold.predicted([point], data_dir)
+            tell(advance=1)
+    write(path, csv_text(columns_of(rows)))
+    facts = foretold.described(path, "rolora nonlinear study predict", environment())
+    write(path.with_suffix(".json"), json_text(facts, by_name=True))
+    return path
 
 
 def _staged(folder: OutputFolder, config: Configuration, result: Result, out: Path) -> str:
