@@ -172,7 +172,8 @@ def cells(points: Sequence[Point] = MAP) -> tuple[Cell, ...]:
                     lengths = DESIGN.equal_numbers(*pair, point)
                 both = [excess[point, m, n] for m, n in zip(pair, lengths, strict=True)]
                 lead = mean_estimate(ahead(point, *pair, equality), LEVEL)
-                seen = pair[lead.mean < 0.0], lead.mean, *lead.interval
+                won, guess = pair[lead.mean < 0.0], guessed(pair, equality)
                 told = winner(pair, both)
-                found.append(Cell(point, equality, pair, *told, guessed(pair, equality), *seen))
+                seen = (lead.mean, *lead.interval)
+                found.append(Cell(point, equality, pair, *told, guess, won, *seen))
     return tuple(found)

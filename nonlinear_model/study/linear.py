@@ -84,15 +84,16 @@ def at_the_start(config: Configuration, seed: int, data_dir: Path | None) -> Cli
     parts = config.deal(data.train_y, generator(seed, "nonlinear", "split"))
     classes = data.classes
     targets = classes * np.eye(classes)[data.train_y] - 1.0
-    S = np.stack([x[part].T @ x[part] / part.size for part in parts])
-    C = np.stack([x[part].T @ targets[part] / part.size for part in parts])
+    moments = np.stack([x[part].T @ x[part] / part.size for part in parts])
+    crossed = np.stack([x[part].T @ targets[part] / part.size for part in parts])
     head = (start.head - start.head.mean(axis=1, keepdims=True)) / 2.0
     steps = config.local_steps
     if config.local_epochs is not None:
         sizes = np.array([part.size for part in parts])
         steps = int(steps_of_epochs(sizes, config.local_epochs, config.batch_size).max())
-    arrays = S, C, head.T @ head, directions.T @ start.A, start.B @ head
-    return Clients(*(torch.tensor(value) for value in arrays), steps)
+    arrays = moments, crossed, head.T @ head, directions.T @ start.A, start.B @ head
+    S, C, F, A, G = map(torch.tensor, arrays)
+    return Clients(S, C, F, A, G, steps)
 
 
 def after_steps(value: Tensor, drive: Tensor, bend: Tensor, steps: int) -> Tensor:

@@ -8,7 +8,13 @@ import numpy as np
 import pytest
 
 from llm_validation.claims import planted
-from nonlinear_model.claims import drift_correction, ffa_seed_spread, mnist_lead_size, study_replay
+from nonlinear_model.claims import (
+    atlas_predicts_network,
+    drift_correction,
+    ffa_seed_spread,
+    mnist_lead_size,
+    study_replay,
+)
 from nonlinear_model.study import table
 from nonlinear_model.study.design import DIFFERENCE
 from rolora.verify.registry import entries
@@ -60,6 +66,13 @@ def _planted_loss() -> float:
     return drift_correction.BEHIND / DIFFERENCE
 
 
+def _planted_count() -> float:
+    found = CLAIMS["atlas-predicts-network"].negative_control(Budget())
+    right, many = atlas_predicts_network.PLANTED
+    assert {c.measured for c in found.comparisons} == {right / many}
+    return right / many / atlas_predicts_network.HALF - 1.0
+
+
 def _planted_spread() -> float:
     found = CLAIMS["ffa-seed-spread"].negative_control(Budget())
     assert np.allclose([c.measured for c in found.comparisons], -ffa_seed_spread.TENTH)
@@ -73,6 +86,7 @@ TOLD = {
     "mnist-lead-size": _planted_lead,
     "drift-correction": _planted_loss,
     "ffa-seed-spread": _planted_spread,
+    "atlas-predicts-network": _planted_count,
 }
 """How far a mutant is off whose parameter is a word."""
 
