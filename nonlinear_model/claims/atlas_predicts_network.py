@@ -41,6 +41,7 @@ TOLD, GUESS = "over a coin", "over the guess without features"
     confirms=Verdict.SUPPORTED,
     mutant={"planted": True},
     says="counts in which 45 % of 2,000 cells are right, a tenth below half",
+    exact="it is right in 61 of 82 decided cells, the guess in 74; where they differ, it is right in 8 of 29",
     order=277,
 )
 def check(
@@ -78,7 +79,7 @@ def check(
         f" study: {len(cells)} cells, {len(decided)} decided; Clopper–Pearson intervals over cells,"
         f" {ALPHA:.0%} error together"
     )
-    evidence.note(*_notes(cells, decided))
+    evidence.note(*_notes(cells, decided), foretold.rates_at_an_edge())
     evidence.table([c.columns() for c in cells], PLOT)
     evidence.extra_table("by-kind", _by_kind(cells))
 

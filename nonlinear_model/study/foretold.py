@@ -110,6 +110,16 @@ def _stored() -> dict[tuple[Point, str, int], float]:
     }
 
 
+def rates_at_an_edge() -> str:
+    """How many of the map's chosen rates are the grid's smallest or largest, in a sentence."""
+    rows = [row for row in table.read(PATH, COLUMNS) if table.point_of(row) in MAP]
+    ends = [r for r in rows if r["learning_rate"] in (DESIGN.rates[0], DESIGN.rates[-1])]
+    return (
+        f"Of {len(rows)} rates that are best in the linear model {len(ends) or 'none'} lie at an end of the"
+        " grid."
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class Cell:
     """A point, an equality, a pair of methods, and who is told to win, guessed to win, and won.

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer()
 CHECKPOINTS = "checkpoint"
-Which = Literal["network", "drift", "predict"]
+Which = Literal["network", "drift"]
 
 
 @app.command("run")
@@ -87,11 +87,7 @@ def run(
 @app.command("study")
 def study(
     which: Annotated[
-        Which,
-        typer.Argument(
-            help="The ranking of the methods, control variates against drift, or the linear model's"
-            " prediction of the ranking (minutes)."
-        ),
+        Which, typer.Argument(help="The ranking of the methods, or control variates against drift.")
     ] = "network",
     data_dir: DataDir = None,
     jobs: Annotated[int, typer.Option(help="Processes that work on different cells.", min=1)] = 1,
@@ -110,10 +106,6 @@ def study(
     from verification.files import write
 
     talk = messages(quiet)
-    if which == "predict":
-        path = _foretold(data_dir, out, quiet=quiet)
-        talk.print(f"Predictions: {path}")
-        return
     design = DRIFT if which == "drift" else designed.DESIGN
     seconds = network.estimate(data_dir, design=design)
     total = sum(seconds.values())
@@ -135,22 +127,28 @@ def study(
     talk.print(f"Study: {path}")
 
 
-def _foretold(data_dir: Path | None, out: Path, *, quiet: bool) -> Path:
-    """Write what the linear model foretells of the map, and the JSON that explains it."""
+@app.command("foretell")
+def foretell(
+    data_dir: DataDir = None,
+    out: Out = Path("results/network-study"),
+    quiet: Quiet = False,
+) -> None:
+    """Foretell the network study's winners by the linear model, from the clients' features. Takes minutes."""
     from nonlinear_model.study import foretold
     from rolora.storage.environment import environment
     from verification.codec import columns_of, csv_text, json_text
     from verification.files import write
 
-    path, rows = out / foretold.PATH.name, []
+    rows: list[dict[str, Any]] = []
     with bar("points", len(foretold.POINTS), quiet=quiet) as tell:
         for point in foretold.POINTS:
             rows += foretold.predicted([point], data_dir)
             tell(advance=1)
+    path = out / foretold.PATH.name
     write(path, csv_text(columns_of(rows)))
-    facts = foretold.described(path, "rolora nonlinear study predict", environment())
+    facts = foretold.described(path, "rolora nonlinear foretell", environment())
     write(path.with_suffix(".json"), json_text(facts, by_name=True))
-    return path
+    messages(quiet).print(f"Predictions: {path}")
 
 
 def _staged(folder: OutputFolder, config: Configuration, result: Result, out: Path) -> str:

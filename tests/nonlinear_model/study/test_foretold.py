@@ -6,12 +6,14 @@ from pathlib import Path
 
 import pytest
 import torch
+from typer.testing import CliRunner
 
 from nonlinear_model.claims import atlas_predicts_network
 from nonlinear_model.data import mnist
 from nonlinear_model.study import foretold, linear, table
 from nonlinear_model.study.design import DESIGN, DIGITS, MAP, METHODS, point
 from nonlinear_model.study.measure import configuration
+from rolora.cli import app
 from verification.budget import Budget
 from verification.verdict import Verdict
 
@@ -149,3 +151,34 @@ def test_verdicts_on_made_up_counts(monkeypatch):
     assert "more than half over a coin; open over the guess" in only_half.added_assumption
     monkeypatch.setattr(foretold, "cells", lambda _points: ())
     assert CHECK(Budget()).verdict is Verdict.UNDECIDED
+
+
+def test_the_page_quotes_the_counts():
+    page = (Path(__file__).parents[3] / "docs/network-study.md").read_text(encoding="utf-8")
+    every = foretold.cells()
+    decided = [c for c in every if c.decided]
+    for words, name in (("linear model", "told"), ("guess without features", "guess")):
+        told = [
+            f"{sum(getattr(c, name) == c.won for c in own)} of {len(own)}"
+            for own in (decided, every)
+        ]
+        assert f"| the {words} | {' | '.join(told)} |" in page
+        assert name == "guess" or f"right in {told[0]} decided cells" in CHECK.exact
+    differ = [c for c in decided if c.told != c.guess]
+    both = f"{sum(c.told == c.won for c in differ)} of {len(differ)}"
+    assert f"right in {both} cells" in page
+    assert CHECK.exact.endswith(f"right in {both}")
+    best = [
+        sum(row["constant"] for row in atlas_predicts_network._by_kind(own))
+        for own in (decided, every)
+    ]
+    assert f"with hindsight | {best[0]} of {len(decided)} | {best[1]} of {len(every)} |" in page
+
+
+def test_the_command_writes_the_table(tmp_path, monkeypatch):
+    monkeypatch.setattr(foretold, "POINTS", DIGITS[:1])
+    words = ["nonlinear", "foretell", "--out", str(tmp_path), "--quiet"]
+    assert CliRunner().invoke(app, words).exit_code == 0
+    path = tmp_path / foretold.PATH.name
+    assert_same(table.read(path, foretold.COLUMNS), stored(DIGITS[:1]))
+    assert table.manifest(path)["sha256"] == table.checksum(path)
