@@ -131,7 +131,9 @@ def local_work(steps):
     rate = no_client_drift.local_rate(values, r, 0.1, steps)
     plt.semilogy(seen, label="literal clients")
     last = max(t for t in range(40) if seen[t] > 1e-10)
-    plt.semilogy([seen[last] * rate ** (t - last) for t in range(40)], "k--", label="rate by formula")
+    plt.semilogy(
+        [seen[last] * rate ** (t - last) for t in range(40)], "k--", label="rate by formula"
+    )
     plt.title(f"K = {steps} local steps of η = 0.1: factor {rate:.3f} a round")
     plt.ylim(1e-12, 3)
     plt.xlabel("round")
@@ -154,7 +156,9 @@ problem = Problem(d=d, clients=N, rank=r, A_star=np.eye(d), B_star=targets)
 frozen = simulate(problem, FFALeastSquares(), **how)
 for run, method in ((frozen, "ffa"), (runs["their own targets"], "rolora")):
     plt.semilogy(np.arange(1, 41), run.excess[0, 1:], **line_of(method))
-plt.axhline(best_rank_r.excess(first, targets.mean(axis=0)), color="k", linestyle=":", linewidth=0.8)
+plt.axhline(
+    best_rank_r.excess(first, targets.mean(axis=0)), color="k", linestyle=":", linewidth=0.8
+)
 plt.xlabel("round")
 plt.ylabel("excess over the best model")
 plt.ylim(1e-14, 10)
