@@ -89,7 +89,8 @@ def draw(table: Table, drawing: Drawing) -> None:
     for ax in axes[1:]:
         ax.tick_params(axis="y", length=0)
     axes[0].set_ylim(len(order) - 0.4, -0.6)
-    drawing.get_layout_engine().set(w_pad=0.01, wspace=0.02)
+    layout: Any = drawing.get_layout_engine()
+    layout.set(w_pad=0.01, wspace=0.02)
     look.below(drawing, [_legend(axes[0])], 5)
 
 
