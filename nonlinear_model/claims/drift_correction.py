@@ -151,8 +151,8 @@ PLOT = Plot(
     ylabel="lead of RoLoRA with control variates",
     caption=f"MNIST split by label over {PICTURED} clients, equal rounds: test accuracy of RoLoRA with"
     " control variates minus that of each rival, each at the learning rate that other seeds chose for it;"
-    " mean and, where everybody takes part, 95 % interval. The tables have the other settings, and equal numbers"
-    " sent.",
+    " mean and, where everybody takes part, 95 % interval. The tables have the other settings, and equal"
+    " numbers sent.",
     group="rival",
     xlog=True,
 )
