@@ -10,12 +10,13 @@
 # # 9 · RoLoRA is Oja's rule
 #
 # A client's target need not have rank 1, nor anything in common with another's. Let each have its own $W_i$, of full rank. What
-# does RoLoRA learn from those? With infinitely many samples the answer is a rule from 1982.
+# does RoLoRA learn from those? With infinitely many samples the answer is a rule from 1982, $\hat A=A+2\eta\,(I-AA^\top)\,SA$
+# with $S=\bar W\bar W^\top$, and then QR.
 #
 # **After this notebook you can**
-# - write a round as one line, $\hat A=A+2\eta\,(I-AA^\top)\,SA$ with $S=\bar W\bar W^\top$, and derive it;
+# - write a round as one line, Oja's rule for the mean of the clients' targets, and derive it;
 # - say what clients' differences and several local steps do to it: nothing;
-# - predict the rate and the best step from the eigenvalues of $S$, and what cures a bad condition.
+# - predict the rate and the best step from the singular values of the mean target, and what momentum gains.
 
 # %%
 import matplotlib.pyplot as plt
@@ -73,6 +74,8 @@ for name, B_star in (("their own targets", targets), ("the mean target", targets
     runs[name] = simulate(problem, Algorithm2(eta=eta), **how)
     style = "o" if name == "their own targets" else "k"
     plt.semilogy(runs[name].angle[0], style, markerfacecolor="white", label=name)
+found = rolora.check("oja-identity", d=9, clients=4).finding
+print(f"claim oja-identity: {found.verdict}, in {len(found.proof)} steps of proof")
 plt.xlabel("round")
 plt.ylabel(f"angle to the best {r}-dimensional subspace")
 plt.legend()
@@ -82,12 +85,7 @@ plt.show()
 # They are one curve, and it goes to the span of the two leading left singular vectors of $\bar W$: with $B$ fitted, the best
 # rank-2 model there is. `rolora.check("best-rank-r-of-the-mean")` decides this claim, `oja-identity` the one above: with a
 # proof for every $d$, $p$, $r$ and $N$, and a comparison with a loop over clients at the sizes you ask for.
-
-# %%
-found = rolora.check("oja-identity", d=9, clients=4).finding
-print(found.verdict, "|", len(found.proof), "steps of proof")
-
-# %% [markdown]
+#
 # **Question 3.** How fast? Near the end a small tangent between the modes $i\le r<j$ shrinks by $|1-2\eta(\lambda_i-\lambda_j)|$ a
 # round, $\lambda$ the eigenvalues of $S$. *Predict* the slope of the curve above: which pair of modes decides?
 
