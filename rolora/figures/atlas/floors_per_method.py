@@ -38,25 +38,30 @@ def caption(table: Table) -> str:
         return ", ".join(_label(name) for name in every["method"][some]) or "none"
 
     def kept(method: str, hardship: str) -> str:
-        return number(select(table, method=method, hardship=hardship)["excess"][0], 2)
+        excess = float(select(table, method=method, hardship=hardship)["excess"][0])
+        return number(excess, 2) if excess > NOTHING else "nothing"
 
+    frozen = select(table, method="ffa")["excess"]
     missing = len(distinct(table, "method")) * len(PANELS) - len(every["method"])
     left_out = f" No mark: not run ({missing}); the full profile runs all." if missing else ""
     return (
         "Excess risk over the best model at which each method settles in one small problem (d = 4, rank 1,"
-        " four clients with targets of lengths 0.67 to 1.55), one hardship at a time. Drawn is the table of"
+        " four clients with targets of lengths 0.67 to 1.55), one hardship at a time; targets are"
+        " equal for labels and privacy, and covariates come with five local steps. Drawn is the table of"
         f" claim method-floors, whose {len(every['method'])} cells are: {counts['floor']} floors,"
         f" {counts['closed form']} of them with a closed form (cross);"
         f" {counts['nothing']} with nothing left (excess at most {number(NOTHING)});"
         f" {counts['moving']} still moving by more than {number(100 * SETTLED)} % in the last half of the run"
         f" (open); {counts['diverges']} diverging. Intervals are of mean squares over random runs. A frozen A"
-        f" keeps {kept('ffa', 'targets')} or more throughout. Different targets leave nothing to RoLoRA and"
-        f" FedAvg-LoRA, and {kept('flexlora', 'targets')} to FlexLoRA, whose mean of products is exact; local"
-        f" steps leave FedAvg-LoRA {kept('fedavg', 'local steps')} and RoLoRA nothing; unlike covariances"
-        f" bias RoLoRA as well ({kept('rolora', 'covariates')}). Nothing is left under those to:"
+        f" keeps {number(frozen.min(), 2)} or more throughout. Different targets leave RoLoRA"
+        f" {kept('rolora', 'targets')}, FedAvg-LoRA {kept('fedavg', 'targets')}, and FlexLoRA, whose mean of"
+        f" products is exact, {kept('flexlora', 'targets')}; local steps leave FedAvg-LoRA"
+        f" {kept('fedavg', 'local steps')} and RoLoRA {kept('rolora', 'local steps')}; unlike covariances"
+        f" leave RoLoRA {kept('rolora', 'covariates')}. Nothing is left under those to:"
         f" {listed('covariates', 'nothing')}; with two of the four clients a round to:"
-        f" {listed('participation', 'nothing')}. Noise in labels or in what is sent leaves something to"
-        f" every method drawn. Diverging under different targets: {listed('targets', 'diverges')}.{left_out}"
+        f" {listed('participation', 'nothing')}; with noisy labels to: {listed('labels', 'nothing')};"
+        f" with noise on what is sent to: {listed('privacy', 'nothing')}. Diverging under different targets:"
+        f" {listed('targets', 'diverges')}.{left_out}"
     )
 
 
