@@ -128,8 +128,8 @@ def check(
         f"{_rounds(evidence, True)}"
     )
     evidence.note(
-        "Not all settle: where column halfway differs, as for FLoRA, a method still moves at the end, and the "
-        "share of RoLoRA's rounds that rolora-then-ffa makes is all it gets. LoRA-FAIR diverges under "
+        "Not all settle: where column halfway differs, as for FLoRA, a method still moves at the end, and "
+        "the share of RoLoRA's rounds that rolora-then-ffa makes is all it gets. LoRA-FAIR diverges under "
         "different targets.",
         "FedSA-LoRA is judged by its clients' own models, the others by the shared one.",
     )
