@@ -12,6 +12,7 @@ import numpy as np
 from scipy import special
 
 from theory.recovery import sharp_start, sharp_step, sharp_tails
+from theory.recovery.sharp import too_few
 from theory.recovery.sharp_paths import MOST_ROUNDS, SLOPES, Setting, Start
 from theory.recovery.sharp_step import Box
 
@@ -128,6 +129,33 @@ def samples(
         middle = max(low + 1, round(sqrt(max(low, high / 16) * high)))
         low, high = (low, middle) if enough(middle) else (middle, high)
     return float(high)
+
+
+def least_samples(
+    delta: float,
+    d: int,
+    clients: int,
+    kappa: float,
+    epsilon: float,
+    start: Start = "random",
+    within: int = 150,
+) -> float:
+    """With one sample a client fewer `within` rounds leave the angle above ε, with probability above δ.
+
+    The largest such number, to 1 %, and 1 where none is known. Arguments and refusals as in `samples`.
+    """
+    _refuse(d, clients, 1, kappa, epsilon, start)
+
+    def short(m: int) -> bool:
+        return m < 1 or too_few.success(within, d, clients, m, kappa, epsilon, start) < 1 - delta
+
+    high = int(2 * d * kappa / (2 - kappa) / clients) + 2
+    while not short(low := int(0.75 * high)):
+        high = low
+    while high - low > max(1, high // 100):
+        middle = (low + high) // 2
+        low, high = (middle, high) if short(middle) else (low, middle)
+    return float(low + 1)
 
 
 def least_rounds(

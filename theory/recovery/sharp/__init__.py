@@ -1,0 +1,1 @@
+"""What is necessary: samples without which the angle does not get small."""
