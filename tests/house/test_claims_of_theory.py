@@ -100,6 +100,10 @@ AT: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     ),
     "small-angle-clt": ({"d": 300, "samples": 50, "kappa": 0.7}, {"samples": 5}),
     "lemma-edge-at-finite-m": ({"d": 800, "samples": 300}, {"d": 10}),
+    "too-few-samples": (
+        {"d": 200, "clients": 1, "samples": 100, "kappa": 0.9, "alone": True},
+        {"samples": 5_000},
+    ),
     "sharp-recovery": ({"d": 300, "samples": 900, "kappa": 0.7, "alone": True}, {"samples": 3}),
 }
 """Of a claim: parameters that are not its own, and one that it refuses."""

@@ -39,8 +39,6 @@ EPSILON = 1e-6
 WIDTHS = (10, 100, 1_000, 10_000, 100_000, 1_000_000)
 WITHIN = 150
 """Rounds within which samples are counted as enough."""
-POOLS = (0.3, 0.5, 0.7, 1.0, 1.25, 1.5, 2.0, 3.0, 4.0, 6.0)
-"""N·m/d at which the actual threshold is looked for."""
 STILL = Box(0.0, 1.0, 1.0, 0.0, 0.0, 0.0)
 """A box without noise."""
 QUIET = 10**13
@@ -352,7 +350,7 @@ def _counts(evidence: Evidence) -> None:
 
 
 def _tables(evidence: Evidence, delta: float, trials: int) -> None:
-    """Rounds: the paper's, ours, the actual ones. Samples: ours against the threshold."""
+    """Rounds: the paper's, ours, the actual ones."""
     starts: tuple[Start, ...] = "random", 0.5
     cells = [
         Cell(d, 10, 20 * d, kappa, start)
@@ -362,9 +360,6 @@ def _tables(evidence: Evidence, delta: float, trials: int) -> None:
     ]
     rows = [_row(evidence, cell, delta, trials // 5) for cell in cells]
     evidence.table(rows, PLOT)
-    pairs = evidence.pick([(1_000, 1.0)], [(d, k) for d in WIDTHS[:3] for k in (0.5, 1.0)])
-    needed = [_threshold(evidence, d, kappa, trials // 4) for d, kappa in pairs]
-    evidence.extra_table("pooled samples over width", needed)
 
 
 def _row(evidence: Evidence, cell: Cell, delta: float, trials: int) -> dict[str, Any]:
@@ -393,35 +388,6 @@ def _row(evidence: Evidence, cell: Cell, delta: float, trials: int) -> dict[str,
         "median": middle, "q99": float(np.quantile(actual, 0.99)),
         "paper / ours": float(np.median(paper)) / ours, "ours / median": ours / middle,
     }  # fmt: skip
-
-
-def _threshold(evidence: Evidence, d: int, kappa: float, trials: int) -> dict[str, Any]:
-    """The fewest pooled samples, of those tried, with which 99 % of random starts get there in time."""
-    found, clients = inf, 1
-    for pool in reversed(POOLS):
-        samples = max(3, round(pool * d))
-        angle = _run(
-            evidence, Cell(d, clients, samples, kappa, "random"), WITHIN, trials, "threshold"
-        ).angle
-        if np.mean(angle[:, -1] > EPSILON) > 0.01:
-            break
-        found = clients * samples / d
-    ours = clients * sharp_recovery.samples(0.01, d, clients, kappa, EPSILON, "random") / d
-    row = {
-        "d": d,
-        "kappa": kappa,
-        "N": clients,
-        "actual": found,
-        "ours": ours,
-        "ratio": ours / found,
-    }
-    if d >= 1_000:
-        evidence.at_most(
-            f"samples asked for over samples needed, random starts, d = {d}, κ = {kappa:g}",
-            10.0,
-            ours / found,
-        )
-    return row
 
 
 PLOT = Plot(

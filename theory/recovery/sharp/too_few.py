@@ -70,7 +70,7 @@ def inverse_moment(
     bent = bent * worst(kappa, g[:-1], g[1:]) ** (-p / 2 - 1)
     turned = (1 + swing * np.sqrt(1 + pooled * g[:, None] / x)) ** p
     low = mass[0] * worst(kappa, 0 * g[:1], g[:1]) ** (-p / 2) * turned[:, :1]
-    high = mass[-1] * worst(kappa / (1 + swing), g[-1:], g[-1:]) ** (-p / 2)
+    high = mass[-1] * worst(kappa / (1 + swing), g[-1:], np.array([np.inf])) ** (-p / 2)
     parts = left[:, None] * at[:, :-1] + right[:, None] * at[:, 1:] + bent
     total = np.sum(parts * turned[:, 1:], axis=1) + low[:, 0] + high[:, 0]
     first = _inverse(p[:, 0, 0], d - 2, x[0]) * total[:, 0]
@@ -180,28 +180,30 @@ def _inverse(p: np.ndarray, degrees: int, end: float) -> np.ndarray:
     return np.asarray(scale * special.gammainc(other, end / 2))
 
 
-def derive() -> tuple[ProofStep, ...]:
-    """The part across a* as a Gaussian vector, its superharmonic power, and the least that a round leaves."""
-    return (*_vector(), *_least(), *_recursion())
+def derive(stretch: Any = 1) -> tuple[ProofStep, ...]:
+    """The part across a* as a Gaussian vector, its superharmonic power, and the least that a round leaves.
+
+    Args:
+        stretch: multiplies the stated step; 1 for the true statement.
+    """
+    return (*_vector(stretch), *_least(), *_chord(), *_recursion())
 
 
-def _vector() -> list[ProofStep]:
-    c, s, kappa, r, p, n, own, x = sp.symbols("c s kappa r p n own x", positive=True)
+def _vector(stretch: Any) -> list[ProofStep]:
+    c, s, kappa, r, p, n = sp.symbols("c s kappa r p n", positive=True)
     rho, gamma, w, h = sp.symbols("rho gamma w h", real=True)
     pull = finite_sample.pull_of_new_batch(rho, gamma, w, h)
     _, inside, beside = finite_sample.next_direction(c, s, kappa, rho, pull)
     b, other = c + s * rho, s - c * rho
-    power = r ** (-p)
+    power, step = r ** (-p), stretch * kappa
     return [
         identity("in the plane the part across a* over s is 1 − κβ²γ − κβσw …", inside,
-            1 - kappa * b**2 * gamma - kappa * b * other * w, vanishing=(c**2 + s**2 - 1,)),
-        identity("… and out of it κβ√(β² + σ²)h: noise κβσ√(γ/M) alike in d − 1 directions, and κβ²√(γ/M) in d − 2",
-            beside**2, kappa**2 * b**2 * (b**2 + other**2) * h**2, vanishing=(c**2 + s**2 - 1,)),
+            1 - step * b**2 * gamma - step * b * other * w, vanishing=(c**2 + s**2 - 1,)),
+        identity("… and out of it κβ√(β² + σ²)h: noise κβσ√(γ/M) alike in d − 1 directions, κβ²√(γ/M) in d − 2",
+            beside**2, step**2 * b**2 * (b**2 + other**2) * h**2, vanishing=(c**2 + s**2 - 1,)),
         identity("|x|^(−p) in n dimensions: its Laplacian is −p(n − 2 − p)|x|^(−p−2), ≤ 0 up to p = n − 2",
             sp.Derivative(power, (r, 2)) + (n - 1) / r * sp.Derivative(power, r),
             -p * (n - 2 - p) * r ** (-p) / r**2),
-        identity("a part of χ² weighed by x^(−p/2): (A + Bx)^(−p/2) = x^(−p/2)(B + A/x)^(−p/2)",
-            (own + kappa * x) ** (-p / 2), x ** (-p / 2) * ((own + kappa * x) / x) ** (-p / 2)),
     ]  # fmt: skip
 
 
@@ -221,6 +223,29 @@ def _least() -> list[ProofStep]:
         nonnegative_on_box("h/(h + 2H) ≥ 1/(3Q), Q = H/h ≥ 1", 3 * q - (1 + 2 * q), {q: (1, sp.oo)}),
         identity("Q² = 1 + (Mγ + z²)/χ²_(d−2) for |Ḡx|² = |x|²(γ² + γ(z² + χ²)/M), h² = γχ²/M",
             ((chi / M) ** 2 + chi / M * (z**2 + side) / M) / (chi / M * side / M), 1 + (chi + z**2) / side),
+    ]  # fmt: skip
+
+
+def _chord() -> list[ProofStep]:
+    p, x, A, B, C, kappa, g, more = sp.symbols("p x A B C kappa g more", positive=True)
+    q = (1 - kappa * g) ** 2 + C * g
+    low, high = sp.symbols("low high", positive=True)
+    return [
+        identity("(A + Bx)^(−p/2) is convex in x", sp.Derivative((A + B * x) ** (-p / 2), (x, 2)),
+            p / 2 * (p / 2 + 1) * B**2 * (A + B * x) ** (-p / 2) / (A + B * x) ** 2),
+        identity("its second derivative in γ, of q = (1 − κγ)² + Cγ, is a square part less pκ²q^(−p/2−1)",
+            sp.Derivative(q ** (-p / 2), (g, 2)),
+            p / 2 * (p / 2 + 1) * (C - 2 * kappa * (1 - kappa * g)) ** 2 * q ** (-p / 2) / q**2
+            - p * kappa**2 * q ** (-p / 2) / q),
+        identity("(b − a)²/4 less (x − a)(b − x) is a square, a + low = x = b − high",
+            (low + high) ** 2 / 4 - low * high, (low - high) ** 2 / 4),
+        nonnegative_on_box("below an end the sum A + Bx is at least its share x/end of that at the end",
+            (A + B * x) * (x + more) - x * (A + B * (x + more)),
+            dict.fromkeys((A, B, x, more), (0, sp.oo))),
+        follows("a − D ≥ ab/(b + D) where a ≥ b + D, of |e − λκY| ≥ max(a − D, b), a = |e − κY|, b = λκh …",
+            (B + A + more - A) * (B + A) - (B + A + more) * B, (A, more)),
+        follows("… and b ≥ ab/(b + D) below; D = |λ − 1|κ|Y|, so D/b ≤ swing Q",
+            (x + more) * B - x * B, (B, more)),
     ]  # fmt: skip
 
 
