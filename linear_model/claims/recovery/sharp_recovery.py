@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import partial
-from math import ceil, inf, isfinite, log, sqrt
+from math import ceil, isfinite, log, sqrt
 from typing import Any
 
 import numpy as np

@@ -31,8 +31,8 @@ SMALL = 1e-9
 @claim(
     "too-few-samples",
     "On too few pooled samples the angle stays",
-    statement="For every angle, 0 < p ≤ d − 3 and N·m = M samples, P(s_T ≤ ε) ≤ ε^p E s_T^(−p) with a mean that "
-    "a round multiplies by at most E[(1 − κγ)² + κ²γχ²_(d−2)/M]^(−p/2) near the solution, and by "
+    statement="For every angle, 0 < p ≤ d − 3 and N·m = M samples, P(s_T ≤ ε) ≤ ε^p E s_T^(−p) with a mean "
+    "that a round multiplies by at most E[(1 − κγ)² + κ²γχ²_(d−2)/M]^(−p/2) near the solution, and by "
     "3^p E[1 + χ²_(M+1)/χ²_(d−2)]^(p/2) elsewhere: so with one sample a client fewer than "
     "`sharp_recovery.least_samples` finds, recovery within T rounds fails with probability above δ.",
     latex=r"P(s_T\le\varepsilon)\le\varepsilon^p\,E\,s_T^{-p},\qquad "
@@ -112,8 +112,8 @@ def _tell(evidence: Evidence) -> None:
         "moved factor's length is at most 1 + k|Ḡx|/|x|; and s⁺ ≥ s/(3Q) always; then Markov's inequality",
     )
     evidence.method(
-        "SymPy, python-flint and Z3 for the vector and the inequalities; the factor by sums that chords bound "
-        "from above; runs of the exact chain and of literal data beside it"
+        "SymPy, python-flint and Z3 for the vector and the inequalities; the factor by sums of chords, which "
+        "bound it from above; runs of the exact chain and of literal data beside it"
     )
     evidence.note(
         "Near the solution the mean square grows below M = dκ/(2 − κ), about; the bound on the samples lies "
@@ -176,10 +176,11 @@ def _formulas(evidence: Evidence) -> None:
         evidence.equal(
             quantity, theory, float(found), rounding=1e-9, why="rounding, and tails of χ²"
         )
-    long, limit = 1e6, M**2 / ((M - 2) * (M + d - 6))  # E (γ² + γχ²/M)⁻¹, B S² with B ~ Beta, S ~ χ²
+    limit = M**2 / ((M - 2) * (M + d - 6))  # E (γ² + γχ²/M)⁻¹ = M² E 1/(BS²), B ~ Beta, S ~ χ²
+    long = 1e4
     evidence.equal("the factor of very long steps, κ²E R⁻²", limit,
         long**2 * float(too_few.inverse_moment(2.0, long, 0.0, d, M, 256)[0]),
-        rounding=1e-3 * limit, why="the chords of 256 parts")  # fmt: skip
+        rounding=2e-3 * limit, why="the chords of 256 parts")  # fmt: skip
     least = sharp_recovery.least_samples(DELTA, 1_000, 1, 1.0, EPSILON)
     for words, share, short in (("one less than", 1.0, True), ("2 % more than", 1.02, False)):
         m = round(share * least) - 1
@@ -215,5 +216,6 @@ PLOT = Plot(
         Series("enough", "known to be enough", Mark.LINE)),
     "width d", "pooled samples over width",
     "Samples with which 99 % of random starts reach 1e-6 within 150 rounds, one client, between the number "
-    "below which that is known to fail and the number known to be enough.", group="cell", xlog=True, ylog=True,
+    "below which that is known to fail and the number known to be enough.",
+    group="cell", xlog=True, ylog=True,
 )  # fmt: skip

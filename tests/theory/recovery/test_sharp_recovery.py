@@ -6,6 +6,7 @@ from math import inf, isfinite, log
 import pytest
 
 from theory.recovery import recovery_theorem, sharp_recovery, sharp_theorem
+from theory.recovery.sharp import too_few
 
 EPSILON = 1e-6
 
@@ -58,6 +59,30 @@ def test_samples_are_enough_and_not_many_more_than_a_width():
     found = sharp_recovery.samples(0.01, 2_000, 10, 1.0, EPSILON, within=60)
     assert 2_000 < 10 * found < 2.5 * 2_000
     assert sharp_recovery.failure(60, 2_000, 10, int(found), 1.0, EPSILON) <= 0.01
+
+
+@pytest.mark.parametrize(
+    ("d", "kappa", "share"), [(10, 1.0, 0.6), (400, 1.0, 1.0), (400, 0.5, 0.33)]
+)
+def test_samples_necessary_lie_near_the_threshold_and_below_those_enough(d, kappa, share):
+    least = sharp_recovery.least_samples(0.01, d, 1, kappa, EPSILON)
+    assert share * d < least < 1.2 * d * kappa / (2 - kappa) < 1.5 * d
+    assert too_few.success(150, d, 1, int(least) - 1, kappa, EPSILON, "random") < 0.99
+    assert too_few.success(20, d, 1, int(least), kappa, EPSILON, 0.5) < 0.99  # fewer rounds do less
+    assert sharp_recovery.failure(150, d, 1, int(least), kappa, EPSILON) > 0.01
+
+
+def test_nothing_is_known_to_be_necessary_in_three_dimensions():
+    assert too_few.success(10, 3, 1, 1, 1.0, EPSILON, "random") == 1.0
+    assert sharp_recovery.least_samples(0.01, 3, 1, 1.0, EPSILON) == 1.0
+
+
+def test_chords_bound_the_moment_from_above_and_close_in():
+    rough, fine, finest = (
+        too_few.inverse_moment(2.0, 0.8, 0.0, 12, 30, n)[0] for n in (16, 64, 256)
+    )
+    assert rough > fine > finest > 0.995 * fine
+    assert too_few.inverse_moment(2.0, 0.8, 0.01, 12, 30)[0] > 1.01 * finest
 
 
 def test_an_answer_takes_a_fraction_of_a_second():

@@ -1,11 +1,12 @@
 """On too few pooled samples the angle does not get small, with a stated probability: inverse moments.
 
-Rank 1, fresh samples in each half-step, N clients with m each, M = N·m, κ = 2 η ||b*||², d ≥ 4. For every angle
-and every 0 < p ≤ d − 3 the part P across a* of the moved factor has, given ρ̄,
-`E (s/|P|)^p ≤ Φ_p(κβ²)`, `Φ_p(κ) = E[(1 − κγ)² + κ²γχ²_(d−2)/M]^(−p/2)`, β = c + sρ̄, because isotropic noise
-lowers the mean of |x|^(−p), superharmonic. With Q² = 1 + χ²_(M+1)/χ²_(d−2) also s⁺ ≥ s/(3Q), whatever the angle. So up to an angle s₁ a
-round multiplies the mean of s^(−p) by hardly more than Φ_p(κ), above it by 3^p E Q^p at most, and by Markov
-`P(s_T ≤ ε) ≤ ε^p E s_T^(−p)` stays small for all T while Φ_p < 1: about for M < dκ/(2 − κ).
+Rank 1, fresh samples in each half-step, N clients with m each, M = N·m, κ = 2 η ||b*||², d ≥ 4. At every
+angle and for every 0 < p ≤ d − 3 the part P across a* of the moved factor has, given ρ̄,
+`E (s/|P|)^p ≤ Φ_p(κβ²)`, `Φ_p(κ) = E[(1 − κγ)² + κ²γχ²_(d−2)/M]^(−p/2)`, β = c + sρ̄, since noise alike in all
+directions lowers the mean of |x|^(−p), superharmonic. With Q² = 1 + χ²_(M+1)/χ²_(d−2) also s⁺ ≥ s/(3Q), at
+any angle. So up to an angle s₁ a round multiplies the mean of s^(−p) by hardly more than Φ_p(κ), above it by
+at most 3^p E Q^p, and by Markov `P(s_T ≤ ε) ≤ ε^p E s_T^(−p)` stays small for all T while Φ_p < 1: for
+M < dκ/(2 − κ), about.
 """
 
 from __future__ import annotations
@@ -46,9 +47,9 @@ def inverse_moment(
 ) -> np.ndarray:
     """Φ_p at most, for every step λκ with |λ − 1|/λ ≤ swing; an array over p < d − 2.
 
-    Over χ² the power is convex: weights at the ends of parts give a chord above it. In γ its second derivative
-    is at least `−pκ²(…)^(−p/2−1)`, which bounds how far it is above its chord. Another λ costs the factor
-    (1 + swing √(1 + Mγ/χ²))^p.
+    Over χ² the power is convex: weights at the ends of parts give a chord above it. In γ its second
+    derivative is at least `−pκ²(…)^(−p/2−1)`, which bounds how far it is above its chord. Another λ costs the
+    factor (1 + swing √(1 + Mγ/χ²))^p.
 
     Args:
         power: p.
@@ -69,7 +70,9 @@ def inverse_moment(
     bent = kappa**2 * p / 8 * (mass[1:-1] * np.diff(g) ** 2)[:, None]
     bent = bent * worst(kappa, g[:-1], g[1:]) ** (-p / 2 - 1)
     turned = (1 + swing * np.sqrt(1 + pooled * g[:, None] / x)) ** p
-    low = mass[0] * worst(kappa, 0 * g[:1], g[:1]) ** (-p / 2) * turned[:, :1]
+    lowest = 1 - np.maximum(0.0, 1 - kappa / 2 / pooled * x) ** 2  # for whatever γ
+    low = np.maximum(lowest, worst(kappa, 0 * g[:1], g[:1]))
+    low = mass[0] * low ** (-p / 2) * turned[:, :1]
     high = mass[-1] * worst(kappa / (1 + swing), g[-1:], np.array([np.inf])) ** (-p / 2)
     parts = left[:, None] * at[:, :-1] + right[:, None] * at[:, 1:] + bent
     total = np.sum(parts * turned[:, 1:], axis=1) + low[:, 0] + high[:, 0]
@@ -199,7 +202,7 @@ def _vector(stretch: Any) -> list[ProofStep]:
     return [
         identity("in the plane the part across a* over s is 1 − κβ²γ − κβσw …", inside,
             1 - step * b**2 * gamma - step * b * other * w, vanishing=(c**2 + s**2 - 1,)),
-        identity("… and out of it κβ√(β² + σ²)h: noise κβσ√(γ/M) alike in d − 1 directions, κβ²√(γ/M) in d − 2",
+        identity("… and out of it κβ√(β² + σ²)h: κβσ√(γ/M) alike in d − 1 directions, κβ²√(γ/M) in d − 2",
             beside**2, step**2 * b**2 * (b**2 + other**2) * h**2, vanishing=(c**2 + s**2 - 1,)),
         identity("|x|^(−p) in n dimensions: its Laplacian is −p(n − 2 − p)|x|^(−p−2), ≤ 0 up to p = n − 2",
             sp.Derivative(power, (r, 2)) + (n - 1) / r * sp.Derivative(power, r),
@@ -237,6 +240,9 @@ def _chord() -> list[ProofStep]:
             sp.Derivative(q ** (-p / 2), (g, 2)),
             p / 2 * (p / 2 + 1) * (C - 2 * kappa * (1 - kappa * g)) ** 2 * q ** (-p / 2) / q**2
             - p * kappa**2 * q ** (-p / 2) / q),
+        identity("(1 − κγ)² + κ²γX is at least 1 − (1 − κX/2)² whatever γ, and where κX ≥ 2 at least 1",
+            (1 - kappa * g) ** 2 + kappa**2 * g * x,
+            (kappa * g - 1 + kappa * x / 2) ** 2 + 1 - (1 - kappa * x / 2) ** 2),
         identity("(b − a)²/4 less (x − a)(b − x) is a square, a + low = x = b − high",
             (low + high) ** 2 / 4 - low * high, (low - high) ** 2 / 4),
         nonnegative_on_box("below an end the sum A + Bx is at least its share x/end of that at the end",
