@@ -37,12 +37,14 @@ def predict(
         split: how the data set is dealt to `clients`: label (each its own labels), or iid.
         data_dir: folder with the data set's files.
     """
+    one_of("split", split, SPLITS)
+    if dataset is None and split != SPLITS[0]:
+        raise ValueError(f"split {split} is for a dataset, and none is given")
     if features is None and dataset is None:
         return found(Setting.read(setting))
     if features is not None and dataset is not None:
         raise ValueError(f"give features or dataset, got {features} and {dataset}")
     _refuse(setting, (*DECIDED, "clients") if features is not None else DECIDED)
-    one_of("split", split, SPLITS)
     if features is not None:
         model = estimated.estimate(*estimated.read(features))
     else:

@@ -15,7 +15,7 @@ from theory.recovery import recovery_theorem, sharp_recovery
 
 def all_of(setting: Setting, law: Law) -> tuple[Bound, ...]:
     """Every theorem's rounds."""
-    return (_paper(setting, law), _sharp(setting, law), _population(setting))
+    return (_paper(setting, law), _sharp(setting, law), _population(setting, law))
 
 
 def _paper(setting: Setting, law: Law) -> Bound:
@@ -48,6 +48,10 @@ def _outside_the_paper(setting: Setting, law: Law) -> Iterator[str]:
     for name, value in (("label noise", setting.noise), ("privacy noise", setting.privacy_noise)):
         if value:
             yield f"it knows no {name}"
+    if law.targets is not None:
+        yield "it is about clients of one target"
+    if setting.local_steps > 1:
+        yield "its round has one step on a"
 
 
 FAILURE = 0.01
@@ -83,12 +87,21 @@ def _sharp(setting: Setting, law: Law) -> Bound:
     return Bound("ours", rounds, source, says)
 
 
-def _population(setting: Setting) -> Bound:
+def _population(setting: Setting, law: Law) -> Bound:
     source = "theory.population.plateau.uniform_rate, theory.recovery.escape_time: theory.md §3"
     if setting.kappa >= 2.0:
         return Bound("population", None, source, "for κ ≥ 2 the angle does not go to 0")
     if setting.delta0 <= setting.eps:
         return Bound("population", 0.0, source, "the start is already within ε")
+    staying = {
+        "privacy noise stays": setting.privacy_noise > 0.0,
+        "a round's mean target is its participants' own": law.targets is not None
+        and setting.active < setting.clients,
+    }
+    stays = [what for what, here in staying.items() if here]
+    if stays:
+        says = f"even with infinitely many samples {' and '.join(stays)}"
+        return Bound("population", None, source, says)
     rate = max(abs(1.0 - setting.kappa), 1.0 / (1.0 + setting.kappa))
     kept = 1.0 / setting.d if setting.start == "random" else 1.0 - setting.delta0**2
     ratio = (

@@ -7,6 +7,8 @@ singular pair of mean V_i, `b_i* = V_iᵀa*`, the noise is what the fits leave. 
 
 from __future__ import annotations
 
+import zipfile
+import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +19,10 @@ import numpy as np
 NOTHING, UNSEEN = 1e-6, 0.01
 """Shares below which a direction does not count: of the largest second moment, over all clients; of the mean
 over clients, for one of them."""
+ROUNDING = 1e-12
+"""Noise and heterogeneity, in units of ‖b̄*‖, below which they are the arithmetic's."""
+LARGEST = 1e100
+"""Features and targets, whose squares of squares must not overflow."""
 USUAL_SHIFT = 2.0
 """Spread of the clients' covariances, in units of what samples alone would show, above which it is told."""
 MOSTLY = 0.9
@@ -45,10 +51,11 @@ def read(folder: str | Path) -> tuple[list[np.ndarray], list[np.ndarray]]:
     X, Y = [], []
     for file in files:
         try:
-            with np.load(file, allow_pickle=False) as arrays:
+            # NumPy takes any file that is no archive for a pickle, and offers to run it
+            with zipfile.ZipFile(file), np.load(file, allow_pickle=False) as arrays:
                 held = {name: arrays[name] for name in ("X", "Y") if name in arrays}
-        except (OSError, ValueError, EOFError) as error:
-            raise ValueError(f"features {file} cannot be read: {error}") from error
+        except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+            raise ValueError(f"features {file} cannot be read as .npz: {error}") from error
         if len(held) < 2:
             raise ValueError(f"features {file} must hold the arrays X and Y")
         X.append(held["X"])
@@ -79,16 +86,17 @@ def estimate(X: Sequence[np.ndarray], Y: Sequence[np.ndarray]) -> Estimated:
         left += float(np.square(y - x @ white @ fit).sum())
     own = np.array(seen_by)
     freedom = int(np.maximum(samples - own, 0).sum()) * p
-    noise = np.sqrt(left / freedom) if freedom else 0.0
+    noise = float(np.sqrt(left / freedom)) if freedom else 0.0
     U, sizes, _ = np.linalg.svd(np.mean(fits, axis=0), full_matrices=False)
     size = float(sizes[0])
     if not size > 0.0:
         raise ValueError("features must have a mean target that is not 0, got 0")
+    noise = noise if noise > ROUNDING * size else 0.0
     b = np.einsum("d,ndp->np", U[:, 0], fits) / size
     centre = b.mean(axis=0)
     spread = float(np.square(b - centre).sum(axis=1).mean())
     blur = p * (noise / size) ** 2 * float(np.mean(1.0 / np.maximum(samples - own - 1, 1)))
-    kept = np.sqrt(max(spread - blur, 0.0) / spread) if spread > 1e-20 else 0.0
+    kept = np.sqrt(max(spread - blur, 0.0) / spread) if spread > ROUNDING**2 else 0.0
     seen = {
         "width": xs[0].shape[1],
         "directions": d,
@@ -100,10 +108,10 @@ def estimate(X: Sequence[np.ndarray], Y: Sequence[np.ndarray]) -> Estimated:
         "rank_one_share": float(size**2 / np.square(sizes).sum()),
         "shared_direction_share": float(np.square(b * size).sum() / np.square(fits).sum()),
         "noise": float(noise / size),
-        "heterogeneity": float(np.sqrt(max(spread - blur, 0.0))),
+        "heterogeneity": float(kept * np.sqrt(spread)),
         "covariance_spread": _covariance_spread(white.T @ moments @ white, samples),
     }
-    seen["warnings"] = list(_warnings(seen))
+    seen["warnings"] = list(_warnings(seen, freedom))
     sizes_of = {"d": d, "clients": len(xs), "samples": int(np.median(samples)), "outputs": p}
     rest = {"noise": seen["noise"], "heterogeneity": seen["heterogeneity"] if len(xs) > 1 else 0.0}
     return Estimated({**sizes_of, **rest}, centre + kept * (b - centre), seen)
@@ -125,7 +133,7 @@ def _covariance_spread(moments: np.ndarray, samples: np.ndarray) -> float:
     return float(np.sqrt(apart.sum() / usual.sum()))
 
 
-def _warnings(seen: dict[str, Any]) -> Iterator[str]:
+def _warnings(seen: dict[str, Any], freedom: int) -> Iterator[str]:
     yield (
         f"the model's features are normal with one covariance, whitened here (condition number"
         f" {seen['condition']:.3g}), and new in every half-step; a method that takes gradient steps on the"
@@ -143,9 +151,14 @@ def _warnings(seen: dict[str, Any]) -> Iterator[str]:
             f" {seen['directions']} directions: its target is taken for 0 in the others, so heterogeneity is"
             " in part what clients do not know"
         )
+    if not freedom:
+        yield (
+            "no client has more samples than directions that it sees: nothing is left to tell the label"
+            " noise by, and it is taken for 0"
+        )
     for name, what in (
         ("rank_one_share", "of the mean target's square is in its first direction"),
-        ("shared_direction_share", "of the clients' targets' squares is along it"),
+        ("shared_direction_share", "of the clients' targets' squares is along that direction"),
     ):
         if seen[name] < MOSTLY:
             yield f"only {seen[name]:.0%} {what}: the prediction is about that part, at rank 1"
@@ -165,12 +178,18 @@ def _checked(
                     f"features {name} of client {number} must be a matrix of finite numbers, got"
                     f" {array.dtype.name} of shape {array.shape}"
                 )
+            array = array.astype(np.float64)
+            if array.size and np.abs(array).max() > LARGEST:
+                raise ValueError(
+                    f"features {name} of client {number} must be at most {LARGEST:g} in size, got"
+                    f" {np.abs(array).max():.3g}"
+                )
             if array.shape[1] != (into[0] if into else array).shape[1] or not array.size:
                 raise ValueError(
                     f"features {name} of client {number} must be as wide as the first client's and not empty,"
                     f" got shape {array.shape}"
                 )
-            into.append(array.astype(np.float64))
+            into.append(array)
         if len(kept[0][-1]) != len(kept[1][-1]):
             raise ValueError(
                 f"features of client {number} must have a row of Y for each of X, got"

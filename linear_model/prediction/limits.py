@@ -63,6 +63,14 @@ def of_step(law: Law) -> Iterator[str]:
             )
 
 
+def of_no_sine(square: float) -> Iterator[str]:
+    """About a first-order floor of the angle beyond 1."""
+    yield (
+        f"the angle's floor by formula would be {sqrt(square):.3g}, which is no sine: what keeps the angle"
+        " from 0 is too large for the first order, floors are the chain's"
+    )
+
+
 def of_floor(formula: float | None, measured: Measured | None) -> Iterator[str]:
     """About a formula that is first order in what it is about."""
     if formula is None or (measured is None and formula <= SMALL):

@@ -65,11 +65,16 @@ def rolora(entry: Entry, case: Case) -> Row:
     adding = floors.contributions(law) if stable else {}
     if formula:
         angle = floors.square_angle(law)
-        error = angle + floors.fit_excess(law, angle)
         sources += [one.source for one in adding]
+    if angle >= 1.0:  # no sine: nothing of first order holds
+        notes += limits.of_no_sine(angle)
+        formula = False
+    if formula:
+        error = angle + floors.fit_excess(law, angle)
     measured = None
     if adding:
-        begin, known = sqrt(min(angle, 0.8)) if formula else 0.1, rate if formula else None
+        begin = sqrt(min(angle, 0.8)) or 0.1
+        known = rate if law.local_steps == 1 else None
         measured = floors.at_rest(law, setting.seed, entry.method, begin, known)
     floor, settles = sqrt(angle) if formula else None, inf
     notes += limits.of_floor(floor, measured and measured[0])
@@ -165,7 +170,7 @@ def averaged_products(entry: Entry, case: Case) -> Row:
 
 ENTRIES = (
     Entry("algorithm2", "RoLoRA", 2, rolora),
-    Entry("algorithm2-pooled", "RoLoRA, pooled b", 2, rolora),
+    Entry("algorithm2-pooled", "RoLoRA pooled b", 2, rolora),
     Entry("ffa", "FFA-LoRA", 1, ffa),
     Entry("fedavg", "FedAvg-LoRA", 1, fedavg),
     Entry("flexlora", "FlexLoRA", 1, averaged_products),

@@ -59,7 +59,9 @@ def _winners(found: tuple[Row, ...]) -> Iterator[Winner]:
         because = "fewest until the model's error is at most ε, by the median"
         if not best:
             best = {row.method: row.left for row in found if row.left is not None}
-            because = "no method gets to ε; the least error in the end, by the median"
+            because = (
+                "no method got to ε in the rounds run; the least error in the last, by the median"
+            )
         if not best:
             yield Winner(at, (), "nothing here says where any method ends")
             continue

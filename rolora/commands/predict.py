@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import ceil, log10
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -19,6 +20,9 @@ from verification.settings import default
 
 app = typer.Typer()
 SYMBOLS = {"clients": "N", "samples": "m", "kappa": "κ", "local_steps": "K", "eps": "ε"}
+HEADINGS = ("angle ≤ ε", "error ≤ ε", "angle\nfloor", "error\nfloor", "sent")
+"""Narrow: rounds of four digits and their range fit into 80 columns."""
+UNITS = ("k", "M", "G", "T")
 ALWAYS = ("d", "clients", "samples", "kappa", "eps")
 
 
@@ -61,15 +65,13 @@ def show(prediction: Prediction) -> None:
         _show_seen(prediction.seen)
     shown = table(title=Text(_title(prediction.setting)))
     shown.add_column("method", no_wrap=True)
-    for heading in ("angle ≤ ε", "error ≤ ε", "angle's floor", "error's floor", "sent"):
+    for heading in HEADINGS:
         shown.add_column(heading, justify="right", no_wrap=True)
     for row in prediction.rows:
-        shown.add_row(row.label, *_cells(row))
+        if row.model_rounds is not None:  # the others' reasons follow
+            shown.add_row(row.label, *_cells(row))
     console.print(shown)
-    said = [
-        f"{bound.name}: {_or_none(bound.rounds)} rounds; {bound.says}."
-        for bound in prediction.bounds
-    ]
+    said = [f"{bound.name}: {_bound(bound.rounds)}; {bound.says}." for bound in prediction.bounds]
     said += [
         f"Best at {won.at}: {', '.join(prediction.row(name).label for name in won.methods) or 'unknown'}"
         f" ({won.because})."
@@ -120,12 +122,20 @@ def _cells(row: Row) -> tuple[str, ...]:
         _rounds(row.model_rounds),
         _floor(row.angle_floor, row.angle_measured),
         _floor(row.error_floor, row.error_measured),
-        _or_none(row.sent),
+        "–" if row.sent is None else short(row.sent),
     )
 
 
-def _or_none(value: float | None) -> str:
-    return "–" if value is None else number(value)
+def _bound(rounds: float | None) -> str:
+    return "no answer" if rounds is None else f"{number(ceil(rounds))} rounds"
+
+
+def short(count: float) -> str:
+    """A count in about six characters: 99,999, 100 k, 60 M, 1.23 G."""
+    if count < 99_999.5:
+        return number(round(count))
+    power = min(int(log10(count / 0.9995) / 3.0), len(UNITS))  # 999.5 and more is the next unit's
+    return f"{number(count / 1e3**power, 3)} {UNITS[power - 1]}"
 
 
 def _rounds(found: Rounds | None) -> str:

@@ -13,6 +13,7 @@ import pytest
 from docs import build
 from linear_model.prediction.result import SCHEMA_VERSION
 from rolora.cli import main
+from rolora.commands.predict import short
 from tests.support.pages import block
 from tests.support.rolora_helpers import run, strict_json
 
@@ -63,9 +64,23 @@ def test_quiet_says_nothing_and_the_same_seed_says_the_same(capsys):
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (("--eps", "2"), "Error: eps must be above 0 and below 1, got 2.0"),
+        (("--eps", "2"), "Error: eps must be at least 1e-30 and below 1, got 2.0"),
         (("--start", "x"), "Error: start must be random or a number between 0 and 1, got 'x'"),
         (("--dataset", "digit"), "Error: dataset must be one of"),
+        (("--kappa", "1e-30"), "Error: kappa must be at least 1e-09 and at most 1e+06, got 1e-30"),
+        (("--noise", "1e200"), "Error: noise must be at least 0 and at most 1e+06, got 1e+200"),
+        (("--eps", "1e-300"), "Error: eps must be at least 1e-30 and below 1, got 1e-300"),
+        (
+            ("--trials", "100000000"),
+            "Error: trials must be a whole number of at least 1 and at most",
+        ),
+        (("--outputs", "1000000000"), "Error: outputs must be at most 2000000 for 5 clients, got"),
+        (
+            ("--outputs", "101", "--heterogeneity", "1"),
+            "Error: outputs must be at most 100 for 5 clients of unlike targets, got 101",
+        ),
+        (("--split", "iid"), "Error: split iid is for a dataset, and none is given"),
+        (("--split", "foo"), "Error: split must be one of label, iid, got 'foo'"),
         (("--features", "/none", "--d", "3"), "Error: d follows from the features, got 3"),
     ],
 )
@@ -90,6 +105,37 @@ def test_the_answer_at_a_million_dimensions_and_ten_thousand_clients_takes_a_sec
         if spent[-1] <= 1.0:
             return
     assert min(spent) <= 1.0
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        LARGE[1:],
+        ("--kappa", "0.01", "--noise", "0.001"),
+        ("--kappa", "1e-3", "--start", "0.3", "--eps", "0.01"),
+        ("--d", "100000000", "--clients", "100000", "--samples", "1000000", "--heterogeneity", "3"),
+    ],
+    ids=str,
+)
+def test_the_table_is_whole_in_80_columns(capsys, monkeypatch, words):
+    monkeypatch.setenv("COLUMNS", "80")
+    code, out, _ = run(capsys, "predict", *words)
+    lines = out[: out.index("paper: ")].splitlines()
+    assert code == 0
+    assert "…" not in out
+    assert max(len(line.rstrip()) for line in lines) <= 80
+    assert any(line.split()[0] == "RoLoRA" for line in lines if line.strip())
+
+
+@pytest.mark.parametrize(
+    ("count", "said"),
+    [
+        (0.0, "0"), (1734.4, "1,734"), (99_999.4, "99,999"), (99_999.6, "100 k"), (999_499.0, "999 k"),
+        (999_900.0, "1 M"), (60_000_120.0, "60 M"), (1.234e9, "1.23 G"), (5e15, "5,000 T"),
+    ],
+)  # fmt: skip
+def test_a_count_is_short(count, said):
+    assert short(count) == said
 
 
 def test_help_names_the_options(capsys):

@@ -64,6 +64,16 @@ def test_what_the_model_leaves_out_is_told():
     assert any("in its first direction" in w for w in estimate(drawn()[0], two).seen["warnings"])
 
 
+def test_noise_that_nothing_tells_is_said_and_arithmetic_is_no_noise():
+    X, Y = drawn(samples=2)
+    assert any("taken for 0" in w and "label noise" in w for w in estimate(X, Y).seen["warnings"])
+    X, _ = drawn(samples=50)
+    exact = estimate(X, [x[:, :1] @ np.ones((1, 2)) for x in X])
+    assert (exact.values["noise"], exact.values["heterogeneity"]) == (0.0, 0.0)
+    assert np.ptp(exact.targets, axis=0).max() == 0.0
+    assert not any("label noise" in w for w in exact.seen["warnings"])
+
+
 def test_a_direction_that_one_client_hardly_sees_does_not_blow_its_target_up():
     X, Y = drawn()
     faint = [X[0] * np.array([1, 1, 1, 1, 1, 1e-5]), *X[1:]]
@@ -105,6 +115,7 @@ def test_bad_features_are_refused_in_a_sentence(folder, tmp_path):
         (([X[0][0], *X[1:]], Y), "X of client 0 must be a matrix of finite numbers"),
         (([X[0] * np.nan, *X[1:]], Y), "X of client 0 must be a matrix of finite numbers"),
         ((X, [0.0 * y for y in Y]), "a mean target that is not 0"),
+        (([1e200 * x for x in X], Y), "X of client 0 must be at most 1e\\+100 in size"),
         (([x[:, :1] for x in X], Y), "span at least 2 directions, got 1"),
     )
     for arrays, said in cases:
@@ -122,8 +133,16 @@ def test_bad_features_are_refused_in_a_sentence(folder, tmp_path):
     np.savez(folder / "client-3.npz", X=X[0])
     with pytest.raises(ValueError, match="must hold the arrays X and Y"):
         rolora.predict(features=folder)
-    (folder / "client-3.npz").write_bytes(b"no archive")
-    with pytest.raises(ValueError, match="cannot be read"):
+    whole, bad = (folder / "client-0.npz").read_bytes(), folder / "client-3.npz"
+    spoiled = whole[:200] + bytes(100) + whole[300:]
+    for content in (b"no archive", b"", whole[:500], spoiled):
+        bad.write_bytes(content)
+        with pytest.raises(ValueError, match=r"client-3\.npz cannot be read as \.npz") as told:
+            rolora.predict(features=folder)
+        assert "pickle" not in str(told.value)
+    with bad.open("wb") as file:
+        np.save(file, X[0])
+    with pytest.raises(ValueError, match=r"cannot be read as \.npz"):
         rolora.predict(features=folder)
 
 

@@ -182,6 +182,43 @@ def test_beyond_a_formulas_range_it_gives_no_number():
     assert drifting.rounds.median is not None
 
 
+def test_a_first_order_floor_beyond_one_is_no_floor():
+    for given in ({"heterogeneity": 100.0}, {"noise": 1e6}, {"privacy_noise": 1e6}):
+        row = whole(**given).row("algorithm2")
+        assert row.angle_floor is row.error_floor is None
+        assert any("which is no sine" in note for note in row.notes)
+        assert 0.5 < row.angle_measured.value < 1.0
+        assert row.error_measured.value > 1.0
+
+
+@pytest.mark.parametrize(
+    ("given", "unsaid", "says"),
+    [
+        ({"heterogeneity": 0.3}, False, "it is about clients of one target"),
+        ({"local_steps": 3}, False, "its round has one step on a"),
+        ({"privacy_noise": 0.01}, True, "it knows no privacy noise"),
+        ({"heterogeneity": 0.3, "participation": 0.5}, True, "it is about clients of one target"),
+        ({"participation": 0.5}, False, ""),
+    ],
+)
+def test_theorems_say_what_they_are_not_about(given, unsaid, says):
+    paper, _, population = whole(samples=200, **given).bounds
+    assert says in paper.says
+    assert ("assumptions do not hold" in paper.says) == bool(says)
+    assert (population.rounds is None) == unsaid
+    assert ("even with infinitely many samples" in population.says) == unsaid
+
+
+@pytest.mark.parametrize(
+    "edge",
+    [{"kappa": 1e-9}, {"kappa": 1e6}, {"eps": 1e-30}, {"samples": 10**15}, {"d": 10**8}],
+    ids=str,
+)
+@pytest.mark.filterwarnings("error")
+def test_the_ends_of_what_is_allowed_are_answered(edge):
+    json.dumps(whole(**{"trials": 3, "start": "0.5", **edge}).as_dict(), allow_nan=False)
+
+
 def test_every_method_has_a_row_or_is_named():
     found = whole(samples=60)
     assert [row.method for row in found.rows] == [entry.method for entry in ENTRIES]
@@ -200,8 +237,8 @@ def test_a_start_within_eps_is_round_zero():
     [
         ({"d": 1}, "d must be a whole number of at least 2"),
         ({"clients": 10**6}, "clients must be a whole number of at least 1 and at most 100000"),
-        ({"kappa": 0.0}, "kappa must be above 0"),
-        ({"eps": 1.5}, "eps must be above 0 and below 1, got 1.5"),
+        ({"kappa": 0.0}, "kappa must be at least 1e-09"),
+        ({"eps": 1.5}, "eps must be at least 1e-30 and below 1, got 1.5"),
         ({"start": "2"}, "start must be random or a number between 0 and 1, got '2'"),
         ({"noise": -1.0}, "noise must be at least 0"),
         ({"participation": 0.0}, "participation must be above 0"),
