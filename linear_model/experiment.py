@@ -18,6 +18,8 @@ from verification.streams import generator
 
 AXIS = "linear run"
 """Name of the random streams."""
+LEADING = 10.0
+"""Condition number of a spectrum that is not flat."""
 
 
 @settings
@@ -36,8 +38,9 @@ class Experiment(Privacy, Ranks):
         description="Singular values of the mean target: flat, linear, geometric or power.",
     )
     condition: float = Field(
-        default=10.0,
+        default=LEADING,
         ge=1,
+        allow_inf_nan=False,
         description="Largest over smallest singular value, of a spectrum not flat.",
     )
     outputs: Count | None = Field(
@@ -94,6 +97,11 @@ class Experiment(Privacy, Ranks):
             raise ValueError(
                 "spectrum must be linear, geometric or power for targets of a higher rank than LoRA's, or no"
                 " directions lead, got flat"
+            )
+        if self.condition != LEADING and (self.spectrum == "flat" or q == 1):
+            raise ValueError(
+                "condition is about targets of several singular values that differ, got"
+                f" {self.condition:g} with spectrum {self.spectrum} and targets of rank {q}"
             )
         if self.outputs is not None and self.outputs < q:
             raise ValueError(f"outputs must be at least the targets' rank {q}, got {self.outputs}")

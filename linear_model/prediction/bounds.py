@@ -11,6 +11,7 @@ from linear_model.prediction.limits import LEMMA
 from linear_model.prediction.result import Bound
 from linear_model.prediction.setting import Setting
 from theory.recovery import recovery_theorem, sharp_recovery
+from theory.recovery.sharp_paths import Start
 
 
 def all_of(setting: Setting, law: Law) -> tuple[Bound, ...]:
@@ -74,7 +75,7 @@ def _sharp(setting: Setting, law: Law) -> Bound:
         )
     if setting.delta0 <= setting.eps:
         return Bound("ours", 0.0, source, "the start is already within ε")
-    start = setting.start if setting.start == "random" else float(setting.start)
+    start: Start = "random" if setting.start == "random" else float(setting.start)
     sizes = setting.d, setting.active, setting.samples, setting.kappa, setting.eps
     rounds = sharp_recovery.rounds(FAILURE, *sizes, start)
     if rounds == inf:

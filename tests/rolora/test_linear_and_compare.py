@@ -77,6 +77,15 @@ def test_heterogeneity_is_the_distance_that_was_asked_for(capsys, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
+        (
+            ["--condition", "5"],
+            "condition is about targets of several singular values that differ, got 5",
+        ),
+        (["--condition", "5", "--spectrum", "power"], "spectrum power and targets of rank 1"),
+        (
+            ["--condition", "inf", "--spectrum", "power", "--rank", "2"],
+            "condition must be at least 1 and finite, got inf",
+        ),
         (["--d", "1"], "d must be a whole number of at least 2, got 1"),
         (["--rank", "7"], "rank must be at most d = 6"),
         (["--kappa", "nan"], "kappa must be above 0 and finite, got nan"),
