@@ -10,11 +10,13 @@ from typer.testing import CliRunner
 
 from nonlinear_model.claims import atlas_predicts_network
 from nonlinear_model.data import mnist
+from nonlinear_model.data.registry import load
 from nonlinear_model.study import foretold, linear, table
 from nonlinear_model.study.design import DESIGN, DIGITS, MAP, METHODS, point
 from nonlinear_model.study.measure import configuration
 from rolora.cli import app
 from verification.budget import Budget
+from verification.streams import generator
 from verification.verdict import Verdict
 
 CHECK = atlas_predicts_network.check
@@ -63,10 +65,10 @@ def test_the_gradient_of_the_expanded_network_is_the_clients(at):
     """C/10 is minus the gradient of cross-entropy at equal logits, before the head: its mean over clients."""
     config = configuration(DESIGN, point(5, "5", dataset="digits"), "rolora", 2)
     _, _, x = linear._projected(config.dataset, None)
-    data = linear.load("digits")
+    data = load("digits")
     z = torch.zeros(data.train_y.size, 10, dtype=torch.float64, requires_grad=True)
     torch.nn.functional.cross_entropy(z, torch.from_numpy(data.train_y)).backward()
-    parts = config.deal(data.train_y, linear.generator(900, "nonlinear", "split"))
+    parts = config.deal(data.train_y, generator(900, "nonlinear", "split"))
     own = torch.cat([z.grad[part] * data.train_y.size / part.size for part in parts])
     images = torch.cat([torch.from_numpy(x[part]) for part in parts])
     assert (images.mT @ own / len(parts) + at.C.mean(0) / 10).abs().max() < 1e-12
