@@ -79,15 +79,17 @@ def stored(points):
     return [row for row in rows if table.point_of(row) in points]
 
 
+@pytest.mark.fixed_seed
 def test_digits_are_foretold_as_committed():
     assert_same(foretold.predicted(DIGITS, None), stored(DIGITS))
 
 
+@pytest.mark.fixed_seed
 def test_mnist_is_foretold_as_committed():
     folders = (os.environ.get("ROLORA_DATA_DIR"), Path(__file__).parents[3] / "shared/data")
     found = [folder for given in folders if given and (folder := mnist.find_folder(Path(given)))]
     if not found:
-        pytest.skip("MNIST is not at hand")
+        pytest.skip("expected: no MNIST files on this machine")
     one = [point(5, "5")]
     assert_same(foretold.predicted(one, found[0]), stored(one))
 
@@ -180,6 +182,7 @@ def test_the_page_quotes_the_counts():
     assert f"with hindsight | {best[0]} of {len(decided)} | {best[1]} of {len(every)} |" in page
 
 
+@pytest.mark.fixed_seed
 def test_the_command_writes_the_table(tmp_path, monkeypatch):
     monkeypatch.setattr(foretold, "POINTS", DIGITS[:1])
     words = ["nonlinear", "foretell", "--out", str(tmp_path), "--quiet"]
