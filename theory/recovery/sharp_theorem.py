@@ -1,4 +1,4 @@
-"""Recovery in closed form, T = log(tan θ⁰/tan θ_end)/log(1 + κ/2), on N·m ≥ 576 max(d, 1/c₀²) log(6T/δ).
+"""Recovery in closed form, T = ⌈log(tan θ⁰/tan θ_end)/log(1 + κ/2)⌉, on N·m ≥ 576 max(d, 1/c₀²) log(6T/δ).
 
 For every κ = 2 η ||b*||² in (0, 1], with c₀ = cos θ⁰ and m ≥ 11 log(6NT/δ) samples a client, probability at
 least 1 − δ. While |ρ̄| ≤ c/8, |γ − 1| ≤ 1/8, |w| ≤ 1/16 and h² ≤ 1/8, c = cos θ, a round divides tan θ by 1
@@ -22,7 +22,7 @@ POOLED, EACH = 576, 11
 
 
 def enough_rounds(start: Any, target: Any, kappa: Any, *, log: Any = sp.log) -> Any:
-    """T, from tan θ = start to tan θ ≤ target."""
+    """T before it is rounded up, from tan θ = start to tan θ ≤ target."""
     return log(start / target) / log(1 + kappa / 2)
 
 
@@ -80,7 +80,12 @@ def _step() -> list[ProofStep]:
     least, most, back, beside = _bounds()
     rate = (1 + kappa / 2) ** 2
     pieces = ((0, 1), (1, sp.oo))
-    steps = []
+    # D² is at least the square of its bound as that is not negative.
+    steps = [
+        nonnegative_on_box(f"the bound on D is not negative, tan θ from {low} to {high}, κ ≤ 1", least,
+            {t: (low, high), kappa: (0, 1)})
+        for low, high in pieces
+    ]  # fmt: skip
     for words, inside in (("V", most), ("−V", back)):
         gap = sp.expand(least**2 - rate * (inside**2 + beside))
         for low, high in pieces:

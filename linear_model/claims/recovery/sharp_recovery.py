@@ -71,10 +71,10 @@ class Cell:
 @claim(
     "sharp-recovery",
     "Recovery in logarithmically many rounds, on pooled samples",
-    statement="For κ in (0, 1], T = log(tan θ⁰/tan θ_end)/log(1 + κ/2) rounds reach the target with "
+    statement="For κ in (0, 1], T = ⌈log(tan θ⁰/tan θ_end)/log(1 + κ/2)⌉ rounds reach the target with "
     "probability at least 1 − δ if N·m ≥ 576 max(d, 1/cos²θ⁰) log(6T/δ) and m ≥ 11 log(6NT/δ); and for κ in "
     "(0, 2) and any start, random ones too, so do the rounds that `sharp_recovery.rounds` finds.",
-    latex=r"T=\frac{\log(\tan\theta^0/\tan\theta_{\rm end})}{\log(1+\kappa/2)},\quad "
+    latex=r"T=\left\lceil\frac{\log(\tan\theta^0/\tan\theta_{\rm end})}{\log(1+\kappa/2)}\right\rceil,\quad "
     r"Nm\ge 576\,\max\!\left(d,\frac1{\cos^2\theta^0}\right)\log\frac{6T}{\delta},\quad"
     r" m\ge 11\log\frac{6NT}{\delta}",
     source=OURS,
@@ -89,7 +89,8 @@ class Cell:
     control_at={"alone": True},
     says="the bounds of a step 2 % longer than the one taken",
     exact="from d = 1000 on the rounds found for δ = 1 % are at most 1.6 times the actual median, from "
-    "uniformly random starts as well, and 2 d pooled samples are enough at κ = 1; at d = 10 it takes 175 d",
+    "uniformly random starts as well, and 2 d pooled samples of ten clients at most are enough at κ = 1; at "
+    "d = 10 it takes 175 d",
     order=121,
 )
 def check(
