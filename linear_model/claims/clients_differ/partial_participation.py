@@ -68,7 +68,7 @@ def population_round(
         "no label noise",
         "the same participants in both half-steps of a round, drawn without replacement",
         "population limit m → ∞; for the floor at finite m fresh samples, m > 2 and small spread",
-        "small angle for the mean square",
+        "0 < κ_S < 2 for every set, or a rate below 1 and a small angle; a small angle for the mean square",
     ),
     expected=Verdict.DERIVED,
     mutant={"stretch": 1.02},

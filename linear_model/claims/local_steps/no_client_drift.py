@@ -32,13 +32,15 @@ SMALL = 1e-5
     "targets and "
     "any K, RoLoRA's round of K local gradient steps on a factor is K central steps on the mean target. "
     "With B by "
-    "least squares and r = 1, tan θ⁺ = tan θ · c²|μ|ᴷ/|1 − μᴷs²|, μ = 1 − κc²: local rate |1 − κ|ᴷ.",
+    "least squares, r = 1 and a mean target of rank one, tan θ⁺ = tan θ · c²|μ|ᴷ/|1 − μᴷs²|, "
+    "μ = 1 − κc²: local rate |1 − κ|ᴷ.",
     latex=r"\frac1N\sum_iA_i^{K}=A^{K}(\bar W),\quad \tan\theta^{+}=\tan\theta\,"
     r"\frac{c^2|\mu|^K}{|1-\mu^Ks^2|},\ \mu=1-\kappa c^2,\quad "
     r"\frac{\lambda_j}{\lambda_i}+\Bigl(1-\frac{\lambda_j}{\lambda_i}\Bigr)(1-2\eta\lambda_i)^K",
     source=OURS,
     assumptions=(
         "any targets W_i; features of one covariance for all clients, the identity for the closed forms",
+        "for the map of tan θ a mean target of rank one, a of length 1 at the start of a round",
         "population limit m → ∞",
         "plain gradient steps, the same number on every client",
         "one factor trains in a round",

@@ -43,7 +43,8 @@ FEDSA = method_named("fedsa")
         "each client solves for its own B, the server takes one averaged gradient step on A and "
         "orthonormalises",
         "for the end: λ_r > λ_{r+1}, 2η(λ_1 − λ_d) < 2, a start in general position",
-        "for the mean square: rank 1, one a* shared by the clients, no label noise, fresh samples, m > 2",
+        "for the mean square: rank 1, one a* shared by the clients, no label noise, fresh samples, m > 2, "
+        "the angle tends to 0; for no floor κ < 2/(1 + q)",
     ),
     expected=Verdict.DERIVED,
     mutant={"stretch": 1.02},
