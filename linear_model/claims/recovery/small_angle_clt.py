@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from math import ceil, log
+from math import ceil, log, sqrt
 from typing import Any
 
 import numpy as np
@@ -19,6 +19,7 @@ from verification.evidence import exactly
 START, FAR = 1e-6, 1e-90
 """A small angle, and one so much smaller that 2 % of the rounds between are many."""
 FAILURES = (0.5, 0.1, 0.01)
+NEXT = "the next order of R²'s spread, its skewness below 1"
 
 
 @claim(
@@ -81,11 +82,12 @@ def check(
     evidence.precise(asked)
     small = 12, 3, 20
     literal = _run(
-        evidence, small, kappa, 1, evidence.pick(3_000, 30_000), "literal", START, "data"
+        evidence, small, kappa, 1, evidence.pick(16_000, 40_000), "literal", START, "data"
     )
     stated = mean_square_rate.rate_squared(kappa, mean_square_rate.noise_ratio(*small))
     squares = np.square(literal.angle[:, 1] / START)
-    evidence.mean("E R² on literal data, d = 12, N = 3, m = 20", squares, equals=stated)
+    words_small = "E R² on literal data, d = 12, N = 3, m = 20"
+    evidence.precise([evidence.mean(words_small, squares, equals=stated)])
     rows = _long(evidence, shape, kappa, rate, words)
     evidence.steps(*small_angle.derive(exactly(stretch)))
     evidence.argued(
@@ -119,16 +121,19 @@ def _long(
     evidence: Evidence, shape: tuple[int, int, int], kappa: float, rate: float, words: str
 ) -> list[dict[str, Any]]:
     """Rounds from a small angle to a tiny one: both laws against the actual quantiles."""
-    ratio, trials = START / FAR, evidence.pick(1_000, 5_000)
+    ratio, trials = START / FAR, evidence.pick(3_000, 6_000)
     horizon = ceil(float(small_angle.markov_rounds(ratio, 1e-4, rate, log=log)))
     angle = _run(evidence, shape, kappa, horizon, trials, "long", START).angle
     sums = np.log(angle[:, 50] / START)
-    drift = 50 * float(small_angle.drift(kappa, *shape))
-    evidence.mean(f"E log(s₅₀/s₀), {words}", sums, equals=drift, correction=2e-3 * abs(drift))
-    width = 50 * float(small_angle.spread(kappa, *shape)) / 4
+    drift, spread = (float(of(kappa, *shape)) for of in (small_angle.drift, small_angle.spread))
     evidence.mean(
-        f"Var log s₅₀, {words}", (sums - sums.mean()) ** 2, equals=width, correction=0.1 * width
+        f"E log(s₅₀/s₀), {words}", sums, equals=50 * drift, correction=25 * spread**1.5, why=NEXT
     )
+    width = 50 * spread / 4
+    evidence.mean(
+        f"Var log s₅₀, {words}", (sums - sums.mean()) ** 2, equals=width,
+        correction=sqrt(spread) * width, why=NEXT,
+    )  # fmt: skip
     needed, rows = np.argmax(angle <= FAR, axis=1), []
     for delta in FAILURES:
         markov = ceil(float(small_angle.markov_rounds(ratio, delta, rate, log=log)))
@@ -139,7 +144,9 @@ def _long(
         actual = float(np.quantile(needed, 1 - delta))
         evidence.equal(
             f"rounds that fail with probability {delta:g}, by the normal law, {words}", normal, actual,
-            rounding=0.012 * normal, why="rounds are whole, and a quantile of so many runs scatters",
+            rounding=1.0 + (sqrt(normal * spread) / 4 + normal * spread**1.5 / 2) / -drift,
+            why="rounds are whole, a quantile scatters by half the law's width at most, the drift has "
+            "a next order",
         )  # fmt: skip
         rows.append({"delta": delta, "markov": markov, "normal": normal, "actual": actual})
     return rows
