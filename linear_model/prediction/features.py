@@ -45,7 +45,7 @@ class Estimated:
 
 def read(folder: str | Path) -> tuple[list[np.ndarray], list[np.ndarray]]:
     """Every client's X (m_i × d) and Y (m_i × p) from the .npz files of a folder, by name."""
-    files = sorted(Path(folder).glob("*.npz"))
+    files = sorted(Path(folder).glob("*.npz")) if isinstance(folder, str | Path) else []
     if not files:
         raise ValueError(f"features must be a folder with an .npz file a client, got {folder}")
     X, Y = [], []

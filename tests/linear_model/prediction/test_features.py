@@ -125,6 +125,7 @@ def test_bad_features_are_refused_in_a_sentence(folder, tmp_path):
         ({"features": folder, "d": 5}, "d follows from the features, got 5"),
         ({"features": folder, "clients": 5}, "clients follows from the features"),
         ({"features": folder, "dataset": "digits"}, "give features or dataset"),
+        ({"features": 3}, "a folder with an .npz file a client, got 3"),
         ({"features": tmp_path / "none"}, "a folder with an .npz file a client"),
         ({"dataset": "digits", "split": "odd"}, "split must be one of label, iid, got 'odd'"),
     ):
