@@ -65,7 +65,8 @@ class Hardship:
         """S_i, (N, d, d)."""
         if not self.shift:
             return np.broadcast_to(np.eye(WIDTH), (CLIENTS, WIDTH, WIDTH))
-        axes = np.linalg.qr(np.cos(np.arange(CLIENTS * WIDTH**2).reshape(-1, WIDTH, WIDTH))).Q
+        square = np.cos(np.arange(CLIENTS * WIDTH**2) ** 2)  # of rank 4, where cos k has rank 2
+        axes = np.linalg.qr(square.reshape(-1, WIDTH, WIDTH)).Q
         return np.asarray((axes * np.array([1.4, 1.1, 0.8, 0.5])) @ np.swapaxes(axes, 1, 2))
 
 
