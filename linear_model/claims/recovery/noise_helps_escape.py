@@ -64,7 +64,7 @@ def check(
     between(1, 100, clients=clients)
     between(max(3, d // (100 * clients)), 10**9, samples=samples)
     between(0.1, 1.9, kappa=kappa)
-    trials = evidence.pick(300_000, 1_000_000)
+    trials = evidence.pick(600_000, 1_000_000)
     v = stretch * float(bstep.mean_variance(clients, samples))
     problem, method = Problem(d=d, clients=clients, samples=samples), Algorithm2(kappa=kappa)
     stream = evidence.stream("escape", d, clients, samples)
