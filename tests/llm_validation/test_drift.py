@@ -243,3 +243,19 @@ def test_the_design_compares_what_sends_as_much():
         assert end in drift.lengths(rival)
         assert method_named(rival, drift.ROUNDS).name == rival
     assert json.loads(json_text(drift.told()))["policies"]["split"] == "dirichlet"
+
+
+def test_the_page_quotes_what_the_committed_runs_say():
+    page = (Path(__file__).parents[2] / "docs/drift-study.md").read_text(encoding="utf-8")
+    signed = page.replace("−", "-")
+    quoted = re.findall(r"([+-]\d\.\d\d) \[([+-]\d\.\d\d), ([+-]\d\.\d\d)\]", signed)
+    found = [(c.measured, *(c.interval or ())) for c in claim(Budget()).comparisons]
+    assert quoted == [tuple(f"{value:+.2f}" for value in one) for one in found]
+    rows, _, _ = records.study("drift")
+    ends = [r for r in rows if r["purpose"] == "final" and int(r["rounds"]) == drift.ROUNDS]
+    named = {
+        "RoLoRA": "rolora", "FedAvg-LoRA": "fedavg", "`fedavg-cv`": "fedavg-cv", "FFA-LoRA": "ffa",
+    }  # fmt: skip
+    for name, method in named.items():
+        own = [100.0 * float(r["accuracy"]) for r in ends if r["method"] == method]
+        assert f"| {name} | {sum(own) / len(own):.1f} % |" in page
