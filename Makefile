@@ -62,6 +62,7 @@ bench: $(STAMP)
 	$(BIN)/python -m benchmarks.nonlinear --out results/benchmarks/nonlinear.json
 	$(BIN)/python -m benchmarks.methods --out results/benchmarks/methods.json
 	$(BIN)/python -m benchmarks.predict --out results/benchmarks/predict.json
+	$(BIN)/python -m benchmarks.scale --out results/benchmarks/scale.json
 
 figures: $(STAMP)
 	$(BIN)/rolora figures --jobs $(JOBS)
