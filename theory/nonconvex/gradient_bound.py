@@ -7,6 +7,7 @@ Guarantee: for η ≤ 1/(14 L K), with G_t = E||∇_B f(Aᵗ, Bᵗ)||² + E||∇
 `(1/T) Σ G_t ≤ 8(f_0 − f*)/(ηKT) + 16 e² η² L² (3K²ζ² + Kσ²) + 8Lησ²/N`.
 """
 
+import math
 from typing import Any
 
 import numpy as np
@@ -36,7 +37,7 @@ def largest_step(L: Any, K: Any) -> Any:
 
 def drift(eta: Any, K: Any, zeta2: Any, sigma2: Any, gradient2: Any) -> Any:
     """Bound on mean_i E||x_i^k − x_0||² within a half-round, k < K, from a point with ||∇f||² = gradient2."""
-    e2 = sp.E**2 if _symbolic(eta, K) else np.e**2
+    e2 = sp.E**2 if _symbolic(eta, K) else math.e**2
     return e2 * eta**2 * (3 * K**2 * zeta2 + 3 * K**2 * gradient2 + K * sigma2)
 
 
@@ -47,7 +48,7 @@ def gradient_bound(
 
     For η ≤ `largest_step(L, K)`; the gap is f_0 − f*, or anything above it.
     """
-    e2 = sp.E**2 if _symbolic(eta, K) else np.e**2
+    e2 = sp.E**2 if _symbolic(eta, K) else math.e**2
     return (
         8 * gap / (eta * K * T)
         + 16 * e2 * eta**2 * L**2 * (3 * K**2 * zeta2 + K * sigma2)
