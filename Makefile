@@ -89,7 +89,7 @@ $(VENV)/.lab: $(STAMP) requirements/lab.txt
 $(STAMP): pyproject.toml requirements/pins.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed, this is " + sys.version.split()[0] + "; name another with make PYTHON=...")'
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c requirements/pins.txt -e '.[nonlinear,llm,privacy,test,lint,notebooks,docs]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c requirements/pins.txt -e '.[nonlinear,llm,privacy,sweep,distributed,test,lint,notebooks,docs]'
 	@touch $(STAMP)
 
 # Write the versions of the environment at hand into the pins file.

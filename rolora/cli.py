@@ -29,11 +29,14 @@ app.command("figures")(figures.figures)
 app.command("new")(new.new)
 app.command("env")(env.env)
 app.command("conformance")(conformance.conformance)
-app.command(
-    "predict",
-    cls=LaterCommand,
-    help="Floors, rounds to ε, traffic and winner on the linear model: exact and at once.",
-)(lambda: None)
+for _name, _help in (
+    ("predict", "Floors, rounds to ε, traffic and winner on the linear model: exact and at once."),
+    (
+        "sweep",
+        "A grid of runs of any laboratory, here or on a Dask cluster; goes on where it stopped.",
+    ),
+):
+    app.command(_name, cls=LaterCommand, help=_help)(lambda: None)
 for _name, _help in (
     ("linear", "Experiments on the linear model."),
     ("nonlinear", "The two-layer network study with label-split clients."),
@@ -63,7 +66,7 @@ def main(arguments: list[str] | None = None) -> None:
     """Run the command line.
 
     Exit status 0: done and as expected; 1: some verdict differs; 2: bad usage or an input or output
-    that does not work; 3: claims are open; 130: interrupted.
+    that does not work; 3: claims are open; 129, 130, 143: stopped by SIGHUP, SIGINT, SIGTERM.
     """
     given = sys.argv[1:] if arguments is None else list(arguments)
     debug = "--debug" in given

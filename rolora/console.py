@@ -77,6 +77,21 @@ def show_privacy(manifest: Mapping[str, Any]) -> None:
 
 
 @contextmanager
+def stopped_says(kept: Callable[[], str]) -> Iterator[None]:
+    """Where SIGINT, SIGTERM or SIGHUP ends the work inside, say what is kept and exit with its status."""
+    import typer
+
+    from verification.sweep.dispatch import stoppable
+
+    try:
+        with stoppable():
+            yield
+    except KeyboardInterrupt as stopped:
+        fail(f"stopped by {stopped}: {kept()}")
+        raise typer.Exit(getattr(stopped, "status", 130)) from None
+
+
+@contextmanager
 def bar(
     label: str, total: int | None = None, done: int = 0, *, quiet: bool = False
 ) -> Iterator[Callable[..., None]]:

@@ -33,6 +33,8 @@ EXTRAS = {
     "llm": ("torch", "safetensors", "transformers", "peft", "datasets", "accelerate"),
     "privacy": ("opacus",),
     "flower": ("flwr",),
+    "sweep": ("pyarrow",),
+    "distributed": ("distributed", "pyarrow"),
 }
 """Extras of rolora-verify and the modules each brings, the lighter extra first."""
 

@@ -15,13 +15,15 @@ from pathlib import Path
 from typing import Any, Self, TypeVar
 
 import numpy as np
-from joblib import Parallel, delayed
 
 from verification.codec import columns_of, csv_text, json_text
 from verification.evidence import Asked, Evidence
 from verification.files import write
 from verification.finding import Comparison, Relation, Rule
 from verification.statistics import mean_estimate
+from verification.sweep.dispatch import Pool, dispatch
+from verification.sweep.run import study_pool
+from verification.sweep.store import Store
 
 T = TypeVar("T")
 PAIRED = "paired over {} seeds with the same split, start and batches"
@@ -153,11 +155,13 @@ def run(
     progress: Callable[[str], None] = lambda _line: None,
     done: Callable[[Point, str], None] = lambda _point, _method: None,
     jobs: int = 1,
+    scheduler: str | None = None,
 ) -> dict[Point, dict[str, T]]:
     """Every method at every point.
 
     With a `table`, the folder beside it named as it is holds the design and a file for each finished run:
-    what is there is not run again. Points that were finished there earlier stay in the table.
+    what is there is not run again, and one process at a time writes there. Points that were finished there
+    earlier stay in the table.
 
     Args:
         design: the study.
@@ -168,44 +172,64 @@ def run(
         progress: told one line per run.
         done: told of every point and method that is finished.
         jobs: processes that work on different cells at once, where there is a `table`.
+        scheduler: address of a Dask scheduler whose workers do it instead; they write into the same folder.
 
     Raises:
-        ValueError: before any run, if the folder holds another design or a study of an older layout.
+        ValueError: before any run, if the folder holds another design, a study of an older layout, or has
+            another writer; after all others, if a cell failed.
     """
-    folder: Path | None = None
-    earlier: tuple[Point, ...] = ()
-    if table is not None:
-        folder = table.with_suffix("")
-        earlier = _finished(design, folder, table)
+    if table is None:
+        return _searched(design, measure, search)
+    store = Store(table.with_suffix("") if scheduler is None else table.with_suffix("").resolve())
+    with study_pool(jobs, scheduler) as pool, store.opened():
+        earlier = _finished(design, store.folder, table)
+        store.tidy()
         design = replace(design, points=tuple(dict.fromkeys([*earlier, *design.points])))
-        measure = partial(_kept, folder, measure, progress)
-        # The runs of all cells into files; below they are only read.
-        cells = [(p, m) for p in design.points for m in design.at(p).methods]
-        arriving = Parallel(jobs, return_as="generator_unordered", batch_size=1)(
-            delayed(_into_files)(design, measure, search, *cell) for cell in cells
-        )
-        for cell in arriving:
-            done(*cell)
-    found: dict[Point, dict[str, T]] = {}
-    for point in design.points:
-        methods = design.at(point).methods
-        found[point] = {m: _at(design, measure, search, point, m) for m in methods}
-        if folder is not None and point not in earlier:
-            _tell(folder, design, tuple(found))
-    if table is not None and rows is not None:
-        write(table, csv_text(columns_of(rows(found))))
+        measure = partial(_kept, store, measure, progress)
+        _into_store(design, partial(_into_files, design, measure, search), pool, done)
+        # The runs of all cells are in files; here they are only read.
+        found = _searched(design, measure, search)
+        _tell(store.folder, design, tuple(found))
+        if rows is not None:
+            write(table, csv_text(columns_of(rows(found))))
     return found
+
+
+def _searched(
+    design: D, measure: Measure, search: Callable[[Runner, str, D], T]
+) -> dict[Point, dict[str, T]]:
+    return {
+        point: {m: _at(design, measure, search, point, m) for m in design.at(point).methods}
+        for point in design.points
+    }
+
+
+def _into_store(
+    design: D,
+    work: Callable[[tuple[Point, str]], Any],
+    pool: Pool | None,
+    done: Callable[[Point, str], None],
+) -> None:
+    """The runs of all cells into files."""
+    cells = [(point, method) for point in design.points for method in design.at(point).methods]
+    failed = []
+    for arrived in dispatch(work, cells, pool):
+        if arrived.error:
+            failed.append(
+                f"{'-'.join(map(str, (*arrived.item[0], arrived.item[1])))}: {arrived.error}"
+            )
+        done(*arrived.item)
+    if failed:
+        raise ValueError("; ".join(failed))
 
 
 def _into_files(
     design: D,
     measure: Measure,
     search: Callable[[Runner, str, D], Any],
-    point: Point,
-    method: str,
-) -> tuple[Point, str]:
-    _at(design, measure, search, point, method)
-    return point, method
+    cell: tuple[Point, str],
+) -> None:
+    _at(design, measure, search, *cell)
 
 
 def _at(
@@ -247,7 +271,7 @@ def _tell(folder: Path, design: Design, finished: tuple[Point, ...]) -> None:
 
 
 def _kept(
-    folder: Path,
+    store: Store,
     measure: Measure,
     progress: Callable[[str], None],
     point: Point,
@@ -258,15 +282,15 @@ def _kept(
 ) -> list[Run]:
     """The runs of one cell: those that have a file are read, the others run and written one by one."""
     names = {s: "-".join(map(str, (*point, method, s, rate, *stop.values()))) for s in seeds}
-    paths = {s: folder / f"{name}.json" for s, name in names.items()}
-    missing = [s for s, path in paths.items() if not path.is_file()]
+    held = {s: store.held(name) for s, name in names.items()}
+    missing = [s for s, run in held.items() if run is None]
     if missing:
         for s, found in zip(missing, measure(point, method, rate, missing, **stop), strict=True):
-            write(paths[s], json_text(asdict(found)))
+            store.keep(names[s], asdict(found))
+            held[s] = store.held(names[s])
             progress(f"{names[s]}: {'diverged' if found.diverged else found.scores[-1]}")
-    return [_read(path) for path in paths.values()]
+    return [_read(held[s]) for s in seeds]
 
 
-def _read(path: Path) -> Run:
-    held = json.loads(path.read_text(encoding="utf-8"))
+def _read(held: Any) -> Run:
     return Run(**held | {"rounds": tuple(held["rounds"]), "scores": tuple(held["scores"])})

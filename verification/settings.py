@@ -192,8 +192,9 @@ def _allowed(kind: Mapping[str, Any]) -> str:
     """What a field's schema allows, in words."""
     if kind.get("type") == "array":
         return f"a list, each {_allowed(_single(kind['items']))}"
-    if kind.get("type") == "boolean":
-        return "true or false"
+    words = {"boolean": "true or false", "object": "a table of names and values"}
+    if kind.get("type") in words:
+        return words[kind["type"]]
     if kind.get("type") == "string":
         return "text that is not empty" if kind.get("minLength") else "text"
     bounds = [f"{words} {kind[name]:g}" for name, words in BOUNDS.items() if name in kind]

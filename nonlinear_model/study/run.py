@@ -34,6 +34,7 @@ def run(
     *,
     design: NetworkDesign = DESIGN,
     jobs: int = 1,
+    scheduler: str | None = None,
     progress: Callable[[str], None] = lambda _line: None,
     done: Callable[[Point, str], None] = lambda _point, _method: None,
 ) -> Study:
@@ -44,6 +45,7 @@ def run(
         data_dir: folder with MNIST.
         design: the study, or a part of it.
         jobs: processes that work on different cells.
+        scheduler: address of a Dask scheduler whose workers do instead.
         progress: told one line per run, in the process that made it.
         done: told of every point and method that is finished.
     """
@@ -56,6 +58,7 @@ def run(
         progress=progress,
         done=done,
         jobs=jobs,
+        scheduler=scheduler,
     )
 
 

@@ -11,6 +11,8 @@ SCHEMAS = {
     "report": "",
     "run": "",
     "prediction": "",
+    "sweep": "",
+    "sweep-file": "verification.sweep.specification:Specification",
     "predict": "linear_model.prediction.setting:Setting",
     "linear": "linear_model.experiment:Experiment",
     "nonlinear": "nonlinear_model.configuration:Configuration",

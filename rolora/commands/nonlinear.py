@@ -9,8 +9,17 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from nonlinear_model.configuration import Configuration
-from rolora.commands.options import DataDir, Given, Json, Out, Quiet, Resume, configured
-from rolora.console import bar, fail, messages, output, show_privacy, table
+from rolora.commands.options import (
+    DataDir,
+    Given,
+    Json,
+    Out,
+    Quiet,
+    Resume,
+    Scheduler,
+    configured,
+)
+from rolora.console import bar, fail, messages, output, show_privacy, stopped_says, table
 
 if TYPE_CHECKING:
     from nonlinear_model.training.experiment import Result
@@ -91,6 +100,7 @@ def study(
     ] = "network",
     data_dir: DataDir = None,
     jobs: Annotated[int, typer.Option(help="Processes that work on different cells.", min=1)] = 1,
+    scheduler: Scheduler = None,
     estimate: Annotated[
         bool, typer.Option("--estimate", help="Only tell how long it would take.")
     ] = False,
@@ -120,7 +130,9 @@ def study(
         def done(point: tuple[Any, ...], method: str) -> None:
             tell(advance=seconds[point, method], description=f"{method} at {point[1:4]}")
 
-        network.run(path, data_dir, design=design, jobs=jobs, done=done)
+        kept = f"finished runs are kept in {path.with_suffix('')}, and the same command goes on"
+        with stopped_says(lambda: kept):
+            network.run(path, data_dir, design=design, jobs=jobs, scheduler=scheduler, done=done)
     words = shlex.join(["rolora", "nonlinear", "study", which, "--jobs", str(jobs)])
     facts = network.described(path, words, environment(), design=design)
     write(path.with_suffix(".json"), json_text(facts, by_name=True))

@@ -26,6 +26,8 @@ Seed = Annotated[int, typer.Option(help="Root of all randomness.", min=0)]
 Jobs = Annotated[
     int, typer.Option(help="Worker processes; any number gives the same results.", min=1)
 ]
+_WHERE = "Run on the workers of this Dask scheduler, as tcp://host:8786."
+Scheduler = Annotated[str | None, typer.Option(metavar="ADDRESS", help=_WHERE)]
 _DATA = "Folder with the real data sets."
 DataDir = Annotated[Path | None, typer.Option(metavar="DIR", help=_DATA, envvar="ROLORA_DATA_DIR")]
 ResultsDir = Annotated[

@@ -1,0 +1,41 @@
+"""Functions that tests run as cells of sweeps, in worker processes too."""
+
+import os
+import signal
+import time
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import Field
+
+from verification.streams import generator
+
+
+def drawn(*, x: Annotated[int, Field(ge=0)], seed: int = 0, kind: str = "a") -> list[dict[str, Any]]:
+    """Two rounds of a draw by name; the table keeps the last."""
+    rng = generator(seed, "drawn", x, kind)
+    return [{"round": r, "value": float(rng.standard_normal())} for r in range(2)]
+
+
+def logged(*, log: str, x: int, deaths: int = 0, fails: bool = False, seconds: float = 0.0) -> Any:
+    """A cell that notes each of its starts, and kills its process so many times."""
+    place = Path(log)
+    with place.open("a", encoding="utf-8") as file:
+        file.write(f"{x} {os.getpid()}\n")
+    if sum(line.split()[0] == str(x) for line in place.read_text("utf-8").splitlines()) <= deaths:
+        os.kill(os.getpid(), signal.SIGKILL)
+    if fails:
+        raise RuntimeError("no such luck")
+    time.sleep(seconds)
+    return [{"twice": 2 * x}]
+
+
+def threads() -> list[dict[str, Any]]:
+    """What a cell may use."""
+    import numpy as np
+    import threadpoolctl
+    import torch
+
+    np.ones((2, 2)) @ np.ones((2, 2))
+    most = max(pool["num_threads"] for pool in threadpoolctl.threadpool_info())
+    return [{"blas": most, "torch": torch.get_num_threads()}]
