@@ -102,8 +102,11 @@ ONLY_WHEN_ASKED = {
     "federated_lora/testing/flower.py imports flwr.app",
     "federated_lora/testing/flower.py imports flwr.supercore.task_identity",
     "federated_lora/testing/flower.py imports flwr.supercore.task_identity.TaskIdentity",
+    "verification/sweep/cluster.py imports distributed",
+    "verification/sweep/cluster.py imports distributed.Client",
+    "verification/sweep/cluster.py imports distributed.KilledWorker",
 }
-"""The conformance suite makes torch tensors, and drives Flower, inside functions."""
+"""The conformance suite makes torch tensors, and drives Flower, inside functions; so does a sweep Dask."""
 
 
 @pytest.mark.parametrize("package", WITHOUT_TORCH)

@@ -24,6 +24,7 @@ SAID = (
     ("linear run --d 20 --samples 50 --rounds 3 --trials 2", 0, "angle"),
     ("nonlinear run --dataset digits --rounds 1", 2, "pip install 'rolora-verify[nonlinear]'"),
     ("nonlinear study", 2, "the MNIST files were not found"),
+    ("sweep x.toml", 2, "pip install 'rolora-verify[sweep]'"),
     ("llm presets --json", 0, "glue-rte-50-rolora"),
     ("llm run --model x --task sst2", 2, "pip install 'rolora-verify[llm]'"),
 )

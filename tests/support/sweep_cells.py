@@ -11,7 +11,9 @@ from pydantic import Field
 from verification.streams import generator
 
 
-def drawn(*, x: Annotated[int, Field(ge=0)], seed: int = 0, kind: str = "a") -> list[dict[str, Any]]:
+def drawn(
+    *, x: Annotated[int, Field(ge=0)], seed: int = 0, kind: str = "a"
+) -> list[dict[str, Any]]:
     """Two rounds of a draw by name; the table keeps the last."""
     rng = generator(seed, "drawn", x, kind)
     return [{"round": r, "value": float(rng.standard_normal())} for r in range(2)]
@@ -23,6 +25,7 @@ def logged(*, log: str, x: int, deaths: int = 0, fails: bool = False, seconds: f
     with place.open("a", encoding="utf-8") as file:
         file.write(f"{x} {os.getpid()}\n")
     if sum(line.split()[0] == str(x) for line in place.read_text("utf-8").splitlines()) <= deaths:
+        time.sleep(0.2)  # for what a neighbour has finished to arrive
         os.kill(os.getpid(), signal.SIGKILL)
     if fails:
         raise RuntimeError("no such luck")

@@ -22,6 +22,7 @@ class Cluster:
     """The workers of a scheduler; a `dispatch.Pool`."""
 
     deaths = 1  # the scheduler itself tries again; its `allowed-failures` say how often
+    given_up = "it killed every worker that the scheduler gave it to"
 
     def __init__(self, address: str) -> None:
         """Connect, and compare versions.
@@ -50,10 +51,12 @@ class Cluster:
         self._lonely: float | None = None
 
     def _require_workers(self) -> None:
-        if not self._client.nthreads():
+        try:
+            self._client.wait_for_workers(1, timeout=CONNECT_SECONDS)
+        except TimeoutError:
             raise ValueError(
                 f"the scheduler at {self.address} has no worker; start one: dask worker {self.address}"
-            )
+            ) from None
         own = versions()
         try:
             found = self._client.run(versions)

@@ -39,9 +39,11 @@ class Pool(Protocol):
 
     Attributes:
         deaths: how many workers an item may kill before it is given up.
+        given_up: what is said then.
     """
 
     deaths: int
+    given_up: str
 
     @property
     def at_once(self) -> int:
@@ -89,19 +91,23 @@ def _through(work: Callable[[T], Any], items: Iterable[T], pool: Pool) -> Iterat
             running[pool.submit(_Attempt(work), entry[1])] = entry
         if not running and not again:
             return
-        finished, _ = wait(running, LOOK_SECONDS, FIRST_COMPLETED)
+        finished = list(wait(running, LOOK_SECONDS, FIRST_COMPLETED).done)
         if not finished:
             pool.look()
-        for future in finished:
+        while finished:
+            future = finished.pop()
             number, item = running.pop(future)
-            if not pool.died(future):
-                yield _done(item, future)
+            done = None if pool.died(future) else _done(item, future)
+            # A Dask worker holds the result while anybody does, and its death would have it computed again.
+            del future
+            if done is not None:
+                yield done
                 continue
             killed[number] += 1
             if killed[number] < pool.deaths:
                 again.append((number, item))
             else:
-                yield Done(item, error=f"it killed its worker process {pool.deaths} times")
+                yield Done(item, error=pool.given_up)
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,6 +22,7 @@ class Lanes:
     """
 
     deaths = DEATHS
+    given_up = f"it killed its worker process {DEATHS} times"
 
     def __init__(self, jobs: int, threads: int = 1) -> None:
         if isinstance(jobs, bool) or jobs < 1:
