@@ -2,16 +2,20 @@
 
 import csv
 import json
+import os
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
 from scipy import stats
 
+from tests.support import study_cells
 from verification.budget import Budget
 from verification.evidence import Evidence
 from verification.finding import Rule
 from verification.paired_study import Design, Run, lead, paired, run
+from verification.sweep.lock import locked
 from verification.verdict import Verdict
 
 DESIGN = Design(
@@ -196,3 +200,37 @@ def test_a_finished_run_is_a_file_told_line_by_line(tmp_path):
     held = json.loads((tmp_path / "s" / "a-2-one-0-0.1.json").read_text())
     assert held["scores"] == [0.0, 3.0]
     assert len(said) == len(list((tmp_path / "s").glob("*.json"))) - 1 == 12
+
+
+@pytest.mark.parametrize("deadly", ["", "a two 6\n"])
+def test_workers_make_the_same_study_and_one_that_dies_costs_a_run(deadly, tmp_path):
+    log = tmp_path / "log"
+    measure = partial(study_cells.measure, str(log), deadly)
+    made = run(DESIGN, measure, search, table=tmp_path / "two.csv", rows=rows, jobs=2)
+    assert made == study(Laboratory(), tmp_path / "one.csv")
+    assert (tmp_path / "two.csv").read_bytes() == (tmp_path / "one.csv").read_bytes()
+    held = {p.name: p.read_bytes() for p in (tmp_path / "one").glob("*.json")}
+    assert {p.name: p.read_bytes() for p in (tmp_path / "two").glob("*.json")} == held
+    lines = log.read_text("utf-8").splitlines(keepends=True)
+    assert sorted(lines) == sorted([*set(lines), *filter(None, [deadly])])
+
+
+def test_a_cell_that_fails_is_named_after_the_others_are_done(tmp_path):
+    def failing(point, method, rate, seeds):
+        if (point, method) == (("a", 2), "two"):
+            raise ValueError("no such luck")
+        return list(Laboratory().measure(point, method, rate, seeds))
+
+    with pytest.raises(ValueError, match="a-2-two: no such luck"):
+        run(DESIGN, failing, search, table=tmp_path / "s.csv", rows=rows, jobs=2)
+    assert len(list((tmp_path / "s").glob("b-*.json"))) == 6
+    assert not (tmp_path / "s.csv").exists()
+
+
+def test_a_study_has_one_writer_at_a_time(tmp_path):
+    with (
+        locked(tmp_path / "s"),
+        pytest.raises(ValueError, match=f"in use by process {os.getpid()} on"),
+    ):
+        study(Laboratory(fail_at=0), tmp_path / "s.csv")
+    study(Laboratory(), tmp_path / "s.csv")

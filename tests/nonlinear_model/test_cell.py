@@ -1,0 +1,38 @@
+"""A cell of a sweep is the run of its configuration."""
+
+import pytest
+
+from nonlinear_model.cell import NONLINEAR, measure
+from nonlinear_model.configuration import Configuration
+from nonlinear_model.data.digits import load
+from nonlinear_model.training import experiment
+from verification.sweep.cell import Cell, Measuring
+
+SMALL = {"rounds": 3, "local_steps": 2, "batch_size": 8, "hidden": 20, "rank": 4, "probe": 4}
+PLACE = "nonlinear_model.cell:NONLINEAR"
+
+
+@pytest.mark.parametrize("repeats", [1, 2])
+def test_a_cell_is_the_run_of_its_configuration(repeats):
+    own = Configuration.read({**SMALL, "repeats": repeats})
+    columns = experiment.summarise(experiment.run(own, load()).rows)
+    found = measure(own, None)
+    assert [row["round"] for row in found] == columns["round"] == [0, 1, 2, 3]
+    for row, *values in zip(found, *columns.values(), strict=True):
+        assert row == {**dict(zip(columns, values, strict=True)), "diverged": False}
+    kept = Measuring(PLACE)(Cell("", "", {**SMALL, "repeats": repeats}, {}))
+    assert kept["rows"] == found[-1:]
+
+
+def test_a_run_that_diverges_is_a_row_that_says_so():
+    found = measure(Configuration.read({**SMALL, "learning_rate": 1e9}), None)
+    assert all(row["diverged"] for row in found)
+    assert found[-1]["round"] < SMALL["rounds"]
+
+
+def test_a_missing_extra_is_said_before_any_work(monkeypatch):
+    from verification import discovery
+
+    monkeypatch.setitem(discovery.EXTRAS, "nonlinear", ("no_torch",))
+    with pytest.raises(ValueError, match="this needs no_torch"):
+        NONLINEAR.check(Configuration())
