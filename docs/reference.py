@@ -3,7 +3,7 @@
 from pathlib import Path
 
 PACKAGES = {
-    "verification": "What a claim is: evidence, verdicts, proof steps, statistics, random streams, files.",
+    "verification": "What a claim is: evidence, verdicts, proof steps, statistics, streams, files; sweeps.",
     "federated_lora": "The federated LoRA methods as pure functions of the factors.",
     "federation": "One server round of a federation, whatever the model.",
     "theory": "The mathematics in chapters: closed forms, derivations, claims.",

@@ -14,6 +14,7 @@ from verification import paired_study
 from verification.codec import json_text
 from verification.files import require_writable, write
 from verification.paired_study import Design, Point, Runner
+from verification.sweep.dispatch import stoppable
 
 if TYPE_CHECKING:
     from llm_validation.training.loop import Result
@@ -93,15 +94,26 @@ def command(
     parser.add_argument("--data-dir", required=True, help="folder with a subfolder per GLUE task")
     parser.add_argument("--out", type=Path, default=Path("results") / name)
     parser.add_argument("--model", default=None, help="checkpoint folder; MiniLM if not given")
+    parser.add_argument(
+        "--jobs", type=int, default=1, help="processes that work on different cells"
+    )
+    parser.add_argument("--scheduler", default=None, help="a Dask scheduler, as tcp://host:8786")
     chosen = parser.parse_args()
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
     require_writable(chosen.out)
     table = chosen.out / f"{name}.csv"
     model = prepared(chosen.model or str(minilm_folder()), chosen.data_dir, chosen.out)
     own = partial(measure, model, chosen.data_dir)
-    paired_study.run(
-        design, own, search, table=table, rows=rows, progress=partial(print, flush=True)
-    )
+    where = {"jobs": chosen.jobs, "scheduler": chosen.scheduler}
+    told_of = partial(print, flush=True)
+    try:
+        with stoppable():
+            paired_study.run(design, own, search, table=table, rows=rows, progress=told_of, **where)
+    except KeyboardInterrupt as stopped:
+        parser.exit(
+            getattr(stopped, "status", 130),
+            f"stopped by {stopped}: finished runs are kept in {chosen.out}, and the same command goes on\n",
+        )
     manifest = {
         "schema_version": 1,
         "table_sha256": digest(table.read_text("utf-8")),

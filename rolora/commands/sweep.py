@@ -88,7 +88,7 @@ def sweep(
     if about["failed"]:
         for one in about["failed"][:MOST_SAID]:
             fail(f"cell {one['cell']}: {one['error']}")
-        fail(f"{len(about['failed'])} of {len(cells)} cells failed; the others are in the table")
+        fail(f"{len(about['failed'])} of {len(cells)} cells failed; the table has the others")
         raise typer.Exit(1)
 
 

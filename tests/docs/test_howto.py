@@ -2,6 +2,7 @@
 
 import re
 import sys
+from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
@@ -28,6 +29,27 @@ def test_the_claim_of_the_page_is_decided_at_the_users_parameter(folder, monkeyp
     real = module.cubic_step
     monkeypatch.setattr(module, "cubic_step", lambda *values: 1.05 * real(*values))
     assert module.check(Budget()).verdict is Verdict.REFUTED
+
+
+def test_the_grid_of_the_page_and_a_laboratory_of_ones_own_are_run(folder):
+    import pyarrow.parquet
+
+    def table(words):
+        assert CliRunner().invoke(app, ["sweep", *words, "--quiet"]).exit_code == 0
+        path = folder / "results" / "sweeps" / Path(words[0]).stem / "table.parquet"
+        return pyarrow.parquet.read_table(path)
+
+    (folder / "grid.toml").write_text(block("sweep.md", language="toml"), "utf-8")
+    dry, real = block("sweep.md", language="sh").splitlines()
+    assert "41 cells" in CliRunner().invoke(app, dry.partition("#")[0].split()[1:]).output
+    assert not (folder / "results").exists()
+    grid = table(real.partition("#")[0].split()[2:])
+    assert grid.num_rows == 41
+    assert grid.column("method").to_pylist()[-2:] == ["ffa", "algorithm2"]
+    (folder / "walks.py").write_text(block("sweep.md", 1), "utf-8")
+    own = 'laboratory = "walks:walk"\n[grid]\nsteps = [2, 3]\n'
+    (folder / "own.toml").write_text(own, "utf-8")
+    assert table(["own.toml"]).column("round").to_pylist() == [2, 3]
 
 
 def test_rows_as_the_page_shows_them_are_ones_own_task(folder):

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from tests.support import study_cells
+from tests.verification.sweep import sweep_cells
 from verification.budget import Budget
 from verification.evidence import Evidence
 from verification.finding import Rule
@@ -205,7 +205,7 @@ def test_a_finished_run_is_a_file_told_line_by_line(tmp_path):
 @pytest.mark.parametrize("deadly", ["", "a two 6\n"])
 def test_workers_make_the_same_study_and_one_that_dies_costs_a_run(deadly, tmp_path):
     log = tmp_path / "log"
-    measure = partial(study_cells.measure, str(log), deadly)
+    measure = partial(sweep_cells.judged, str(log), deadly)
     made = run(DESIGN, measure, search, table=tmp_path / "two.csv", rows=rows, jobs=2)
     assert made == study(Laboratory(), tmp_path / "one.csv")
     assert (tmp_path / "two.csv").read_bytes() == (tmp_path / "one.csv").read_bytes()

@@ -19,7 +19,7 @@ from linear_model.experiment import Experiment
 from linear_model.summary import summarise
 from tests.support.rolora_helpers import run, strict_json
 
-SUPPORT = Path(__file__).parents[1] / "support"
+HERE = Path(__file__).parent
 GRID = """
 laboratory = "linear"
 [fixed]
@@ -90,11 +90,11 @@ def cluster():
     from distributed import LocalCluster
 
     settings = {"distributed.scheduler.allowed-failures": 1}
-    with (
-        dask.config.set(settings),
-        LocalCluster(2, threads_per_worker=1, dashboard_address=":0", silence_logs=50) as made,
-    ):
-        yield made.scheduler_address
+    options = {"threads_per_worker": 1, "dashboard_address": ":0", "silence_logs": 50}
+    with pytest.MonkeyPatch.context() as patch, dask.config.set(settings):
+        patch.syspath_prepend(str(HERE))
+        with LocalCluster(2, **options) as made:
+            yield made.scheduler_address
 
 
 PROGRAM = """
@@ -115,7 +115,7 @@ main(sys.argv[1:])
 
 def start(*words, program="from rolora.cli import main; main()", before=()):
     """Another process in a session of its own."""
-    path = os.pathsep.join((str(SUPPORT), os.environ.get("PYTHONPATH", "")))
+    path = os.pathsep.join((str(HERE), os.environ.get("PYTHONPATH", "")))
     return subprocess.Popen(
         [sys.executable, "-c", program, *before, "sweep", *map(str, words)],
         env={**os.environ, "PYTHONPATH": path}, text=True, start_new_session=True,
@@ -175,7 +175,7 @@ def test_any_workers_and_any_kills_give_the_same_table(toml, sweep, tmp_path, cl
 @pytest.fixture
 def support(monkeypatch):
     """This process and its workers find the cells of tests."""
-    monkeypatch.syspath_prepend(str(SUPPORT))
+    monkeypatch.syspath_prepend(str(HERE))
 
 
 @pytest.mark.parametrize("way", ["here", "dask"])

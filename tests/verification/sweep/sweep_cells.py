@@ -3,11 +3,13 @@
 import os
 import signal
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import Field
 
+from verification.paired_study import Point, Run
 from verification.streams import generator
 
 
@@ -42,3 +44,17 @@ def threads() -> list[dict[str, Any]]:
     np.ones((2, 2)) @ np.ones((2, 2))
     most = max(pool["num_threads"] for pool in threadpoolctl.threadpool_info())
     return [{"blas": most, "torch": torch.get_num_threads()}]
+
+
+def judged(
+    log: str, deadly: str, point: Point, method: str, rate: float, seeds: tuple[int, ...]
+) -> Iterator[Run]:
+    """Runs of a made-up study that are noted; that of the seed named kills its process the first time."""
+    for seed in seeds:
+        name = f"{point[0]} {method} {seed}\n"
+        place = Path(log)
+        with place.open("a", encoding="utf-8") as file:
+            file.write(name)
+        if name == deadly and place.read_text("utf-8").count(name) == 1:
+            os.kill(os.getpid(), signal.SIGKILL)
+        yield Run((0, 4), (0.0, rate * seed + len(method)), facts={"loss": 1.0})
