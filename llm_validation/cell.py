@@ -39,4 +39,4 @@ def check(of: Config) -> None:
     require_extra("llm")
 
 
-LLM = Laboratory("llm", Config, measure, check, lambda of: of.deciding)
+LLM = Laboratory("llm", Config, measure, check, lambda of: of.deciding, ("torch",))

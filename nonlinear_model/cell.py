@@ -29,4 +29,10 @@ def _images(name: str, data_dir: str | None) -> "Dataset":
     return registry.load(name, None if data_dir is None else Path(data_dir))
 
 
-NONLINEAR = Laboratory("nonlinear", Configuration, measure, lambda _of: require_extra("nonlinear"))
+NONLINEAR = Laboratory(
+    "nonlinear",
+    Configuration,
+    measure,
+    lambda _of: require_extra("nonlinear"),
+    needs=("torch",),
+)

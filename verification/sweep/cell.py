@@ -15,6 +15,7 @@ import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
+from importlib import import_module
 from typing import Any, Literal
 
 from verification.codec import json_text, plain
@@ -38,6 +39,7 @@ class Laboratory:
             rounds, without anything that no two runs share, as times.
         check: refuses what the configuration alone does not, before any work.
         deciding: the values that decide the outcome; all if not given.
+        needs: modules with threads of their own that it imports late.
     """
 
     name: str
@@ -45,6 +47,7 @@ class Laboratory:
     measure: Callable[[Any, str | None], Rows]
     check: Callable[[Any], None] = lambda _configuration: None
     deciding: Callable[[Any], Mapping[str, Any]] = Settings.as_dict
+    needs: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +133,8 @@ class Measuring:
         with _IN_TURN, warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             of = laboratory(self.place)
+            for name in of.needs:  # or their first cell would have other threads than the next
+                import_module(name)
             limit_threads(self.threads)
             start = time.perf_counter()
             rows = list(of.measure(of.settings.read(cell.parameters), self.data_dir))

@@ -34,7 +34,8 @@ class Cluster:
         from distributed import Client
 
         self.address = address
-        logging.getLogger("distributed").setLevel(logging.CRITICAL)  # what is lost is said here
+        for name in ("distributed", "distributed.client", "distributed.core"):
+            logging.getLogger(name).setLevel(logging.CRITICAL)  # what is lost is said here
         try:
             self._client = Client(address, timeout=CONNECT_SECONDS, set_as_default=False)
         except Exception as error:  # what answers may be anything
@@ -76,7 +77,17 @@ class Cluster:
     @property
     def at_once(self) -> int:
         """The number of workers' threads, however many there are now."""
-        return max(1, sum(self._client.nthreads().values()))
+        return max(1, self._workers())
+
+    def _workers(self) -> int:
+        """Threads of all workers. Raises ValueError if the scheduler cannot be asked."""
+        try:
+            return sum(self._client.nthreads().values())
+        except OSError as error:
+            raise self._gone() from error
+
+    def _gone(self) -> ValueError:
+        return ValueError(f"the scheduler at {self.address} went away")
 
     def submit(self, work: Callable[[T], Any], item: T) -> Future[Any]:
         """Begin an item."""
@@ -87,15 +98,15 @@ class Cluster:
         from distributed import KilledWorker
 
         if future.cancelled():
-            raise ValueError(f"the scheduler at {self.address} went away")
+            raise self._gone()
         self._lonely = None
         return isinstance(future.exception(), KilledWorker)
 
     def look(self) -> None:
         """Raise ValueError if the scheduler is gone, or has been without a worker for long."""
         if self._client.status != "running":
-            raise ValueError(f"the scheduler at {self.address} went away")
-        if self._client.nthreads():
+            raise self._gone()
+        if self._workers():
             self._lonely = None
             return
         self._lonely = self._lonely or time.monotonic()

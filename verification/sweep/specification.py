@@ -79,10 +79,11 @@ class Specification(Settings):
             try:
                 configuration = of.settings.read(all)
                 of.check(configuration)
-            except ValueError as error:
+                its = key(place, of, configuration)
+            except (ValueError, TypeError) as error:  # TypeError: of a date, say
                 raise ValueError(f"cell {called}: {error}") from error
             shown = {name: _cell_of_table(getattr(configuration, name)) for name in names}
-            cell = Cell(key(place, of, configuration), called, all, shown)
+            cell = Cell(its, called, all, shown)
             if cell.key in found:
                 raise ValueError(f"cell {called} is there twice, also as {found[cell.key].name}")
             found[cell.key] = cell

@@ -35,6 +35,11 @@ def logged(*, log: str, x: int, deaths: int = 0, fails: bool = False, seconds: f
     return [{"twice": 2 * x}]
 
 
+def free(x: Any) -> list[dict[str, Any]]:
+    """Takes anything."""
+    return [{"said": str(x)}]
+
+
 def threads() -> list[dict[str, Any]]:
     """What a cell may use."""
     import numpy as np

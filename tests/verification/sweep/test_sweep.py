@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import time
+from importlib import metadata
 from pathlib import Path
 
 import jsonschema
@@ -18,6 +19,9 @@ import pytest
 from linear_model.experiment import Experiment
 from linear_model.summary import summarise
 from tests.support.rolora_helpers import run, strict_json
+from verification import files
+from verification.sweep import cluster as remote
+from verification.sweep import dispatch, store
 
 HERE = Path(__file__).parent
 GRID = """
@@ -365,6 +369,16 @@ BAD = {
         "cell kappa=-1.0, seed=0: kappa must be above 0",
     ),
     "unknown method": (FIXED + '[grid]\nmethod = ["ffa", "rollora"]', (), "did you mean 'rolora'?"),
+    "a date": (
+        'laboratory = "sweep_cells:free"\n[grid]\nx = [2026-01-01]',
+        (),
+        "cell x=2026-01-01: cannot write a date as JSON",
+    ),
+    "a place in the way": (
+        FIXED + "[grid]\nseed = [0]",
+        ("--out", "/dev/null/x"),
+        "cannot be written",
+    ),
     "a grid of rates inside": (
         'laboratory = "llm"\n[fixed]\nmodel = "m"\ntask = "sst2"\n[grid]\nlearning-rate-grid = [[0.1, 0.2]]',
         (),
@@ -386,11 +400,9 @@ BAD = {
 
 @pytest.mark.parametrize(("text", "words", "said"), BAD.values(), ids=BAD)
 def test_what_cannot_be_is_refused_before_any_work(
-    text, words, said, toml, sweep, tmp_path, monkeypatch
+    text, words, said, toml, sweep, tmp_path, monkeypatch, support
 ):
-    from verification.sweep import cluster
-
-    monkeypatch.setattr(cluster, "CONNECT_SECONDS", 1)
+    monkeypatch.setattr(remote, "CONNECT_SECONDS", 1)
     file = tmp_path / "none.toml" if text is None else toml(text)
     began = time.monotonic()
     code, _, told = sweep(file, *words)
@@ -431,3 +443,68 @@ def test_a_folder_of_another_sweep_is_refused(toml, sweep, tmp_path):
         assert there() == before
     (tmp_path / "out" / "sweep.json").unlink()
     assert "holds cells of an unknown sweep" in sweep(toml(own))[2]
+
+
+@pytest.fixture
+def lone():
+    """A scheduler of one worker."""
+    from distributed import LocalCluster
+
+    with LocalCluster(1, threads_per_worker=1, dashboard_address=":0", silence_logs=50) as made:
+        yield made
+
+
+def emptied(made):
+    made.scale(0)
+    end = time.monotonic() + 20
+    while made.scheduler.workers:
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
+def test_a_cluster_without_workers_or_of_other_versions_is_refused(
+    toml, sweep, tmp_path, cluster, lone, monkeypatch
+):
+    file = toml(FIXED + "[grid]\nseed = [0]")
+    monkeypatch.setattr(remote, "CONNECT_SECONDS", 1)
+    emptied(lone)
+    code, _, said = sweep(file, "--scheduler", lone.scheduler_address)
+    assert (code, "has no worker; start one: dask worker tcp://" in said) == (2, True)
+    real = metadata.version
+    other = {"numpy": "1.0"}
+    monkeypatch.setattr(metadata, "version", lambda name: other.get(name) or real(name))
+    code, _, said = sweep(file, "--scheduler", cluster)
+    assert (code, f"has numpy {real('numpy')} in place of 1.0" in said) == (2, True)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_cluster_that_is_lost_is_told(lone, monkeypatch):
+    monkeypatch.setattr(dispatch, "LOOK_SECONDS", 0.1)
+    monkeypatch.setattr(remote, "PATIENCE_SECONDS", 0.5)
+    with remote.Cluster(lone.scheduler_address) as pool:
+        for done in dispatch.dispatch(abs, [-1], pool):
+            assert (done.value, done.error) == (1, "")
+        emptied(lone)
+        with pytest.raises(ValueError, match="has had no worker for"):
+            list(dispatch.dispatch(abs, [-1], pool))
+        lone.close()
+        with pytest.raises(ValueError, match="went away"):
+            list(dispatch.dispatch(abs, [-1], pool))
+
+
+def test_a_full_disk_ends_it_and_keeps_what_is_written(toml, sweep, tmp_path, support, monkeypatch):
+    left, keep = iter(range(3)), files.write
+
+    def full(path, content):
+        if path.parent.name == "cells" and next(left, None) is None:
+            raise ValueError(f"{path} cannot be written: No space left on device")
+        keep(path, content)
+
+    monkeypatch.setattr(store, "write", full)
+    code, _, said = sweep(toml(logged(tmp_path, list(range(5)))))
+    assert code == 2
+    assert "No space left on device; 3 of 5 cells are kept in" in said
+    monkeypatch.undo()
+    monkeypatch.syspath_prepend(str(HERE))
+    assert sweep(toml(logged(tmp_path, list(range(5)))))[0] == 0
+    assert len(rows(tmp_path / "out")) == 5
