@@ -87,7 +87,7 @@ def stopped_says(kept: Callable[[], str]) -> Iterator[None]:
         with stoppable():
             yield
     except KeyboardInterrupt as stopped:
-        fail(f"stopped by {stopped}: {kept()}")
+        fail(f"stopped by {str(stopped) or 'SIGINT'}: {kept()}")
         raise typer.Exit(getattr(stopped, "status", 130)) from None
 
 

@@ -6,9 +6,6 @@ from typing import Any
 
 from verification.codec import columns_of
 
-NUMBERS = {"nan": None, "inf": float("inf"), "-inf": float("-inf")}
-"""Words in which JSON tells what it has no numbers for; a missing number is empty in a table."""
-
 
 def parquet(rows: Sequence[Mapping[str, Any]]) -> bytes:
     """The file."""
@@ -24,8 +21,7 @@ def parquet(rows: Sequence[Mapping[str, Any]]) -> bytes:
 def _column(values: list[Any]) -> Any:
     import pyarrow as pa
 
-    told = [NUMBERS.get(value, value) if isinstance(value, str) else value for value in values]
-    kinds = {type(value) for value in told if value is not None}
+    kinds = {type(value) for value in values if value is not None}
     if len(kinds) > 1 and kinds != {int, float}:  # 1 and "one": as they are said
-        told = [None if value is None else str(value) for value in values]
-    return pa.array(told)
+        values = [None if value is None else str(value) for value in values]
+    return pa.array(values)

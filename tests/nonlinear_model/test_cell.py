@@ -1,11 +1,15 @@
 """A cell of a sweep is the run of its configuration."""
 
+import json
+
 import pytest
+from typer.testing import CliRunner
 
 from nonlinear_model.cell import NONLINEAR, measure
 from nonlinear_model.configuration import Configuration
 from nonlinear_model.data.digits import load
 from nonlinear_model.training import experiment
+from rolora.cli import app
 from verification.sweep.cell import Cell, Measuring
 
 SMALL = {"rounds": 3, "local_steps": 2, "batch_size": 8, "hidden": 20, "rank": 4, "probe": 4}
@@ -22,6 +26,19 @@ def test_a_cell_is_the_run_of_its_configuration(repeats):
         assert row == {**dict(zip(columns, values, strict=True)), "diverged": False}
     kept = Measuring(PLACE)(Cell("", "", {**SMALL, "repeats": repeats}, {}))
     assert kept["rows"] == found[-1:]
+
+
+def test_the_command_sweeps_the_network(tmp_path):
+    fixed = "".join(f"{name} = {value}\n" for name, value in SMALL.items())
+    (tmp_path / "a.toml").write_text(
+        f'laboratory = "nonlinear"\n[fixed]\n{fixed}[grid]\nmethod = ["ffa", "rolora"]\n', "utf-8"
+    )
+    words = ["sweep", str(tmp_path / "a.toml"), "--out", str(tmp_path / "out"), "--json"]
+    done = CliRunner().invoke(app, words)
+    assert done.exit_code == 0, done.output
+    for method, record in zip(("ffa", "rolora"), json.loads(done.stdout)["records"], strict=True):
+        row = measure(Configuration.read({**SMALL, "method": method}), None)[-1]
+        assert record == {**SMALL, **row}
 
 
 def test_a_run_that_diverges_is_a_row_that_says_so():

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import signal
 import threading
-import traceback
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, wait
@@ -25,13 +24,11 @@ class Done(Generic[T]):
         item: itself.
         value: what the work gave.
         error: one sentence on what it raised instead, or on the workers it killed; "" if nothing.
-        trace: the traceback behind it.
     """
 
     item: T
     value: Any = None
     error: str = ""
-    trace: str = ""
 
 
 class Pool(Protocol):
@@ -116,11 +113,11 @@ class _Attempt(Generic[T]):
 
     work: Callable[[T], Any]
 
-    def __call__(self, item: T) -> tuple[Any, str, str]:
+    def __call__(self, item: T) -> tuple[Any, str]:
         try:
-            return self.work(item), "", ""
+            return self.work(item), ""
         except Exception as error:  # noqa: BLE001 - any failure is told beside the item's name
-            return None, _sentence(error), traceback.format_exc()
+            return None, _sentence(error)
 
 
 def _done(item: T, future: Future[Any]) -> Done[T]:

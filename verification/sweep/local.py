@@ -31,6 +31,7 @@ class Lanes:
         self._threads = threads
         self._free: list[Any] = []
         self._busy: dict[Future[Any], Any] = {}
+        self._unsaid: Any = warnings.catch_warnings()
 
     @property
     def at_once(self) -> int:
@@ -63,9 +64,13 @@ class Lanes:
         """Nothing to look after: a death is seen at once."""
 
     def __enter__(self) -> Self:
+        self._unsaid.__enter__()
+        # One that had grown is replaced between two items: nothing is lost or done twice.
+        warnings.filterwarnings("ignore", message="A worker stopped while some jobs were given")
         return self
 
     def __exit__(self, *raised: object) -> None:
+        self._unsaid.__exit__()
         for lane in (*self._free, *self._busy.values()):
             _end(lane)
         self._free, self._busy = [], {}

@@ -18,6 +18,8 @@ from verification.sweep.specification import Specification, difference
 from verification.sweep.store import Store
 
 ABOUT, CELLS, TABLE = "sweep", "cells", "table.parquet"
+NUMBERS = {"nan": None, "inf": float("inf"), "-inf": float("-inf")}
+"""What JSON has words for only; a number that is missing is empty in a table."""
 WHOLE = {"parameters", "rows", "seconds"}
 
 
@@ -166,11 +168,15 @@ def records(
 ) -> list[dict[str, Any]]:
     """The tidy rows of the finished cells in the order of the sweep; what a row says itself counts."""
     return [
-        {**cell.shown, **row}
+        {**cell.shown, **{name: _number(value) for name, value in row.items()}}
         for cell in cells
         if cell.key in finished
         for row in finished[cell.key]["rows"]
     ]
+
+
+def _number(value: Any) -> Any:
+    return NUMBERS.get(value, value) if isinstance(value, str) else value
 
 
 def place_of(name: str, known: Mapping[str, str]) -> str:
