@@ -1,7 +1,13 @@
 """A cell of a sweep is the run of its configuration."""
 
+import json
+
+from typer.testing import CliRunner
+
 from llm_validation import cell
 from llm_validation.training.loop import run
+from rolora.cli import app
+from verification.codec import json_text
 
 TIMES = {"seconds", "tokens_per_second"}
 
@@ -25,3 +31,18 @@ def test_a_run_that_diverges_is_a_row_that_says_so(tiny):
 def test_folders_and_threads_do_not_tell_cells_apart(tiny):
     one, two = (cell.LLM.deciding(tiny(data_dir=d, threads=t)) for d, t in (("a", 1), ("b", 2)))
     assert one == two != cell.LLM.deciding(tiny(seed=1))
+
+
+def test_the_command_sweeps_language_models(tiny, data_dir, tmp_path):
+    own = tiny()
+    given = {n: getattr(own, n) for n in ("model", "task", "clients", "rounds", "local_steps", "batch_size",
+        "rank", "lora_alpha", "lora_dropout", "learning_rate", "max_length", "device")}  # fmt: skip
+    fixed = "".join(f"{name} = {json.dumps(value)}\n" for name, value in given.items())
+    file = tmp_path / "a.toml"
+    file.write_text(f'laboratory = "llm"\n[fixed]\n{fixed}[grid]\nseed = [0]\n', "utf-8")
+    words = ["sweep", str(file), "--out", str(tmp_path / "out"), "--json", "--data-dir", data_dir]
+    done = CliRunner().invoke(app, words)
+    assert done.exit_code == 0, done.output
+    (record,) = json.loads(done.stdout)["records"]
+    last = cell.measure(own.changed(threads=1), None)[-1]
+    assert record == json.loads(json_text({**given, "seed": 0, **last}))

@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import time
+from functools import partial
 from importlib import metadata
 from pathlib import Path
 
@@ -19,7 +20,9 @@ import pytest
 from linear_model.experiment import Experiment
 from linear_model.summary import summarise
 from tests.support.rolora_helpers import run, strict_json
-from verification import files
+from tests.verification import test_paired_study as studied
+from tests.verification.sweep import sweep_cells
+from verification import files, paired_study
 from verification.sweep import cluster as remote
 from verification.sweep import dispatch, store
 
@@ -104,7 +107,9 @@ def cluster():
 PROGRAM = """
 import os, signal, sys
 from rolora.cli import main
-from verification import files
+from tests.verification import test_paired_study as studied
+from tests.verification.sweep import sweep_cells
+from verification import files, paired_study
 left, put = int(sys.argv.pop(1)), files.put
 def counted(source, path):
     global left
@@ -490,6 +495,15 @@ def test_a_cluster_that_is_lost_is_told(lone, monkeypatch):
         lone.close()
         with pytest.raises(ValueError, match="went away"):
             list(dispatch.dispatch(abs, [-1], pool))
+
+
+def test_a_study_is_the_same_on_a_cluster(tmp_path, cluster):
+    measure = partial(sweep_cells.judged, str(tmp_path / "log"), "")
+    for out, where in {"here": {}, "dask": {"scheduler": cluster}}.items():
+        own = {"table": tmp_path / f"{out}.csv", "rows": studied.rows}
+        paired_study.run(studied.DESIGN, measure, studied.search, **own, **where)
+    assert (tmp_path / "dask.csv").read_bytes() == (tmp_path / "here.csv").read_bytes()
+    assert len((tmp_path / "log").read_text("utf-8").splitlines()) == 2 * 12
 
 
 def test_a_full_disk_ends_it_and_keeps_what_is_written(toml, sweep, tmp_path, support, monkeypatch):
