@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 from verification.names import one_of
 from verification.sweep.cell import Cell, Measuring
@@ -20,7 +20,6 @@ from verification.sweep.store import Store
 ABOUT, CELLS, TABLE = "sweep", "cells", "table.parquet"
 NUMBERS = {"nan": None, "inf": float("inf"), "-inf": float("-inf")}
 """What JSON has words for only; a number that is missing is empty in a table."""
-WHOLE = {"parameters", "rows", "seconds"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,11 +52,7 @@ class Folder:
     def finished(self, cells: Sequence[Cell]) -> dict[str, dict[str, Any]]:
         """What is kept of these cells, by key."""
         held = {cell.key: self._cells.held(cell.key) for cell in cells}
-        return {
-            key: found
-            for key, found in held.items()
-            if isinstance(found, dict) and found.keys() >= WHOLE
-        }
+        return {key: found for key, found in held.items() if _whole(found)}
 
     @property
     def _cells(self) -> Store:
@@ -65,7 +60,8 @@ class Folder:
 
     def about(self) -> dict[str, Any]:
         """What was told of the sweep; nothing of a new one."""
-        return Store(self.path).held(ABOUT) or {}
+        found = Store(self.path).held(ABOUT)
+        return found if isinstance(found, dict) else {}
 
     def tell(self, about: Mapping[str, Any]) -> None:
         """Write it."""
@@ -85,13 +81,14 @@ class Folder:
                     f"{self.path} holds cells of an unknown sweep; choose another folder"
                 )
             return
-        held = about.get("specification", {})
+        held = about.get("specification")
+        held = held if isinstance(held, dict) else {}
         same = all(held.get(name) == getattr(own, name) for name in ("laboratory", "rows"))
         if same:
             try:
                 before = {cell.key for cell in expand(Specification.read(held))}
                 same = before <= {cell.key for cell in cells}
-            except ValueError:
+            except (ValueError, TypeError):
                 same = False  # of parameters that are no longer known
         if not same:
             what = difference(held, own.as_dict()) or "other parameters"
@@ -173,6 +170,14 @@ def records(
         if cell.key in finished
         for row in finished[cell.key]["rows"]
     ]
+
+
+def _whole(found: Any) -> TypeGuard[dict[str, Any]]:
+    """Whether a file holds what was written into it, whatever happened to it since."""
+    if not isinstance(found, dict) or not isinstance(found.get("seconds"), float):
+        return False
+    rows = found.get("rows")
+    return isinstance(rows, list) and all(isinstance(row, dict) for row in rows)
 
 
 def _number(value: Any) -> Any:

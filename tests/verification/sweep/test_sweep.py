@@ -265,10 +265,11 @@ def test_a_second_process_is_refused_by_name_until_the_first_is_dead(
 
 def test_cells_can_be_added_and_a_damaged_one_is_run_again(toml, sweep, tmp_path, support):
     assert sweep(toml(logged(tmp_path, [0, 1])))[0] == 0
-    kept = min((tmp_path / "out" / "cells").glob("*.json"))
-    kept.write_bytes(kept.read_bytes()[:-20])
+    one, two = (tmp_path / "out" / "cells").glob("*.json")
+    one.write_bytes(one.read_bytes()[:-20])
+    two.write_text('{"parameters": {}, "seconds": 1.0, "rows": [3]}')
     assert sweep(toml(logged(tmp_path, [2, 1, 0])))[0] == 0
-    assert len(starts(tmp_path)) == 4
+    assert starts(tmp_path) == [0, 0, 1, 1, 2]
     assert [row["x"] for row in rows(tmp_path / "out")] == [2, 1, 0]
 
 
@@ -446,8 +447,11 @@ def test_a_folder_of_another_sweep_is_refused(toml, sweep, tmp_path):
         code, _, told = sweep(toml(other))
         assert (code, f"holds another sweep: {said}" in told) == (2, True), told
         assert there() == before
-    (tmp_path / "out" / "sweep.json").unlink()
-    assert "holds cells of an unknown sweep" in sweep(toml(own))[2]
+    for text in ("[1]", "{}", '{"specification'):
+        (tmp_path / "out" / "sweep.json").write_text(text)
+        assert "holds cells of an unknown sweep" in sweep(toml(own))[2]
+    (tmp_path / "out" / "sweep.json").write_text('{"specification": 3}')
+    assert 'holds another sweep: laboratory nothing in place of "linear"' in sweep(toml(own))[2]
 
 
 @pytest.fixture
