@@ -93,7 +93,10 @@ def laboratory(place: str) -> Laboratory:
 def _of_function(place: str, function: Callable[..., Rows]) -> Laboratory:
     kinds: dict[str, Any] = {}
     defaults: dict[str, Any] = {}
-    given = inspect.signature(function, eval_str=True).parameters.values()
+    try:
+        given = inspect.signature(function, eval_str=True).parameters.values()
+    except (TypeError, NameError) as error:
+        raise ValueError(f"{place} must be a function with a signature: {error}") from error
     for one in sorted(given, key=lambda one: one.default is not one.empty):
         if one.kind not in (one.KEYWORD_ONLY, one.POSITIONAL_OR_KEYWORD):
             raise ValueError(f"{place} must take its parameters by name, got {one}")
@@ -139,6 +142,10 @@ class Measuring:
             start = time.perf_counter()
             rows = list(of.measure(of.settings.read(cell.parameters), self.data_dir))
             seconds = time.perf_counter() - start
+        if not all(isinstance(row, Mapping) for row in rows):
+            raise ValueError(
+                f"{self.place} must give rows, each a mapping of columns, got {rows[0]!r}"
+            )
         if self.kept == "last" and rows and ROUND in rows[0]:
             last = max(row[ROUND] for row in rows)
             rows = [row for row in rows if row[ROUND] == last]

@@ -40,6 +40,15 @@ def free(x: Any) -> list[dict[str, Any]]:
     return [{"said": str(x)}]
 
 
+def wordy(x: int) -> Any:
+    """Gives no rows."""
+    return ["abc"] * x
+
+
+def foreign(x: "Nowhere") -> Any:  # noqa: F821
+    """Its annotation is not there."""
+
+
 def threads() -> list[dict[str, Any]]:
     """What a cell may use."""
     import numpy as np

@@ -273,6 +273,15 @@ def test_cells_can_be_added_and_a_damaged_one_is_run_again(toml, sweep, tmp_path
     assert [row["x"] for row in rows(tmp_path / "out")] == [2, 1, 0]
 
 
+def test_what_gives_no_rows_is_told(toml, sweep, tmp_path, support):
+    code, _, said = sweep(toml('laboratory = "sweep_cells:wordy"\n[grid]\nx = [0, 1]\n'))
+    assert code == 1
+    assert (
+        "cell x=1: sweep_cells:wordy must give rows, each a mapping of columns, got 'abc'" in said
+    )
+    assert rows(tmp_path / "out") == []
+
+
 def test_rows_are_those_of_the_last_round_or_of_all(toml, sweep, tmp_path, support):
     text = 'laboratory = "sweep_cells:drawn"\nrows = "{}"\n[grid]\nx = [1, 2]\nkind = ["a", "b"]\n'
     for kept, count in (("last", 4), ("all", 8)):
@@ -379,6 +388,16 @@ BAD = {
         'laboratory = "sweep_cells:free"\n[grid]\nx = [2026-01-01]',
         (),
         "cell x=2026-01-01: cannot write a date as JSON",
+    ),
+    "no signature": (
+        'laboratory = "sweep_cells:foreign"\n[grid]\nx = [1]',
+        (),
+        "must be a function with a signature: name 'Nowhere' is not defined",
+    ),
+    "many by place": (
+        'laboratory = "json:dumps"\n[grid]\nobj = [1]',
+        (),
+        "parameters by name, got **kw",
     ),
     "a place in the way": (
         FIXED + "[grid]\nseed = [0]",
