@@ -2,6 +2,7 @@
 
 import json
 
+import pytest
 from typer.testing import CliRunner
 
 from llm_validation import cell
@@ -33,6 +34,7 @@ def test_folders_and_threads_do_not_tell_cells_apart(tiny):
     assert one == two != cell.LLM.deciding(tiny(seed=1))
 
 
+@pytest.mark.fixed_seed
 def test_the_command_sweeps_language_models(tiny, data_dir, tmp_path):
     own = tiny()
     given = {n: getattr(own, n) for n in ("model", "task", "clients", "rounds", "local_steps", "batch_size",

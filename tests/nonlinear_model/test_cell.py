@@ -24,6 +24,7 @@ def test_a_cell_is_the_run_of_its_configuration(repeats):
         assert row == {**dict(zip(columns, values, strict=True)), "diverged": False}
 
 
+@pytest.mark.fixed_seed
 def test_the_command_sweeps_the_network(tmp_path):
     fixed = "".join(f"{name} = {value}\n" for name, value in SMALL.items())
     (tmp_path / "a.toml").write_text(

@@ -149,6 +149,7 @@ def in_session(pid, session):
         return False
 
 
+@pytest.mark.fixed_seed
 def test_any_workers_and_any_kills_give_the_same_table(toml, sweep, tmp_path, cluster):
     file = toml(GRID)
     ways = {"one": ("--jobs", 1), "two": ("--jobs", 2), "dask": ("--scheduler", cluster)}
