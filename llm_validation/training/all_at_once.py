@@ -51,7 +51,14 @@ class AllAtOnce:
         stacks = {name: torch.cat([part[0][name] for part in parts]) for name in parts[0][0]}
         states = [state for part in parts for state in part[1]]
         losses = torch.cat([part[2] for part in parts])
-        return returned(self.space, stacks, states, losses, sum(part[3] for part in parts))
+        return returned(
+            self.space.layers,
+            self.space.head,
+            stacks,
+            states,
+            losses,
+            sum(part[3] for part in parts),
+        )
 
     def _pass(
         self, server: Server, work: Work, part: slice

@@ -79,6 +79,7 @@ def run(
     on_round: Callable[[Row], None] | None = None,
     evaluate_start: bool = True,
     measured: Collection[int] = (),
+    engine: Engine | None = None,
 ) -> Result:
     """Federated fine-tuning from the configuration to the final adapter.
 
@@ -89,6 +90,7 @@ def run(
         on_round: called with the metrics of every completed round.
         evaluate_start: whether the untrained model is measured too.
         measured: rounds after which it is measured, beside the last; every `evaluate_every`-th if none.
+        engine: takes the place of the configuration's.
 
     Raises:
         ValueError: before any work, on a configuration that does not fit the data or the model; on a
@@ -96,6 +98,7 @@ def run(
             overflows.
     """
     bench = _opened(config, folder / "checkpoints" if folder else None, resume, data)
+    bench.engine = engine or bench.engine
     if not bench.rows:
         start = _start_row(bench.evaluator.score(bench.server) if evaluate_start else None)
         _require_measured(start, [])
@@ -135,16 +138,10 @@ def _opened(config: Config, places: Path | None, resume: bool, data: TaskData | 
     privacy = config.policy()
     if config.threads:
         torch.set_num_threads(config.threads)
-    data = data if data is not None else registry.load(config)
-    data = TaskData(
-        _limited(data.train, config.train_examples, config.seed, "train"),
-        _limited(data.evaluation, config.eval_examples, 0, "evaluation"),
-    )
+    data = examples(config, data)
     split = split_clients(config, data.train.labels)
     found = checkpoint.load(places, config, data.digest) if places and resume else None
-    names = data.train.names if isinstance(data.train, Classified) else ()
-    space = build(config, causal=data.causal, names=names)
-    encoded = encode(data.train, space.tokenizer, config.max_length, segments=space.segments)
+    space, encoded = workspace(config, data)
     evaluator = Evaluator(config, space, data.evaluation)
     longest = max(int(side.lengths.max()) for side in (encoded, evaluator.data))
     require_positions(config, space.base, longest)
@@ -192,6 +189,22 @@ def _one_round(bench: _Bench, measured: Collection[int]) -> Row:
     if bench.places and (last or server.round % config.checkpoint_every == 0):
         checkpoint.save(bench.places, config, bench.digest, server, rows, bench.facts)
     return row
+
+
+def examples(config: Config, data: TaskData | None = None) -> TaskData:
+    """The configured examples, or these, no more than asked for."""
+    data = data if data is not None else registry.load(config)
+    return TaskData(
+        _limited(data.train, config.train_examples, config.seed, "train"),
+        _limited(data.evaluation, config.eval_examples, 0, "evaluation"),
+    )
+
+
+def workspace(config: Config, data: TaskData) -> tuple[Workspace, Encoded]:
+    """The model to train in, and the training examples as it takes them."""
+    names = data.train.names if isinstance(data.train, Classified) else ()
+    space = build(config, causal=data.causal, names=names)
+    return space, encode(data.train, space.tokenizer, config.max_length, segments=space.segments)
 
 
 def split_clients(config: Config, labels: np.ndarray) -> partition.Partition:

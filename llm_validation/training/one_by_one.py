@@ -48,7 +48,9 @@ class OneByOne:
         sent, states, losses, tokens = zip(*results, strict=True)
         stacks = {name: torch.stack([own[name] for own in sent]) for name in sent[0]}
         steps = torch.stack([torch.stack(own) for own in losses])
-        return returned(self.space, stacks, list(states), steps, sum(tokens))
+        return returned(
+            self.space.layers, self.space.head, stacks, list(states), steps, sum(tokens)
+        )
 
     def _client(
         self, client: int, batches: Sequence[np.ndarray], state: OptimiserState, work: Work

@@ -1,6 +1,6 @@
 """The server's state, and what the clients of a round send back."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 
@@ -174,18 +174,19 @@ def private(
 
 
 def returned(
-    space: Workspace,
+    layers: Iterable[str],
+    head: Iterable[str],
     stacks: Mapping[str, torch.Tensor],
     states: list[OptimiserState],
     losses: torch.Tensor,
     tokens: int,
 ) -> Returned:
-    """`Returned`, out of the participants' stacked factors and head tensors by name."""
+    """`Returned`, out of the participants' stacked factors and head tensors by name, those there are."""
     factors = {
         layer: ClientFactors(*(stacks.get(tensor_name(layer, factor)) for factor in Factor))
-        for layer in space.layers
+        for layer in layers
     }
-    heads = {name: stacks[name] for name in space.head if name in stacks}
+    heads = {name: stacks[name] for name in head if name in stacks}
     return Returned(factors, heads, states, losses.cpu(), tokens)
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -61,6 +62,7 @@ class Work:
         corrections: added to a tensor's gradient in every step, by name, (R, N, …).
         turns: names of the tensors that move in each of the K steps; empty if all do in all.
         shape: what A's gradient is multiplied by from the right, (R, r, r), or None.
+        round, people: the server's round and who takes part in it, (R, N), for an engine elsewhere.
     """
 
     batches: Tensor
@@ -72,6 +74,8 @@ class Work:
     corrections: Mapping[str, Tensor] = field(default_factory=dict)
     turns: Sequence[frozenset[str]] = ()
     shape: Tensor | None = None
+    round: int = 0
+    people: np.ndarray | None = None
 
     def moving(self, k: int) -> frozenset[str]:
         """Names of the tensors that move in a step, counting from 0."""

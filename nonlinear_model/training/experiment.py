@@ -16,7 +16,7 @@ from nonlinear_model.configuration import Configuration
 from nonlinear_model.data.dataset import Dataset
 from nonlinear_model.data.registry import IMAGES
 from nonlinear_model.training import tracking
-from nonlinear_model.training.federation import DivergenceError, Federation
+from nonlinear_model.training.federation import DivergenceError, Engine, Federation
 from nonlinear_model.training.rates import MIN_POINTS, MODELS, fit
 from verification.codec import columns_of
 from verification.statistics import mean_estimate
@@ -55,18 +55,19 @@ def run(
     checkpoints: Path | None = None,
     every: int = 10,
     progress: Progress | None = None,
+    engine: Engine | None = None,
 ) -> Result:
     """Run all rounds, going on from the folder's checkpoint if it holds one of this configuration.
 
     One is written every so many rounds. A divergence ends the run early and is reported in the result, with
-    the record up to there.
+    the record up to there. `engine` takes the place of the configuration's.
     """
     if isinstance(every, bool) or every < 1:
         raise ValueError(f"every must be a whole number of at least 1, got {every!r}")
     if data.name != IMAGES.named(config.dataset).name:
         raise ValueError(f"data must be {config.dataset!r} as configured, got {data.name!r}")
     found = None if checkpoints is None else checkpoint.read(checkpoints, deciding(config, data))
-    federation = Federation(config, data)
+    federation = Federation(config, data, engine=engine)
     result = Result([], {}, federation)
     if found is not None:
         federation.restore(dict(found.tensors), [dict(row) for row in found.rows], found.round)

@@ -18,8 +18,9 @@ from nonlinear_model.configuration import Configuration
 from nonlinear_model.data.dataset import Dataset
 from nonlinear_model.data.splits import label_counts
 from nonlinear_model.network import draw_start
-from nonlinear_model.training import all_at_once, one_by_one, sampling, tracking
+from nonlinear_model.training import all_at_once, one_by_one, tracking
 from nonlinear_model.training.all_at_once import Examples, Returned, Server, Work
+from nonlinear_model.training.planning import planned
 from nonlinear_model.training.record import A_NAME, B_NAME, LAYER, Record, Replica
 from verification.streams import generator
 
@@ -82,9 +83,8 @@ class Federation:
             return torch.tensor(np.stack(values)).to(dtype).to(device)
 
         self.server = Server(stack("A"), stack("B"), stack("head"))
-        self._train = _examples(data.train_x, data.train_y, first.W0, dtype, device)
-        test = _examples(data.test_x, data.test_y, first.W0, dtype, device)
-        self._rates = torch.tensor([r.rate for r in self.replicas], dtype=dtype, device=device)
+        self._train = examples_of(data.train_x, data.train_y, first.W0, dtype, device)
+        test = examples_of(data.test_x, data.test_y, first.W0, dtype, device)
         parts = {
             r.seed: config.deal(data.train_y, generator(r.seed, "nonlinear", "split"))
             for r in self.replicas
@@ -128,9 +128,8 @@ class Federation:
         draws = [generator(r.seed, "nonlinear", "participants", t) for r in self.replicas]
         each = [participants(rng, config.clients, config.participation) for rng in draws]
         people = np.stack(each)
-        train = frozenset({*map(str, factors), *(["head"] if config.head != "frozen" else [])})
-        work = self._work(t, people, train)
-        work = replace(work, corrections=self._controls.corrections(people, train))
+        work = self._work(t, people)
+        train = work.train
         sent = self._sent_to(people)
         states = self._states_of(people, train)
         returned = self._engine(sent, self._train, work, self.optimiser, states)
@@ -201,31 +200,12 @@ class Federation:
         self.diverged = tensors["diverged"].numpy().copy()
         self.round = round
 
-    def _work(self, t: int, people: np.ndarray, train: frozenset[str]) -> Work:
-        config = self.config
-        steps = None
-        most = config.local_steps
-        if config.local_epochs is not None:
-            sizes = np.take_along_axis(self._sizes, people, axis=1)
-            own = sampling.steps_of_epochs(sizes, config.local_epochs, config.batch_size)
-            most = int(own.max())
-            steps = None if np.all(own == most) else torch.tensor(own, device=self._rates.device)
-        drawn: dict[int, np.ndarray] = {}
-        for replica, present, part in zip(self.replicas, people, self.parts, strict=True):
-            if replica.seed not in drawn:  # replicas of one seed differ in the learning rate alone
-                seed, size = replica.seed, config.batch_size
-                own_rows = [sampling.draw(seed, t, int(k), part[k], most, size) for k in present]
-                drawn[seed] = np.stack(own_rows)
-        batches = np.stack([drawn[r.seed] for r in self.replicas])
-        rows = torch.from_numpy(batches).to(self._rates.device)
-        standing = self._standing_projection(t, train)
-        turns = [{*map(str, self.method.moving(t, k))} for k in range(1, most + 1)]
-        still = train - {*map(str, self.method.trainable(t))}
-        whole = [frozenset(turn | still) for turn in turns]
-        different = whole if any(turn != train for turn in whole) else ()
-        fixed = (self._rates, config.scale, standing)
-        shape = self.method.preconditioner(self._shared().adapters[LAYER], t)
-        return Work(rows, steps, train, *fixed, turns=different, shape=shape)
+    def _work(self, t: int, people: np.ndarray) -> Work:
+        adapter = self._shared().adapters[LAYER]
+        work = planned(self.config, self.method, self.replicas, self.parts, t, people, adapter)
+        corrections = self._controls.corrections(people, work.train)
+        standing = self._standing_projection(t, work.train)
+        return replace(work, corrections=corrections, projection=standing)
 
     def _standing_projection(self, t: int, train: frozenset[str]) -> Tensor | None:
         """x·A of all images once A trains neither in this round nor did in the last: FFA-LoRA's case."""
@@ -406,9 +386,10 @@ class Federation:
             )
 
 
-def _examples(
+def examples_of(
     x: np.ndarray, y: np.ndarray, W0: np.ndarray | None, dtype: torch.dtype, device: torch.device
 ) -> Examples:
+    """Images and labels as the engines take them, with x·W0."""
     images = torch.from_numpy(x).to(device=device, dtype=dtype)
     labels = torch.from_numpy(y).to(device)
     base = None if W0 is None else images @ torch.tensor(W0, dtype=dtype, device=device)
