@@ -16,9 +16,12 @@ from rolora.commands.options import Given, Json, Out, Quiet, Resume, configured
 from rolora.console import messages, output, show_privacy, table
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from rich.console import Console
+
+    from llm_validation.training.loop import Result
+    from rolora.storage.output_folder import OutputFolder
 
 app = typer.Typer()
 
@@ -43,13 +46,10 @@ def run(
 
     settings = _settings(*given, preset)
     require_extra("llm")
-    from llm_validation.training.export import export
     from llm_validation.training.loop import DivergedError
     from llm_validation.training.loop import run as train
-    from llm_validation.training.manifest import digest, manifest
     from llm_validation.training.sweep import best_rate
     from rolora.storage.output_folder import OutputFolder
-    from rolora.storage.run_folder import complete, stage
     from verification.codec import csv_text
     from verification.files import require_writable
 
@@ -71,14 +71,8 @@ def run(
             raise
         finally:
             report.close()
-        adapters = export(result.space, result.server, out / "adapter")
-        described = manifest(settings, result.facts)
-        described["table_sha256"] = digest(csv_text(_columns(result.rows)))
-        if trials:
-            described["learning_rate_trials"] = trials
-        described["adapters"] = [str(path.relative_to(out)) for path in adapters]
-        full = complete(described, _command(settings))
-        text = stage(folder, _columns(result.rows), full)
+        more = {"learning_rate_trials": trials} if trials else {}
+        full, text = staged(folder, settings, result, _command(settings), more)
         folder.publish()
     if result.warning:
         console.print(f"Note: {result.warning}.", style="yellow", soft_wrap=True)
@@ -87,6 +81,31 @@ def run(
     elif not quiet:
         _show(result.rows, str(full["name"]), out)
         show_privacy(full)
+
+
+def staged(
+    folder: OutputFolder,
+    settings: Config,
+    result: Result,
+    command: str,
+    more: Mapping[str, Any],
+) -> tuple[dict[str, Any], str]:
+    """Stage everything a run leaves; its manifest, and that as text."""
+    from llm_validation.training.export import export
+    from llm_validation.training.manifest import digest, manifest
+    from rolora.storage.run_folder import complete, stage
+    from verification.codec import csv_text
+
+    columns = _columns(result.rows)
+    adapters = export(result.space, result.server, folder.path / "adapter")
+    described = {
+        **manifest(settings, result.facts),
+        "table_sha256": digest(csv_text(columns)),
+        **more,
+    }
+    described["adapters"] = [str(path.relative_to(folder.path)) for path in adapters]
+    full = complete(described, command)
+    return full, stage(folder, columns, full)
 
 
 def _settings(file: dict[str, Any], told: dict[str, Any], preset: str | None) -> Config:

@@ -79,7 +79,7 @@ def run(
             result = experiment.run(
                 config, data, checkpoints=checkpoints, every=checkpoint_every, progress=progress
             )
-        text = _staged(folder, config, result, out)
+        text = staged(folder, config, result, _command(config, out))
         folder.publish()
     if result.warning:
         talk.print(f"Note: {result.warning}.", style="yellow")
@@ -163,7 +163,7 @@ def foretell(
     messages(quiet).print(f"Predictions: {path}")
 
 
-def _staged(folder: OutputFolder, config: Configuration, result: Result, out: Path) -> str:
+def staged(folder: OutputFolder, config: Configuration, result: Result, command: str) -> str:
     """Stage everything a run leaves; the text of its manifest."""
     from nonlinear_model.data import splits
     from nonlinear_model.training import experiment
@@ -178,7 +178,7 @@ def _staged(folder: OutputFolder, config: Configuration, result: Result, out: Pa
         "split.svg": _svg(splits.figure(counts, f"{config.split} split, seed {config.seed}")),
         "weights.safetensors": experiment.weights_bytes(result),
     }
-    manifest = complete(experiment.manifest(config, result), _command(config, out))
+    manifest = complete(experiment.manifest(config, result), command)
     return stage(folder, experiment.summarise(result.rows), manifest, more)
 
 
