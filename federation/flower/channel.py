@@ -110,7 +110,8 @@ class Channel:
     def _read(self, content: RecordDict, order: Order, round: int) -> Answer:
         who = f"round {round}: client {order.client}"
         sent, kept = (
-            unpacked(content[f"{order.client}/{part}"], self.rank) for part in ("sent", "kept")
+            unpacked(content[f"{order.client}/{part}"], self.rank if order.rank else 0)
+            for part in ("sent", "kept")
         )
         answer = Answer(sent, kept, dict(content[f"{order.client}/told"]))
         arrays = answer.arrays

@@ -154,8 +154,8 @@ class Deployment:
         )
         keys = [] if key is None else ["--auth-supernode-private-key", key]
         self.nodes[place] = self.start(
-            f"node{place}", "flower-supernode", *secure, *keys, "--superlink", f"127.0.0.1:{via or self.port}",
-            "--port", free_port(), "--node-config", told,
+            f"node{place}", "flower-supernode", *secure, *keys, "--port", free_port(),
+            "--superlink", f"127.0.0.1:{via or self.port}", "--node-config", told,
         )  # fmt: skip
         return self.nodes[place]
 
