@@ -87,8 +87,9 @@ def _require_place(place: int, places: int, of: int, node: int, found: Mapping[i
             f"num-partitions must be the same for all SuperNodes, got {of} and {places}"
         )
     if place in found:
+        one, other = sorted((found[place], node))
         raise RefusedError(
-            f"partition-id must be each SuperNode's own, got {place} from {found[place]} and {node}"
+            f"partition-id must be each SuperNode's own, got {place} from {one} and {other}"
         )
 
 

@@ -143,7 +143,7 @@ class Deployment:
         self.stack.callback(end, process)
         return process
 
-    def node(self, place, of=2, *, via=None, key=None, **config):
+    def node(self, place, of=2, *, via=None, key=None, more=(), **config):
         """Start a SuperNode of a partition."""
         told = " ".join(
             f"{k.replace('_', '-')}={v}" if isinstance(v, int) else f'{k.replace("_", "-")}="{v}"'
@@ -154,7 +154,7 @@ class Deployment:
         )
         keys = [] if key is None else ["--auth-supernode-private-key", key]
         self.nodes[place] = self.start(
-            f"node{place}", "flower-supernode", *secure, *keys, "--port", free_port(),
+            f"node{place}", "flower-supernode", *secure, *keys, *more, "--port", free_port(),
             "--superlink", f"127.0.0.1:{via or self.port}", "--node-config", told,
         )  # fmt: skip
         return self.nodes[place]
