@@ -35,13 +35,14 @@ test: $(STAMP)
 test-rounding: $(STAMP)
 	$(BIN)/python tests/support/rounding.py --jobs $(JOBS) $(TESTS)
 
-# Flower's strategies through the conformance suite. Flower holds packages back, hence an environment of its own.
+# Flower's strategies through the conformance suite, and runs across Flower on loopback; some minutes.
+# Flower holds packages back, hence an environment of its own.
 test-flower: $(FLOWER)/.installed
-	$(FLOWER)/bin/python -m pytest tests/federated_lora/test_flower.py
+	OMP_NUM_THREADS=1 $(FLOWER)/bin/python -m pytest tests/federated_lora/test_flower.py tests/flower
 
 $(FLOWER)/.installed: pyproject.toml requirements/flower.txt
 	$(PYTHON) -m venv $(FLOWER)
-	$(FLOWER)/bin/python -m pip install --quiet --disable-pip-version-check -c requirements/flower.txt -e '.[flower,test]'
+	$(FLOWER)/bin/python -m pip install --quiet --disable-pip-version-check -c requirements/flower.txt -e '.[flower,nonlinear,llm,test]' 'flwr[simulation]'
 	@touch $@
 
 # Every verdict over 20 seeds and under other kernels, into docs/verdicts.md; about an hour, goes on where it stopped.

@@ -84,7 +84,7 @@ def gather(grid: Any, facts: Mapping[str, Any], clients: int, wait: float) -> Ho
 def _require_place(place: int, places: int, of: int, node: int, found: Mapping[int, int]) -> None:
     if of and places != of:
         raise RefusedError(
-            f"num-partitions must be the same for all SuperNodes, got {of} and {places}"
+            f"num-partitions must be the same for all, got {min(of, places)} and {max(of, places)}"
         )
     if place in found:
         one, other = sorted((found[place], node))

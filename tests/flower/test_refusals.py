@@ -75,7 +75,7 @@ def test_where_things_are_may_differ(tmp_path):
         ({5: {"partition-id": 0, "num-partitions": 2}, 6: {"partition-id": 0, "num-partitions": 2}},
          "partition-id must be each SuperNode's own, got 0 from 5 and 6"),
         ({5: {"partition-id": 0, "num-partitions": 2}, 6: {"partition-id": 1, "num-partitions": 3}},
-         "num-partitions must be the same for all SuperNodes, got 2 and 3"),
+         "num-partitions must be the same for all, got 2 and 3"),
         ({5: {}}, "--node-config must tell partition-id and num-partitions"),
         ({5: {"partition-id": 2, "num-partitions": 2}}, "got 2 and 2"),
         ({5: {"partition-id": 0, "num-partitions": 9}}, "num-partitions must be at most the 4 clients"),

@@ -67,18 +67,22 @@ class Relay:
                     self.calls.append(caller.recv(200))
                 caller.close()
                 continue
-            other = socket.create_connection(("127.0.0.1", self.to))
-            for one, two, way in ((caller, other, "up"), (other, caller, "down")):
-                threading.Thread(target=self._pass, args=(one, two, way), daemon=True).start()
+            threading.Thread(target=self._relay, args=(caller,), daemon=True).start()
+
+    def _relay(self, caller):
+        with caller, socket.create_connection(("127.0.0.1", self.to)) as other:
+            back = threading.Thread(target=self._pass, args=(other, caller, "down"), daemon=True)
+            back.start()
+            self._pass(caller, other, "up")
+            back.join()
 
     def _pass(self, one, two, way):
-        try:
+        with contextlib.suppress(OSError):
             while data := one.recv(1 << 16):
                 setattr(self, way, getattr(self, way) + len(data))
                 two.sendall(data)
+        with contextlib.suppress(OSError):
             two.shutdown(socket.SHUT_WR)
-        except OSError:
-            two.close()
 
     def close(self):
         self.listening.close()
