@@ -29,7 +29,7 @@ def stage(folder: Path, report: Path) -> None:
 
     content = readme.read_report(report)
     for path in sorted(PAGES.rglob("*")):
-        if path.suffix in {".md", ".png", ".svg", ".css"}:
+        if path.suffix in {".md", ".png", ".svg", ".css", ".yml"}:
             target = folder / path.relative_to(PAGES)
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(path, target)

@@ -1,7 +1,6 @@
 """Runs whose clients answer by messages: the laboratories' numbers, and only what the method sends."""
 
 import csv
-import json
 
 import pytest
 
@@ -11,14 +10,13 @@ pytest.importorskip(
 )
 
 from federated_lora import method_names
-from federation import checkpoint
 from federation.flower.post import RefusedError
 from nonlinear_model.training.federation import DivergenceError
 from rolora.flower import laboratories
 from rolora.flower.client_app import app
 from rolora.flower.options import read
 from tests.support.flower_grid import Grid, nodes, run_config
-from tests.support.flower_runs import SMALL, farthest, own, told
+from tests.support.flower_runs import SMALL, farthest, language, own, same_language_run, told
 
 METHODS = (
     "rolora", "ffa", "fedavg", "fedex", "flora", "flexlora", "fedsa", "fedsvd", "fedrot", "la-lora",
@@ -206,29 +204,9 @@ def test_a_node_that_forgot_what_it_holds_is_refused(tmp_path):
 
 @pytest.mark.parametrize("method", ["rolora", "fedavg", "fedex", "fedsa"])
 def test_the_language_model_gives_the_same_weights(method, roberta, data_dir, tmp_path):
-    values = dict(
-        model=roberta, task="sst2", clients=3, rounds=2, local_steps=2, batch_size=4, rank=2, lora_alpha=4.0,
-        learning_rate=5e-3, max_length=48, device="cpu", dtype="float64", method=method,
-        optimiser_state="keep", head="local" if method == "fedsa" else "average", participation=0.7,
+    values = language(
+        roberta, method=method, optimiser_state="keep", participation=0.7,
+        head="local" if method == "fedsa" else "average",
     )  # fmt: skip
     served(tmp_path, values, laboratory="llm", data_dir=data_dir)
-    from llm_validation.config import Config
-    from llm_validation.training.loop import run
-
-    config = Config.read(
-        {**values, "data_dir": data_dir, "engine": "one-by-one", "checkpoint_every": 1}
-    )
-    run(config, folder=tmp_path / "own")
-    ours, theirs = (_stored(folder / "checkpoints") for folder in (tmp_path, tmp_path / "own"))
-    assert ours.tensors.keys() == theirs.tensors.keys()
-    gaps = [
-        float((ours.tensors[n] - x).abs().max()) for n, x in theirs.tensors.items() if x.numel()
-    ]
-    assert max(gaps) < 1e-12
-    assert [r["train_loss"] for r in ours.rows] == [r["train_loss"] for r in theirs.rows]
-    assert len(ours.rows) == 3
-
-
-def _stored(folder):
-    run = json.loads((folder / "round-000002/state.json").read_text())["run"]
-    return checkpoint.read(folder, run)
+    same_language_run(tmp_path, values, data_dir)

@@ -1,9 +1,13 @@
 """Small runs of the network laboratory, as options of a Flower run and as the laboratory's own."""
 
+import json
 from functools import cache
 
 from safetensors.torch import load_file
 
+from federation import checkpoint
+from llm_validation.config import Config
+from llm_validation.training import loop
 from nonlinear_model.configuration import Configuration
 from nonlinear_model.data.digits import load
 from nonlinear_model.training import experiment
@@ -41,3 +45,30 @@ def farthest(out, values, engine="all-at-once"):
     found, wanted = load_file(out / "weights.safetensors"), own(values, engine).weights
     assert found.keys() == wanted.keys()
     return max(float((found[name] - wanted[name]).abs().max()) for name in wanted)
+
+
+def language(model, **changes):
+    """A small run of the language model."""
+    return dict(
+        model=model, task="sst2", clients=3, rounds=2, local_steps=2, batch_size=4, rank=2, lora_alpha=4.0,
+        learning_rate=5e-3, max_length=48, device="cpu", dtype="float64",
+    ) | changes  # fmt: skip
+
+
+def same_language_run(out, values, data_dir):
+    """Its last checkpoint beside that of the same run in one process, to the last digits."""
+    config = Config.read({**values, "data_dir": data_dir, "engine": "one-by-one"})
+    loop.run(config.changed(checkpoint_every=1), folder=out / "own")
+    ours, theirs = (_stored(folder / "checkpoints") for folder in (out, out / "own"))
+    assert ours.tensors.keys() == theirs.tensors.keys()
+    gaps = [
+        float((ours.tensors[n] - x).abs().max()) for n, x in theirs.tensors.items() if x.numel()
+    ]
+    assert max(gaps) < 1e-12
+    assert [r["train_loss"] for r in ours.rows] == [r["train_loss"] for r in theirs.rows]
+    assert len(ours.rows) == 3
+
+
+def _stored(folder):
+    run = json.loads((folder / "round-000002/state.json").read_text())["run"]
+    return checkpoint.read(folder, run)
