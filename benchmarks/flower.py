@@ -20,8 +20,8 @@ from benchmarks import ratios
 from nonlinear_model import Configuration
 from nonlinear_model.data import registry
 from nonlinear_model.training import experiment
-from tests.support.flower_deployment import Deployment
-from tests.support.flower_runs import farthest, told
+from tests.support.flower.deployment import Deployment
+from tests.support.flower.runs import farthest, told
 
 SIDES = 2
 RUN = {

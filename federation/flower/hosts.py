@@ -19,6 +19,7 @@ from verification.discovery import extras_named
 
 with extras_named():
     from flwr.app import ConfigRecord, RecordDict
+    from flwr.common.constant import ErrorCode
 
 VERSION = "rolora-verify"
 
@@ -65,6 +66,8 @@ def gather(grid: Any, facts: Mapping[str, Any], clients: int, wait: float) -> Ho
             post.send(node, "query", question, "hello", wait)
             asked.add(node)
         for node, reply in post.fetch():
+            if reply.has_error() and reply.error.code == ErrorCode.NODE_UNAVAILABLE:
+                continue  # the SuperLink had not noticed yet that it is gone
             told = read(reply, f"SuperNode {node}").config_records["hello"]
             place, places = int(told["partition-id"]), int(told["num-partitions"])
             _require_alike(facts, json.loads(str(told["facts"])), f"partition {place}")

@@ -12,9 +12,9 @@ pytest.importorskip(
     reason="expected: Flower holds packages back, so it is not among the pins; run `make test-flower`",
 )
 
-from tests.support.flower_deployment import Deployment, Relay, until
-from tests.support.flower_keys import certificates, node_key
-from tests.support.flower_runs import SMALL, farthest, language, own, same_language_run, told
+from tests.support.flower.deployment import Deployment, Relay, until
+from tests.support.flower.keys import certificates, node_key
+from tests.support.flower.runs import SMALL, farthest, language, own, same_language_run, told
 
 pytestmark = [pytest.mark.timeout(600), pytest.mark.fixed_seed]
 METHODS = ("rolora", "ffa", "fedavg", "fedex")

@@ -18,8 +18,8 @@ import yaml
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from tests.support.flower_deployment import BIN, QUIET, ROOT
-from tests.support.flower_grid import run_config
+from tests.support.flower.deployment import BIN, QUIET, ROOT
+from tests.support.flower.grid import run_config
 
 GUIDE = (ROOT / "docs/how-to/flower.md").read_text("utf-8")
 COMPOSE = yaml.safe_load((ROOT / "docs/examples/flower/compose.yml").read_text("utf-8"))

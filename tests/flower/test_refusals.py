@@ -14,8 +14,8 @@ from rolora.flower import laboratories
 from rolora.flower.client_app import app
 from rolora.flower.options import read
 from rolora.flower.server_app import main
-from tests.support.flower_grid import Grid, nodes, run_config
-from tests.support.flower_runs import SMALL, told
+from tests.support.flower.grid import Grid, nodes, run_config
+from tests.support.flower.runs import SMALL, told
 
 
 def refused(tmp_path, configs=None, *, own=None, change=None, **more):
@@ -64,6 +64,20 @@ def test_where_things_are_may_differ(tmp_path):
     places = {node: {**config, "device": "cpu", "threads": 1} for node, config in nodes(2).items()}
     run = run_config(options=told({**SMALL, "rounds": 1}), out=str(tmp_path))
     laboratories.serve(Grid(app, places, run), read(run), lambda _: None)
+    assert (tmp_path / "weights.safetensors").exists()
+
+
+def test_a_dead_node_that_the_superlink_still_lists_is_passed_over(tmp_path):
+    from flwr.app import Error, Message
+    from flwr.common.constant import ErrorCode
+
+    def dead(node, message, reply):
+        gone = Error(code=ErrorCode.NODE_UNAVAILABLE, reason="no heartbeat")
+        return Message(gone, reply_to=message) if node == 999 else reply
+
+    run = run_config(options=told({**SMALL, "rounds": 1}), out=str(tmp_path))
+    configs = {999: {"partition-id": 0, "num-partitions": 2}, **nodes(2)}
+    laboratories.serve(Grid(app, configs, run, dead), read(run), lambda _: None)
     assert (tmp_path / "weights.safetensors").exists()
 
 

@@ -15,8 +15,8 @@ from nonlinear_model.training.federation import DivergenceError
 from rolora.flower import laboratories
 from rolora.flower.client_app import app
 from rolora.flower.options import read
-from tests.support.flower_grid import Grid, nodes, run_config
-from tests.support.flower_runs import SMALL, farthest, language, own, same_language_run, told
+from tests.support.flower.grid import Grid, nodes, run_config
+from tests.support.flower.runs import SMALL, farthest, language, own, same_language_run, told
 
 METHODS = (
     "rolora", "ffa", "fedavg", "fedex", "flora", "flexlora", "fedsa", "fedsvd", "fedrot", "la-lora",
@@ -202,11 +202,18 @@ def test_a_node_that_forgot_what_it_holds_is_refused(tmp_path):
         laboratories.serve(grid, read(run), lambda _: None)
 
 
-@pytest.mark.parametrize("method", ["rolora", "fedavg", "fedex", "fedsa"])
-def test_the_language_model_gives_the_same_weights(method, roberta, data_dir, tmp_path):
-    values = language(
-        roberta, method=method, optimiser_state="keep", participation=0.7,
-        head="local" if method == "fedsa" else "average",
-    )  # fmt: skip
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"method": "rolora", "optimiser_state": "keep", "participation": 0.7},
+        {"method": "fedavg", "schedule": "linear", "lora_dropout": 0.2},
+        {"method": "fedex", "participation": 0.7},
+        {"method": "fedsa", "head": "local", "optimiser_state": "keep"},
+        {"method": "flexlora", "ranks": (1, 2, 2)},
+        {"method": "rolora-cv", "optimiser": "sgd", "participation": 0.7, "rounds": 2},
+    ],
+)
+def test_the_language_model_gives_the_same_weights(changes, roberta, data_dir, tmp_path):
+    values = language(roberta, **changes)
     served(tmp_path, values, laboratory="llm", data_dir=data_dir)
     same_language_run(tmp_path, values, data_dir)

@@ -8,7 +8,7 @@ from flwr.app import Message as FlowerMessage
 from flwr.common.config import get_project_config
 from flwr.supercore.task_identity import TaskIdentity
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 TaskIdentity.task_id = TaskIdentity.run_id = TaskIdentity.node_id = 1
 
 
