@@ -17,8 +17,6 @@ with extras_named():
     from torch import Tensor
     from torch.nn import functional
 
-Plain = int | float | str | list[int] | list[float] | list[str]
-
 
 @dataclass(frozen=True, eq=False)
 class Order:
@@ -37,7 +35,7 @@ class Order:
     held: Mapping[str, Tensor]
     trains: frozenset[str]
     once: Mapping[str, Tensor] = field(default_factory=dict)
-    told: Mapping[str, Plain] = field(default_factory=dict)
+    told: Mapping[str, Any] = field(default_factory=dict)
     rank: int = 0
 
 

@@ -121,7 +121,7 @@ class Hosted:
             adapters=adapters,
             head={name: held[name] for name in self._server.head},
             states={k: _states(order.held)},
-            visits={k: int(order.told["visit"])},  # type: ignore[arg-type]
+            visits={k: int(order.told["visit"])},
             round=round - 1,
             merged=_under("merged/", held),
         )

@@ -141,7 +141,7 @@ class Hosted:
         server = Server(**{name: held[told] for name, told in NAMES.items() if told in held})
         seat, people = Replica(config.seed, config.learning_rate), np.array([[order.client]])
         adapter = Adapter(server.A, server.B, config.scale)
-        most = int(order.told["most"])  # type: ignore[arg-type]
+        most = int(order.told["most"])
         work = planned(
             config, self._method, [seat], [self._parts], round, people, adapter, at_least=most
         )
