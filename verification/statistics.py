@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from math import sqrt
 
 import numpy as np
-from scipy import stats
+import scipy  # scipy.stats loads at its first use: most of its half second is not needed to read a claim
 
 ALPHA = 1e-6
 """False-failure probability of one claim's statistical assertions together."""
@@ -39,7 +39,7 @@ class Estimate:
     def interval_at(self, alpha: float) -> tuple[float, float]:
         """The interval at another error probability."""
         _check_alpha(alpha)
-        reach = float(stats.t.isf(alpha / 2.0, self.n - 1)) * self.standard_error
+        reach = float(scipy.stats.t.isf(alpha / 2.0, self.n - 1)) * self.standard_error
         return self.mean - reach, self.mean + reach
 
 
@@ -62,7 +62,7 @@ def mean_estimate(samples: np.ndarray, alpha: float = ALPHA) -> Estimate:
         )
     mean = float(values.mean())
     error = float(values.std(ddof=1) / sqrt(values.size))
-    reach = float(stats.t.isf(alpha / 2.0, values.size - 1)) * error
+    reach = float(scipy.stats.t.isf(alpha / 2.0, values.size - 1)) * error
     return Estimate(mean, error, (mean - reach, mean + reach), int(values.size))
 
 
@@ -77,7 +77,7 @@ def proportion_interval(successes: int, trials: int, alpha: float = ALPHA) -> tu
         raise ValueError(
             f"successes must lie between 0 and trials, got {successes} of {trials} trials"
         )
-    result = stats.binomtest(successes, trials).proportion_ci(1.0 - alpha, method="exact")
+    result = scipy.stats.binomtest(successes, trials).proportion_ci(1.0 - alpha, method="exact")
     return float(result.low), float(result.high)
 
 
@@ -100,8 +100,8 @@ def median_interval(samples: np.ndarray, alpha: float = ALPHA) -> tuple[float, f
         raise ValueError("samples must not hold NaN")
     n = values.size
     # Largest k with P(Binomial(n, 1/2) ≤ k) ≤ alpha/2: fewer than k + 1 samples below the median.
-    k = int(stats.binom.ppf(alpha / 2.0, n, 0.5)) if n else -1
-    while k >= 0 and stats.binom.cdf(k, n, 0.5) > alpha / 2.0:
+    k = int(scipy.stats.binom.ppf(alpha / 2.0, n, 0.5)) if n else -1
+    while k >= 0 and scipy.stats.binom.cdf(k, n, 0.5) > alpha / 2.0:
         k -= 1
     if k < 0:
         raise ValueError(
@@ -120,7 +120,7 @@ def ks_critical_one_sample(n: int, alpha: float = ALPHA) -> float:
     _check_alpha(alpha)
     if n < 1:
         raise ValueError(f"n must be at least 1, got {n}")
-    return float(stats.kstwo.isf(alpha, n))
+    return float(scipy.stats.kstwo.isf(alpha, n))
 
 
 def _check_alpha(alpha: float) -> None:
