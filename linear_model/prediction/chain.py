@@ -7,7 +7,7 @@ In the frame (a, u, out of plane), `a* = c·a + s·u`, ‖b̄*‖ = 1, κ = 2η.
 a-step, `y_i = X_i q_i − σ‖b̄‖ e_i`, `q_i = a‖b̄‖² − a* (b_i*·b̄)`: a moves by `−(κ/M) Σ X_iᵀy_i`, whose part out
 of the plane is `−(κ/M) N(0, Σ‖y_i‖² I)`; with q_i = q for all, so is the whole part across q. Privacy adds
 N(0, σ_p²/n I).
-Exact in law for one local step; several are in `local_steps`.
+Exact in law for one local step; several are in `steps.local_steps`.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from linear_model.prediction import local_steps
 from linear_model.prediction.law import Law, Sums, chi2
-from theory.samples import finite_sample
+from linear_model.prediction.steps import local_steps, own_fits
+from linear_model.prediction.steps.turning import Moved, blurred, turned
 
 
 class Fit(NamedTuple):
@@ -35,14 +35,6 @@ class Fit(NamedTuple):
     along: np.ndarray
     beside: np.ndarray
     vector: np.ndarray | None
-
-
-class Moved(NamedTuple):
-    """Where a is moved, beside itself: along a, along u, and the squared length out of plane, (T,)."""
-
-    along: np.ndarray
-    aside: np.ndarray
-    out: np.ndarray
 
 
 def fit(rng: np.random.Generator, law: Law, c: np.ndarray, s: np.ndarray, sums: Sums) -> Fit:
@@ -68,6 +60,8 @@ def step(
     rng: np.random.Generator, law: Law, c: np.ndarray, s: np.ndarray, sums: Sums
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Cosine and sine after a round, and the excess risk ‖a⁺b̄ᵀ − a*b̄*ᵀ‖² then, each (T,)."""
+    if law.own:
+        return own_fits.step(rng, law, c, s, sums.people)
     b = fit(rng, law, c, s, sums)
     if law.frozen:
         return c, s, np.square(b.lead) + b.beside + np.square(s)
@@ -75,19 +69,12 @@ def step(
     q = np.stack([b.along * b.lead + b.beside, -s * b.along])
     length = np.square(b.along) + b.beside
     if law.local_steps > 1:
-        moved = local_steps.moved(rng, law, _own_pulls(law, q, b, (c, s), sums.people), length)
+        moved = Moved(*local_steps.moved(rng, law, _own_pulls(law, q, b, (c, s), sums.people), length[:, None]))
     elif sums.gram is None:
         moved = _moved_alike(rng, law, q, np.sqrt(length))
     else:
         moved = _moved_apart(rng, law, q, np.sqrt(length), b, (c, s), sums.gram)
-    along, aside, out = _blurred(rng, law, *moved)
-    cosine, inside = c * (1.0 + along) + s * aside, s * (1.0 + along) - c * aside
-    sine = np.sqrt(np.square(inside) + out)
-    size = np.hypot(cosine, sine)
-    c_next, s_next = cosine / size, sine / size
-    with np.errstate(divide="ignore", invalid="ignore"):
-        small = finite_sample.cosine_drop(c, s, c_next, s_next)
-    drop = np.where(c * c_next > 0.0, small, c - c_next)
+    c_next, s_next, drop = turned(c, s, blurred(rng, law, moved))
     return c_next, s_next, np.square(b.lead + drop) + b.beside + np.square(s_next)
 
 
@@ -173,19 +160,6 @@ def _with_noise(
     re = _dot(solved, normal[:2]) + across * normal[2]
     ee = np.square(normal).sum(axis=0) + chi2(rng, law.everything - 3, noise.size)
     return pull - noise * De, np.maximum(square - 2.0 * noise * re + np.square(noise) * ee, 0.0)
-
-
-def _blurred(
-    rng: np.random.Generator, law: Law, along: np.ndarray, aside: np.ndarray, out: np.ndarray
-) -> Moved:
-    """With the mean of the clients' privacy noise added to every coordinate of a."""
-    if law.privacy == 0.0:
-        return Moved(along, aside, out)
-    blur = law.privacy / np.sqrt(law.active)
-    first, second, third = blur * rng.standard_normal((3, along.size))
-    if law.d > 2:
-        out = np.square(np.sqrt(out) + third) + blur**2 * chi2(rng, law.d - 3, along.size)
-    return Moved(along + first, aside + second, out)
 
 
 def _times(S: np.ndarray, x: np.ndarray) -> np.ndarray:

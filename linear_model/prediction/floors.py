@@ -10,9 +10,10 @@ import numpy as np
 
 from linear_model.prediction.chain import step
 from linear_model.prediction.law import Law, Supply
-from theory.clients_differ import heterogeneous_samples
+from theory.clients_differ import heterogeneous_samples, partial_participation
 from theory.frozen_factor import ffa_floor
 from theory.local_steps import limits_of_pooling
+from theory.other_methods import second_moment
 from theory.privacy import privacy_floor
 from theory.samples import mean_square_rate, noise
 from verification.streams import generator
@@ -49,8 +50,7 @@ class Spread:
         centre = law.targets.mean(axis=0)
         along = heterogeneous_samples.spread_along_mean(law.targets) ** 2
         whole = float(np.square(law.targets - centre).sum(axis=1).mean())
-        # theory.clients_differ.partial_participation.present_share, whose module loads half of scipy
-        kept = N * (n - 1) / (n * (N - 1))
+        kept = float(partial_participation.present_share(N, n))
         return cls(along * kept, whole, whole * (1.0 - kept * (1.0 - _share_variance(law))))
 
 
@@ -61,12 +61,16 @@ def fit_variance(law: Law) -> float:
 
 
 def noise_ratio(law: Law) -> float:
-    """The q of theory.md §6; a pooled b-step's is one client's with all samples."""
+    """The q of theory.md §6; a pooled b-step's is one client's with all samples; of own b that of §17."""
     M = law.everything
     if fit_variance(law) == inf:
         return inf
     if law.pooled:
         return (law.d + (law.d - 1) * fit_variance(law)) / M
+    if law.own:
+        lengths = np.ones(1) if law.targets is None else np.linalg.norm(law.targets, axis=1)
+        sizes = law.d, law.active, law.samples
+        return float(second_moment.noise_ratio(second_moment.concentration(lengths), *sizes))
     return float(mean_square_rate.noise_ratio(law.d, law.active, law.samples))
 
 
@@ -75,12 +79,24 @@ def kept(law: Law) -> float:
 
     Of several local steps that of the clients' own b-steps; beyond `MOST_STEPS` that of one step, as a guess.
     """
-    q, K = noise_ratio(law), law.local_steps
+    q, K, kappa = noise_ratio(law), law.local_steps, step_size(law)
     if q == inf:
         return inf
     if 1 < K <= limits_of_pooling.MOST_STEPS and law.samples > 2:
-        return float(limits_of_pooling.mean_square(law.kappa, law.d, law.active, law.samples, K))
-    return float(mean_square_rate.rate_squared(law.kappa, q))
+        return _finite(limits_of_pooling.mean_square(kappa, law.d, law.active, law.samples, K))
+    return float(mean_square_rate.rate_squared(kappa, q))
+
+
+def step_size(law: Law) -> float:
+    """κ; of clients that step with their own b, `2η mean ‖b_i*‖²`."""
+    if not law.own or law.targets is None:
+        return law.kappa
+    square = float(np.square(law.targets).sum(axis=1).mean())
+    return float(second_moment.effective_kappa(law.kappa / 2.0, square))
+
+
+def _finite(value: float) -> float:
+    return float(value) if np.isfinite(value) else inf
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +145,8 @@ CONTRIBUTIONS = (
 def contributions(law: Law) -> dict[Contribution, float]:
     """What adds how much to E s² in a round, where there is anything. For m > 2 and one local step."""
     spread = Spread.of(law)
+    if law.own:  # unlike targets do not pull: every client's gradient is proportional to the angle
+        spread = Spread(0.0, spread.whole, spread.chosen)
     found = {one: one.added(law, spread) for one in CONTRIBUTIONS}
     return {one: added for one, added in found.items() if added > 0.0}
 
@@ -141,6 +159,8 @@ def square_angle(law: Law) -> float:
 def fit_excess(law: Law, square: float) -> float:
     """E ‖b̄ − c b̄*‖², m > 2, where E s² = `square`: what b̄ itself adds to the excess risk."""
     spread, v = Spread.of(law), fit_variance(law)
+    if law.own == "kept":
+        spread = Spread(0.0, 0.0, 0.0)
     own = square * v * (1.0 + spread.whole) + (1.0 - square) * spread.chosen
     return own + law.outputs * (law.noise**2 * v + law.privacy**2 / law.active)
 
@@ -186,9 +206,12 @@ def at_rest(
     c = np.sqrt(1.0 - np.square(s))
     halves = np.zeros((2, 2, chains))  # half of the rounds, of angle and error
     for number in range(settling + MEASURED):
-        c, s, excess = step(rng, law, c, s, supply(chains))
+        with np.errstate(over="ignore", invalid="ignore"):
+            c, s, excess = step(rng, law, c, s, supply(chains))
         if number >= settling:
             halves[2 * (number - settling) // MEASURED] += np.square(s), excess
+    if not np.isfinite(halves).all():
+        return None
     change = halves[1, 0] - halves[0, 0]
     if abs(change.mean()) > DRIFT * change.std(ddof=1) / sqrt(chains):
         return None

@@ -30,6 +30,7 @@ class Law:
         active: clients in a round, drawn without replacement.
         pooled: one least-squares b over all samples, instead of the mean of the clients' own.
         frozen: a stays where it is (FFA-LoRA).
+        own: every client's a-step uses its own b, which stays with it ("kept") or is averaged ("sent").
     """
 
     d: int
@@ -44,9 +45,10 @@ class Law:
     targets: np.ndarray | None = None
     pooled: bool = False
     frozen: bool = False
+    own: str = ""
 
     @classmethod
-    def of(cls, setting: Setting, targets: np.ndarray, **variant: bool) -> Self:
+    def of(cls, setting: Setting, targets: np.ndarray, **variant: Any) -> Self:
         """The law of a setting."""
         names = ("d", "clients", "active", "samples", "kappa", "outputs", "noise", "local_steps")
         own = {name: getattr(setting, name) for name in names}
@@ -61,13 +63,16 @@ class Law:
     @property
     def steps_weight(self) -> int:
         """Work of one trial's round beside the sums': one where there is one local step."""
-        if self.local_steps == 1:
+        if self.local_steps == 1 and not self.own:
             return 1
-        return self.active * self.local_steps * (self.local_steps + 4) // (2 if self.noise else 4)
+        steps = self.local_steps * (self.local_steps + 4) // (2 if self.noise else 4)
+        return self.active * (steps + (self.outputs if self.own else 0))
 
     @property
     def weight(self) -> int:
         """Client terms of one draw of the sums, by the work they make."""
+        if self.own:
+            return 1 if self.active == self.clients else self.active
         return self.active * (1 if self.targets is None else 2 * (1 + self.outputs) ** 2)
 
 
@@ -111,6 +116,9 @@ def draw_sums(rng: np.random.Generator, law: Law, count: int) -> Sums:
             n: None if xs[0] is None else np.concatenate(xs) for n, xs in held.items()
         }
         return Sums(**joined)
+    if law.own:
+        everybody = law.active == law.clients or law.targets is None
+        return Sums(np.zeros(count), people=None if everybody else _people(rng, law, count))
     if law.targets is None and law.pooled:
         return Sums(np.sqrt(1.0 / chi2(rng, law.everything, count)))
     shape = (count, law.active)

@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from math import inf, sqrt
 
+import numpy as np
+
 from linear_model.prediction import floors
 from linear_model.prediction.floors import Measured
 from linear_model.prediction.law import Law
 from linear_model.prediction.passage import Passage
+from linear_model.prediction.setting import Setting
 from theory.local_steps import limits_of_pooling
-from theory.samples import mean_square_rate
+from theory.samples import decreasing_steps, mean_square_rate
 
 LEMMA = 1.5
 """κ(1 + q) up to which one round keeps the paper's contraction lemma in mean square."""
@@ -34,7 +37,9 @@ def of_step(law: Law) -> Iterator[str]:
             " heavy tails included"
             + ("" if law.pooled else "; the pooled b-step needs only clients × samples > 2")
         )
-    if kappa >= 2.0:
+    if kappa >= 2.0 and law.local_steps > 1:
+        yield of_long_steps(kappa, law.local_steps)
+    elif kappa >= 2.0:
         at = sqrt((kappa - 2.0) / (2.0 * kappa))
         yield (
             f"kappa = {kappa:g} is not below 2: with infinitely many samples the angle locks to the plateau"
@@ -59,8 +64,70 @@ def of_step(law: Law) -> Iterator[str]:
             yield (
                 f"E s² of a small angle is multiplied by {floors.kept(law):.3g} a round, with any number of"
                 f" clients by no less than {alone:.3g}, with infinitely many samples by"
-                f" {(1.0 - kappa) ** (2 * law.local_steps):.3g} (theory.local_steps.limits_of_pooling)"
+                f" {_power(1.0 - kappa, 2 * law.local_steps):.3g} (theory.local_steps.limits_of_pooling)"
             )
+
+
+def _power(base: float, exponent: int) -> float:
+    return float(np.power(min(abs(base), 1e6), min(exponent, 50)))  # a float all the same
+
+
+def of_long_steps(kappa: float, steps: int) -> str:
+    """About several local steps that are too long."""
+    return (
+        f"kappa = {kappa:g} is not below 2: with {steps} local steps a small angle is multiplied by"
+        f" |1 − κ|^K a round even with infinitely many samples, so nothing converges; on finite samples a's"
+        " length may grow beyond all numbers"
+    )
+
+
+def of_own_step(law: Law) -> Iterator[str]:
+    """About methods whose clients step with their own b."""
+    kappa, q = floors.step_size(law), floors.noise_ratio(law)
+    if law.samples <= 2:
+        yield (
+            f"samples m = {law.samples} are not above rank + 1 = 2: no mean-square formula applies; rounds are"
+            " the chain's, heavy tails included"
+        )
+    if kappa >= 2.0:
+        yield (
+            f"its step is κ·mean ‖b_i*‖²/‖b̄*‖² = {kappa:.3g}, not below 2: even with infinitely many samples"
+            " a small angle does not shrink"
+        )
+    elif law.local_steps == 1 and q < inf and kappa >= mean_square_rate.threshold_kappa(q):
+        yield (
+            f"its step {kappa:.3g} is not below 2/(1 + q) = {mean_square_rate.threshold_kappa(q):.3g}: the"
+            " mean square of a small angle grows, so floors have no formula; the chain says what runs do"
+        )
+    elif law.noise or law.privacy:
+        yield "with noise its floor has no formula here: it is the chain's at rest, and rounds are exact"
+    elif law.local_steps > 1:
+        yield "with several local steps its rate and floor have no formula here: rounds are the chain's"
+
+
+def of_participants(setting: Setting) -> Iterator[str]:
+    """About shares of the clients that are no whole number of them."""
+    asked = setting.participation * setting.clients
+    if abs(asked - setting.active) > 1e-9 * setting.clients:
+        yield (
+            f"participation {setting.participation:g} of {setting.clients} clients is {asked:.3g}: a round has"
+            f" {setting.active}"
+        )
+
+
+def of_schedule(law: Law, eps: float) -> Iterator[str]:
+    """About label noise whose floor is above ε: steps that decrease have none."""
+    if not law.noise or law.privacy or law.targets is not None or law.pooled:
+        return
+    rate = floors.kept(law)
+    if law.local_steps > 1 or not rate < 1.0 or floors.square_angle(law) <= eps**2:
+        return
+    nu = float(decreasing_steps.unit_noise(law.noise, 1.0, law.d, law.active, law.samples))
+    yield (
+        f"label noise keeps the angle above ε = {eps:g}: with steps κ_t = S_t/((1 + q)S_t + ν), ν ="
+        f" {nu:.3g}, E s² falls like ν/t without a floor, to ε² after about {nu / eps**2:.3g} rounds"
+        " (theory.samples.decreasing_steps)"
+    )
 
 
 def of_no_sine(square: float) -> Iterator[str]:
@@ -93,6 +160,10 @@ def of_passage(law: Law, passage: Passage, eps: float, floor: float | None) -> I
         yield (
             f"the clients' sums of each round are taken at random from {passage.bank} exact draws: new ones"
             f" for every round would be {law.active} × trials × rounds numbers"
+        )
+    if passage.lost:
+        yield (
+            f"in {passage.lost:.0%} of {passage.angle.size} runs a grows beyond all numbers: they diverge"
         )
     late = {"angle": passage.angle_rounds(), "model's error": passage.model_rounds()}
     for what, rounds in late.items():

@@ -31,6 +31,8 @@ class Rounds:
     horizon: int
     reached: float
     """Share of the runs that got there within the horizon."""
+    never: bool = False
+    """Whether most runs never get there, however many rounds are made."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,24 +43,33 @@ class Passage:
     model: np.ndarray
     horizon: int
     bank: int | None
-    left: float
-    """Median over runs of the model's error after the horizon, or where the run ended."""
+    left: float | None
+    """Median over runs of the model's error after the horizon, or where the run ended; None if it diverged."""
+    lost: float = 0.0
+    """Share of the runs whose factors grew beyond all numbers."""
+    never: bool = False
 
     def angle_rounds(self) -> Rounds:
         """Of the angle distance."""
-        return quantiles(self.angle, self.horizon)
+        return quantiles(self.angle, self.horizon, self.never)
 
     def model_rounds(self) -> Rounds:
         """Of √excess/‖b̄*‖."""
-        return quantiles(self.model, self.horizon)
+        return quantiles(self.model, self.horizon, self.never)
 
 
-def quantiles(first: np.ndarray, horizon: int) -> Rounds:
-    """Smallest rounds by which the shares of `QUANTILES` have got there."""
+def quantiles(first: np.ndarray, horizon: int, never: bool = False) -> Rounds:
+    """Smallest rounds by which the shares of `QUANTILES` have got there.
+
+    Args:
+        never: whether a run that has not got there never does.
+    """
     ranked = np.sort(first)
     at = {name: ranked[ceil(q * ranked.size) - 1] for name, q in QUANTILES.items()}
     whole = {name: int(value) if isfinite(value) else None for name, value in at.items()}
-    return Rounds(**whole, horizon=horizon, reached=float(np.isfinite(first).mean()))
+    reached = float(np.isfinite(first).mean())
+    never = never and whole["median"] is None
+    return Rounds(**whole, horizon=horizon, reached=reached, never=never)
 
 
 def rough_rounds(delta0: float, eps: float, kappa: float, kept: float) -> float:
@@ -83,7 +94,8 @@ def first_passage(setting: Setting, law: Law, kept: float, name: str, floor: flo
     rough = rough_rounds(setting.delta0, setting.eps, setting.kappa, kept)
     astray = kept >= 1.0 or setting.kappa >= 2.0 or floor >= setting.eps
     horizon = min(int(3.0 * rough) + 60, LONGEST_ASTRAY if astray else LONGEST)
-    horizon = 1 if law.frozen else horizon
+    never = law.frozen and setting.delta0 > setting.eps
+    horizon = 1 if never else horizon
     expected = min(horizon if astray else rough, horizon)
     trials = int(WORK / (expected * law.steps_weight))
     trials = setting.trials or min(
@@ -93,8 +105,11 @@ def first_passage(setting: Setting, law: Law, kept: float, name: str, floor: flo
     supply = Supply(rng, law, int(1.5 * expected) * trials)
     begun = start(rng, setting, trials)
     angle, model = np.full((2, trials), inf)
-    left = run(rng, law, supply, begun, setting.eps, (angle, model), horizon)
-    return Passage(angle, model, horizon, supply.size, left)
+    last = run(rng, law, supply, begun, setting.eps, (angle, model), horizon)
+    left = float(np.median(last))
+    lost = float(np.isinf(last).mean())
+    found = left if isfinite(left) else None
+    return Passage(angle, model, horizon, supply.size, found, lost, never)
 
 
 def run(
@@ -105,28 +120,30 @@ def run(
     eps: float,
     first: tuple[np.ndarray, np.ndarray],
     horizon: int,
-) -> float:
+) -> np.ndarray:
     """Fill in the first rounds, in place, of runs begun at (cos θ, sin θ).
 
     Returns:
-        The median over runs of the model's error in its last round.
+        The model's error in each run's last round; inf of those that diverged.
     """
     (c, s), (angle, model) = begun, first
     last = np.full(c.size, inf)
     angle[s <= eps] = 0.0
     who = np.arange(c.size)
     for number in range(1, horizon + 1):
-        c, s, excess = step(rng, law, c, s, supply(who.size))
-        last[who] = np.sqrt(excess)
+        with np.errstate(over="ignore", invalid="ignore"):
+            c, s, excess = step(rng, law, c, s, supply(who.size))
+            whole = np.isfinite(c) & np.isfinite(s) & np.isfinite(excess)
+        last[who] = np.sqrt(np.where(whole, excess, inf))
         for times, error in ((angle, s), (model, last[who])):
             new = who[(error <= eps) & ~np.isfinite(times[who])]
             times[new] = number
-        going = ~(np.isfinite(angle[who]) & np.isfinite(model[who]))
+        going = whole & ~(np.isfinite(angle[who]) & np.isfinite(model[who]))
         if not going.all():
             who, c, s = who[going], c[going], s[going]
             if not who.size:
                 break
-    return float(np.median(last))
+    return last
 
 
 def start(rng: np.random.Generator, setting: Setting, trials: int) -> tuple[np.ndarray, np.ndarray]:

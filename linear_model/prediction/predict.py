@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from linear_model.prediction import bounds
-from linear_model.prediction.methods import Case, rows, unanswered
+from linear_model.prediction import bounds, limits, long_run
+from linear_model.prediction.methods import Case, rows
 from linear_model.prediction.result import Prediction, Row, Winner
 from linear_model.prediction.setting import Setting
 
@@ -36,7 +36,6 @@ def predict(
     """
     case = Case(setting, setting.targets if targets is None else targets)
     found = rows(case)
-    without = f"no formula here for {', '.join(unanswered())}; `rolora linear run` simulates them"
     local = (
         "a round of RoLoRA is both half-steps of Algorithm 2 and counts as two, of one factor each, where"
         " rounds are compared; FFA-LoRA's is a least-squares fit; the others' clients go to their local"
@@ -46,19 +45,20 @@ def predict(
         setting,
         found,
         bounds.all_of(setting, case.law()),
-        tuple(_winners(found)),
-        (local, without),
+        (*_winners(found), *long_run.winners(case)),
+        (local, *limits.of_participants(setting)),
         seen,
     )
 
 
 def _winners(found: tuple[Row, ...]) -> Iterator[Winner]:
+    held = [row for row in found if not row.limit]
     for at, needed in NEEDED.items():
-        there = {row.method: needed(row) for row in found}
+        there = {row.method: needed(row) for row in held}
         best = {name: value for name, value in there.items() if value is not None}
         because = "fewest until the model's error is at most ε, by the median"
         if not best:
-            best = {row.method: row.left for row in found if row.left is not None}
+            best = {row.method: row.left for row in held if row.left is not None}
             because = (
                 "no method got to ε in the rounds run; the least error in the last, by the median"
             )

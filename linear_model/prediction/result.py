@@ -11,6 +11,7 @@ from linear_model.prediction.passage import Rounds
 from linear_model.prediction.setting import Setting
 
 SCHEMA_VERSION = 1
+ALIASES = {"rolora": "algorithm2"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +24,8 @@ class Row:
         angle_floor, error_floor: root mean square at which angle and model's error settle, by formula.
         angle_measured, error_measured: the same by the chain at rest, where a floor is not 0.
         left: median of the model's error in a run's last round.
+        rate: what a round leaves of a small error in the long run, root mean square.
+        limit: whether all numbers are of infinitely many samples a client.
         up, down: numbers a participating client sends and receives in a round.
         exchanges: times the server hears from the clients in a round.
         sent: numbers both ways per client until the median of `model_rounds`.
@@ -40,6 +43,8 @@ class Row:
     angle_measured: Measured | None = None
     error_measured: Measured | None = None
     left: float | None = None
+    rate: float | None = None
+    limit: bool = False
     up: int | None = None
     down: int | None = None
     exchanges: int = 1
@@ -61,7 +66,10 @@ class Bound:
 
 @dataclass(frozen=True, slots=True)
 class Winner:
-    """The methods that need least until the model's error is at most ε, or else whose floor is lowest."""
+    """The methods that need least until the model's error is at most ε, or else whose floor is lowest.
+
+    Of rows that hold at finitely many samples; `at` may be a long run between two methods, too.
+    """
 
     at: str
     methods: tuple[str, ...]
@@ -81,9 +89,10 @@ class Prediction:
     """What was estimated from features, if that is where the setting came from."""
 
     def row(self, method: str) -> Row:
-        """The row of a method; KeyError if there is none."""
+        """The row of a method, `rolora` being Algorithm 2's; KeyError if there is none."""
         found = {row.method: row for row in self.rows}
-        return found[method]
+        name = method.split(":", 1)[0]
+        return found[ALIASES.get(name, name)]
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""

@@ -4,7 +4,7 @@ from functools import cached_property
 from typing import Annotated
 
 import numpy as np
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from federation.participants import how_many
 from linear_model.experiment import Experiment
@@ -19,6 +19,13 @@ FARTHEST = 1e6
 """Largest noise or heterogeneity, in units of ‖b̄*‖: squares of squares stay far from overflow."""
 
 Size = Annotated[float, Field(ge=0.0, le=FARTHEST)]
+
+
+def _word(start: object) -> object:
+    """A number as the text of it."""
+    number = isinstance(start, int | float) and not isinstance(start, bool)
+    return repr(start) if number else start
+
 
 
 @settings
@@ -42,7 +49,7 @@ class Setting(Settings):
     )
     outputs: Count = Field(default=1, description="Number of outputs p.")
     eps: float = Field(default=1e-3, ge=1e-30, lt=1.0, description="Error to reach, ε.")
-    start: str = Field(
+    start: Annotated[str, BeforeValidator(_word)] = Field(
         default="random", description="random, or the angle distance δ⁰ between 0 and 1."
     )
     trials: int | None = Field(

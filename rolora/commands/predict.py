@@ -69,7 +69,7 @@ def show(prediction: Prediction) -> None:
         shown.add_column(heading, justify="right", no_wrap=True)
     for row in prediction.rows:
         if row.model_rounds is not None:  # the others' reasons follow
-            shown.add_row(row.label, *_cells(row))
+            shown.add_row(f"{row.label} ∞" if row.limit else row.label, *_cells(row))
     console.print(shown)
     said = [f"{bound.name}: {_bound(bound.rounds)}; {bound.says}." for bound in prediction.bounds]
     said += [
@@ -142,6 +142,8 @@ def _rounds(found: Rounds | None) -> str:
     """Median and 5–95 %, or the round by which most had not got there."""
     if found is None:
         return "–"
+    if found.never:
+        return "never"
     if found.median is None:
         return f"> {found.horizon}"
     if found.low == found.high:

@@ -7,11 +7,12 @@ import pytest
 from scipy import stats
 
 from benchmarks.predict import Literal
-from linear_model.prediction import floors, local_steps
+from linear_model.prediction import floors
 from linear_model.prediction.chain import step
 from linear_model.prediction.law import Law, draw_sums
 from linear_model.prediction.passage import start
 from linear_model.prediction.setting import Setting
+from linear_model.prediction.steps import local_steps
 from theory.clients_differ import heterogeneous_samples
 from theory.samples import mean_square_rate, noise
 

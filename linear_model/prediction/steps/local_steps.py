@@ -22,13 +22,14 @@ def moved(
 
     Args:
         q: `a‖b̄‖² − a* (b_i*·b̄)` in (a, u), (2, T, n), or one for all clients, (2, T, 1).
-        length: ‖b̄‖², (T,).
+        length: ‖b̄‖², (T, 1), or of each client's own b, (T, n).
     """
     size = np.hypot(*q)
     safe = np.where(size > 0.0, size, 1.0)
     unit = np.where(size > 0.0, q / safe, np.array([1.0, 0.0])[:, None, None])
-    noise = law.noise / np.sqrt(length)
-    along, beside = pulled(rng, law, size / length[:, None], noise, law.kappa * length)
+    square = np.where(length > 0.0, length, 1.0)
+    noise = law.noise / np.sqrt(square)
+    along, beside = pulled(rng, law, size / square, noise, law.kappa * length)
     # Across x_i a uniform direction: a part in the plane, and the rest out of it.
     z, rest = rng.standard_normal(beside.shape), chi2(rng, law.d - 2, beside.shape)
     whole = np.sqrt(np.square(z) + rest)
@@ -44,7 +45,7 @@ def pulled(
 
     Args:
         x: lengths of the x_i, (T, n) or (T, 1).
-        noise, gain: σ/‖b̄‖ and κ‖b̄‖², (T,).
+        noise, gain: σ/‖b̄‖ and κ‖b̄‖², alike.
     """
     shape, m, wide = (x.shape[0], law.active), law.samples, law.d - 1
     width = 2 if law.noise else 1  # vectors of samples that the steps begin with
@@ -59,16 +60,16 @@ def pulled(
     y = np.zeros((rows, *shape))
     y[0] = first * x
     if width == 2:
-        y[0] -= noise[:, None] * rng.standard_normal(shape)
-        y[1] = -noise[:, None] * np.sqrt(chi2(rng, m - 1, shape))
+        y[0] -= noise * rng.standard_normal(shape)
+        y[1] = -noise * np.sqrt(chi2(rng, m - 1, shape))
     total = np.zeros_like(y)
     for _ in range(law.local_steps):
         total += y
         change = _times(band, _transposed_times(band, y))
         change[0] += np.square(first) * y[0]
-        y -= gain[:, None] / m * change
+        y -= gain / m * change
     beside = np.sqrt(np.square(_transposed_times(band, total)).sum(axis=0))
-    return -gain[:, None] / m * first * total[0], gain[:, None] / m * beside
+    return -gain / m * first * total[0], gain / m * beside
 
 
 def _transposed_times(band: np.ndarray, y: np.ndarray) -> np.ndarray:
