@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -15,6 +15,9 @@ from linear_model.prediction.result import Prediction
 from linear_model.prediction.setting import Setting
 from verification.names import one_of
 from verification.streams import generator
+
+if TYPE_CHECKING:
+    from nonlinear_model.data.dataset import Dataset
 
 DECIDED = ("d", "outputs", "noise", "heterogeneity")
 """Options that features decide, and `clients` where they are a folder's."""
@@ -27,6 +30,7 @@ def predict(
     dataset: str | None = None,
     split: str = "label",
     data_dir: str | Path | None = None,
+    download: bool = False,
     **setting: Any,
 ) -> Prediction:
     """Predict from options; with a folder of features or a data set, from what is estimated of those.
@@ -36,6 +40,7 @@ def predict(
         dataset: digits, mnist, or another the two-layer study knows; targets are labels, one of p each.
         split: how the data set is dealt to `clients`: label (each its own labels), or iid.
         data_dir: folder with the data set's files.
+        download: whether to fetch them if they are missing.
     """
     one_of("split", split, SPLITS)
     if dataset is None and split != SPLITS[0]:
@@ -48,9 +53,13 @@ def predict(
     if features is not None:
         model = estimated.estimate(*estimated.read(features))
     else:
+        from nonlinear_model.data import registry
+
         asked = Setting.read(setting)  # refused before any work
         folder = None if data_dir is None else Path(data_dir)
-        model = estimated.estimate(*_dealt(str(dataset), split, folder, asked))
+        model = estimated.estimate(
+            *_dealt(registry.load(str(dataset), folder, download=download), split, asked)
+        )
     whole = Setting.read({**model.values, **setting})
     return found(whole, model.targets, model.seen)
 
@@ -64,12 +73,9 @@ def _refuse(setting: Mapping[str, Any], decided: tuple[str, ...]) -> None:
 
 
 def _dealt(
-    name: str, split: str, data_dir: Path | None, setting: Setting
+    data: Dataset, split: str, setting: Setting
 ) -> tuple[list[np.ndarray], list[np.ndarray]]:
     """A data set's images and one-of-p labels, client by client."""
-    from nonlinear_model.data import registry
-
-    data = registry.load(name, data_dir)
     rng = generator(setting.seed, "prediction", "deal")
     if split == "iid":
         parts = partition.iid(data.train_y.size, setting.clients, rng)

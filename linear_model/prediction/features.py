@@ -16,6 +16,8 @@ from typing import Any
 
 import numpy as np
 
+from linear_model.prediction import shift
+
 NOTHING, UNSEEN = 1e-6, 0.01
 """Shares below which a direction does not count: of the largest second moment, over all clients; of the mean
 over clients, for one of them."""
@@ -23,8 +25,6 @@ ROUNDING = 1e-12
 """Noise and heterogeneity, in units of ‖b̄*‖, below which they are the arithmetic's."""
 LARGEST = 1e100
 """Features and targets, whose squares of squares must not overflow."""
-USUAL_SHIFT = 2.0
-"""Spread of the clients' covariances, in units of what samples alone would show, above which it is told."""
 MOSTLY = 0.9
 
 
@@ -109,7 +109,7 @@ def estimate(X: Sequence[np.ndarray], Y: Sequence[np.ndarray]) -> Estimated:
         "shared_direction_share": float(np.square(b * size).sum() / np.square(fits).sum()),
         "noise": float(noise / size),
         "heterogeneity": float(kept * np.sqrt(spread)),
-        "covariance_spread": _covariance_spread(white.T @ moments @ white, samples),
+        **shift.told(white.T @ moments @ white, samples, np.stack(fits), size),
     }
     seen["warnings"] = list(_warnings(seen, freedom))
     sizes_of = {"d": d, "clients": len(xs), "samples": int(np.median(samples)), "outputs": p}
@@ -125,26 +125,13 @@ def _fitted(Z: np.ndarray, Y: np.ndarray) -> tuple[np.ndarray, int]:
     return basis @ ((basis.T @ (Z.T @ Y / len(Z))) / values[seen, None]), int(seen.sum())
 
 
-def _covariance_spread(moments: np.ndarray, samples: np.ndarray) -> float:
-    """Root mean square of ‖S_i − I‖ over what m_i normal samples of one law show; 1 if they are alike."""
-    d = moments.shape[-1]
-    apart = np.square(moments - np.eye(d)).sum(axis=(1, 2))
-    usual = d * (d + 1) / samples
-    return float(np.sqrt(apart.sum() / usual.sum()))
-
-
 def _warnings(seen: dict[str, Any], freedom: int) -> Iterator[str]:
     yield (
         f"the model's features are normal with one covariance, whitened here (condition number"
         f" {seen['condition']:.3g}), and new in every half-step; a method that takes gradient steps on the"
         " features as they are is slower along small directions"
     )
-    if seen["covariance_spread"] > USUAL_SHIFT:
-        yield (
-            f"the clients' covariances differ, {seen['covariance_spread']:.3g} times as much as samples alone"
-            " would: with unlike targets that biases RoLoRA's fixed point, which no number of rounds removes"
-            " and no number here includes"
-        )
+    yield from shift.warnings(seen, unlike=seen["heterogeneity"] > 0.0)
     if seen["least_seen_by_a_client"] < seen["directions"]:
         yield (
             f"a client of at least {seen['smallest_client']} samples sees {seen['least_seen_by_a_client']} of"

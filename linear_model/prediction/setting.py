@@ -27,7 +27,6 @@ def _word(start: object) -> object:
     return repr(start) if number else start
 
 
-
 @settings
 class Setting(Settings):
     """Rank 1, fresh samples in each half-step; lengths are in units of the clients' mean target, ‖b̄*‖ = 1."""

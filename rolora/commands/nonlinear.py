@@ -11,6 +11,7 @@ import typer
 from nonlinear_model.configuration import Configuration
 from rolora.commands.options import (
     DataDir,
+    Download,
     Given,
     Json,
     Out,
@@ -41,9 +42,7 @@ def run(
     checkpoint_every: Annotated[int, typer.Option(help="Rounds between checkpoints.", min=1)] = 10,
     resume: Resume = False,
     data_dir: DataDir = None,
-    download: Annotated[
-        bool, typer.Option("--download", help="Fetch missing MNIST files (needs a network).")
-    ] = False,
+    download: Download = False,
     out: Out = Path("results/nonlinear"),
     as_json: Json = False,
     quiet: Quiet = False,

@@ -34,6 +34,9 @@ ResultsDir = Annotated[
     Path | None, typer.Option(metavar="DIR", help="Folder with finished language-model runs.")
 ]
 Out = Annotated[Path, typer.Option(metavar="DIR", help="Folder for what is written.")]
+Download = Annotated[
+    bool, typer.Option("--download", help="Fetch missing MNIST files (needs a network).")
+]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on from the newest checkpoint in DIR.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, and nothing else.")]
 Quiet = Annotated[bool, typer.Option(help="No progress and no table.")]

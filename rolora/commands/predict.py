@@ -12,7 +12,7 @@ from linear_model.prediction.floors import Measured
 from linear_model.prediction.passage import Rounds
 from linear_model.prediction.result import Prediction, Row
 from linear_model.prediction.setting import Setting
-from rolora.commands.options import DataDir, Given, Json, Quiet, configured
+from rolora.commands.options import DataDir, Download, Given, Json, Quiet, configured
 from rolora.console import messages, output, table
 from rolora.prediction import predict as predicted
 from rolora.report.numbers import number
@@ -41,13 +41,15 @@ def predict(
     ] = None,
     split: Annotated[str, typer.Option(help="How the data set is dealt: label or iid.")] = "label",
     data_dir: DataDir = None,
+    download: Download = False,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
     """Floors, rounds to ε, traffic and winner on the linear model: exact and at once."""
     file, told = given
     source: dict[str, Any] = {"features": features, "dataset": dataset, "split": split}
-    prediction = predicted(**source, data_dir=data_dir, **{**file, **told})
+    source |= {"data_dir": data_dir, "download": download}
+    prediction = predicted(**source, **{**file, **told})
     if as_json:
         from verification.codec import json_text
 

@@ -47,7 +47,9 @@ def ffa(entry: Entry, case: Case, _: Before) -> Row:
 def fedsvd(entry: Entry, case: Case, before: Before) -> Row:
     """FedSVD at rank 1: the server turns a within its own line."""
     same = before["ffa"]
-    why = "at rank 1 a new basis of a's line is a itself, up to its sign: the numbers are FFA-LoRA's"
+    why = (
+        "at rank 1 a new basis of a's line is a itself, up to its sign: the numbers are FFA-LoRA's"
+    )
     return replace(same, method=entry.method, label=entry.label, notes=(why, *same.notes))
 
 

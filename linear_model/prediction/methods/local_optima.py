@@ -65,9 +65,7 @@ def fedavg(entry: Entry, case: Case, _: Before) -> Row:
         f" would be ε after about {later:.3g} rounds (theory.clients_differ.fedavg_flow.decay_constant)"
     )
     missed = Rounds(None, None, None, limit, 0.0)
-    return replace(
-        row, model_rounds=missed, left=float(sqrt(excess[-1])), notes=(note, *steps)
-    )
+    return replace(row, model_rounds=missed, left=float(sqrt(excess[-1])), notes=(note, *steps))
 
 
 def _with_steps(case: Case) -> Iterator[str]:

@@ -106,9 +106,7 @@ def control_variates(entry: Entry, case: Case, before: Before) -> Row:
         return unanswered(entry, why, "claim method-floors measures no floor there")
     if case.setting.local_steps == 1:
         same = before["algorithm2"]
-        why = (
-            "with one step and all clients its corrections add up to 0: the numbers are RoLoRA's"
-        )
+        why = "with one step and all clients its corrections add up to 0: the numbers are RoLoRA's"
         return replace(same, method=entry.method, label=entry.label, notes=(why,))
     return _central(entry, case, 1)
 
@@ -136,7 +134,9 @@ def preconditioned(entry: Entry, case: Case, _: Before) -> Row:
     if missing:
         return unanswered(entry, missing)
     with np.errstate(over="ignore"):
-        kept = np.clip((1.0 - np.float64(case.setting.kappa)) ** case.setting.local_steps, -1e100, 1e100)
+        kept = np.clip(
+            (1.0 - np.float64(case.setting.kappa)) ** case.setting.local_steps, -1e100, 1e100
+        )
     eta = 0.5 * (1.0 - kept)
 
     def advance(t: np.ndarray) -> np.ndarray:
@@ -150,7 +150,10 @@ def preconditioned(entry: Entry, case: Case, _: Before) -> Row:
 
 def momentum(entry: Entry, case: Case, _: Before) -> Row:
     """RoLoRA with momentum: the recursion of a small angle."""
-    kappa, source = case.setting.kappa, "theory.population.momentum_and_preconditioning, theory.md §15"
+    kappa, source = (
+        case.setting.kappa,
+        "theory.population.momentum_and_preconditioning, theory.md §15",
+    )
     rate = float(np.abs(np.roots([1.0, -(1.0 + MOMENTUM - kappa), MOMENTUM])).max())
     row = unanswered(entry, "on the way to small angles its memory counts", source)
     note = (

@@ -24,9 +24,7 @@ class Moved(NamedTuple):
         return cosine, np.sqrt(np.square(inside) + self.out)
 
 
-def turned(
-    c: np.ndarray, s: np.ndarray, moved: Moved
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def turned(c: np.ndarray, s: np.ndarray, moved: Moved) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Cosine and sine of the moved a made a unit vector, and c − c⁺ without cancellation."""
     cosine, sine = moved.parts(c, s)
     size = np.hypot(cosine, sine)
