@@ -69,11 +69,8 @@ def step(
     q = np.stack([b.along * b.lead + b.beside, -s * b.along])
     length = np.square(b.along) + b.beside
     if law.local_steps > 1:
-        moved = Moved(
-            *local_steps.moved(
-                rng, law, _own_pulls(law, q, b, (c, s), sums.people), length[:, None]
-            )
-        )
+        pulls = _own_pulls(law, q, b, (c, s), sums.people)
+        moved = Moved(*local_steps.moved(rng, law, pulls, length[:, None]))
     elif sums.gram is None:
         moved = _moved_alike(rng, law, q, np.sqrt(length))
     else:

@@ -86,8 +86,8 @@ def of_own_step(law: Law) -> Iterator[str]:
     kappa, q = floors.step_size(law), floors.noise_ratio(law)
     if law.samples <= 2:
         yield (
-            f"samples m = {law.samples} are not above rank + 1 = 2: no mean-square formula applies; rounds are"
-            " the chain's, heavy tails included"
+            f"samples m = {law.samples} are not above rank + 1 = 2: no mean-square formula applies; rounds"
+            " are the chain's, heavy tails included"
         )
     if kappa >= 2.0:
         yield (
@@ -110,8 +110,8 @@ def of_participants(setting: Setting) -> Iterator[str]:
     asked = setting.participation * setting.clients
     if abs(asked - setting.active) > 1e-9 * setting.clients:
         yield (
-            f"participation {setting.participation:g} of {setting.clients} clients is {asked:.3g}: a round has"
-            f" {setting.active}"
+            f"participation {setting.participation:g} of {setting.clients} clients is {asked:.3g}: a round"
+            f" has {setting.active}"
         )
 
 

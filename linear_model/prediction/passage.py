@@ -44,7 +44,7 @@ class Passage:
     horizon: int
     bank: int | None
     left: float | None
-    """Median over runs of the model's error after the horizon, or where the run ended; None if it diverged."""
+    """Median over runs of the model's error after the horizon, or where the run ended; None: diverged."""
     lost: float = 0.0
     """Share of the runs whose factors grew beyond all numbers."""
     never: bool = False

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from math import inf, sqrt
 from typing import Any
 
@@ -13,6 +13,7 @@ from theory.other_methods import one_shot_averaging
 
 USUAL = 2.0
 """Spread of the clients' covariances, in units of what samples alone would show, above which it is told."""
+ROUNDING = 1e-12
 SMALL = 0.2
 """Errors up to which the first order may stand alone."""
 
@@ -44,14 +45,19 @@ def told(
     with np.errstate(divide="ignore", invalid="ignore"):
         squares = covariate_shift.excess(bias, left, best), _of_exact_mean(moved, centre)
     errors = [sqrt(s) / size if 0.0 <= s < inf else None for s in squares]
-    rank = 1
     return {
         "covariance_spread": spread(moments, samples),
         "shift_error_rolora": errors[0],
         "shift_error_fedavg": errors[1],
-        "one_round_excess_flexlora": one_shot_averaging.truncated_excess(targets, rank) / size**2,
-        "one_round_excess_flora": one_shot_averaging.merged_excess(targets, rank) / size**2,
+        "one_round_excess_flexlora": _whole(one_shot_averaging.truncated_excess, targets, size),
+        "one_round_excess_flora": _whole(one_shot_averaging.merged_excess, targets, size),
     }
+
+
+def _whole(formula: Callable[[np.ndarray, int], float], targets: np.ndarray, size: float) -> float:
+    """In units of ‖b̄*‖², at rank 1, without the arithmetic's last digits."""
+    value = formula(targets, 1) / size**2
+    return value if abs(value) > ROUNDING else 0.0
 
 
 def _of_exact_mean(moved: np.ndarray, centre: np.ndarray) -> float:
@@ -68,7 +74,8 @@ def warnings(seen: dict[str, Any], unlike: bool) -> Iterator[str]:
     """What differing covariances do, where they differ by more than samples would show."""
     if seen["covariance_spread"] <= USUAL:
         return
-    far = f"the clients' covariances differ, {seen['covariance_spread']:.3g} times as much as samples alone would"
+    times = f"{seen['covariance_spread']:.3g} times as much as samples alone would"
+    far = f"the clients' covariances differ, {times}"
     if not unlike:
         yield f"{far}: with alike targets that leaves no bias, only other rates"
         return
@@ -82,7 +89,7 @@ def warnings(seen: dict[str, Any], unlike: bool) -> Iterator[str]:
     )
     yield (
         f"{far}: with unlike targets that leaves RoLoRA an error of {rolora:.3g} however many rounds it makes"
-        f" (theory.local_steps.covariate_shift.excess), exact averages of local optima {exact:.3g} (…"
-        f".fedavg_excess), both to first order in the differences{beyond}; the table's numbers are without it."
-        " A pooled b-step, or control variates (rolora-cv), have no such bias"
+        f" (theory.local_steps.covariate_shift.excess), exact averages of local optima {exact:.3g}"
+        f" (….fedavg_excess), both to first order in the differences{beyond}; the table's numbers are without"
+        " it. A pooled b-step, or control variates (rolora-cv), have no such bias"
     )

@@ -44,7 +44,7 @@ def ffa(entry: Entry, case: Case, _: Before) -> Row:
     )
 
 
-def fedsvd(entry: Entry, case: Case, before: Before) -> Row:
+def fedsvd(entry: Entry, _: Case, before: Before) -> Row:
     """FedSVD at rank 1: the server turns a within its own line."""
     same = before["ffa"]
     why = (

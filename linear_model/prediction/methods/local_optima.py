@@ -53,7 +53,7 @@ def fedavg(entry: Entry, case: Case, _: Before) -> Row:
         row = at_once(row, "clients of equal ‖b_i*‖ do not interfere")
         return replace(row, notes=(*row.notes, *steps))
     limit = max(min(LONGEST // 2, FLOW_WORK // setting.clients), 1)
-    excess, _ = fedavg_flow.trajectory(case.targets, limit)
+    excess = fedavg_flow.trajectory(case.targets, limit)[0]
     there = np.flatnonzero(np.sqrt(excess) <= setting.eps)
     row = replace(row, rounds=exactly(1), angle_floor=0.0, error_floor=0.0, rate=1.0, notes=steps)
     if there.size:
@@ -86,7 +86,7 @@ def _with_steps(case: Case) -> Iterator[str]:
         )
 
 
-def fedrot(entry: Entry, case: Case, before: Before) -> Row:
+def fedrot(entry: Entry, _: Case, before: Before) -> Row:
     """FedRot-LoRA at rank 1: a rotation is a sign."""
     same = before["fedavg"]
     why = (

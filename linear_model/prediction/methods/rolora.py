@@ -1,4 +1,4 @@
-"""Rows by the chain: RoLoRA with either b-step, FedSA-LoRA and LA-LoRA, whose clients step with their own b."""
+"""Rows by the chain: RoLoRA with either b-step, FedSA-LoRA and LA-LoRA with the clients' own b."""
 
 from __future__ import annotations
 
@@ -116,12 +116,8 @@ def _by_its_map(entry: Entry, case: Case, law: Law, source: str) -> Row:
     if missing:
         return unanswered(entry, f"{missing}, and the clients are too many for the chain", source)
     sizes = np.square(case.targets).sum(axis=1)
-    steps, share = law.kappa * sizes, np.ones(1)
-    if law.targets is None:
-        steps = steps[:1]
-    else:
-        steps, share = np.unique(steps.round(MERGED), return_counts=True)
-    share = share / share.sum()
+    steps, counts = np.unique((law.kappa * sizes).round(MERGED), return_counts=True)
+    share = counts / counts.sum()
 
     def kept(c2: np.ndarray) -> np.ndarray:
         return turns.kept_share(steps, np.sqrt(c2)[:, None], law.local_steps) @ share

@@ -12,10 +12,10 @@ SHARE = 0.2
 """Of a run's rounds before the switch, as the methods have it by default."""
 
 
-def heavy_b(entry: Entry, case: Case, before: Before) -> Row:  # noqa: ARG001 - the same for all cases
+def heavy_b(entry: Entry, _: Case, before: Before) -> Row:
     """B-heavy: two fits more a cycle, of which the last is used."""
     same = before["algorithm2"]
-    why = "a new least-squares b does not know of the one before: RoLoRA's numbers, a cycle of four rounds each"
+    why = "a new least-squares b does not know of the one before: RoLoRA's, a cycle of four rounds each"
     return replace(
         same, method=entry.method, label=entry.label, exchanges=entry.exchanges, notes=(why,)
     )

@@ -1,9 +1,9 @@
 """A round in which every client's a-step uses its own fit of b: FedSA-LoRA, and LA-LoRA's turns.
 
-Client i fits `b_i = c b_i* + (s z_i b_i* + σ ε_i)/|X_i a|` on its samples and takes K steps on its a with it, on
-new ones: it is pulled along `q_i = a (b_i·(b_i − c b_i*)) − s (b_i·b_i*) u` by the law of `local_steps`, with
-its own ‖b_i‖². FedSA-LoRA keeps the b_i: its error is the clients' mean. LA-LoRA averages them; its model is
-the product of the averages, a as it was moved; only then is a made a unit vector. Exact in law.
+Client i fits `b_i = c b_i* + (s z_i b_i* + σ ε_i)/|X_i a|` on its samples and takes K steps on its a with it,
+on new ones: it is pulled along `q_i = a (b_i·(b_i − c b_i*)) − s (b_i·b_i*) u` by the law of `local_steps`,
+with its own ‖b_i‖². FedSA-LoRA keeps the b_i: its error is the clients' mean. LA-LoRA averages them; its
+model is the product of the averages, a as it was moved; only then is a made a unit vector. Exact in law.
 """
 
 from __future__ import annotations

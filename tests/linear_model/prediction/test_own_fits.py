@@ -1,6 +1,6 @@
 """Rounds in which every client steps with its own b: the chain against literal clients, and the maps."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
@@ -39,7 +39,9 @@ class OwnFits(Literal):
         fits, moved = [], []
         for client in who:
             X, Y = self.samples(targets[client])
-            fits.append([np.linalg.lstsq(x @ v[:, None], y)[0][0] for x, y, v in zip(X, Y, a)])
+            fits.append(
+                [np.linalg.lstsq(x @ v[:, None], y)[0][0] for x, y, v in zip(X, Y, a, strict=True)]
+            )
         fits = np.array(fits)
         for client, b in zip(who, fits, strict=True):
             X, Y = self.samples(targets[client])
@@ -80,8 +82,8 @@ def chained(setting, own, rounds=2):
 
 
 def literal(setting, own, rounds=2):
-    model = OwnFits.begun(setting, TRIALS, 3)
-    model.own = own
+    begun = OwnFits.begun(setting, TRIALS, 3)
+    model = replace(begun, own=own)
     return [values for _ in range(rounds) for values in model.round()]
 
 
