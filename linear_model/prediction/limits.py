@@ -56,7 +56,7 @@ def of_step(law: Law) -> Iterator[str]:
     if law.local_steps > 1:
         yield (
             f"with {law.local_steps} local steps clients drift apart on finite samples, so M alone no longer"
-            " counts; floors have no formula here, rounds and floors are the chain's"
+            " counts; floors that are not 0 have no formula here: they and the rounds are the chain's"
         )
         if law.local_steps <= limits_of_pooling.MOST_STEPS and q < inf and law.samples > 2:
             sizes = law.kappa, law.d

@@ -33,7 +33,7 @@ def test_a_table_and_what_is_to_be_said_of_it(capsys):
         "RoLoRA",
         "FFA-LoRA",
         "paper: ",
-        "Best at equal rounds: RoLoRA",
+        "Best at equal rounds: FedSA-LoRA, LA-LoRA",
         "Best at equal traffic",
     ):
         assert said in out

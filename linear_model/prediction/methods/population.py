@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from math import isfinite
 
 import numpy as np
 
@@ -32,6 +33,8 @@ LIMIT = (
     "all its numbers are of infinitely many samples a client, from the same starts: for finite ones there is"
     " no formula"
 )
+FARTHEST = 1e150
+"""Tangent of an angle that does not move."""
 MOMENTUM = 0.5
 """β that `rolora-momentum` has by default."""
 
@@ -54,42 +57,57 @@ def model_error(t: np.ndarray, after: np.ndarray) -> np.ndarray:
 
 def by_map(entry: Entry, case: Case, rule: Map, source: str) -> Row:
     """Rounds of a map from the setting's starts."""
-    setting, (advance, error) = case.setting, rule
+    setting, (advance, _) = case.setting, rule
     trials = setting.trials or MOST_TRIALS if setting.start == "random" else 1
     c, s = start(generator(setting.seed, "prediction", entry.method), setting, trials)
     with np.errstate(divide="ignore"):
         t = s / np.abs(c)
-    t = np.minimum(t, 1e150)  # across a* a start stays there; its square is still a number
+    t = np.minimum(t, FARTHEST)  # across a* a start stays there; its square is still a number
     small = np.array([1e-8])
-    rate = float((np.abs(advance(small)) / small)[0])
-    first = np.full((2, trials), np.inf)
-    first[0, s <= setting.eps] = 0.0
-    rough = rough_rounds(setting.delta0, setting.eps, setting.kappa, rate**2)
-    astray = rate >= 1.0 or setting.kappa >= 2.0
-    horizon = min(int(3.0 * rough) + 60, LONGEST_ASTRAY if astray else LONGEST)
-    for number in range(1, horizon + 1):
-        after = np.abs(advance(t))
-        left = error(t, after)
-        sine = after / np.sqrt(1.0 + np.square(after))
-        for times, reached in zip(first, (sine, left), strict=True):
-            times[(reached <= setting.eps) & np.isinf(times)] = number
-        t = after
-        if np.isfinite(first).all():
-            break
+    with np.errstate(all="ignore"):
+        rate = float((np.abs(advance(small)) / small)[0])
+        rough = rough_rounds(setting.delta0, setting.eps, setting.kappa, rate**2)
+        astray = not rate < 1.0 or setting.kappa >= 2.0
+        horizon = min(int(3.0 * rough) + 60, LONGEST_ASTRAY if astray else LONGEST)
+        first, left = _passage(rule, t, setting.eps, horizon)
+    found = quantiles(first[0], horizon), quantiles(first[1], horizon)
+    notes = [LIMIT]
+    if found[1].median is None:
+        notes.append(
+            f"its error was at most ε = {setting.eps:g} within {horizon} rounds from"
+            f" {found[1].reached:.0%} of the starts: no median is given"
+        )
     settles = 0.0 if rate < 1.0 and setting.kappa < 2.0 else None
     return replace(
         entry.row,
-        rounds=quantiles(first[0], horizon),
-        model_rounds=quantiles(first[1], horizon),
+        rounds=found[0],
+        model_rounds=found[1],
         angle_floor=settles,
         error_floor=settles,
-        left=float(np.median(left)),
-        rate=rate,
+        left=left if isfinite(left) else None,
+        rate=rate if isfinite(rate) else None,
         limit=True,
         how="map of the angle for m → ∞",
         sources=(source,),
-        notes=(LIMIT,),
+        notes=tuple(notes),
     )
+
+
+def _passage(rule: Map, t: np.ndarray, eps: float, horizon: int) -> tuple[np.ndarray, float]:
+    """First rounds of the angle and the error, (2, T), inf for none; the median error in the last round."""
+    advance, error = rule
+    first = np.full((2, t.size), np.inf)
+    first[0, t / np.sqrt(1.0 + np.square(t)) <= eps] = 0.0
+    for number in range(1, horizon + 1):
+        after = np.minimum(np.nan_to_num(np.abs(advance(t)), nan=FARTHEST), FARTHEST)
+        left = np.nan_to_num(error(t, after), nan=np.inf)
+        sine = after / np.sqrt(1.0 + np.square(after))
+        for times, reached in zip(first, (sine, left), strict=True):
+            times[(reached <= eps) & np.isinf(times)] = number
+        t = after
+        if np.isfinite(first).all():
+            break
+    return first, float(np.median(left))
 
 
 def _local_power(case: Case, t: np.ndarray, rounds: int = 1) -> np.ndarray:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
-from math import inf, sqrt
+from math import comb, inf, sqrt
 
 import numpy as np
 
@@ -22,7 +23,9 @@ RATE = "theory.samples.mean_square_rate.rate_squared, theory.md §6"
 MOST_WEIGHT = 600
 """Work of a trial's round up to which the chain of many terms takes a second or two."""
 MERGED = 6
-"""Decimals to which clients' steps are told apart in the map of many clients."""
+"""Decimals to which clients' steps are told apart in the map of many clients, …"""
+FEW_STEPS, MOST_MOMENTS = 100, 8
+"""… how many of them are summed one by one, and up to which power by moments, without cancellation."""
 
 
 def rolora(entry: Entry, case: Case, _: Before) -> Row:
@@ -103,6 +106,18 @@ def _chained(
     )
 
 
+def _mean_share(steps: np.ndarray, K: int) -> Callable[[np.ndarray], np.ndarray] | None:
+    """`mean_i (1 − κ_i c²)^K` as a function of c², of many κ_i by moments; None if that takes too long."""
+    apart, counts = np.unique(steps.round(MERGED), return_counts=True)
+    if apart.size <= FEW_STEPS:
+        share = counts / counts.sum()
+        return lambda c2: turns.kept_share(apart, np.sqrt(c2)[:, None], K) @ share
+    if K > MOST_MOMENTS:
+        return None
+    moments = [comb(K, j) * (-1.0) ** j * float(np.mean(steps**j)) for j in range(K + 1)]
+    return lambda c2: np.asarray(np.polynomial.polynomial.polyval(c2, moments))
+
+
 def _rate_is_known(law: Law) -> bool:
     """Whether `floors.kept` is no guess."""
     if law.local_steps == 1:
@@ -116,11 +131,10 @@ def _by_its_map(entry: Entry, case: Case, law: Law, source: str) -> Row:
     if missing:
         return unanswered(entry, f"{missing}, and the clients are too many for the chain", source)
     sizes = np.square(case.targets).sum(axis=1)
-    steps, counts = np.unique((law.kappa * sizes).round(MERGED), return_counts=True)
-    share = counts / counts.sum()
-
-    def kept(c2: np.ndarray) -> np.ndarray:
-        return turns.kept_share(steps, np.sqrt(c2)[:, None], law.local_steps) @ share
+    kept = _mean_share(law.kappa * sizes, law.local_steps)
+    if kept is None:
+        why = f"{law.active} unlike clients' {law.local_steps} steps are too many numbers for a second"
+        return replace(entry.row, sources=(source,), notes=(f"no answer: {why}; ask for fewer",))
 
     def error(t: np.ndarray, after: np.ndarray) -> np.ndarray:
         if law.own == "kept":

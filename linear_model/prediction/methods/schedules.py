@@ -30,7 +30,7 @@ def switch(entry: Entry, case: Case, before: Before) -> Row:
     when = f"RoLoRA takes {share:.0%} of a run's rounds, and in the others a stays where it is"
     if median is None:
         why = "RoLoRA's own angle has no median, so no length of a run is known to do"
-        return replace(row, notes=(f"no number of rounds: {when}; {why}",))
+        return replace(row, notes=(f"no answer: {when}; {why}",))
     length = max(ceil(2 * median / share), 1)
     note = (
         f"its rounds depend on how many a run is to have: {when}; a run of {length} of its rounds or more has"
