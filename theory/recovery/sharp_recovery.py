@@ -12,12 +12,23 @@ import numpy as np
 from scipy import special
 
 from theory.recovery import sharp_start, sharp_step, sharp_tails
-from theory.recovery.sharp import too_few
+from theory.recovery.sharp import dominating, too_few
+from theory.recovery.sharp.dominating import Effort
 from theory.recovery.sharp_paths import MOST_ROUNDS, SLOPES, Setting, Start
 from theory.recovery.sharp_step import Box
 
 UPPER = np.geomspace(0.2, 300.0, 24)
 """Tangents up to which a lower bound is taken in tangents, and beyond in cotangents."""
+
+
+CHAINED = 300
+"""Width up to which a chain that dominates the angle is sharper than paths of boxes, …"""
+CHAINED_STEPS = 0.2, 1.8
+"""… with steps between these, which move it by more than the chain's grid, …"""
+CHAINED_POOLED = 10**7
+"""… so many pooled samples, beyond which its grid would be long, …"""
+CHAINED_ROUNDS = 400
+"""… and rounds."""
 
 
 def tangent(sine: float) -> float:
@@ -34,6 +45,7 @@ class Forecast:
         kappa: step size.
         epsilon: angle distance wanted.
         start: sin θ⁰, or "random".
+        effort: of the chain; any is a proof.
 
     Raises:
         ValueError: on an argument outside its range.
@@ -47,11 +59,20 @@ class Forecast:
         kappa: float,
         epsilon: float,
         start: Start = "random",
+        effort: Effort = dominating.FULL,
     ) -> None:
         _refuse(d, clients, samples, kappa, epsilon, start)
         first = 0.0 if start == "random" else tangent(start)
         setting = Setting(d, clients, samples, kappa)
         self._failures = setting.failures(start, first, tangent(epsilon))
+        if _chained(d, clients * samples, kappa, epsilon):
+            asked = d, clients, samples, kappa, start, tangent(epsilon)
+            chain = dominating.failures(*asked, CHAINED_ROUNDS, effort)
+            paths = self._failures
+            size = max(chain.size, paths.size)
+            both = [np.pad(x, (0, size - x.size), constant_values=1.0) for x in (chain, paths)]
+            both[1][paths.size :] = paths[-1]  # a path keeps its angle
+            self._failures = np.append(np.minimum(*both), paths[-1])
 
     def failure(self, rounds: int) -> float:
         """As the function of that name."""
@@ -60,7 +81,7 @@ class Forecast:
     def rounds(self, delta: float) -> float:
         """As the function of that name."""
         enough = self._failures <= delta
-        return float(np.argmax(enough)) if enough[-1] else inf
+        return float(np.argmax(enough)) if enough.any() else inf
 
 
 def failure(
@@ -92,12 +113,13 @@ def rounds(
     kappa: float,
     epsilon: float,
     start: Start = "random",
+    effort: Effort = dominating.FULL,
 ) -> float:
     """So many rounds reach angle distance ε with probability at least 1 − δ; +inf if the bound knows of none.
 
     Arguments and refusals as in `failure`.
     """
-    return Forecast(d, clients, samples, kappa, epsilon, start).rounds(delta)
+    return Forecast(d, clients, samples, kappa, epsilon, start, effort).rounds(delta)
 
 
 def samples(
@@ -111,12 +133,17 @@ def samples(
 ) -> float:
     """The fewest samples m a client, to 1 %, with which `within` rounds reach ε with probability 1 − δ.
 
-    +inf if even 10⁴ d pooled ones are too few.
+    +inf if even 10⁴ d pooled ones are too few. To 5 % up to d = `CHAINED`.
     """
     _refuse(d, clients, 1, kappa, epsilon, start)
     target, first = tangent(epsilon), 0.0 if start == "random" else tangent(start)
+    chained = _chained(d, 1, kappa, epsilon)
+    parts = 20 if chained else 100
 
     def enough(m: int) -> bool:
+        if chained:
+            asked = d, clients, m, kappa, start, target, within
+            return bool(dominating.failures(*asked, dominating.ROUGH)[within] <= delta)
         found = Setting(d, clients, m, kappa).failures(start, first, target, within)
         return bool(found[min(within, found.size - 1)] <= delta)
 
@@ -125,10 +152,17 @@ def samples(
         low, high = high, 4 * high
         if clients * low > 1e4 * d:
             return inf
-    while high - low > max(1, high // 100):
+    while high - low > max(1, high // parts):
         middle = max(low + 1, round(sqrt(max(low, high / 16) * high)))
         low, high = (low, middle) if enough(middle) else (middle, high)
     return float(high)
+
+
+def _chained(d: int, pooled: int, kappa: float, epsilon: float) -> bool:
+    """Whether the dominating chain is asked."""
+    low, high = CHAINED_STEPS
+    few = d <= CHAINED and pooled <= CHAINED_POOLED
+    return few and low <= kappa <= high and tangent(epsilon) < dominating.SMALL
 
 
 def least_samples(

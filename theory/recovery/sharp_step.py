@@ -8,6 +8,7 @@ h both V and D lie between lines in z = τ² once τ itself does; a ratio of lin
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -51,15 +52,15 @@ class Box:
         return Box(*(side[number] for side in self.sides))
 
 
-def upper_step(t: Any, kappa: Any, box: Box) -> Any:
-    """At most this is tan θ⁺ for every tan θ ≤ t, if the noise keeps to the box.
+def upper_step(t: Any, kappa: Any, box: Box, cases: Sequence[tuple[bool, bool]] = CASES) -> Any:
+    """At most this is tan θ⁺ for every tan θ ≤ t, if the noise keeps to the box and the signs to the cases.
 
     +inf where that says nothing.
     """
-    z, inside, beside, sound = t * t, 0.0, 0.0, t * box.slope < 1
+    z, inside, beside, sound = t * t, 0.0, 0.0, np.asarray(True)
     touch, slant = _tangent_line(t)
     with np.errstate(all="ignore"):
-        for back, inward in CASES:
+        for back, inward in cases:
             thin = np.where(t > 1, t * box.slope, 0.0)
             (p, q), *lines = _lines(t, (touch, slant), thin, kappa, box, back, inward)
             for a, e in lines:
@@ -69,6 +70,7 @@ def upper_step(t: Any, kappa: Any, box: Box) -> Any:
             wide = 1.0 if back else 1 + t * box.slope
             beside = np.maximum(beside, wide**2 * peak * (1 + peak) / (p + q * peak) ** 2)
             sound = sound & (p > 0) & (q > 0)
+            sound = sound & (t * box.slope < 1) if back else sound
         across = (kappa * box.most) ** 2 * (1 + box.slope**2)
         value = np.sqrt(z * inside**2 + across * beside)
     return np.where(sound, value, np.inf)
@@ -92,6 +94,23 @@ def least_length(t: Any, kappa: Any, box: Box) -> Any:
     line = _tangent_line(t)
     lows = (np.minimum(*_lines(t, line, 0.0, kappa, box, *case)[0]) for case in CASES)
     return np.maximum(0.0, np.minimum.reduce(list(np.broadcast_arrays(*lows))))
+
+
+def largest_factor(t: Any, kappa: Any, box: Box) -> Any:
+    """At most this is tan θ⁺/tan θ for every tan θ ≤ t, if the noise keeps to the box; +inf says nothing."""
+    z, worst = t * t, np.asarray(0.0)
+    line, beside = _tangent_line(t), (kappa * box.most) ** 2 * (1 + box.slope**2)
+    with np.errstate(all="ignore"):
+        for back, inward in CASES:
+            thin = np.where(t > 1, t * box.slope, 0.0)
+            (p, q), *lines = _lines(t, line, thin, kappa, box, back, inward)
+            ends = [np.maximum(a / p, (a + e * z) / (p + q * z)) for a, e in lines]
+            inside = np.maximum(0.0, np.maximum(*ends))
+            wide = 1.0 if back else 1 + t * box.slope
+            factor = np.sqrt(inside**2 + beside * wide**2 * (1 + z) / p**2)
+            sound = (p > 0) & (q > 0) & (t * box.slope < 1)
+            worst = np.maximum(worst, np.where(sound, factor, np.inf))
+    return worst
 
 
 def _tangent_line(t: Any) -> Line:
@@ -193,6 +212,8 @@ def _ratios() -> list[ProofStep]:
         rational_identity("which add up to 1", (p * (Z - z) + z * (p + q * Z)) / (Z * (p + q * z)), 1),
         rational_identity("z(1 + z)/(p + qz)² rises up to z = p/(q − 2p), for ever if q ≤ 2p, then falls",
             sp.Derivative(z * (1 + z) / (p + q * z) ** 2, z), (p + (2 * p - q) * z) / (p + q * z) ** 3),
+        nonnegative_on_box("(1 + z)/(p + qz)² is at most (1 + Z)/p² for z ≤ Z, q ≥ 0",
+            (1 + z + Z) * (p + q * z) ** 2 - (1 + z) * p**2, dict.fromkeys((z, Z, p, q), (0, sp.oo))),
         identity("the line above τ: the root's tangent at τ² = t, τ²/(2√t) + √t/2 − τ = (τ − √t)²/(2√t)",
             tau**2 / (2 * root) + root / 2 - tau, (tau - root) ** 2 / (2 * root)),
         identity("z − rτ = (τ − r/2)² − r²/4", tau**2 - p * tau, (tau - p / 2) ** 2 - p**2 / 4),
