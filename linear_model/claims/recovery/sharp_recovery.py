@@ -90,9 +90,9 @@ class Cell:
     mutant={"stretch": 1.02},
     control_at={"alone": True},
     says="the bounds of a step 2 % longer than the one taken",
-    exact="the rounds found for δ = 1 % are at most 1.6 times the actual median from d = 1000 on and twice it "
-    "at smaller d, from uniformly random starts as well; 2 d pooled samples of ten clients at most are enough "
-    "at κ = 1 from d = 100 on, 12 d at d = 10 (claim dominating-chain)",
+    exact="the rounds found for δ = 1 % are at most 1.6 times the actual median from d = 1000 on and twice "
+    "it at smaller d, from uniformly random starts as well; 2 d pooled samples of ten clients at most are "
+    "enough at κ = 1 from d = 100 on, 12 d at d = 10 (claim dominating-chain)",
     order=121,
 )
 def check(

@@ -2,9 +2,9 @@
 
 State i of the chain says tan θ ≤ g_i, the last one nothing. For every θ of a state `P(tan θ⁺ > g_k)` is at
 most the state's row at k: the noise's law is cut into cells, in each of which `sharp_step.upper_step` bounds
-tan θ⁺, rounded up to the grid. Rows are made to rise with the state; then by induction the chain fails at least
-as often as the angle (`P v = v_0 + Σ (v_{k+1} − v_k) P(> g_k)`, v rising). No box has to be kept to for all
-rounds: an unlucky round costs what it costs. Below `SMALL` one law of factors serves all angles. Near the
+tan θ⁺, rounded up to the grid. Rows are made to rise with the state; then by induction the chain fails at
+least as often as the angle (`P v = v_0 + Σ (v_{k+1} − v_k) P(> g_k)`, v rising). No box has to be kept to for
+all rounds: an unlucky round costs what it costs. Below `SMALL` one law of factors serves all angles. Near the
 equator a round's own ρ̄ spreads the cotangent: at slope `sharp_start.push` or more, so that it stays within
 ±1/g with probability at most `near_any`; and a ρ̄ of its own sign carries it on.
 """
@@ -12,7 +12,7 @@ equator a round's own ρ̄ spreads the cotangent: at slope `sharp_start.push` or
 from __future__ import annotations
 
 from math import ceil, log, sqrt
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import sympy as sp
