@@ -15,6 +15,8 @@ from verification.streams import generator
 
 LONGEST, LONGEST_ASTRAY = 4_000, 500
 """Rounds that are simulated at most, and where nothing says that runs get there."""
+ASTRAY_WORK = 10_000
+"""Rounds of one trial there, times their work, but for the first 60."""
 WORK = 300_000
 """Trial-rounds of one chain, about: a quarter of a second."""
 MOST_TRIALS, FEWEST_TRIALS = 2_001, 101
@@ -93,7 +95,8 @@ def first_passage(setting: Setting, law: Law, kept: float, name: str, floor: flo
     """
     rough = rough_rounds(setting.delta0, setting.eps, setting.kappa, kept)
     astray = kept >= 1.0 or setting.kappa >= 2.0 or floor >= setting.eps
-    horizon = min(int(3.0 * rough) + 60, LONGEST_ASTRAY if astray else LONGEST)
+    longest = max(min(LONGEST_ASTRAY, ASTRAY_WORK // law.steps_weight), 60) if astray else LONGEST
+    horizon = min(int(3.0 * rough) + 60, longest)
     never = law.frozen and setting.delta0 > setting.eps
     horizon = 1 if never else horizon
     expected = min(horizon if astray else rough, horizon)

@@ -1,5 +1,6 @@
 """Tables of the methods and of the conformance suite's cases, for the site: computed, never typed."""
 
+import csv
 import json
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,10 @@ MEASURED = Path(__file__).with_name("methods.json")
 """By `benchmarks.method_table`."""
 NOTHING = 1e-12
 """Shares of the start below it are rounding."""
+HARDSHIPS = ("targets", "local steps", "covariates", "labels", "privacy", "participation")
+"""Of claim method-floors."""
+SETTLED_AT_NOTHING, MOVING = 1e-6, 0.02
+"""Excess that is none there, and the change in the last half of a run from which on it is still moving."""
 SHAPE, CLIENTS, ROUNDS = (768, 8, 768), 10, 10
 """A square matrix of RoBERTa-base at rank 8."""
 
@@ -104,6 +109,34 @@ def _cell(value: float | None) -> str:
     if value is None:
         return "–"
     return "0" if abs(value) < NOTHING else f"{value:.2g}"
+
+
+def floors_table(csv_file: Path) -> str:
+    """A Markdown table of the excess each method settles at, from the committed table of that figure."""
+    with csv_file.open(encoding="utf-8", newline="") as file:
+        rows = {(row["method"], row["hardship"]): row for row in csv.DictReader(file)}
+    lines = ["| method | " + " | ".join(HARDSHIPS) + " |", "|---|" + "---|" * len(HARDSHIPS)]
+    for name in method_names():
+        key = name.split(":")[0]
+        cells = [_settled(rows.get((key, hardship))) for hardship in HARDSHIPS]
+        lines.append(f"| {method_named(name, ROUNDS).label} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def _settled(row: dict[str, str] | None) -> str:
+    """The excess in the end: * by a closed form, ↓ where the last half of the run changed it by over 2 %."""
+    if row is None:
+        return "–"
+    if row["kind"] == "diverges":
+        return "diverges"
+    if row["kind"] == "closed form":
+        return f"{float(row['stated']):.3g} *"
+    excess, before = float(row["excess"]), float(row["halfway"])
+    if excess <= SETTLED_AT_NOTHING:
+        return "0"
+    random = row["low"] != row["high"]
+    moving = not random and abs(before - excess) > MOVING * excess
+    return f"{excess:.2g}" + (" ↓" if moving and before > excess else " ↑" if moving else "")
 
 
 def cases_table() -> str:

@@ -27,6 +27,7 @@ ROOT = Path(__file__).resolve().parents[2]
 VERDICTS = Path("rolora/report/verdicts.json")
 """Of the committed run; `rolora claims` quotes them too."""
 TABLES = Path("docs/data/figures")
+FLOORS = TABLES / "floors-per-method.csv"
 PICTURES = Path("docs/images")
 README = Path("README.md")
 VERDICT_PAGES = (README, Path("docs/report.md"))
@@ -119,6 +120,7 @@ def parts(rows: Mapping[str, Any]) -> dict[str, str]:
         f" (Profile `{rows['profile']}`, seed {rows['seed']}.)",
         "rows": rows_table(rows["claims"]),
         "methods": methods.methods_table(),
+        "floors": methods.floors_table(ROOT / FLOORS),
         "cases": methods.cases_table(),
     }
 

@@ -8,7 +8,7 @@ import pytest
 from benchmarks import method_table
 from federated_lora import method_names
 from federation.privacy import Policy
-from rolora.report import methods
+from rolora.report import methods, readme
 
 ROWS = json.loads(methods.MEASURED.read_text("utf-8"))["rows"]
 
@@ -25,6 +25,20 @@ def test_every_method_was_measured_and_is_in_the_table(monkeypatch, tmp_path):
     (tmp_path / "methods.json").write_text('{"rows": {}}', "utf-8")
     monkeypatch.setattr(methods, "MEASURED", tmp_path / "methods.json")
     assert "| – | – | – | – |" in methods.methods_table()
+
+
+def test_floors_are_the_committed_tables(tmp_path):
+    lines = methods.floors_table(readme.ROOT / readme.FLOORS).splitlines()
+    table = {line.split(" | ")[0].removeprefix("| "): line for line in lines[2:]}
+    assert len(table) == len(method_names())
+    assert table["RoLoRA"].startswith("| RoLoRA | 0 | 0 | 0.00063 |")
+    assert table["FFA-LoRA"].startswith("| FFA-LoRA | 0.36 * | 0.36 * | 0.429 * |")
+    assert table["LoRA-FAIR"].startswith("| LoRA-FAIR | diverges |")
+    assert "0.021 ↑" in table["FLoRA"]
+    assert "0.0095 ↓" in table["FedEx-LoRA"]
+    head = (readme.ROOT / readme.FLOORS).read_text("utf-8").splitlines()[0]
+    (tmp_path / "none.csv").write_text(head + "\n", "utf-8")
+    assert methods.floors_table(tmp_path / "none.csv").count(" – ") == 6 * len(method_names())
 
 
 @pytest.mark.fixed_seed

@@ -215,7 +215,7 @@ def _tell(evidence: Evidence) -> None:
     evidence.argued(
         "near the equator tan θ⁺ > g has at most the stated probability, whatever the cotangent",
         because="in each cell of γ, w and h the cotangent is monotone in ρ̄ with the stated slope at least, "
-        "so that the ρ̄ in question lie in an interval, and a symmetric unimodal law gives most to a centred one",
+        "so that the ρ̄ in question lie in an interval, and such a law gives most to a centred one",
     )
     evidence.argued(
         "a round in a cell is bounded as claim sharp-recovery proves, for the signs of ρ̄ and w it has",

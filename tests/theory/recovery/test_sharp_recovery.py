@@ -3,10 +3,14 @@
 import time
 from math import inf, isfinite, log
 
+import numpy as np
 import pytest
+from scipy import stats
 
+from linear_model.prediction.chain import step
+from linear_model.prediction.law import Law, draw_sums
 from theory.recovery import recovery_theorem, sharp_recovery, sharp_theorem
-from theory.recovery.sharp import too_few
+from theory.recovery.sharp import dominating, too_few
 
 EPSILON = 1e-6
 
@@ -48,7 +52,7 @@ def test_on_the_closed_forms_samples_the_search_finds_fewer_rounds():
 
 
 @pytest.mark.parametrize(
-    ("d", "pooled", "kappa"), [(1_000, 900, 1.0), (1_000, 100, 0.5), (10, 60, 1.0)]
+    ("d", "pooled", "kappa"), [(1_000, 900, 1.0), (1_000, 100, 0.5), (10, 20, 1.0)]
 )
 def test_below_the_threshold_nothing_is_promised(d, pooled, kappa):
     assert sharp_recovery.rounds(0.01, d, 1, pooled, kappa, EPSILON) == inf
@@ -100,3 +104,41 @@ def test_a_value_outside_is_refused(wrong):
     given = {"d": 10, "clients": 2, "samples": 100, "kappa": 0.5, "epsilon": EPSILON, "start": 0.5}
     with pytest.raises(ValueError, match=rf"^{next(iter(wrong))} must .*, got [^\n]+$"):
         sharp_recovery.rounds(0.01, **given | wrong)
+
+
+def test_a_chain_that_dominates_the_angle_needs_few_samples_at_small_widths():
+    assert sharp_recovery.rounds(0.01, 10, 10, 200, 1.0, EPSILON) == 16
+    assert sharp_recovery.rounds(0.01, 10, 10, 12, 1.0, EPSILON) < inf
+    assert 3.0 < sharp_recovery.samples(0.01, 10, 1, 1.0, EPSILON) / 10 < 6.0
+
+
+def test_more_effort_is_sharper_and_every_row_is_a_law():
+    asked = 10, 10, 20, 0.8, "random", sharp_recovery.tangent(EPSILON), 60
+    full, rough = (
+        dominating.failures(*asked, effort) for effort in (dominating.FULL, dominating.ROUGH)
+    )
+    assert all(0.0 <= one <= 1.0 for one in (*full, *rough))
+    assert all(full[20:] < rough[20:])
+    grid, small, below = dominating._grid(200, 0.8, 1e-6, 0.06)
+    beyond = dominating._beyond(grid, small, (10, 10, 20), 0.8, dominating.ROUGH)
+    assert grid[below] == pytest.approx(1e-6, rel=1e-12)
+    assert (np.diff(beyond, axis=0) >= 0.0).all()
+    assert (np.diff(beyond, axis=1) <= 0.0).all()
+
+
+@pytest.mark.parametrize("d", [2, 3, 40])
+@pytest.mark.parametrize("tan", [50.0, 3.0, 0.5, 0.05, 1e-3])
+def test_rows_bound_a_rounds_law(d, tan):
+    """Against rounds of the exact law from inside the state: whatever the grid point, no more lie beyond."""
+    clients, samples, kappa, n = 2, 30, 0.9, 20_000
+    grid, small, _ = dominating._grid(clients * samples, kappa, 1e-6, 0.06)
+    sizes = d, clients, samples
+    beyond = dominating._beyond(grid, small, sizes, kappa, dominating.ROUGH)
+    row = min(int(np.searchsorted(grid, tan)), grid.size)
+    c = np.full(n, 1.0 / np.hypot(1.0, tan))
+    law = Law(d, clients, clients, samples, kappa)
+    rng = np.random.default_rng(1)
+    after, sine, _ = step(rng, law, c, np.sqrt(1.0 - c**2), draw_sums(rng, law, n))
+    tangents = sine / np.abs(after)
+    for g, most in zip(grid[::8], beyond[row][::8], strict=True):
+        assert np.count_nonzero(tangents > g) <= stats.binom.isf(1e-9, n, min(most + 1e-12, 1.0))
