@@ -129,7 +129,7 @@ class Evidence:
         self._table: Callable[[], Rows] | None = None
         self._extra: dict[str, Callable[[], Rows]] = {}
         self._facts: dict[str, Any] = {}
-        self._imprecise = ""
+        self._imprecise, self._limit = "", 0.0
         self._method = ""
         self._rule, self._planned = Rule(ALPHA), 0
         self._not_run = self._closed = False
@@ -237,8 +237,11 @@ class Evidence:
 
     def proportion(self, quantity: str, successes: int, trials: int, **stands: Any) -> Asked:
         """A success probability stands to theory as in `state`, with a Clopper–Pearson interval."""
-        interval = partial(statistics.proportion_interval, successes, trials)
-        asked = self.ask(successes / trials, trials, interval)
+        interval, share = (
+            partial(statistics.proportion_interval, successes, trials),
+            successes / trials,
+        )
+        asked = self.ask(share, trials, interval, math.sqrt(share * (1.0 - share) / trials))
         self.state(quantity, asked, **stands)
         return asked
 
@@ -296,8 +299,16 @@ class Evidence:
 
         self._comparisons.append(compared)
 
-    def precise(self, asked: Iterable[Asked], limit: float = 0.005) -> None:
-        """No standard error exceeds a share of its value: a design limit; beyond it nothing is decided."""
+    def precise(self, asked: Iterable[Asked] | None = None, limit: float = 0.005) -> None:
+        """No standard error exceeds a share of its value: a design limit; beyond it nothing is decided.
+
+        Args:
+            asked: the estimates; None for all that are said to equal theory, now or later.
+            limit: the share.
+        """
+        if asked is None:
+            self._limit = limit
+            return
         worst = max(asked, key=lambda one: one.relative_error, default=None)
         if worst is None:
             return
@@ -363,6 +374,8 @@ class Evidence:
             ValueError: without any evidence at all, or with more assertions than `share` announced.
         """
         self._closed = True
+        if self._limit:
+            self.precise(self._told, self._limit)
         if self._planned and len(self._asked) > self._planned:
             raise ValueError(
                 f"claim {self.id} shared its α among {self._planned} assertions and made {len(self._asked)}"

@@ -349,17 +349,12 @@ def _local_rates(
     slack = max(2e-4, float(left_over))
     label = f"d = {d}, σ(B*) = {values}, η = {step:.4g}" + (" (best)" if eta is None else "")
     stated = local_rate(stretch * np.array(values), step)
-    evidence.equal(
-        f"local rate, {label}",
-        stated,
-        measured,
-        rounding=slack * stated,
-        why="the faster modes have not quite died out after 30 rounds",
-    )
+    why = "the faster modes have not quite died out after 30 rounds"
+    evidence.equal(f"local rate, {label}", stated, measured, rounding=slack * stated, why=why)
     if eta is None:
         best = best_rate(max(values), min(values))
         closed = f"best local rate by its closed form, {label}"
-        evidence.equal(closed, best, measured, rounding=slack * best)
+        evidence.equal(closed, best, measured, rounding=slack * best, why=why)
     rows = [
         {"cell": label, "round": k, "measured": norm, "theory": norms[0] * stated**k}
         for k, norm in enumerate(norms)

@@ -13,7 +13,7 @@ from theory.clients_differ import partial_participation as theory
 from theory.population import population_map
 from theory.samples import mean_square_rate as rate
 from verification.claim import OURS, Evidence, Mark, Plot, Series, Verdict, between, claim
-from verification.evidence import Asked, exactly
+from verification.evidence import exactly
 
 LENGTH = 1.5
 """‖b̄*‖."""
@@ -108,16 +108,14 @@ def check(
     logs, steps, excess, curve = _runs(evidence, b, taking_part, eta, trials)
     V = float(np.square(b - b.mean(axis=0)).sum(axis=1).mean())
     share = stretch * theory.missing_share(clients, taking_part)
-    asked = [evidence.mean(f"excess risk of late rounds over V, {words}", excess / V, equals=share)]
+    evidence.mean(f"excess risk of late rounds over V, {words}", excess / V, equals=share)
     log_rate = theory.log_rate(b, taking_part, eta)
-    asked.append(
-        evidence.mean(f"log of the angle's change a round, {words}", logs, equals=log_rate)
-    )
+    evidence.mean(f"log of the angle's change a round, {words}", logs, equals=log_rate)
     first = theory.mean_step(kappa, V, LENGTH, clients, taking_part)
-    asked.append(evidence.mean(f"E κ_S, {words}", steps[:, 0], equals=first))
+    evidence.mean(f"E κ_S, {words}", steps[:, 0], equals=first)
     square = theory.mean_square_rate(b, taking_part, eta)
     words_square = f"E(tan θ⁺/tan θ)² of a round, {words}"
-    asked.append(evidence.mean(words_square, steps[:, 1], equals=square))
+    evidence.mean(words_square, steps[:, 1], equals=square)
     evidence.equal(
         f"the same by the {comb(clients, taking_part)} sets one by one",
         square,
@@ -126,8 +124,8 @@ def check(
         why="rounding",
     )
     if not alone:
-        asked.append(_floor(evidence, clients, taking_part, evidence.pick(18_000, 60_000)))
-    evidence.precise(asked)
+        _floor(evidence, clients, taking_part, evidence.pick(18_000, 60_000))
+    evidence.precise()
     evidence.steps(*theory.derive(exactly(stretch)))
     for statement, because in theory.ARGUED:
         evidence.argued(statement, because=because)
@@ -199,7 +197,7 @@ def _one_by_one(b: np.ndarray, taking_part: int, eta: float) -> float:
     return float(np.mean(np.square(population_map.next_tangent(small, kappas) / small)))
 
 
-def _floor(evidence: Evidence, clients: int, taking_part: int, trials: int) -> Asked:
+def _floor(evidence: Evidence, clients: int, taking_part: int, trials: int) -> None:
     """Stationary E s² on drawn samples at small spread, with at least two clients a round."""
     n, (d, samples, kappa) = max(taking_part, 2), DRAWN
     b, eta = targets_of(evidence, clients, SPREAD), kappa / (2.0 * LENGTH**2)
@@ -221,4 +219,4 @@ def _floor(evidence: Evidence, clients: int, taking_part: int, trials: int) -> A
 
     squares = in_blocks(evidence, trials, run, "floor") / SPREAD**2
     words = f"E s²_∞ over the squared spread on drawn samples, N = {clients}, n = {n}, d = {d}, m = {samples}"
-    return evidence.mean(words, squares, equals=stated / SPREAD**2)
+    evidence.mean(words, squares, equals=stated / SPREAD**2)

@@ -176,7 +176,8 @@ def _closed(evidence: Evidence, d: int, clients: int, stretch: float) -> None:
     for _ in range(7):
         literal -= 0.05 * 2.0 * (literal - fit)
     words = "seven steps of 2η = 0.1 on b towards its fit"
-    evidence.equal(words, no_client_drift.after_steps(b, fit, power), literal, rounding=1e-14)
+    stated = no_client_drift.after_steps(b, fit, power)
+    evidence.equal(words, stated, literal, rounding=1e-14, why="rounding")
     rows: list[dict[str, Any]] = []
     for kappa in (0.1, 0.6, 1.4):
         for steps in (1, 2, 3, 4, 6, 8, 12, 16):
@@ -205,4 +206,4 @@ def _modes(evidence: Evidence, targets: np.ndarray, rank: int, steps: int, label
     plain = population_map.next_tangent(0.7, 0.6)
     words = "K = 1, κ = 0.6, tan θ = 0.7: the map of theory.md §2"
     once = no_client_drift.next_tangent(0.7, 1.0 - 0.6 / 1.49)
-    evidence.equal(words, float(plain), float(once), rounding=1e-14)
+    evidence.equal(words, float(plain), float(once), rounding=1e-14, why="rounding")

@@ -12,7 +12,7 @@ from linear_model.methods.algorithm2 import orthonormalised
 from theory.other_methods import second_moment
 from theory.samples import mean_square_rate as rate
 from verification.claim import OURS, claim
-from verification.evidence import Asked, Evidence, between, exactly
+from verification.evidence import Evidence, between, exactly
 from verification.finding import Mark, Plot, Series
 from verification.verdict import Verdict
 
@@ -80,8 +80,8 @@ def check(
     between(0.3, 3.0, kappa=kappa)
     setting = (d, clients, samples)
     trials = evidence.pick(16_000, 40_000)
-    asked = _mean_square(evidence, setting, kappa, trials, stretch)
-    evidence.precise([asked])
+    _mean_square(evidence, setting, kappa, trials, stretch)
+    evidence.precise()
     _population(evidence, clients)
     evidence.steps(*second_moment.derive(exactly(stretch)))
     evidence.argued(
@@ -145,10 +145,10 @@ def _stated(setting: tuple[int, int, int], kappa: float, stretch: float = 1.0) -
 
 def _mean_square(
     evidence: Evidence, setting: tuple[int, int, int], kappa: float, trials: int, stretch: float
-) -> Asked:
+) -> None:
     squares = literal_squares(evidence.rng("rounds", *setting), setting, kappa, trials)
     words = "E s⁺²/s² at a small angle, d = {}, N = {}, m = {}, κ = {:g}".format(*setting, kappa)
-    return evidence.mean(words, squares, equals=_stated(setting, kappa, stretch))
+    evidence.mean(words, squares, equals=_stated(setting, kappa, stretch))
 
 
 def _population(evidence: Evidence, clients: int) -> None:

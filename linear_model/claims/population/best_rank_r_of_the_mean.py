@@ -92,10 +92,12 @@ def check(
         stated = best_rank_r.local_rate(stretch * values, rank, eta)
         step = "best step" if share is None else f"{share:g} of the threshold"
         words = f"local rate of a loop over clients, {step}, {label}"
-        evidence.equal(words, stated, measured, rounding=1e-8, why="the start's tangent squared")
+        why = "the start's tangent squared, 1e-10, and rounding of tangents of 1e-5 and below"
+        evidence.equal(words, stated, measured, rounding=1e-8, why=why)
         if share is None:
             best = best_rank_r.best_rate(stretch * narrow, stretch * wide)
-            evidence.equal(f"the same by its closed form, {label}", best, measured, rounding=1e-8)
+            words = f"the same by its closed form, {label}"
+            evidence.equal(words, best, measured, rounding=1e-8, why=why)
     _global(evidence, problem, (narrow, wide), label)
     _frozen(evidence, problem, label)
     _rank_one(evidence, problem, values, vectors, label)

@@ -11,7 +11,7 @@ from linear_model.simulation import simulate
 from theory.recovery import escape_noise, local_moment
 from theory.samples import bstep
 from verification.claim import OURS, Evidence, Mark, Plot, Series, Verdict, between, claim
-from verification.evidence import Asked, exactly
+from verification.evidence import exactly
 
 ROUNDS = 4
 """So few that c² and v·d/M, which the formula leaves out, stay below 1e-4 at the settings here."""
@@ -72,7 +72,7 @@ def check(
         problem, method, simulator="chain", rounds=ROUNDS, trials=trials, start="random", **stream
     )
     squares = (1.0 - run.angle) * (1.0 + run.angle)
-    rows, asked, left_out = [], list[Asked](), 0.0
+    rows, left_out = [], 0.0
     longer = 2.0 + kappa**2 * d / (clients * samples)
     for t in range(1, ROUNDS + 1):
         theory = float(escape_noise.mean_square_cosine(t, kappa, d, v))
@@ -83,10 +83,9 @@ def check(
         found = evidence.mean(
             words, squares[:, t], equals=theory, correction=left_out * theory, why=LEFT_OUT
         )
-        asked.append(found)
         alone = float(escape_noise.mean_square_cosine(t, kappa, d, 0.0))
         rows.append(({"round": t, "theory": theory, "no noise": alone}, found))
-    evidence.precise(asked)
+    evidence.precise()
     _literal(evidence, kappa, stretch)
     evidence.steps(*escape_noise.derive(exactly(stretch)))
     evidence.argued(
@@ -124,7 +123,7 @@ def _literal(evidence: Evidence, kappa: float, stretch: float) -> None:
     fourth = float(local_moment.fourth_moment(clients, samples))
     theory = kappa**2 * (stretch * v * (1 + 2 / pooled) + fourth / pooled)
     words = f"E of the squared first move along a* from the equator, d = {d}, N = {clients}, m = {samples}"
-    evidence.precise([evidence.mean(f"{words} (literal)", found, equals=theory)])
+    evidence.mean(f"{words} (literal)", found, equals=theory)
 
 
 PLOT = Plot(

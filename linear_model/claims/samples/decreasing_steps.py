@@ -85,7 +85,7 @@ def check(
         seen = squares[:, t - 1] / sigma**2
         asked = evidence.mean(f"{words} = {t}", seen, equals=stated[t] / sigma**2)
         rows.append((_row(t, (d, clients, samples), sigma, stated[t]), asked))
-    evidence.precise(asked for _, asked in rows)
+    evidence.precise()
     _limit(evidence, (d, clients, samples), q, nu)
     least = theory.least_square(START * nu, rounds, nu) / sigma**2
     evidence.state(
