@@ -82,33 +82,50 @@ def proportion_interval(successes: int, trials: int, alpha: float = ALPHA) -> tu
 
 
 def median_interval(samples: np.ndarray, alpha: float = ALPHA) -> tuple[float, float]:
-    """Distribution-free interval of a median, between two order statistics of i.i.d. samples.
+    """`quantile_interval` of the median."""
+    return quantile_interval(samples, 0.5, alpha)
+
+
+def quantile_interval(
+    samples: np.ndarray, share: float, alpha: float = ALPHA
+) -> tuple[float, float]:
+    """Distribution-free interval of a quantile, between two order statistics of i.i.d. samples.
 
     Coverage is at least 1 − alpha for every law, discrete ones included.
 
     Args:
         samples: shape (n,); +inf stands for "not reached".
+        share: of the law that lies below, in (0, 1).
         alpha: two-sided error probability.
 
     Raises:
-        ValueError: on a NaN, alpha outside (0, 1), or n < 1 + log2(1/alpha), where even the whole range
-            covers the median less often than asked.
+        ValueError: on a NaN, alpha or share outside (0, 1), or so small an n that even the whole range
+            covers the quantile less often than asked: below 1 + log2(1/alpha) for a median.
     """
     _check_alpha(alpha)
+    if not 0.0 < share < 1.0:
+        raise ValueError(f"share must lie strictly between 0 and 1, got {share}")
     values = np.sort(np.asarray(samples, dtype=np.float64).ravel())
     if np.any(np.isnan(values)):
         raise ValueError("samples must not hold NaN")
     n = values.size
-    # Largest k with P(Binomial(n, 1/2) ≤ k) ≤ alpha/2: fewer than k + 1 samples below the median.
-    k = int(scipy.stats.binom.ppf(alpha / 2.0, n, 0.5)) if n else -1
-    while k >= 0 and scipy.stats.binom.cdf(k, n, 0.5) > alpha / 2.0:
-        k -= 1
-    if k < 0:
+    least = int(np.ceil(np.log(alpha / 2.0) / np.log(max(share, 1.0 - share))))
+    # At most `below` of n lie under the quantile, or under its mirror image, with P ≤ alpha/2.
+    below, above = (_most_below(n, part, alpha) for part in (share, 1.0 - share))
+    if min(below, above) < 0:
+        name = "median" if share == 0.5 else f"quantile of {share:g}"
         raise ValueError(
-            f"samples must be at least {int(np.ceil(1 + np.log2(1 / alpha)))} for a median at"
-            f" alpha = {alpha}, got {n}"
+            f"samples must be at least {least} for a {name} at alpha = {alpha}, got {n}"
         )
-    return float(values[k]), float(values[n - 1 - k])
+    return float(values[below]), float(values[n - 1 - above])
+
+
+def _most_below(n: int, share: float, alpha: float) -> int:
+    """Largest k with P(Binomial(n, share) ≤ k) ≤ alpha/2; −1 if there is none."""
+    k = int(scipy.stats.binom.ppf(alpha / 2.0, n, share)) if n else -1
+    while k >= 0 and scipy.stats.binom.cdf(k, n, share) > alpha / 2.0:
+        k -= 1
+    return k
 
 
 def ks_critical_one_sample(n: int, alpha: float = ALPHA) -> float:

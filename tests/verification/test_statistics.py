@@ -54,6 +54,23 @@ def test_median_interval_has_the_coverage_it_claims(n: int, alpha: float) -> Non
     assert 2 * stats.binom.cdf(k + 1, n, 0.5) > alpha * (1 - 1e-9)
 
 
+@pytest.mark.parametrize("share", [0.01, 0.3, 0.9])
+def test_quantile_interval_has_the_coverage_it_claims(share: float) -> None:
+    n, alpha = 1_000, 1e-3
+    low, high = statistics.quantile_interval(np.arange(n), share, alpha)
+    # Fewer than k + 1 of n lie below the quantile with probability P(Bin(n, share) ≤ k).
+    below = stats.binom(n, share)
+    assert below.cdf(low) <= alpha / 2 < below.cdf(low + 1)
+    assert below.sf(high) <= alpha / 2 < below.sf(high - 1)
+
+
+def test_quantile_interval_refuses_too_few_and_no_share() -> None:
+    with pytest.raises(ValueError, match=r"at least 1443 for a quantile of 0.99"):
+        statistics.quantile_interval(np.arange(1_442), 0.99, 1e-6)
+    with pytest.raises(ValueError, match="share must lie strictly between 0 and 1, got 1"):
+        statistics.quantile_interval(np.arange(10), 1, 0.1)
+
+
 def test_median_interval_takes_infinite_times_and_refuses_too_few() -> None:
     times = np.append(np.arange(30.0), np.inf)
     assert np.isfinite(statistics.median_interval(times, 0.01)[1])

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from linear_model.claims.recovery.literal_chain import beside_chain, literal_angles
 from linear_model.methods.algorithm2 import Algorithm2
 from linear_model.problem import Problem
 from linear_model.run import Run
@@ -19,6 +20,8 @@ from verification.evidence import exactly
 START, FAR = 1e-6, 1e-90
 """A small angle, and one so much smaller that 2 % of the rounds between are many."""
 FAILURES = (0.5, 0.1, 0.01)
+ADDED, WIDER = 16, 100
+"""Rounds whose logarithms are added, and how much larger d and m are there: next orders are then small."""
 NEXT = "the next order of R²'s spread, its skewness below 1"
 
 
@@ -48,12 +51,12 @@ def check(
     evidence: Evidence,
     *,
     d: int = 400,
-    clients: int = 20,
-    samples: int = 40,
+    clients: int = 4,
+    samples: int = 200,
     kappa: float = 0.6,
     stretch: float = 1.0,
 ) -> None:
-    """Derive E R⁴; measure it, the drift and the quantiles by the chain, E R² on literal data too.
+    """Derive E R⁴; measure it, drift, spread and quantiles by the chain, E R² by a loop over clients.
 
     Args:
         d: at least 50, so that R² scatters little.
@@ -75,20 +78,17 @@ def check(
     first, both = (run.angle[:, t] / START for t in (1, 2))
     words = "d = {}, N = {}, m = {}".format(*shape) + f", κ = {kappa:g}"
     fourth = stretch * float(small_angle.fourth_power(kappa, *shape))
-    asked = [
-        evidence.mean(f"E R⁴, {words}", first**4, equals=fourth),
-        evidence.mean(f"E R₁²R₂² is ρ⁴, {words}", both**2, equals=rate**2),
-    ]
-    evidence.precise(asked)
-    small = 12, 3, 20
-    literal = _run(
-        evidence, small, kappa, 1, evidence.pick(16_000, 40_000), "literal", START, "data"
-    )
+    evidence.mean(f"E R⁴, {words}", first**4, equals=fourth)
+    evidence.mean(f"E R₁²R₂² is ρ⁴, {words}", both**2, equals=rate**2)
+    small, count = (12, 3, 20), evidence.pick(16_000, 40_000)
+    literal, _ = literal_angles(evidence, small, kappa, START, 1, count, "small")
     stated = mean_square_rate.rate_squared(kappa, mean_square_rate.noise_ratio(*small))
-    squares = np.square(literal.angle[:, 1] / START)
-    words_small = "E R² on literal data, d = 12, N = 3, m = 20"
-    evidence.precise([evidence.mean(words_small, squares, equals=stated)])
+    said = "E R² by a loop over clients with their samples, d = 12, N = 3, m = 20"
+    evidence.mean(said, np.square(literal[:, 1] / START), equals=stated)
+    beside_chain(evidence, small, kappa)
+    _sums(evidence, (WIDER * d, clients, WIDER * samples), kappa)
     rows = _long(evidence, shape, kappa, rate, words)
+    evidence.precise()
     evidence.steps(*small_angle.derive(exactly(stretch)))
     evidence.argued(
         "the factors are independent and alike as s₀ → 0",
@@ -100,21 +100,40 @@ def check(
         "order in R²'s spread E log R = ½(log ρ² − spread/2) and Var log R = spread/4",
     )
     evidence.method(
-        f"SymPy from the literal round; {trials:,} rounds of the exact chain and literal data"
+        f"SymPy from the literal round; {trials:,} rounds of the exact chain, and a loop over clients with "
+        "their samples, which is the chain on the same samples"
     )
     evidence.table(rows, PLOT)
 
 
 def _run(
     evidence: Evidence, shape: tuple[int, int, int], kappa: float, rounds: int, trials: int, name: str,
-    start: float, simulator: str = "chain",
+    start: float,
 ) -> Run:  # fmt: skip
     d, clients, samples = shape
     stream = evidence.stream(name, *shape, round(1e6 * kappa))
     problem, method = Problem(d=d, clients=clients, samples=samples), Algorithm2(kappa=kappa)
     return simulate(
-        problem, method, simulator=simulator, rounds=rounds, trials=trials, start=start, **stream
+        problem, method, simulator="chain", rounds=rounds, trials=trials, start=start, **stream
     )
+
+
+def _sums(evidence: Evidence, shape: tuple[int, int, int], kappa: float) -> None:
+    """Mean and variance of log s after some rounds, in a width where R² scatters little."""
+    trials = evidence.pick(96_000, 200_000)
+    angle = _run(evidence, shape, kappa, ADDED, trials, "sums", START).angle
+    sums = np.log(angle[:, ADDED] / START)
+    drift, spread = (float(of(kappa, *shape)) for of in (small_angle.drift, small_angle.spread))
+    words = "d = {}, N = {}, m = {}".format(*shape) + f", κ = {kappa:g}"
+    evidence.mean(
+        f"E log(s_{ADDED}/s₀), {words}", sums, equals=ADDED * drift,
+        correction=ADDED / 2 * spread**1.5, why=NEXT,
+    )  # fmt: skip
+    width = ADDED * spread / 4
+    evidence.mean(
+        f"Var log s_{ADDED}, {words}", (sums - sums.mean()) ** 2, equals=width,
+        correction=sqrt(spread) * width, why=NEXT,
+    )  # fmt: skip
 
 
 def _long(
@@ -124,16 +143,7 @@ def _long(
     ratio, trials = START / FAR, evidence.pick(3_000, 6_000)
     horizon = ceil(float(small_angle.markov_rounds(ratio, 1e-4, rate, log=log)))
     angle = _run(evidence, shape, kappa, horizon, trials, "long", START).angle
-    sums = np.log(angle[:, 50] / START)
     drift, spread = (float(of(kappa, *shape)) for of in (small_angle.drift, small_angle.spread))
-    evidence.mean(
-        f"E log(s₅₀/s₀), {words}", sums, equals=50 * drift, correction=25 * spread**1.5, why=NEXT
-    )
-    width = 50 * spread / 4
-    evidence.mean(
-        f"Var log s₅₀, {words}", (sums - sums.mean()) ** 2, equals=width,
-        correction=sqrt(spread) * width, why=NEXT,
-    )  # fmt: skip
     needed, rows = np.argmax(angle <= FAR, axis=1), []
     for delta in FAILURES:
         markov = ceil(float(small_angle.markov_rounds(ratio, delta, rate, log=log)))
@@ -141,14 +151,12 @@ def _long(
         said = f"P(s_T > ε) at Markov's T = {markov} for {delta:g}, {words}"
         evidence.proportion(said, failed, trials, at_most=delta)
         normal = small_angle.normal_rounds(ratio, delta, kappa, *shape)
-        actual = float(np.quantile(needed, 1 - delta))
-        evidence.equal(
-            f"rounds that fail with probability {delta:g}, by the normal law, {words}", normal, actual,
-            rounding=1.0 + (sqrt(normal * spread) / 4 + normal * spread**1.5 / 2) / -drift,
-            why="rounds are whole, a quantile scatters by half the law's width at most, the drift has "
-            "a next order",
+        actual = evidence.quantile(
+            f"rounds that fail with probability {delta:g}, by the normal law, {words}", needed, 1 - delta,
+            equals=normal, correction=1.0 + normal * spread**1.5 / 2 / -drift,
+            why="rounds are whole, and the drift has a next order",
         )  # fmt: skip
-        rows.append({"delta": delta, "markov": markov, "normal": normal, "actual": actual})
+        rows.append({"delta": delta, "markov": markov, "normal": normal, "actual": actual.measured})
     return rows
 
 
