@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from linear_model.claims.recovery.literal_chain import beside_chain, literal_angles
 from linear_model.methods.algorithm2 import Algorithm2
 from linear_model.problem import Problem
 from linear_model.run import Run
@@ -91,6 +92,7 @@ def check(
         reached, trials, at_most=most,
     )  # fmt: skip
     _factors(evidence, stretch)
+    evidence.precise()
     _formulas(evidence)
     if not alone:
         widths = evidence.pick(WIDTHS[1:2], WIDTHS)
@@ -123,13 +125,13 @@ def _tell(evidence: Evidence) -> None:
 
 def _run(
     evidence: Evidence, cell: tuple[int, int, int, float], rounds: int, trials: int, name: str,
-    start: Any = "random", simulator: str = "chain",
+    start: Any = "random",
 ) -> Run:  # fmt: skip
     d, clients, samples, kappa = cell
     stream = evidence.stream(name, d, clients, samples, round(1e6 * kappa))
     problem, method = Problem(d=d, clients=clients, samples=samples), Algorithm2(kappa=kappa)
     return simulate(
-        problem, method, simulator=simulator, rounds=rounds, trials=trials, start=start, **stream
+        problem, method, simulator="chain", rounds=rounds, trials=trials, start=start, **stream
     )
 
 
@@ -143,25 +145,28 @@ def _factors(evidence: Evidence, stretch: float) -> None:
     count = evidence.pick(4_000, 40_000)
     factor = float(too_few.inverse_moment(p, stretch * kappa, 0.0, 2_000, 2_000, 256)[0])
     near = _run(evidence, wide, 1, count, "factor", SMALL)
-    asked = evidence.mean(
+    evidence.mean(
         "E (s/s⁺)² near the solution, d = 2000, N = 50, m = 40, κ = 0.9",
         np.square(SMALL / near.angle[:, 1]),
         equals=factor,
         correction=2e-3 * factor,
         why="the b-step's noise, of variance v = 1/(N(m − 2)), adds a share v to (s⁺/s)²; parts of the laws",
     )
-    evidence.precise([asked])
     few = evidence.pick(2_000, 20_000)
     for start in (SMALL, 0.9):
-        literal = _run(evidence, (12, 3, 6, 0.8), 1, few, "literal", start, "data")
+        literal, _ = literal_angles(
+            evidence, (12, 3, 6), 0.8, start, 1, few, "few", round(9 * start)
+        )
         bound = 3**p * too_few.spread_moment(p, 12, 18)
         if start == SMALL:
             bound = too_few.inverse_moment(p, stretch * 0.8, 0.0, 12, 18)[0]
         evidence.mean(
-            f"E (s/s⁺)² on literal data, d = 12, N = 3, m = 6, κ = 0.8, sin θ = {start:g}",
-            np.square(start / literal.angle[:, 1]),
+            "E (s/s⁺)² by a loop over clients with their samples, d = 12, N = 3, m = 6, κ = 0.8, "
+            f"sin θ = {start:g}",
+            np.square(start / literal[:, 1]),
             at_most=float(bound),
         )
+    beside_chain(evidence, (12, 3, 6), 0.8)
 
 
 def _formulas(evidence: Evidence) -> None:
