@@ -209,9 +209,11 @@ def _late_crossings(evidence: Evidence, targets: np.ndarray) -> None:
         actual, rate = _crossing(*found), -log(abs(1.0 - kappa))
         off.append(max(abs(_off_limits(targets, kappa, t, *found)) for t in (actual - 1, actual)))
         slope = rate - 1.0 / min(stated, actual - 1.0)
-        evidence.equal(f"round from which RoLoRA leads, κ = {kappa:g}", stated, actual,
-            rounding=1.0 + off[-1] / slope, why="whole rounds, and how far the two excesses are off their "
-                "limits there, over the least slope λ − 1/t of the limits' ratio (mean value theorem)")  # fmt: skip
+        evidence.equal(
+            f"round from which RoLoRA leads, κ = {kappa:g}", stated, actual, rounding=1.0 + off[-1] / slope,
+            why="whole rounds, and how far the two excesses are off their limits there, over the least slope "
+            "λ − 1/t of the limits' ratio (mean value theorem)",
+        )  # fmt: skip
     words = "how far the excesses are off their limits at the later crossing, over the same at the earlier"
     evidence.at_most(
         words, 0.25, off[1] / off[0], why="of order log t/t, which falls to a ninth or so"
@@ -221,7 +223,7 @@ def _late_crossings(evidence: Evidence, targets: np.ndarray) -> None:
 def _off_limits(
     targets: np.ndarray, kappa: float, t: int, fedavg: np.ndarray, rolora: np.ndarray
 ) -> float:
-    """Log of FedAvg-LoRA's root excess after round t over √C/t, less that of Algorithm 2's over g|1 − κ|^t."""
+    """Log of FedAvg-LoRA's root excess over √C/t, less that of Algorithm 2's over g|1 − κ|^t."""
     size = float(np.linalg.norm(targets.mean(axis=0))) * who_wins.prefactor(START, kappa)
     limits = fedavg_flow.decay_constant(targets) / t**2, size**2 * abs(1.0 - kappa) ** (2 * t)
     return 0.5 * (log(fedavg[t - 1] / limits[0]) - log(rolora[t - 1] / limits[1]))
