@@ -54,6 +54,31 @@ def round_matrix(h: Float[np.ndarray, " N"], eta: float, steps: int) -> Float[np
     return made
 
 
+def half_jacobian(
+    hessians: Float[np.ndarray, "N n n"],
+    crosses: Float[np.ndarray, "N n k"],
+    eta: float,
+    steps: int,
+) -> Float[np.ndarray, "nN w"]:
+    """A factor's corrected round about a stationary point: (x, y, c_1 … c_N) to (x, c_1 … c_N). Ours.
+
+    Args:
+        hessians: the clients', of the factor x that moves.
+        crosses: derivatives of their gradients of x in the other factor y.
+    """
+    N, n, k = crosses.shape
+    one = np.eye(n)
+    made = np.zeros((N, n, n + k + N * n))
+    for i, (h, cross) in enumerate(zip(hessians, crosses, strict=True)):
+        # P_i = (1 − (1 − ηH)ᴷ)/(KηH), which is the mean of the powers below K.
+        powers = [np.linalg.matrix_power(one - eta * h, power) for power in range(steps)]
+        share = np.mean(powers, axis=0)
+        among = np.kron(np.eye(N)[i] - 1.0 / N, one - share)  # of c_i − c
+        made[i] = np.concatenate([share @ h, share @ cross, among], axis=1)
+    x = np.eye(n, made.shape[2]) - steps * eta * made.mean(axis=0)
+    return np.concatenate([x, made.reshape(N * n, -1)])
+
+
 def derive(stretch: Any = 1) -> tuple[ProofStep, ...]:
     """The pooled b-step's fixed points; K corrected steps, their fixed points and local rates.
 
@@ -104,11 +129,16 @@ def _derive_round() -> list[ProofStep]:
 
 def _derive_fixed_point() -> list[ProofStep]:
     share, g, own, x, low, high = sp.symbols("P g c_i x low high", positive=True)
+    e, of_share, of_g, of_own, of_common = sp.symbols("epsilon dP dg dc_i dc", real=True)
+    moved = next_control(share + e * of_share, own + e * of_g, own + e * of_own, e * of_common)
     return [
         identity("x⁺ = x says c = 0, and c_i⁺ = c_i then P_i(g_i − c_i) = 0: with P_i ≠ 0 every c_i is "
             "g_i, their "
             "mean is ∇f = c = 0", next_control(share, g, own, 0) - own, share * (g - own)),
         identity("and where ∇f = 0, c_i = g_i and c = 0 stay", next_control(share, g, g, 0), g),
+        identity("about it c_i⁺ moves by P dg + (1 − P)(dc_i − dc): P, which the other factor moves, "
+            "multiplies g_i − c_i + c = 0", moved - own,
+            e * next_control(share, of_g, of_own, of_common) + e**2 * of_share * (of_g - of_own + of_common)),
         rational_identity("while without correction a round leaves x where mean_i (1 − (1 − ηh_i)ᴷ)(x − "
             "x_i) = 0: for "
             "two clients at the weighted mean, which for K = 1 has the weights h_i",

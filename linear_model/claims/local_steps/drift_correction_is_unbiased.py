@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from linear_model.claims.local_steps import literal_local
+from linear_model.claims.local_steps.alternation import alternation
 from linear_model.claims.population import literal_rounds
 from linear_model.methods.algorithm2 import Algorithm2
 from linear_model.methods.local_steps import LocalSteps
@@ -42,7 +43,8 @@ def problem_of(evidence: Evidence, d: int, outputs: int, clients: int, rank: int
     "of the mean "
     "loss as fixed points. Where clients' Hessians h agree, a round of a factor leaves (1 − ηh)ᴷ of its "
     "error, with or "
-    "without control variates, and these forget at 1 − (1 − (1 − ηh)ᴷ)/(Kηh).",
+    "without control variates, and these forget at 1 − (1 − (1 − ηh)ᴷ)/(Kηh). Rounds of B and A in turn "
+    "contract near a stationary point at the spectral radius of their Jacobians' product.",
     latex=r"\text{fixed}\iff\nabla f=0,\quad c_i^{+}=P_ig_i+(1-P_i)(c_i-c),\quad x^{+}=x-K\eta c^{+},\quad "
     r"P=\frac{1-(1-\eta h)^K}{K\eta h}",
     source=OURS,
@@ -91,6 +93,10 @@ def check(
     _few_samples(evidence, rank, d)
     _corrected(evidence, of, steps, f"{label}, K = {steps}")
     _block(evidence, of, steps, stretch, f"N = {clients}, K = {steps}, d = {d}")
+    small = problem_of(evidence, min(d, 6), min(outputs, 4), min(clients, 4), min(rank, 2))
+    assert small.covariances is not None
+    targets = small.A_star @ small.B_star
+    alternation(evidence, targets, small.covariances, small.rank, _step(steps), steps)
     evidence.steps(*drift_correction.derive(exactly(stretch)))
     evidence.argued(
         "the steps of a coordinate hold for matrices: in B's rounds h_i is an eigenvalue of 2AᵀS_iA, in "
@@ -172,11 +178,16 @@ def _excess(of: Problem, product: np.ndarray) -> float:
     return float((gap * (S @ gap)).sum() - of.optimum.tail)
 
 
+def _step(steps: int) -> float:
+    """η of K local steps."""
+    return min(0.5 / steps, 0.15)
+
+
 def _corrected(evidence: Evidence, of: Problem, steps: int, label: str) -> None:
     """Control variates: the simulator to the end, its first rounds by the loop, RoLoRA beside it."""
     assert of.covariances is not None
     start = literal_rounds.start_of(evidence, of.d, of.rank)
-    eta = min(0.5 / steps, 0.15)
+    eta = _step(steps)
     options = {"simulator": "population", "start": start, **evidence.stream()}
     runs = {
         name: simulate(of, LocalSteps(name, eta=eta, local_steps=steps), rounds=rounds, **options)
