@@ -3,14 +3,17 @@
 from functools import cache
 from typing import Any
 
+import numpy as np
 import pytest
+from scipy.stats import norm
 from sympy import Rational
 
 import rolora
 from rolora.verify.registry import entries
 from verification.budget import Budget
 from verification.claim import ELSEWHERE
-from verification.finding import Finding
+from verification.evidence import Evidence
+from verification.finding import Finding, Relation
 from verification.statistics import ALPHA
 from verification.verdict import Verdict
 
@@ -98,7 +101,7 @@ AT: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
         {"d": 50_000_000, "samples": 200_000, "kappa": 0.8},
         {"kappa": 0.0},
     ),
-    "small-angle-clt": ({"d": 300, "samples": 50, "kappa": 0.7}, {"samples": 5}),
+    "small-angle-clt": ({"d": 300, "clients": 8, "samples": 90, "kappa": 0.7}, {"samples": 5}),
     "lemma-edge-at-finite-m": ({"d": 800, "samples": 300}, {"d": 10}),
     "too-few-samples": (
         {"d": 200, "clients": 1, "samples": 100, "kappa": 0.9, "alone": True},
@@ -119,6 +122,10 @@ TOOTHLESS_THERE = {
     "escape-time": "its bounds on whole rounds are wider than what 2 % of the step make",
 }
 """Claims whose mutant no measurement tells at the user's setting of `AT`, with the reason."""
+COARSE = {"bstep-law": "it counts rare failures on literal data, to one per cent of their number"}
+"""Claims with an estimate coarser than `PRECISION` in the quick profile, with the reason."""
+PRECISION = 0.005
+"""Largest standard error, over its value, of an estimate that is said to equal theory."""
 
 
 @cache
@@ -145,6 +152,32 @@ def test_a_claim_holds_and_its_control_is_refuted(name: str, users: bool) -> Non
     assert control.measured_false
     if not users:  # either half of the evidence tells the mutant
         assert control.proved_false or name in BY_MEASUREMENT_ALONE
+
+
+def coarse(finding: Finding) -> list[str]:
+    """Its estimates that are said to equal theory and are coarser than `PRECISION`, by their intervals."""
+    estimates = [c for c in finding.comparisons if c.interval and c.n]
+    # Each interval's error probability is at least this share, so that this is its reach at most.
+    reach = norm.isf((finding.alpha or ALPHA) / max(len(estimates), 1) / 2) if estimates else 1.0
+    return [
+        c.quantity
+        for c in estimates
+        if c.relation is Relation.EQ
+        and c.interval[1] - c.interval[0] > 2 * PRECISION * reach * abs(c.measured)
+    ]
+
+
+@pytest.mark.parametrize("name", AT)
+def test_every_estimate_that_equals_theory_is_precise(name: str) -> None:
+    assert bool(coarse(found(name, False))) is (name in COARSE)
+
+
+def test_a_coarse_estimate_is_seen() -> None:
+    for n, seen in ((100, True), (100_000, False)):
+        evidence = Evidence("coarse", Budget())
+        samples = np.arange(n) % 2.0  # standard error 1/√n of the mean
+        evidence.mean("a half", samples, equals=0.5)
+        assert bool(coarse(evidence.conclude(Verdict.CONSISTENT))) is seen
 
 
 @pytest.mark.parametrize("name", AT)

@@ -65,8 +65,8 @@ def test_quantile_interval_has_the_coverage_it_claims(share: float) -> None:
 
 
 def test_quantile_interval_refuses_too_few_and_no_share() -> None:
-    with pytest.raises(ValueError, match=r"at least 1443 for a quantile of 0.99"):
-        statistics.quantile_interval(np.arange(1_442), 0.99, 1e-6)
+    with pytest.raises(ValueError, match=r"at least 1444 for a quantile of 0.99"):
+        statistics.quantile_interval(np.arange(1_443), 0.99, 1e-6)
     with pytest.raises(ValueError, match="share must lie strictly between 0 and 1, got 1"):
         statistics.quantile_interval(np.arange(10), 1, 0.1)
 

@@ -109,7 +109,7 @@ def _setting(
     words = f"share of ‖A*B*‖² left by a frozen random A⁰, d = {d}, r = {rank}"
     share = evidence.mean(words, left, equals=theory)
     problem = Problem(d=d, clients=clients, samples=12 * d, rank=rank, B_star=B_star)
-    frozen = evidence.pick(2_000, 20_000)
+    frozen = evidence.pick(5_200, 20_000)
     ffa, rolora = (
         simulate(problem, method, rounds=rounds, trials=n, start=starts[:n], **stream).excess[:, -1]
         / total
