@@ -1,4 +1,4 @@
-"""Whatever is asked, a prediction has only finite numbers that are not negative, and a word for every method."""
+"""Whatever is asked, a prediction has finite numbers that are not negative, and a word for every method."""
 
 import json
 from math import isfinite
