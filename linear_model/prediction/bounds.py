@@ -11,6 +11,7 @@ from linear_model.prediction.limits import LEMMA
 from linear_model.prediction.result import Bound
 from linear_model.prediction.setting import Setting
 from theory.recovery import recovery_theorem, sharp_recovery
+from theory.recovery.sharp import dominating
 from theory.recovery.sharp_paths import Start
 
 
@@ -77,13 +78,13 @@ def _sharp(setting: Setting, law: Law) -> Bound:
         return Bound("ours", 0.0, source, "the start is already within ε")
     start: Start = "random" if setting.start == "random" else float(setting.start)
     sizes = setting.d, setting.active, setting.samples, setting.kappa, setting.eps
-    rounds = sharp_recovery.rounds(FAILURE, *sizes, start)
+    rounds = sharp_recovery.rounds(FAILURE, *sizes, start, dominating.ROUGH)
     if rounds == inf:
-        says = "its union bound asks for more pooled samples than there are, whatever the rounds"
+        says = "it asks for more pooled samples than there are, whatever the rounds"
         return Bound("ours", None, source, says)
     says = (
         f"a guarantee that fails with probability at most {FAILURE:g}: it lets the cosine grow from round to"
-        " round and pools the samples, and pays for the worst noise that it does not exclude"
+        " round and pools the samples, and pays for the worst noise in what it tells apart"
     )
     return Bound("ours", rounds, source, says)
 

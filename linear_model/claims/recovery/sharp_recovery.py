@@ -334,16 +334,15 @@ def _counts(evidence: Evidence) -> None:
             found,
         )
     noisy = Cell(100, 10, 500, 1.0, 0.9)
-    rounds = int(sharp_recovery.rounds(1e-4, *noisy.asked))
+    forecast = sharp_recovery.Forecast(*noisy.asked)
+    rounds = int(forecast.rounds(1e-4))
     failed = sharp_recovery.failure(rounds, *noisy.asked)
     evidence.equal(
         f"rounds for the failure after {rounds} rounds, {noisy.label}",
         rounds,
         sharp_recovery.rounds(failed, *noisy.asked),
     )
-    evidence.at_least(
-        "rounds for 1.5 % less", rounds + 1, sharp_recovery.rounds(0.985 * failed, *noisy.asked)
-    )
+    evidence.at_least("rounds for 1.5 % less", rounds + 1, forecast.rounds(0.985 * failed))
     delta, d, clients = 0.01, 1_000, 1
     enough = sharp_recovery.samples(delta, d, clients, 1.0, EPSILON)
     for words, share, theory in (("those", 1.0, True), ("2 % fewer", 0.98, False)):
