@@ -27,6 +27,8 @@ CHAINED_STEPS = 0.2, 1.8
 """… with steps between these, which move it by more than the chain's grid, …"""
 CHAINED_POOLED = 10**7
 """… so many pooled samples, beyond which its grid would be long, …"""
+CHAINED_FROM = 1e-12
+"""… angles, …"""
 CHAINED_ROUNDS = 400
 """… and rounds."""
 
@@ -162,7 +164,7 @@ def _chained(d: int, pooled: int, kappa: float, epsilon: float) -> bool:
     """Whether the dominating chain is asked."""
     low, high = CHAINED_STEPS
     few = d <= CHAINED and pooled <= CHAINED_POOLED
-    return few and low <= kappa <= high and tangent(epsilon) < dominating.SMALL
+    return few and low <= kappa <= high and CHAINED_FROM < epsilon < dominating.SMALL / 2
 
 
 def least_samples(

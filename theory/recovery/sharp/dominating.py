@@ -207,7 +207,7 @@ def _spread(
     for x, best in zip(levels, found, strict=True):
         for slope, tail in zip(SLOPES / sqrt(pooled), tails, strict=True):
             box = Box(slope, *cells.box.sides[1:])
-            push = np.maximum(sharp_start.push(x, kappa, box), 1e-300)
+            push = np.maximum(sharp_start.push(x, kappa, box), 1e-100)
             with np.errstate(over="ignore"):
                 inside = sharp_start.near_any(1 / (grid[:, None] * push), 1.0, pooled)
             np.minimum(best, tail + cells.rest + inside @ cells.weight, out=best)
