@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from linear_model.claims.literal import Literal, near, tangents
+from linear_model.claims.literal import WAYS, Literal, near, tangents, ways
 
 
 def test_a_round_is_the_one_written_out_for_one_trial() -> None:
@@ -39,3 +39,24 @@ def test_a_round_is_the_one_written_out_for_one_trial() -> None:
 def test_tangents_come_back() -> None:
     T = np.random.default_rng(0).standard_normal((3, 4, 2))
     assert tangents(near(T), 2) == pytest.approx(T)
+
+
+def test_starts_that_share_samples_are_rounds_of_their_own_on_these() -> None:
+    d, m, eta = 5, 7, 0.1
+    targets = list(np.random.default_rng(1).standard_normal((3, d, 2)))
+    starts = ways(d, np.array([0.3, 0.2]))
+    literal = Literal(targets, m, label=0.2, local_steps=2)
+    moved, B = literal.moved(starts[None], eta, np.random.default_rng(4))
+    assert moved.shape == (1, 3, d, 2)
+    for start, A, own in zip(starts, moved[0], B[0], strict=True):
+        alone, mine = literal.moved(start[None], eta, np.random.default_rng(4))
+        np.testing.assert_allclose(A, alone[0], atol=1e-13)
+        np.testing.assert_allclose(own, mine[0], atol=1e-13)
+
+
+def test_ways_have_the_tangents_asked_for_along_other_axes_each() -> None:
+    sizes = np.array([1e-3, 1e-5])
+    found = tangents(ways(6, sizes), 2)
+    np.testing.assert_allclose(np.linalg.norm(found, axis=1), np.tile(sizes, (4, 1)), rtol=1e-12)
+    assert len({tuple(np.argmax(T, axis=0)) for T in found}) == 4
+    assert len(ways(100, sizes)) == WAYS
