@@ -53,7 +53,7 @@ AT: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "mean-square-rate": ({"d": 10, "kappa": 0.7, "alone": True}, {"kappa": 2.1}),
     "pooled-samples": ({"d": 50, "samples": (9, 30), "alone": True}, {"samples": (7,)}),
     "fixed-data-rate": ({"d": 2, "samples": 15, "kappa": 1.1}, {"kappa": 0.0}),
-    "noise-floor": ({"d": 3, "kappa": 0.2, "alone": True}, {"kappa": 1.3}),
+    "noise-floor": ({"d": 6, "kappa": 0.7, "alone": True}, {"kappa": 1.3}),
     "rank-r-mean-square": (
         {"d": 12, "clients": 2, "samples": 14, "sizes": (2.0, 1.7, 1.6), "alone": True},
         {"kappa": 2.0},
@@ -67,12 +67,12 @@ AT: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
         {"rounds": 2},
     ),
     "ffa-floor": ({"clients": 4, "samples": 11, "angle": 0.2, "alone": True}, {"samples": 9}),
-    "rank-r-ffa-floor": ({"clients": 3, "rank": 1, "alone": True}, {"samples": 10}),
+    "rank-r-ffa-floor": ({"clients": 2, "rank": 3, "alone": True}, {"samples": 10}),
     "ffa-random-init": ({"d": (6,), "rank": (2,), "clients": 3}, {"rank": (1, 2)}),
     "heterogeneous-population": ({"clients": 7, "d": 12, "angle": 0.5}, {"angle": 1}),
     "heterogeneous-samples": ({"d": 5, "samples": 20, "kappa": 0.5, "alone": True}, {"samples": 7}),
     "heterogeneity-floor": (
-        {"d": 20, "clients": 2, "samples": 16, "across": 0.5, "alone": True},
+        {"d": 12, "clients": 2, "samples": 12, "kappa": 0.7, "across": 0.5, "alone": True},
         {"samples": 7},
     ),
     "partial-participation": (
