@@ -56,7 +56,7 @@ def test_a_killed_node_ends_the_run_clearly_and_the_run_can_be_resumed(deployed)
     said = []
     run = threading.Thread(target=lambda: said.append(deployed.run(told(values), out=out)))
     run.start()
-    until((out / "checkpoint" / "round-000002").exists, 140, "two rounds")
+    until((out / "checkpoint" / "round-000002").exists, 300, "two rounds")
     deployed.kill(1)
     run.join()
     assert re.search(r"round [34]: partition 1 \(SuperNode \d+\)", said[0])
@@ -112,6 +112,7 @@ def test_an_unknown_node_is_refused_where_nodes_prove_who_they_are(tmp_path):
         assert flower.outside.calls == []
 
 
+@pytest.mark.timeout(1800)
 def test_the_simulation_gives_the_laboratories_weights(tmp_path, roberta, data_dir):
     with Deployment(tmp_path / "flower", simulation=2) as flower:
         for method in METHODS:
@@ -132,6 +133,6 @@ def test_nothing_would_be_left_unseen(tmp_path):
     """The check itself: a process that outlives its deployment is found."""
     flower = Deployment(tmp_path / "flower").__enter__()
     stays = flower.start("stays", "python", "-c", "import time; time.sleep(60)")
-    assert [one for one in flower.left() if "time.sleep(60)" in one]
+    assert stays.pid in [one.pid for one in flower.left()]
     flower.__exit__()
     assert not psutil.pid_exists(stays.pid)

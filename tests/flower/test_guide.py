@@ -1,5 +1,6 @@
 """The guide and its compose file say what Flower understands, and switch on what they promise."""
 
+import json
 import re
 import shutil
 import subprocess
@@ -115,3 +116,10 @@ def test_what_flwr_run_sends_holds_no_code():
 
     with zipfile.ZipFile(BytesIO(build_fab_from_disk(ROOT))) as bundle:
         assert sorted(bundle.namelist()) == [".info/CONTENT", "LICENSE", "pyproject.toml"]
+
+
+def test_the_overhead_that_the_guide_states_is_the_measured_one():
+    record = json.loads((ROOT / "benchmarks/results/flower.json").read_text("utf-8"))
+    (light, heavy), words = record["cases"], " ".join(GUIDE.split())
+    assert f"{light['ratio']:,.0f} times a round of" in words
+    assert f"{heavy['ratio']:.0f} times one of a second (K = 1000)" in words

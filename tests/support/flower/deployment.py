@@ -123,8 +123,12 @@ class Deployment:
 
     def __exit__(self, *raised):
         self.stack.close()
-        left = until(lambda: not self.left() or None, 30, f"no process left: {self.left()}")
-        assert left
+        ends = time.monotonic() + 60
+        while (left := self.left()) and time.monotonic() < ends:
+            time.sleep(0.5)
+        for process in left:
+            process.kill()
+        assert not left, left
 
     def answers(self):
         assert self.superlink.poll() is None, self.log("superlink")
@@ -169,16 +173,17 @@ class Deployment:
             one.send_signal(signal.SIGKILL)
         self.nodes[place].wait(10)
 
-    def flwr(self, *words, seconds=150):
+    def flwr(self, *words, seconds=100):
         """A `flwr` command, from the repository."""
         return subprocess.run(
             [BIN / "flwr", *map(str, words)], cwd=ROOT, env=self.environment("flwr"),
             capture_output=True, text=True, timeout=seconds, check=False,
         )  # fmt: skip
 
-    def run(self, options, *, seconds=150, **told):
+    def run(self, options, *, seconds=400, **told):
         """`flwr run .` to the end of the run; what it prints."""
         words = [f'options="{options}"']
+        told = {"wait": 300, **told}  # a busy machine is slow to start processes
         for name, value in told.items():
             text = str(value).lower() if isinstance(value, bool) else value
             words.append(
@@ -203,13 +208,10 @@ class Deployment:
         """Processes that live in one of the homes."""
         found = []
         for process in psutil.process_iter():
-            try:
-                if process.status() != psutil.STATUS_ZOMBIE and str(
-                    self.folder
-                ) in process.environ().get("FLWR_HOME", ""):
-                    found.append(" ".join(process.cmdline()))
-            except psutil.Error:
-                continue
+            with contextlib.suppress(psutil.Error):
+                home = process.environ().get("FLWR_HOME", "")
+                if home.startswith(str(self.folder)) and process.status() != psutil.STATUS_ZOMBIE:
+                    found.append(process)
         return found
 
 
