@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 import time
 from collections.abc import Sequence
+from concurrent.futures import wait
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
@@ -15,6 +16,7 @@ from rolora.console import bar, fail, messages, output, stopped_says, table
 from verification.codec import json_text
 from verification.sweep import run as engine
 from verification.sweep.cell import Cell, Measuring
+from verification.sweep.dispatch import Attempt, Pool, arrived
 from verification.sweep.run import Folder, Progress
 from verification.sweep.specification import Specification
 
@@ -127,6 +129,7 @@ class _Sweeping:
             engine.pool_of(*where) as pool,
             self.folder.opened(self.asked, self.cells, expand) as self.finished,
         ):
+            self.threads = work.threads
             environment = self._begin()
             try:
                 with bar("cells", len(self.cells), quiet=self.talk.quiet) as self.tell:
@@ -149,8 +152,14 @@ class _Sweeping:
         """Note what makes the numbers; of what is there already, what made it."""
         from rolora.storage.environment import environment
 
-        own, before = environment(), len(self.finished)
-        held = self.folder.about().get("environment", own) if before else own
+        own, before, about = environment(), len(self.finished), self.folder.about()
+        held = about.get("environment", own) if before else own
+        then = about.get("threads", self.threads) if before else self.threads
+        if then != self.threads:
+            raise ValueError(
+                f"--threads must be {then}, as for the {before} cells that are finished in"
+                f" {self.folder.path}, since sums depend on it, got {self.threads}; or choose another folder"
+            )
         if any(held.get(name) != own[name] for name in ("python", "packages")):
             words = (
                 f"Note: {before} cells were finished with other versions; see {engine.ABOUT}.json."
@@ -169,6 +178,7 @@ class _Sweeping:
             "specification": self.asked.as_dict(),
             "command": self.command,
             "environment": environment,
+            "threads": self.threads,
             "cells": len(self.cells),
             "finished": len(self.finished),
             "failed": [{"cell": name, "error": error} for name, error in self.progress.failed],
@@ -226,14 +236,26 @@ def _estimate(folder: Folder, cells: Sequence[Cell], work: Measuring, where: Whe
         else:
             try:
                 for _ in range(2):  # the first time a process loads what it needs
-                    future = pool.submit(work, cells[0])
-                    each = future.result(TRY_SECONDS)["seconds"]
-                    pool.died(future)  # frees its process
+                    each = _tried(pool, work, cells[0])
             except TimeoutError:
                 about, each = "more than", max(each, TRY_SECONDS)
     by = "by those" if held else "by the first"
     output().print(f"{about} {each:.2g} s a cell, {by}: {_time(each * left)} of one worker")
     output().print(f"{about} {_time(each * left / workers)} with {workers}")
+
+
+def _tried(pool: Pool, work: Measuring, cell: Cell) -> float:
+    """Seconds of one cell. Raises TimeoutError after a while, and ValueError if it fails."""
+    future = pool.submit(Attempt(work), cell)
+    wait([future], TRY_SECONDS)
+    if not future.done():
+        raise TimeoutError
+    if pool.died(future):
+        raise ValueError(f"cell {cell.name}: it killed its worker")
+    done = arrived(cell, future)
+    if done.error:
+        raise ValueError(f"cell {cell.name}: {done.error}")
+    return float(done.value["seconds"])
 
 
 def _time(seconds: float) -> str:

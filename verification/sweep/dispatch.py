@@ -85,7 +85,7 @@ def _through(work: Callable[[T], Any], items: Iterable[T], pool: Pool) -> Iterat
             entry = again.pop() if again else next(coming, None)
             if entry is None:
                 break
-            running[pool.submit(_Attempt(work), entry[1])] = entry
+            running[pool.submit(Attempt(work), entry[1])] = entry
         if not running and not again:
             return
         finished = list(wait(running, LOOK_SECONDS, FIRST_COMPLETED).done)
@@ -94,7 +94,7 @@ def _through(work: Callable[[T], Any], items: Iterable[T], pool: Pool) -> Iterat
         while finished:
             future = finished.pop()
             number, item = running.pop(future)
-            done = None if pool.died(future) else _done(item, future)
+            done = None if pool.died(future) else arrived(item, future)
             # A Dask worker holds the result while anybody does, and its death would have it computed again.
             del future
             if done is not None:
@@ -108,19 +108,21 @@ def _through(work: Callable[[T], Any], items: Iterable[T], pool: Pool) -> Iterat
 
 
 @dataclass(frozen=True, slots=True)
-class _Attempt(Generic[T]):
+class Attempt(Generic[T]):
     """The work, with an exception as words: not every one can be sent."""
 
     work: Callable[[T], Any]
 
     def __call__(self, item: T) -> tuple[Any, str]:
+        """Its value, and what it raised in place of one, "" if nothing."""
         try:
             return self.work(item), ""
         except Exception as error:  # noqa: BLE001 - any failure is told beside the item's name
             return None, _sentence(error)
 
 
-def _done(item: T, future: Future[Any]) -> Done[T]:
+def arrived(item: T, future: Future[Any]) -> Done[T]:
+    """What became of an `Attempt` that killed nothing."""
     error = future.exception()
     return Done(item, *future.result()) if error is None else Done(item, error=_sentence(error))
 

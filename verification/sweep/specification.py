@@ -39,14 +39,16 @@ class Specification(Settings):
     def __post_init__(self) -> None:
         if not self.grid and not self.cells:
             raise ValueError("a sweep must have a [grid] or [[cells]], got neither")
-        both = sorted(map(_plain, self.fixed.keys() & self.grid.keys()))
+        for one in self.cells:
+            _named(one)
+        both = sorted(_named(self.fixed).keys() & _named(self.grid).keys())
         if both:
             raise ValueError(f"a parameter must be fixed or in the grid, got {both[0]} in both")
         self.axes()
 
     def axes(self) -> dict[str, Values]:
         """The grid's values by parameter."""
-        return {_plain(name): _values(name, given) for name, given in self.grid.items()}
+        return {name: _values(name, given) for name, given in _named(self.grid).items()}
 
     @property
     def count(self) -> int:
@@ -112,7 +114,12 @@ def _plain(name: str) -> str:
 
 
 def _named(given: Mapping[str, Any]) -> dict[str, Any]:
-    return {_plain(name): value for name, value in given.items()}
+    found: dict[str, Any] = {}
+    for name, value in given.items():
+        if _plain(name) in found:
+            raise ValueError(f"a parameter must be given once, got {_plain(name)} twice")
+        found[_plain(name)] = value
+    return found
 
 
 def _values(name: str, given: Any) -> Values:

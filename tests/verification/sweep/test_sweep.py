@@ -310,6 +310,25 @@ def test_a_dry_run_tells_the_cells_and_the_time_and_writes_nothing(toml, sweep, 
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize("way", ["here", "dask"])
+def test_a_dry_run_tells_of_a_cell_that_fails(way, toml, sweep, tmp_path, cluster, support):
+    words = () if way == "here" else ("--scheduler", cluster)
+    for bad, said in (("fails = true", "RuntimeError: no such luck"), ("deaths = 99", "it killed")):
+        file = toml(logged(tmp_path, [5], bad))
+        code, _, told = sweep(file, "--dry-run", *words)
+        assert (code, f"cell x=5: {said}" in told, told.count("\n")) == (2, True, 1), told
+
+
+def test_other_threads_than_those_of_finished_cells_are_refused(toml, sweep, tmp_path, support):
+    file = toml('laboratory = "sweep_cells:threads"\n[[cells]]\n')
+    assert sweep(file)[0] == 0
+    table = (tmp_path / "out" / "table.parquet").read_bytes()
+    code, _, said = sweep(file, "--threads", 2)
+    assert (code, "--threads must be 1, as for the 1 cells that are finished" in said) == (2, True)
+    assert (tmp_path / "out" / "table.parquet").read_bytes() == table
+    assert sweep(file)[0] == 0
+
+
 def test_what_is_printed_and_written_fits_the_schema(toml, sweep, tmp_path, capsys, support):
     schemas = {}
     for name in ("sweep", "sweep-file"):
@@ -369,6 +388,21 @@ BAD = {
         "grid.seed must be one of from",
     ),
     "twice given": (FIXED + "[grid]\nd = [3]", (), "got d in both"),
+    "twice given in two spellings": (
+        FIXED + "[grid]\nlocal_steps = [1]\nlocal-steps = [2]",
+        (),
+        "must be given once, got local_steps twice",
+    ),
+    "fixed and in the grid in two spellings": (
+        FIXED + "local_steps = 1\n[grid]\nlocal-steps = [2]",
+        (),
+        "got local_steps in both",
+    ),
+    "twice given in a cell": (
+        FIXED + "[[cells]]\nlocal_steps = 1\nlocal-steps = 2",
+        (),
+        "must be given once, got local_steps twice",
+    ),
     "duplicate": (
         FIXED + "[grid]\nkappa = [0.1, 0.5]\n[[cells]]\nkappa = 0.5",
         (),
