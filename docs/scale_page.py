@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from docs.build import ROOT, insert
+from theory.samples import mean_square_rate
 from verification import files
 
 PAGE = ROOT / "docs" / "scale.md"
@@ -65,7 +66,7 @@ def limits(scale: Mapping[str, Any]) -> list[Limit]:
         Limit(
             ROUND_SECONDS / server["average_seconds"],
             "averaging on one core, in 10 minutes",
-            f"{server['average_seconds'] * 1e3:.2g} ms a reply, memory traffic for the most part",
+            f"{server['average_seconds'] * 1e3:.2g} ms a reply, to see that it is finite and to add it",
             "more cores or the tree above",
         ),
         Limit(
@@ -136,11 +137,15 @@ def _too_few(scale: Mapping[str, Any]) -> Iterator[str]:
     lost = [row["clients"] for row in each if row["median"] is None]
     enough = [row["clients"] for row in each if row["median"] is not None]
     if lost and enough:
-        samples, d = each[0]["samples"], each[0]["d"]
+        samples, d, kappa = each[0]["samples"], each[0]["d"], scale["setting"]["kappa"]
+        q = mean_square_rate.noise_ratio(d, max(lost), samples)
         yield (
-            f"At the lower end samples are too few before anything else breaks: with {samples} samples a"
-            f" client and d = {d:,}, the angle does not get to ε with {max(lost):,} clients and does with"
-            f" {min(enough):,}. No number of rounds makes up for it."
+            f"At the lower end samples are too few for the step before anything else breaks: with"
+            f" {samples} samples a client and d = {d:,}, the angle does not get to ε with {max(lost):,}"
+            f" clients and does with {min(enough):,}. At κ = {kappa} no number of rounds makes up for it:"
+            f" there the noise ratio q (theory.md §6) is {q:.3g}, and the angle shrinks only for κ below"
+            f" 2/(1 + q) = {mean_square_rate.threshold_kappa(q):.2g}. A smaller step gets there, in rounds"
+            f" that grow as 1 + q."
         )
 
 

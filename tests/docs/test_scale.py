@@ -7,8 +7,19 @@ import numpy as np
 
 from benchmarks import scale
 from docs import scale_page
+from federated_lora import (
+    Adapter,
+    ClientFactors,
+    Factor,
+    aggregate_model,
+    method_named,
+    method_names,
+)
+from federated_lora.merged import added
+from linear_model.methods.registry import method_named as linear_method
 from linear_model.problem import Problem
 from linear_model.simulation import simulate
+from theory.samples import mean_square_rate
 
 
 def test_the_page_is_made_of_the_committed_measurements():
@@ -69,3 +80,54 @@ def test_a_quick_run_writes_rows_and_costs(tmp_path, monkeypatch):
     found = json.loads(out.read_text(encoding="utf-8"))
     assert [row["reached"] for row in found["rows"]] == [1.0] * 4
     assert found["costs"]["server"]["fedavg"]["numbers_up"] == 2 * 196_608
+
+
+def test_where_samples_are_too_few_for_the_step_a_smaller_one_gets_there():
+    """Ten pooled samples for a hundred features a round, as 10,000 clients of 100 samples have at d = 10⁷."""
+    d, clients, samples, rounds = 1000, 10, 10, 600
+    q = mean_square_rate.noise_ratio(d, clients, samples)
+    assert mean_square_rate.threshold_kappa(q) < scale.KAPPA
+    for kappa, reached in ((scale.KAPPA, 0.0), (mean_square_rate.optimal_kappa(q), 1.0)):
+        run = simulate(
+            Problem(d, clients, samples), linear_method("algorithm2", rounds, kappa=kappa),
+            simulator="chain", rounds=rounds, trials=20, axes=("scale test", str(kappa)),
+        )  # fmt: skip
+        assert (run.angle <= scale.EPS).any(axis=1).mean() == reached
+
+
+def averaged(method, t, A, B, weights):
+    """What the server has after a round: its adapter, and what was merged."""
+    trains = method.trainable(t)
+    server = Adapter(np.ones((7, 2)) + np.eye(7, 2), np.ones((2, 6)) - np.eye(2, 6), 1.0)
+    sent = ClientFactors(A if Factor.A in trains else None, B if Factor.B in trains else None)
+    found = aggregate_model(method, {"l": server}, {"l": sent}, weights, t)["l"]
+    merged = np.zeros((7, 6)) if found.merged is None else added(np.zeros((7, 6)), found.merged)
+    return found.adapter.A, found.adapter.B, merged
+
+
+def test_a_tree_of_averages_is_open_to_the_methods_that_the_page_says():
+    rng = np.random.default_rng(0)
+    A, B, weights = (
+        rng.standard_normal((5, 7, 2)),
+        rng.standard_normal((5, 2, 6)),
+        np.arange(1.0, 6),
+    )
+    groups, closed = (slice(0, 2), slice(2, 5)), set()
+    inner = np.array([weights[own].sum() for own in groups])
+
+    def means(X):
+        return np.stack([np.average(X[own], axis=0, weights=weights[own]) for own in groups])
+
+    for name in method_names():
+        for t in (1, 2):
+            method = method_named(name, 10)
+            flat = averaged(method, t, A, B, weights)
+            tree = averaged(method, t, means(A), means(B), inner)
+            shared = [f not in method.personal for f in Factor] + [True]
+            same = map(np.allclose, flat, tree)
+            if not all(one for one, own in zip(same, shared, strict=True) if own):
+                closed.add(method.label)
+    assert closed == {"FedEx-LoRA", "FlexLoRA", "FLoRA", "LoRA-FAIR", "FedRot-LoRA"}
+    text = scale_page.PAGE.read_text(encoding="utf-8")
+    assert "FedEx-LoRA, FlexLoRA, FLoRA and LoRA-FAIR need the mean of the products" in text
+    assert "FedRot-LoRA rotates every reply" in text
