@@ -541,6 +541,19 @@ def test_a_cluster_without_workers_or_of_other_versions_is_refused(
     assert not (tmp_path / "out").exists()
 
 
+def test_the_guides_cluster_has_options_that_dask_has_and_listens_here_alone():
+    from distributed.cli import dask_scheduler, dask_worker
+
+    guide = (HERE.parents[2] / "docs" / "how-to" / "sweep.md").read_text("utf-8")
+    for name, command in (("scheduler", dask_scheduler.main), ("worker", dask_worker.main)):
+        known = {option for one in command.params for option in (*one.opts, *one.secondary_opts)}
+        lines = [x.split() for x in guide.splitlines() if x.startswith(f".venv/bin/dask {name} ")]
+        assert lines
+        for words in lines:
+            assert {word for word in words if word.startswith("--")} <= known
+            assert words[words.index("--host") + 1] == "127.0.0.1"
+
+
 def test_a_cluster_that_is_lost_is_told(lone, monkeypatch):
     monkeypatch.setattr(dispatch, "LOOK_SECONDS", 0.1)
     monkeypatch.setattr(remote, "PATIENCE_SECONDS", 0.5)
