@@ -4,6 +4,7 @@ import json
 import re
 import shutil
 import subprocess
+import tomllib
 import zipfile
 from functools import cache
 from io import BytesIO
@@ -73,6 +74,20 @@ def test_compose_starts_as_many_nodes_as_it_has_partitions_and_keeps_them_quiet(
         assert not any(".key" in place and "ca." in place for place in one["volumes"])
     for name in (n for n in QUIET if n.startswith(("FLWR_DISABLE", "FLWR_TEL", "RAY"))):
         assert f"{name}={QUIET[name]}" in GUIDE
+
+
+def test_no_image_holds_a_key():
+    """`COPY . .` takes what .dockerignore lets through: what is installed, and nothing beside it."""
+    lines = (ROOT / ".dockerignore").read_text("utf-8").splitlines()
+    lines = [line for line in lines if not line.startswith("#")]
+    assert lines[0] == "*"
+    through = {line[1:] for line in lines[1:] if line.startswith("!")}
+    told = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+    packages = told["tool"]["setuptools"]["packages"]["find"]["include"]
+    files = {"pyproject.toml", told["project"]["readme"], *told["project"]["license-files"]}
+    assert through == files | {"requirements"} | {name.removesuffix("*") for name in packages}
+    kept = (ROOT / ".gitignore").read_text("utf-8").splitlines()
+    assert "/docs/examples/flower/keys/" in kept
 
 
 def test_the_guide_tells_every_setting_of_the_app():
