@@ -109,10 +109,16 @@ class Channel:
 
     def _read(self, content: RecordDict, order: Order, round: int) -> Answer:
         who = f"round {round}: client {order.client}"
-        sent, kept = (
-            unpacked(content[f"{order.client}/{part}"], self.rank if order.rank else 0)
-            for part in ("sent", "kept")
-        )
+        for part in ("sent", "kept", "told"):
+            if f"{order.client}/{part}" not in content:
+                raise RefusedError(f"{who} left out the record {part!r} of its answer")
+        try:
+            sent, kept = (
+                unpacked(content[f"{order.client}/{part}"], self.rank if order.rank else 0)
+                for part in ("sent", "kept")
+            )
+        except (ValueError, TypeError, AttributeError) as error:
+            raise RefusedError(f"{who} sent what are no arrays: {error}") from error
         answer = Answer(sent, kept, dict(content[f"{order.client}/told"]))
         arrays = answer.arrays
         for name in sorted(order.trains):

@@ -1,7 +1,9 @@
 """Runs whose clients answer by messages: the laboratories' numbers, and only what the method sends."""
 
 import csv
+import io
 
+import numpy as np
 import pytest
 
 pytest.importorskip(
@@ -186,6 +188,31 @@ def test_a_bad_reply_is_rejected_by_name_and_the_run_can_go_on(spoil, error, sai
     assert [p.name for p in (tmp_path / "checkpoint").iterdir()] == ["round-000001"]
     served(tmp_path, SMALL, resume=True)
     assert farthest(tmp_path, SMALL, "one-by-one") == 0.0
+
+
+def pickled(record):
+    from flwr.app import Array, ArrayRecord
+
+    stream = io.BytesIO()
+    np.save(stream, np.array([{}]), allow_pickle=True)
+    return ArrayRecord(
+        {k: Array("object", (1,), "numpy.ndarray", stream.getvalue()) for k in record}
+    )
+
+
+def test_an_answer_without_its_records_or_with_pickles_is_refused(tmp_path):
+    def lacks(node, message, reply):
+        if message.metadata.group_id == "2":
+            for name in [name for name in reply.content if name == "3/kept"]:
+                del reply.content[name]
+        return reply
+
+    for change, said in (
+        (lacks, "round 2: client 3 left out the record 'kept' of its answer"),
+        (spoiled(3, pickled), "round 2: client 3 sent what are no arrays: "),
+    ):
+        with pytest.raises(RefusedError, match=said):
+            served(tmp_path, SMALL, change=change)
 
 
 def test_a_node_that_forgot_what_it_holds_is_refused(tmp_path):
