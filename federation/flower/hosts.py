@@ -76,9 +76,10 @@ def gather(grid: Any, facts: Mapping[str, Any], clients: int, wait: float) -> Ho
         if time.monotonic() > ends:
             missing = [str(p) for p in range(of) if p not in found]
             lack = f"partition {', '.join(missing)} of {of}" if of else "any partition"
+            silent = f", {len(post.open)} of them silent so far" if post.open else ""
             raise RefusedError(
                 f"after {wait:g} s there is no SuperNode for {lack}, of {len(asked)} that the SuperLink"
-                " knows; start those that are missing, or set wait higher"
+                f" knows{silent}; start those that are missing, or set wait higher"
             )
     holds = {int(k): own for _, told in found.values() for k, own in told.items()}
     return Hosts(tuple(found[place][0] for place in range(of)), holds)

@@ -81,6 +81,14 @@ def test_a_dead_node_that_the_superlink_still_lists_is_passed_over(tmp_path):
     assert (tmp_path / "weights.safetensors").exists()
 
 
+def test_a_node_that_is_there_and_silent_is_told_from_one_that_is_missing(tmp_path):
+    said = refused(tmp_path, change=lambda node, message, reply: reply if node == 893 else None)
+    assert (
+        "for partition 0 of 2, of 2 that the SuperLink knows, 1 of them silent so far; start"
+        in said
+    )
+
+
 @pytest.mark.parametrize(
     ("configs", "said"),
     [
