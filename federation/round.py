@@ -200,6 +200,33 @@ def combined(
     )
 
 
+def carried_on(
+    before: Shared, outcome: Outcome, velocity: Mapping[str, Tensor], momentum: float
+) -> tuple[Outcome, dict[str, Tensor]]:
+    """Server momentum β: what a round moved goes on, `V ← β V + (mean − server)`, `server ← server + V`.
+
+    Each array has its own V, by name, which waits while the array is not sent: of RoLoRA's two factors each
+    has that of its own last round.
+    """
+    made, kept = outcome.shared, dict(velocity)
+
+    def moved(name: str, held: Tensor, mean: Tensor) -> Tensor:
+        if name not in outcome.exchange.changed:
+            return mean
+        kept[name] = mean - held + momentum * kept[name] if name in kept else mean - held
+        return held + kept[name]
+
+    adapters = dict(made.adapters)
+    for layer, held in before.adapters.items():
+        for factor in Factor:
+            own = moved(
+                tensor_name(layer, factor), held.factor(factor), made.adapters[layer].factor(factor)
+            )
+            adapters[layer] = adapters[layer].with_factor(factor, own)
+    head = {name: moved(name, before.head[name], mean) for name, mean in made.head.items()}
+    return replace(outcome, shared=replace(made, adapters=adapters, head=head)), kept
+
+
 def _side_by_side(shared: Shared, parts: list[Outcome]) -> Outcome:
     """Replicas combined one by one, with their axis again."""
     first = parts[0]

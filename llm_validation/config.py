@@ -68,9 +68,10 @@ class Texts(Split):
     eval_examples: Natural = Field(default=0, description="At most so many; 0 for all.")
     text_columns: tuple[str, ...] = Field(default=(), description="Text columns of a custom task.")
     label_column: str = Field(default="label", description="Label column of a custom task.")
-    scoring: Literal["likelihood", "generate"] = Field(
+    scoring: Literal["likelihood", "generate", "extract"] = Field(
         default="likelihood",
-        description="Causal tasks: likelihood of the options, or generate an answer.",
+        description="Causal tasks: likelihood of the options; generate an answer that must be the right"
+        " one's words; or extract the first option from what is generated, as LLM-Adapters does.",
     )
 
 
@@ -119,8 +120,19 @@ class Config(Machine, Privacy, LocalTraining, Ranks, Adapters, Server, Texts, Mo
     learning_rate_grid: tuple[Positive, ...] = Field(
         default=(), description="Run each of these rates and keep the best on held-out data."
     )
-    schedule: Literal["constant", "linear"] = Field(
-        default="constant", description="Step size: constant, or linear decay over the rounds."
+    schedule: Literal["constant", "linear", "cosine"] = Field(
+        default="constant",
+        description="Step size over the rounds: constant, linear or cosine decay.",
+    )
+    learning_rate_end: NonNegative = Field(
+        default=0.0, description="What linear and cosine decay towards."
+    )
+    warmup_rounds: Natural = Field(
+        default=0, description="First rounds, in which the step size grows linearly."
+    )
+    server_momentum: Annotated[float, Field(ge=0.0, lt=1.0)] = Field(
+        default=0.0,
+        description="Share of a tensor's last movement that the server adds to its next.",
     )
     weight_decay: NonNegative = Field(
         default=0.0, description="Weight decay: decoupled for adamw, L2 for sgd."
@@ -130,7 +142,7 @@ class Config(Machine, Privacy, LocalTraining, Ranks, Adapters, Server, Texts, Mo
     )
 
     def __post_init__(self) -> None:
-        from federated_lora import method_named
+        from federated_lora import Averaging, method_named
         from federation.ranks import require_ranks
 
         Privacy.__post_init__(self)
@@ -141,6 +153,13 @@ class Config(Machine, Privacy, LocalTraining, Ranks, Adapters, Server, Texts, Mo
         method = method_named(self.method, self.rounds)
         require_able(method, cannot)
         require_ranks(method, self.ranks, self.clients, self.rank)
+        averages = type(method).combine is Averaging.combine and not method.controls
+        if self.server_momentum and not averages:
+            raise ValueError(
+                f"server_momentum must be 0 with {method.name}, which does more than average what came back,"
+                f" got {self.server_momentum:g}"
+            )
+        self._require_schedule()
         if self.engine == "all-at-once" and self.base_dropout == "model":
             raise ValueError(
                 "base_dropout = model draws one mask for all clients of a pass; use engine = one-by-one"
@@ -148,6 +167,31 @@ class Config(Machine, Privacy, LocalTraining, Ranks, Adapters, Server, Texts, Mo
             )
         if self.optimiser == "adamw" and self.momentum:
             raise ValueError(f"momentum belongs to optimiser = sgd, got {self.momentum} with adamw")
+
+    def _require_schedule(self) -> None:
+        if self.warmup_rounds >= self.rounds:
+            raise ValueError(
+                f"warmup_rounds must be below rounds = {self.rounds}, got {self.warmup_rounds}"
+            )
+        rates = self.learning_rate_grid or (self.learning_rate,)
+        if self.learning_rate_end > min(rates):
+            raise ValueError(
+                f"learning_rate_end must be at most the learning rate {min(rates):g},"
+                f" got {self.learning_rate_end:g}"
+            )
+
+    def rate_in(self, round: int) -> float:
+        """The step size in a round, counting from 1."""
+        from federation.learning_rates import scheduled
+
+        return scheduled(
+            self.learning_rate,
+            round,
+            self.rounds,
+            shape=self.schedule,
+            end=self.learning_rate_end,
+            warmup=self.warmup_rounds,
+        )
 
     def optimiser_rule(self) -> Optimiser:
         """The update rule; torch is imported only here."""

@@ -8,7 +8,7 @@ from llm_validation.claims.question import Question
     "llm-commonsense",
     "RoLoRA leads on commonsense questions",
     statement="Llama-2-7B, 50 clients, rank 8: RoLoRA's mean accuracy over eight sets of commonsense"
-    " questions exceeds FedAvg-LoRA's and FFA-LoRA's.",
+    " questions, their answers generated, exceeds FedAvg-LoRA's and FFA-LoRA's.",
     latex=r"\mathrm{acc}_{\mathrm{RoLoRA}} > \max(\mathrm{acc}_{\mathrm{FedAvg}},"
     r" \mathrm{acc}_{\mathrm{FFA}})",
     order=305,
@@ -20,4 +20,5 @@ def check(*, clients: int = MANY, rank: int = 8) -> Question:
         clients, rank: of the runs that are compared.
     """
     require_setting(rank, clients)
-    return Question(LLAMA, COMMONSENSE, ahead=(at(clients, rank),), axis="task")
+    generated = at(clients, rank) | {"scoring": "extract"}
+    return Question(LLAMA, COMMONSENSE, ahead=(generated,), axis="task")

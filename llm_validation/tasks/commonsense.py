@@ -61,7 +61,7 @@ def instructed(records: Sequence[Record], where: str) -> Instructed:
 
     Raises ValueError on a missing or empty column, or an answer that is none of the options.
     """
-    prompts, answers, options = [], [], []
+    prompts, answers, options, words = [], [], [], []
     labels = np.empty(len(records), dtype=np.int64)
     for row, record in enumerate(records):
         for column in ("instruction", "answer"):
@@ -76,5 +76,6 @@ def instructed(records: Sequence[Record], where: str) -> Instructed:
         prompts.append(PROMPT.format(instruction=record["instruction"]))
         answers.append(ANSWER.format(option=record["answer"]))
         options.append(tuple(ANSWER.format(option=choice) for choice in choices))
+        words.append(tuple(choices))
         labels[row] = choices.index(record["answer"])
-    return Instructed(tuple(prompts), tuple(answers), tuple(options), labels)
+    return Instructed(tuple(prompts), tuple(answers), tuple(options), labels, words=tuple(words))

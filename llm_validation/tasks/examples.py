@@ -44,6 +44,8 @@ class Instructed:
         options: per example, the answers it chooses from; one of them is the right one.
         labels: position of the right option, int64, shape (n,).
         note: what a reader of the result must know about the data, "" if nothing.
+        words: per example, what an option is known by in a generated text, in the order of the options; they
+            themselves if not given.
     """
 
     prompts: tuple[str, ...]
@@ -51,6 +53,12 @@ class Instructed:
     options: tuple[tuple[str, ...], ...]
     labels: np.ndarray
     note: str = ""
+    words: tuple[tuple[str, ...], ...] = ()
+
+    @property
+    def choices(self) -> tuple[tuple[str, ...], ...]:
+        """What the options are known by."""
+        return self.words or self.options
 
     def __len__(self) -> int:
         return len(self.prompts)
@@ -63,6 +71,7 @@ class Instructed:
             tuple(self.options[i] for i in index),
             self.labels[index],
             self.note,
+            tuple(self.words[i] for i in index) if self.words else (),
         )
 
 

@@ -25,8 +25,9 @@ def load(config: Config) -> TaskData:
         raise ValueError(
             f"text_columns belongs to task = custom, got {', '.join(config.text_columns)} with {config.task}"
         )
-    if config.scoring == "generate" and not task.causal:
+    if config.scoring != "likelihood" and not task.causal:
         raise ValueError(
-            f"scoring = generate belongs to the tasks of causal language models, got it with {config.task}"
+            f"scoring = {config.scoring} belongs to the tasks of causal language models, got it with"
+            f" {config.task}"
         )
     return task.load(config)

@@ -84,7 +84,7 @@ def _server(found: Checkpoint, config: Config) -> Server:
         sent = shared.nothing_sent(counts["held"].shape[1], ranks=config.ranks).restored(counts)
     return Server(
         adapters, head, own, states, visits, found.round, sent, merged, controls, travel,
-        _under("memory/", tensors),
+        _under("memory/", tensors), velocity=_under("velocity/", tensors),
     )  # fmt: skip
 
 
@@ -99,6 +99,7 @@ def _flat(server: Server) -> dict[str, torch.Tensor]:
     tensors.update({f"head/{name}": value for name, value in server.head.items()})
     tensors.update({f"merged/{layer}": value for layer, value in server.merged.items()})
     tensors.update({f"memory/{layer}": value for layer, value in server.memory.items()})
+    tensors.update({f"velocity/{name}": value for name, value in server.velocity.items()})
     for client, own in server.own.items():
         tensors.update({f"local/{client}/{name}": value for name, value in own.items()})
     for client, state in server.states.items():

@@ -2,15 +2,18 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from math import nan
 
 import numpy as np
 import torch
 from torch.nn import functional
 
-from llm_validation.base.encoding import IGNORED, Batch, collate, cut_prompt, encode, encode_options
+from llm_validation.base.encoding import IGNORED, Batch, collate, encode, encode_options
+from llm_validation.base.generation import NEW_TOKENS, answers
 from llm_validation.base.models import Workspace
 from llm_validation.config import Config
 from llm_validation.tasks.examples import Examples, Instructed
+from llm_validation.tasks.extract import extract
 from llm_validation.training.losses import at_least_single
 from llm_validation.training.server import Server, write_server
 
@@ -20,11 +23,23 @@ ROWS = 64
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """Accuracy (share of examples) and mean loss (nats) on a split, with the number of examples."""
+    """Accuracy (share of examples) and mean loss (nats) on a split, with the number of examples.
+
+    Where answers are generated, `by_likelihood` is the accuracy of the options' likelihoods.
+    """
 
     accuracy: float
     loss: float
     examples: int
+    by_likelihood: float = nan
+
+    @staticmethod
+    def columns(config: Config, score: "Score | None") -> dict[str, float | None]:
+        """What a row of the run's table says of it, if anything was measured."""
+        names = {"accuracy": "accuracy", "loss": "loss"}
+        if config.scoring != "likelihood":
+            names["accuracy_by_likelihood"] = "by_likelihood"
+        return {column: getattr(score, name, None) for column, name in names.items()}
 
 
 class Evaluator:
@@ -42,6 +57,14 @@ class Evaluator:
             )
             self.owner = np.arange(len(examples))
 
+    @property
+    def longest(self) -> int:
+        """Tokens of the longest text that the model is to read or write."""
+        found = int(self.data.lengths.max())
+        if self.config.scoring == "extract" and self.data.prompt is not None:
+            return max(found, int(self.data.prompt.max()) + NEW_TOKENS)
+        return found
+
     def score(self, server: Server) -> Score:
         """Accuracy and loss of the server's model.
 
@@ -55,6 +78,7 @@ class Evaluator:
             float(np.mean([s.accuracy for s in scores])),
             float(np.mean([s.loss for s in scores])),
             scores[0].examples,
+            float(np.mean([s.by_likelihood for s in scores])),
         )
 
     def _of(self, server: Server, client: int | None) -> Score:
@@ -65,7 +89,7 @@ class Evaluator:
         try:
             if not space.causal:
                 return self._classes()
-            return self._generated() if self.config.scoring == "generate" else self._options()
+            return self._options() if self.config.scoring == "likelihood" else self._generated()
         finally:
             space.model.train(training)
 
@@ -106,27 +130,22 @@ class Evaluator:
         n = len(self.examples)
         return Score(hits / n, loss / n, n)
 
-    @torch.no_grad()
     def _generated(self) -> Score:
-        """Exact match of the greedily generated answer; the loss is that of the right option."""
+        """Answers that are the right option's words, or hold it first; the loss is the right option's."""
         space, examples = self.space, self.examples
         assert isinstance(examples, Instructed)
-        hits = 0
-        for example, prompt in enumerate(examples.prompts):
-            right = examples.options[example][int(examples.labels[example])]
-            budget = len(space.tokenizer(right, add_special_tokens=False)["input_ids"]) + 2
-            tokens = space.tokenizer(prompt)["input_ids"]
-            # As in training, where the answer must fit too.
-            room = max(1, self.config.max_length - budget)
-            tokens = cut_prompt(tokens, room, space.tokenizer.bos_token_id)
-            ids = torch.tensor([tokens], device=space.device)
-            out = space.base.generate(
-                input_ids=ids,
-                attention_mask=torch.ones_like(ids),
-                max_new_tokens=budget,
-                do_sample=False,
-                pad_token_id=space.pad_id,
-            )
-            text = space.tokenizer.decode(out[0, ids.shape[1] :], skip_special_tokens=True)
-            hits += text.strip().lower() == right.strip().lower()
-        return Score(hits / len(examples), self._options().loss, len(examples))
+        options = sorted({option for own in examples.options for option in own})
+        longest = max(map(len, space.tokenizer(options, add_special_tokens=False)["input_ids"]))
+        # As in training, where the answer and its end must fit too.
+        room = max(1, self.config.max_length - longest - 1)
+        if self.config.scoring == "generate":
+            texts = answers(space, examples.prompts, room, longest + 2)
+            pairs = zip(texts, examples.options, examples.labels, strict=True)
+            hits = [t.strip().lower() == own[k].strip().lower() for t, own, k in pairs]
+        else:
+            words = {word for own in examples.choices for word in own}
+            texts = answers(space, examples.prompts, room)
+            pairs = zip(texts, examples.choices, examples.labels, strict=True)
+            hits = [extract(text, words) == own[k] for text, own, k in pairs]
+        beside = self._options()
+        return Score(float(np.mean(hits)), beside.loss, len(examples), beside.accuracy)

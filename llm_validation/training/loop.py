@@ -16,8 +16,9 @@ from federation.checkpoint import forget
 from federation.controls import Controls
 from federation.participants import participants, weights_of
 from federation.privacy import Policy
-from federation.round import Outcome, Trained, combined, sound, tensor_name
+from federation.round import Outcome, Trained, carried_on, combined, sound, tensor_name
 from llm_validation.base.base_model import require_positions
+from llm_validation.base.digest import base_digest
 from llm_validation.base.encoding import Encoded, encode
 from llm_validation.base.models import Workspace, build
 from llm_validation.config import Config
@@ -34,7 +35,6 @@ from verification.discovery import require_extra
 from verification.streams import generator
 
 Row = dict[str, Any]
-UNMEASURED: Row = {"accuracy": None, "loss": None}
 
 
 class Engine(Protocol):
@@ -100,7 +100,8 @@ def run(
     bench = _opened(config, folder / "checkpoints" if folder else None, resume, data)
     bench.engine = engine or bench.engine
     if not bench.rows:
-        start = _start_row(bench.evaluator.score(bench.server) if evaluate_start else None)
+        score = bench.evaluator.score(bench.server) if evaluate_start else None
+        start = _start_row(config, score)
         _require_measured(start, [])
         bench.rows.append(start)
         if on_round:
@@ -143,8 +144,7 @@ def _opened(config: Config, places: Path | None, resume: bool, data: TaskData | 
     found = checkpoint.load(places, config, data.digest) if places and resume else None
     space, encoded = workspace(config, data)
     evaluator = Evaluator(config, space, data.evaluation)
-    longest = max(int(side.lengths.max()) for side in (encoded, evaluator.data))
-    require_positions(config, space.base, longest)
+    require_positions(config, space.base, max(int(encoded.lengths.max()), evaluator.longest))
     if found is None:
         found = (read_server(space), [], _facts(config, space, encoded, split, data), "")
     server, rows, facts, warning = found
@@ -178,11 +178,8 @@ def _one_round(bench: _Bench, measured: Collection[int]) -> Row:
     server, outcome = step(config, bench.method, before, work, returned, sizes)
     row = _row((before, server), rows[-1], work, returned, outcome, time.perf_counter() - started)
     last = server.round == config.rounds
-    if last or (
-        server.round in measured if measured else server.round % config.evaluate_every == 0
-    ):
-        score = bench.evaluator.score(server)
-        row |= {"accuracy": score.accuracy, "loss": score.loss}
+    due = server.round in measured if measured else server.round % config.evaluate_every == 0
+    row |= Score.columns(config, bench.evaluator.score(server) if last or due else None)
     _require_measured(row, rows)
     rows.append(row)
     bench.server = server
@@ -224,9 +221,7 @@ def plan(
         local_batches(seed, split[k], lengths, k, server.visits.get(k, 0), now, steps, size)
         for k in clients
     ]
-    rate = config.learning_rate
-    if config.schedule == "linear":
-        rate *= 1.0 - server.round / config.rounds
+    rate = config.rate_in(now)
     trained = method.trainable(now)
     corrections = server.controls.corrections(np.array(clients), server.named(trained))
     still = [trained - method.moving(now, step) for step in range(1, steps + 1)]
@@ -248,6 +243,9 @@ def step(
     ranks = np.array(config.ranks)[list(work.clients)] if config.ranks else None
     trained = Trained(returned.factors, returned.heads, ranks)
     outcome = combined(method, server.shared(), trained, weights, work.round, head=config.head)
+    velocity = server.velocity
+    if config.server_momentum:
+        outcome, velocity = carried_on(server.shared(), outcome, velocity, config.server_momentum)
     own, states = dict(server.own), dict(server.states)
     for i, k in enumerate(work.clients):
         if outcome.own:
@@ -262,7 +260,7 @@ def step(
     after = replace(
         server, adapters=dict(made.adapters), head=dict(made.head), own=own, states=states, visits=visits,
         round=work.round, sent=counted, merged=made.merged, memory=made.memory,
-        controls=_controls(config, server, work, returned, sizes),
+        controls=_controls(config, server, work, returned, sizes), velocity=velocity,
     )  # fmt: skip
     return after, outcome
 
@@ -322,7 +320,6 @@ def _row(
         "trained": "".join(sorted(work.factors)),
         "participants": len(work.clients),
         "learning_rate": work.learning_rate,
-        **UNMEASURED,
         "train_loss": _finite(float(losses.mean())),
         "train_loss_spread": _finite(float(losses.mean(dim=1).std(correction=0))),
         "aggregation_error": math.sqrt(sum(e * e for e in errors)),
@@ -335,10 +332,10 @@ def _row(
     }
 
 
-def _start_row(score: Score | None) -> Row:
+def _start_row(config: Config, score: Score | None) -> Row:
     unknown = ("train_loss", "train_loss_spread", "aggregation_error", "factor_change")
     row: Row = {"round": 0, "trained": "", "participants": 0, "learning_rate": None}
-    row |= {"accuracy": score.accuracy, "loss": score.loss} if score else UNMEASURED
+    row |= Score.columns(config, score)
     row |= dict.fromkeys(unknown) | {"numbers_up": 0, "numbers_down": 0, "tokens": 0}
     return row | {"tokens_per_second": None, "seconds": 0.0}
 
@@ -371,6 +368,7 @@ def _facts(
         "evaluation_examples": len(data.evaluation),
         "data_note": data.train.note,
         "data_digest": data.digest,
+        "base_digest": base_digest(space.base),
         "layers": len(space.layers),
         "device": str(space.device),
         "threads": torch.get_num_threads(),

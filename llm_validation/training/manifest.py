@@ -23,6 +23,9 @@ def manifest(config: Config, facts: Mapping[str, Any]) -> dict[str, Any]:
     local = Path(config.model).is_dir()
     # A machine's paths are no part of a result.
     values["model"] = base_name(config.model) if local else config.model
+    labels = dict(LABELS)
+    if config.scoring != "likelihood":
+        labels["accuracy_by_likelihood"] = "accuracy by the options' likelihoods"
     values["data_dir"] = Path(config.data_dir).name if config.data_dir else None
     return {
         "kind": "llm",
@@ -33,7 +36,7 @@ def manifest(config: Config, facts: Mapping[str, Any]) -> dict[str, Any]:
         "x": {"column": "round", "label": "round"},
         "y": [
             {"column": column, "label": label, "log": column.startswith("numbers_")}
-            for column, label in LABELS.items()
+            for column, label in labels.items()
         ],
         "facts": dict(facts),
         **config.private(config.rounds),

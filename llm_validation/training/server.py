@@ -40,6 +40,7 @@ class Server:
         travel: whether the server's control variates are sent down with their factors.
         memory: layer name to what the method remembers between rounds.
         ranks: of the clients; empty if all have the adapters' own.
+        velocity: by name, how far the server's last round with a tensor moved it, under server momentum.
     """
 
     adapters: dict[str, Adapter]
@@ -54,6 +55,7 @@ class Server:
     travel: bool = False
     memory: Mapping[str, torch.Tensor] = field(default_factory=dict)
     ranks: tuple[int, ...] = ()
+    velocity: Mapping[str, torch.Tensor] = field(default_factory=dict)
 
     def head_of(self, client: int | None) -> Head:
         """The head a client starts a round with; None for the shared one."""

@@ -16,7 +16,7 @@ KINDS = {
         (0, 2.5, True, "many"),
     ),
     "a whole number of at least 0": (
-        "seed probe clients_at_once threads train_examples eval_examples",
+        "seed probe clients_at_once threads train_examples eval_examples warmup_rounds",
         (-1, 0.5),
     ),
     "a whole number of at least 4": ("max_length", (3,)),
@@ -24,8 +24,8 @@ KINDS = {
         "learning_rate dirichlet_alpha scale b_scale loss_bound lora_alpha dp_clip", (0.0, -1.0, NAN, INF)
     ),
     "above 0 and at most 1": ("participation", (0.0, 1.5, NAN)),
-    "at least 0 and below 1": ("momentum", (-0.1, 1.0, NAN)),
-    "at least 0 and finite": ("weight_decay clip dp_noise", (-1.0, INF)),
+    "at least 0 and below 1": ("momentum server_momentum", (-0.1, 1.0, NAN)),
+    "at least 0 and finite": ("weight_decay clip dp_noise learning_rate_end", (-1.0, INF)),
     "above 0 and below 1": ("dp_delta", (0.0, 1.0, NAN)),
     "at least 0 and at most 0.95": ("lora_dropout", (-0.1, 1.0)),
     "a list, each above 0 and finite": ("proportions learning_rate_grid", ((0.1, 0.0), ("x",), 3)),
