@@ -7,6 +7,7 @@ the interval's half-width: a claim must be confirmed by that, and refuted once m
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import product
+from math import nan
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -15,9 +16,9 @@ import numpy as np
 
 from llm_validation.claims.question import LEAST_SEEDS, Question, Scores
 from llm_validation.config import Config
-from llm_validation.paper.presets import GRID, ROUNDS_TIMES_CLIENTS, Preset, preset_named
-from llm_validation.paper.records import Record, Setting, from_folders
-from llm_validation.training.manifest import digest, manifest
+from llm_validation.paper.presets import ROUNDS_TIMES_CLIENTS, Preset, preset_named
+from llm_validation.paper.records import FREE, Record, Setting, from_folders
+from llm_validation.training.manifest import LABELS, digest, manifest
 from verification.codec import csv_text, json_text
 from verification.statistics import mean_estimate
 
@@ -69,17 +70,29 @@ def altered(record: Record, **values: Any) -> Record:
 
 
 def require_noticed(question: Question, records: Sequence[Record]) -> None:
-    """See that no answer is given once a value of one run, or its method's name, is another.
+    """See that no answer rests on a run of which the method's name, or any value, was exchanged.
 
     Raises:
-        RuntimeError: if one is.
+        RuntimeError: if one does.
     """
     one = next(r for r in question.at(records, *question.settings) if r.method == "rolora")
-    longer = one.settings["max_length"] + 1
-    for name, value in (("method", question.rivals[0]), ("max_length", longer)):
-        changed = [altered(r, **{name: value}) if r is one else r for r in records]
-        if not question.obstacle(changed):
-            raise RuntimeError(f"a run with another {name} was compared as if it were the same")
+    values = {"method": question.rivals[0]}
+    values |= {name: exchanged_value(v) for name, v in one.settings.items() if name not in FREE}
+    for name, value in values.items():
+        other = altered(one, **{name: value})
+        if question.at([other], *question.settings):
+            changed = [other if r is one else r for r in records]
+            if not question.obstacle(changed):
+                raise RuntimeError(f"a run with another {name} was compared as if it were the same")
+
+
+def exchanged_value(value: Any) -> Any:
+    """Another value of a configuration."""
+    if isinstance(value, bool):
+        return not value
+    if isinstance(value, (int, float)):
+        return value + 1
+    return [*value, "another"] if isinstance(value, list) else f"{value}, another"
 
 
 def presets_of(question: Question, setting: Setting) -> Iterator[Preset]:
@@ -119,11 +132,12 @@ def command(question: Question, claim_id: str) -> str:
 
 def cost(question: Question) -> str:
     """What the command takes at most, in words."""
-    hours = sum(p.hours for one in question.settings for p in presets_of(question, one))
-    hours *= len(SEEDS) * (len(GRID) + 1)
+    found = [preset for one in question.settings for preset in presets_of(question, one)]
+    rates = len(found[0].options["learning_rate_grid"])
+    hours = sum(preset.hours for preset in found) * len(SEEDS) * (rates + 1)
     return (
-        f"at most {hours:,.0f} hours of one data-centre GPU, with {len(SEEDS)} seeds and the paper's"
-        f" {len(GRID)} learning rates"
+        f"at most {hours:,.0f} hours of one data-centre GPU, with {len(SEEDS)} seeds and a grid of"
+        f" {rates} learning rates"
     )
 
 
@@ -141,9 +155,16 @@ def made_up(question: Question, rng: np.random.Generator) -> list[Record]:
 
 def write_run(folder: Path, config: Config, accuracy: float) -> None:
     """Write what is read of a finished run: its manifest and the end of its table."""
-    columns: dict[str, list[float]] = {"round": [config.rounds], "accuracy": [accuracy]}
+    columns = {"round": [config.rounds]} | {name: [nan] for name in LABELS}
+    columns["accuracy"] = [accuracy]
     table = csv_text(columns)
-    told = manifest(config, {"data_digest": config.task}) | {"table_sha256": digest(table)}
+    facts = {"data_digest": f"{config.task}, {config.seed}", "base_digest": config.model}
+    told = manifest(config, facts) | {"table_sha256": digest(table)}
+    if len(config.learning_rate_grid) > 1:
+        told["learning_rate_trials"] = [
+            {"learning_rate": r, "accuracy": float(r == config.learning_rate), "loss": 1.0}
+            for r in config.learning_rate_grid
+        ]
     folder.mkdir(parents=True)
     (folder / "manifest.json").write_text(json_text(told), "utf-8")
     (folder / "run.csv").write_text(table, "utf-8")

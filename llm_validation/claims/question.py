@@ -8,19 +8,14 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import product
 
-from llm_validation.paper.records import Record, Setting, by_seed
+from llm_validation.paper import records as runs_of
+from llm_validation.paper.own_cell import model_key
+from llm_validation.paper.records import FREE, Record, Setting, by_seed
 
 NAMES = {"fedavg": "FedAvg-LoRA", "ffa": "FFA-LoRA", "rolora": "RoLoRA"}
 RIVALS = ("fedavg", "ffa")
 LEAST_SEEDS = 3
-FREE = frozenset(
-    {
-        "method", "learning_rate", "seed", "engine", "device", "threads",
-        "clients_at_once", "data_dir", "checkpoint_every",
-    }
-)  # fmt: skip
-"""Values in which compared runs may differ. The grid of rates is none, and the data have their digest."""
-DATA = frozenset({"data_digest"})
+ALIKE = "differ in nothing but method, learning rate, seed and machine"
 USUAL: Setting = {"split": "iid", "local_steps": 20, "target_modules": []}
 """The paper's, where a claim says nothing else."""
 
@@ -113,28 +108,40 @@ class Question:
             runs = self.at(records, *self.falls)
             if said := _apart(runs, FREE | varied | {"rounds"}) or _samples(runs):
                 return said
-        return self._lacking(found)
+        return self._lacking(records)
 
-    def _lacking(self, found: dict[str, list[Record]]) -> str:
+    def _lacking(self, records: Sequence[Record]) -> str:
         cells = {
-            f"{NAMES[method]} on {task} at {where}": {
-                r.seed for r in runs if (r.method, r.task) == (method, task)
+            (m, task, told(one)): {
+                r.seed for r in self.at(records, one) if (r.method, r.task) == (m, task)
             }
-            for where, runs in found.items()
-            for method, task in product(self.methods, self.tasks)
+            for one, m, task in product(self.settings, self.methods, self.tasks)
         }
         if len(set.intersection(*cells.values())) >= LEAST_SEEDS:
             return ""
-        fewest = min(cells, key=lambda cell: len(cells[cell]))
+        fewest = method, task, where = min(cells, key=lambda cell: len(cells[cell]))
+        setting = next(one for one in self.settings if told(one) == where)
+        others = [r for r in records if (r.method, r.task) == (method, task)]
         return (
             f"finished runs of {self.model} with the same seeds everywhere, at least {LEAST_SEEDS};"
-            f" {fewest} has {len(cells[fewest]) or 'none'}"
+            f" {NAMES[method]} on {task} at {where} has"
+            f" {len(cells[fewest]) or 'none' + self._near(others, setting)}"
         )
+
+    def _near(self, runs: Iterable[Record], setting: Setting) -> str:
+        """What keeps the one that comes nearest from being a run at a setting; "" if none is apart."""
+        apart = {}
+        for r in runs:
+            other = {} if self.of_model(r) else {"model": r.settings["model"]}
+            other |= {n: r.settings.get(n) for n, v in setting.items() if r.settings.get(n) != v}
+            if other and not any(self.at([r], one) for one in self.settings):
+                apart[r.place] = ", ".join(f"{name} is {value}" for name, value in other.items())
+        place = min(apart, key=lambda place: apart[place].count(" is "), default=None)
+        return "" if place is None else f": in {place} {apart[place]}"
 
     def of_model(self, record: Record) -> bool:
         """Whether it is a run of the model that is asked about."""
-        name = str(record.settings["model"]).lower().removesuffix("/model")
-        return name.rpartition("/")[2] == self.model
+        return model_key(str(record.settings["model"])) == self.model
 
 
 def difference(ahead: Scores, behind: Scores) -> Scores:
@@ -160,28 +167,18 @@ def _twice(where: str, runs: Iterable[Record]) -> str:
     for r in runs:
         other = seen.setdefault((r.method, r.task, r.seed), r)
         if other is not r:
+            differ = runs_of.difference((other, r))
             return (
                 f"one run for each method, task and seed: {other.place} and {r.place} are both"
                 f" {NAMES[r.method]} on {r.task}, seed {r.seed}, at {where}"
+                f"{f', and {differ}' if differ else ''}"
             )
     return ""
 
 
-def _apart(runs: Iterable[Record], free: Iterable[str]) -> str:
-    """The first value in which runs of one task differ, or the data of one seed."""
-    first: dict[tuple[str, int], Record] = {}
-    for r in runs:
-        task, seed = first.setdefault((r.task, -1), r), first.setdefault((r.task, r.seed), r)
-        own = dict.fromkeys((r.settings.keys() | task.settings.keys()) - DATA, task)
-        own |= dict.fromkeys(DATA, seed)
-        for name, other in sorted(own.items(), key=lambda pair: pair[0]):
-            here, there = (one.settings.get(name, "not told") for one in (r, other))
-            if here != there and name not in free:
-                return (
-                    f"runs that differ in nothing but method, learning rate, seed and machine: {name} is"
-                    f" {there} in {other.place}, {here} in {r.place}"
-                )
-    return ""
+def _apart(runs: Sequence[Record], free: Iterable[str]) -> str:
+    said = runs_of.difference(runs, free)
+    return f"runs that {ALIKE}: {said}" if said else ""
 
 
 def _samples(runs: Iterable[Record]) -> str:

@@ -8,6 +8,9 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from federation.learning_rates import choose
 from llm_validation.config import Config, fingerprint
 from llm_validation.paper.presets import presets
 from llm_validation.training.manifest import digest, manifest
@@ -16,6 +19,17 @@ RESULTS = "results"
 """Folder of the committed studies: a table NAME.csv each, and its NAME.json."""
 Setting = Mapping[str, Any]
 """Values of a configuration, by name."""
+DIGESTS = ("data_digest", "base_digest")
+"""Facts of a run that are part of what it is: its examples, and the weights of its base."""
+FREE = frozenset(
+    {
+        "method", "learning_rate", "seed", "engine", "device", "threads",
+        "clients_at_once", "data_dir", "checkpoint_every", "evaluate_every",
+    }
+)  # fmt: skip
+"""Values in which compared runs may differ. The grid of rates is none, and the data have their digest."""
+BY_SEED = frozenset({"data_digest"})
+"""What differs with the seed, if only some examples are drawn."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,24 +67,40 @@ class Record:
 def from_folders(root: Path | None) -> tuple[list[Record], list[str]]:
     """Every finished language-model run below a folder, in the order of its paths; a sentence for the others.
 
-    A run cannot be trusted with an unreadable manifest or table, a table that ends early, or a configuration
-    that is not the one its fingerprint was made of.
+    A run cannot be trusted with an unreadable manifest or table, a table that ends early, a configuration
+    that is not the one its fingerprint was made of, no digest of its data, or a learning rate that is not
+    the best of its grid.
     """
     found, faults = [], []
     for path in sorted(root.rglob("manifest.json")) if root is not None else []:
         place = path.parent.relative_to(root).as_posix()  # type: ignore[arg-type]
         try:
-            told = json.loads(path.read_text(encoding="utf-8"))
-            if isinstance(told, dict) and told.get("kind") == "llm":
-                found.append(_record(told, (path.parent / "run.csv").read_text("utf-8"), place))
-        except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
-            said = str(error) if isinstance(error, _UnsoundError) else "cannot be read"
-            faults.append(f"the run in {place} {said}: finish it, or take it away")
+            if run := record_of(path.parent, place):
+                found.append(run[0])
+        except UnsoundError as error:
+            faults.append(f"the run in {place} {error}: finish it, or take it away")
     return found, faults
 
 
-class _UnsoundError(ValueError):
-    """A run's files contradict each other."""
+class UnsoundError(ValueError):
+    """A run's files contradict each other, or leave out what a comparison rests on."""
+
+
+def record_of(folder: Path, place: str) -> tuple[Record, dict[str, Any]] | None:
+    """A run folder's finished run and its manifest, None if it is of another laboratory.
+
+    Raises:
+        UnsoundError: if it cannot be trusted, as in `from_folders`.
+    """
+    try:
+        told = json.loads((folder / "manifest.json").read_text("utf-8"))
+        if not isinstance(told, dict) or told.get("kind") != "llm":
+            return None
+        return _record(told, (folder / "run.csv").read_text("utf-8"), place), told
+    except UnsoundError:
+        raise
+    except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
+        raise UnsoundError("cannot be read") from error
 
 
 def _record(told: Mapping[str, Any], table: str, place: str) -> Record:
@@ -78,21 +108,56 @@ def _record(told: Mapping[str, Any], table: str, place: str) -> Record:
     # A folder called `model` is told with its parent, of which the fingerprint does not know.
     names = {settings["model"], settings["model"].rpartition("/")[2]}
     if told["fingerprint"] not in {fingerprint(settings | {"model": name}) for name in names}:
-        raise _UnsoundError("has a configuration that is not the one its fingerprint was made of")
+        raise UnsoundError("has a configuration that is not the one its fingerprint was made of")
     # Runs of earlier versions tell no digest of their table.
     if told.get("table_sha256", digest(table)) != digest(table):
-        raise _UnsoundError("has another table than the one its manifest was written with")
+        raise UnsoundError("has another table than the one its manifest was written with")
     if int(rows[-1]["round"]) != settings["rounds"]:
-        raise _UnsoundError("has a table that ends before the last round")
-    data = told["facts"].get("data_digest")
+        raise UnsoundError("has a table that ends before the last round")
     accuracy = 100.0 * float(rows[-1]["accuracy"])
-    return Record(_comparable({**settings, "data_digest": data}), accuracy, place)
+    if not 0.0 <= accuracy <= 100.0:
+        raise UnsoundError(f"has an accuracy of {accuracy:g} %")
+    if not told["facts"].get("data_digest"):
+        raise UnsoundError("tells no digest of its data")
+    _require_chosen(settings, told.get("learning_rate_trials", []))
+    known = {name: told["facts"].get(name) for name in DIGESTS}
+    return Record(_comparable({**settings, **known}), accuracy, place)
+
+
+def _require_chosen(settings: Setting, trials: Sequence[Mapping[str, Any]]) -> None:
+    """See that the learning rate is the one that the trials of its grid choose.
+
+    Raises:
+        UnsoundError: if it is another one, or the trials are of another grid.
+    """
+    grid = _comparable(settings)["learning_rate_grid"]
+    tried, rate = [trial["learning_rate"] for trial in trials], settings["learning_rate"]
+    if len(grid) > 1 and tried != grid:
+        raise UnsoundError(f"has learning_rate_trials of {tried or 'nothing'}, its grid is {grid}")
+    found = np.array([[t["accuracy"], t["loss"]] for t in trials], dtype=np.float64)
+    best = choose(grid, found[:, :1], found[:, 1:]) if len(grid) > 1 else 0
+    if grid[best] != rate:
+        raise UnsoundError(f"has learning_rate = {rate:g}, its grid's best is {grid[best]:g}")
 
 
 def _comparable(settings: Setting) -> dict[str, Any]:
     """A rate that was not chosen from a grid is a grid of one, as it is when it is run."""
     grid = settings["learning_rate_grid"] or [settings["learning_rate"]]
     return {**settings, "learning_rate_grid": grid}
+
+
+def difference(runs: Iterable[Record], free: Iterable[str] = FREE) -> str:
+    """The first value in which runs of one task differ, or the data of one seed; "" if they do not."""
+    first: dict[tuple[str, int], Record] = {}
+    for r in runs:
+        task, seed = first.setdefault((r.task, -1), r), first.setdefault((r.task, r.seed), r)
+        own = dict.fromkeys((r.settings.keys() | task.settings.keys()) - BY_SEED, task)
+        own |= dict.fromkeys(BY_SEED, seed)
+        for name, other in sorted(own.items(), key=lambda pair: pair[0]):
+            here, there = (one.settings.get(name, "not told") for one in (r, other))
+            if here != there and name not in free:
+                return f"{name} is {there} in {other.place}, {here} in {r.place}"
+    return ""
 
 
 def study(name: str) -> tuple[list[dict[str, str]], dict[str, Any], list[str]]:
@@ -127,6 +192,8 @@ def from_paper(seeds: Sequence[int] = (1,)) -> list[Record]:
     """The published numbers as if they were runs of their presets, alike for every seed."""
     found = {}
     for preset in presets():
+        if preset.cell is None:
+            continue
         for seed in seeds:
             config = Config.read(preset.options | {"seed": seed})
             settings = _comparable(manifest(config, {})["configuration"])
@@ -138,13 +205,13 @@ def from_paper(seeds: Sequence[int] = (1,)) -> list[Record]:
 def by_seed(
     records: Iterable[Record], method: str, setting: Setting, tasks: Sequence[str]
 ) -> dict[int, float]:
-    """Mean accuracy over the tasks, for every seed that has them all."""
-    scores: dict[int, dict[str, float]] = {}
+    """Mean accuracy over the tasks, for every seed that has each of them once: of two runs none is right."""
+    scores: dict[int, list[Record]] = {}
     for r in records:
         if r.method == method and r.task in tasks and r.fits(setting):
-            scores.setdefault(r.seed, {})[r.task] = r.accuracy
+            scores.setdefault(r.seed, []).append(r)
     return {
-        seed: sum(own.values()) / len(own)
+        seed: sum(r.accuracy for r in own) / len(own)
         for seed, own in sorted(scores.items())
-        if set(own) == set(tasks)
+        if sorted(r.task for r in own) == sorted(tasks)
     }

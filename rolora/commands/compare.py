@@ -50,6 +50,7 @@ def compare(
         raise ValueError("give at least one run folder, or --paper for the published tables alone")
     runs = [read(folder) for folder in folders or []]
     names = _names(runs)
+    differ = _difference(runs)
     final = [_final(run, name, paper) for run, name in zip(runs, names, strict=True)]
     if runs:
         column = _column(runs, y)
@@ -61,10 +62,16 @@ def compare(
             folder.publish()
     if as_json:
         published = [asdict(cell) for cell in cells()] if paper else []
-        typer.echo(json_text({"runs": final, "published": published}), nl=False)
+        found = {"runs": final, "differ": differ, "published": published}
+        typer.echo(json_text(found), nl=False)
         return
     if runs:
         _show(final, runs)
+        if differ:
+            note = (
+                f"These runs differ in more than method, learning rate, seed and machine: {differ}."
+            )
+            messages().print(note, style="yellow", soft_wrap=True)
         messages().print(f"Figure and tables: {out}", soft_wrap=True)
     if paper:
         _show_published()
@@ -83,6 +90,23 @@ def _names(runs: list[StoredRun]) -> list[str]:
     ]
 
 
+def _difference(runs: list[StoredRun]) -> str:
+    """Why language-model runs of one task are no comparison of methods; "" if they are one, or none.
+
+    Raises:
+        ValueError: if one of them cannot be trusted.
+    """
+    from llm_validation.paper import records
+
+    found = []
+    for run in runs:
+        try:
+            found.append(records.record_of(run.path, str(run.path)))
+        except records.UnsoundError as error:
+            raise ValueError(f"the run in {run.path} {error}") from error
+    return records.difference([one[0] for one in found if one])
+
+
 def _final(run: StoredRun, name: str, paper: bool) -> dict[str, Any]:
     """Last row of a run: every stated quantity with its band."""
     row: dict[str, Any] = {"run": name, "kind": run.manifest["kind"]}
@@ -94,20 +118,21 @@ def _final(run: StoredRun, name: str, paper: bool) -> dict[str, Any]:
     if paper:
         cell = _published_for(run)
         row["published"] = cell.value if cell else math.nan
-        row["published_clients"] = cell.clients if cell else math.nan
+        row["published_cell"] = cell.named if cell else ""
         row["published_confirmed"] = cell.confirmed if cell else False
     return row
 
 
 def _published_for(run: StoredRun) -> PublishedNumber | None:
-    from llm_validation.paper.published import nearest
+    """The number of the cell that a run is of, where one task's is published."""
+    from llm_validation.paper.own_cell import own_cell
+    from llm_validation.paper.published import AVERAGE
 
-    configuration = run.manifest["configuration"]
-    if not {"task", "method", "clients"} <= set(configuration):
+    if run.manifest["kind"] != "llm":
         return None
-    return nearest(
-        str(configuration["task"]), str(configuration["method"]), int(configuration["clients"])
-    )
+    preset = own_cell(run.manifest["configuration"], run.manifest.get("cell"))
+    cell = preset.cell if preset else None
+    return cell if cell and cell.task != AVERAGE else None
 
 
 def _column(runs: list[StoredRun], asked: str | None) -> str:
@@ -182,8 +207,7 @@ def _show(final: list[dict[str, Any]], runs: list[StoredRun]) -> None:
                 cells.append("–")
             else:
                 doubt = "" if row["published_confirmed"] else ", unconfirmed"
-                clients = int(row["published_clients"])
-                cells.append(f"{row['published']:.2f} ({clients} clients{doubt})")
+                cells.append(f"{row['published']:.2f} ({row['published_cell']}{doubt})")
         listed.add_row(*cells)
     output().print(listed)
 

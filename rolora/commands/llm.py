@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from rolora.storage.output_folder import OutputFolder
 
 app = typer.Typer()
+RecipeName = Annotated[
+    str, typer.Option("--recipe", help="What a preset trains by: adamw, or authors.")
+]
 
 
 @app.command("run")
@@ -32,6 +35,9 @@ def run(
     given: Given,
     preset: Annotated[
         str | None, typer.Option(help="A published cell; `rolora llm presets` lists them.")
+    ] = None,
+    recipe: Annotated[
+        str | None, typer.Option(help="Optimiser, head and learning rates: adamw or authors.")
     ] = None,
     out: Out = Path("results/llm"),
     resume: Resume = False,
@@ -44,7 +50,7 @@ def run(
     """Fine-tune federatedly; write run.csv, manifest.json, checkpoints and a PEFT adapter."""
     from verification.discovery import require_extra
 
-    settings = _settings(*given, preset)
+    settings = _settings(*given, preset, recipe)
     require_extra("llm")
     from llm_validation.training.loop import DivergedError
     from llm_validation.training.loop import run as train
@@ -72,7 +78,7 @@ def run(
         finally:
             report.close()
         more = {"learning_rate_trials": trials} if trials else {}
-        full, text = staged(folder, settings, result, _command(settings), more)
+        full, text = staged(folder, settings, result, _command(settings), more, preset)
         folder.publish()
     if result.warning:
         console.print(f"Note: {result.warning}.", style="yellow", soft_wrap=True)
@@ -89,8 +95,10 @@ def staged(
     result: Result,
     command: str,
     more: Mapping[str, Any],
+    preset: str | None = None,
 ) -> tuple[dict[str, Any], str]:
     """Stage everything a run leaves; its manifest, and that as text."""
+    from llm_validation.paper.own_cell import own_cell
     from llm_validation.training.export import export
     from llm_validation.training.manifest import digest, manifest
     from rolora.storage.run_folder import complete, stage
@@ -103,16 +111,23 @@ def staged(
         "table_sha256": digest(csv_text(columns)),
         **more,
     }
+    cell = own_cell(described["configuration"], preset)
+    described["cell"] = cell.name if cell else None
     described["adapters"] = [str(path.relative_to(folder.path)) for path in adapters]
     full = complete(described, command)
     return full, stage(folder, columns, full)
 
 
-def _settings(file: dict[str, Any], told: dict[str, Any], preset: str | None) -> Config:
+def _settings(
+    file: dict[str, Any], told: dict[str, Any], preset: str | None, recipe: str | None
+) -> Config:
     from llm_validation.paper.presets import preset_named
+    from llm_validation.paper.recipes import recipe_named
     from llm_validation.tasks.registry import task_named
 
     values = dict(preset_named(preset).options) if preset is not None else {}
+    if recipe is not None:
+        values |= recipe_named(recipe).options
     for layer in (file, told):
         if "learning_rate" in layer:
             # One rate asked for takes the place of a grid asked for further away.
@@ -214,27 +229,31 @@ def _show(rows: list[dict[str, Any]], name: str, out: Path) -> None:
 @app.command("presets")
 def presets(
     name: Annotated[str | None, typer.Argument(help="One preset, as TOML.")] = None,
+    recipe: RecipeName = "adamw",
     as_json: Json = False,
 ) -> None:
     """List the published cells as runs: paper's number, rounds and an estimate of cost."""
     from llm_validation.paper.presets import TERAFLOPS, preset_named
     from llm_validation.paper.presets import presets as every
+    from llm_validation.paper.recipes import recipe_named
 
+    chosen = recipe_named(recipe)
     if name is not None:
-        found = preset_named(name)
+        found = preset_named(name, chosen)
         typer.echo(json.dumps(found.record(), indent=2) if as_json else found.toml(), nl=as_json)
         return
     if as_json:
-        typer.echo(json.dumps([preset.record() for preset in every()], indent=2))
+        typer.echo(json.dumps([preset.record() for preset in every(chosen)], indent=2))
         return
     listed = table("preset", no_wrap=True)
     for heading in ("paper %", "rounds", "examples", "PFLOP", "GPU h"):
         listed.add_column(heading, justify="right", no_wrap=True)
-    for preset in every():
-        doubt = "" if preset.cell.confirmed else "?"
+    for preset in every(chosen):
+        cell = preset.cell
+        said = f"{cell.value:.2f}{'' if cell.confirmed else '?'}" if cell else "–"
         listed.add_row(
             preset.name,
-            f"{preset.cell.value:.2f}{doubt}",
+            said,
             str(preset.options["rounds"]),
             f"{preset.examples:,}",
             f"{preset.petaflop:,.0f}",
@@ -245,7 +264,7 @@ def presets(
     console.print(
         f"Cost of one run (one seed, one learning rate) at most, at {TERAFLOPS:g} TFLOP/s; multiply by the"
         " grid and the seeds. A question mark stands beside numbers that only a second-hand source gives."
-        " Optimiser, head and"
-        " learning rate are this toolkit's policies: the paper does not name them.",
+        f" Optimiser, head and learning rates are of the recipe {chosen.name}, for the paper does not name"
+        f" them: {chosen.source}.",
         soft_wrap=True,
     )

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from llm_validation.paper import published, records
+from llm_validation.paper.own_cell import own_cell
 from rolora.figures import Budget, Drawing, Table, figure, look, mean, number, select
 
 COLUMNS = (
@@ -41,6 +42,10 @@ def _ours(folder: Path | None) -> list[tuple[Any, ...]]:
     runs = [
         r for r in found if r.task in NAMED and r.method in METHODS and r.settings["rank"] == RANK
     ]
+    # Of the published cells the table's own, for others have as many clients too; or runs of none.
+    tables = [_table_of(run) for run in runs]
+    shown = "glue" if "glue" in tables else ""
+    runs = [run for run, name in zip(runs, tables, strict=True) if name == shown]
     models = sorted({str(run.settings["model"]) for run in runs})
     if folder is not None and len(models) != 1:
         raise ValueError(
@@ -49,6 +54,15 @@ def _ours(folder: Path | None) -> list[tuple[Any, ...]]:
         )
     cells: dict[tuple[str, int, str], list[float]] = {}
     for run in runs:
+        like = [
+            r
+            for r in runs
+            if (r.task, r.settings["clients"]) == (run.task, run.settings["clients"])
+        ]
+        if said := records.difference(like):
+            raise ValueError(
+                f"--results-dir must hold runs that differ in nothing but method, seed and machine: {said}"
+            )
         cells.setdefault((run.task, run.settings["clients"], run.method), []).append(run.accuracy)
     rows = []
     for (task, clients, method), values in cells.items():
@@ -58,6 +72,12 @@ def _ours(folder: Path | None) -> list[tuple[Any, ...]]:
         cell = (OURS, Path(models[0]).name, NAMED[task], clients, method)
         rows.append((*cell, middle, reach, len(values), 1))
     return rows
+
+
+def _table_of(run: records.Record) -> str:
+    """The published table that a run's cell stands in, "" for none."""
+    preset = own_cell(run.settings)
+    return preset.cell.table if preset and preset.cell else ""
 
 
 def _draw_ours(axes: Any, table: Table, task: str, method: str) -> None:

@@ -202,7 +202,7 @@ def test_a_run_that_is_there_twice_decides_nothing(monkeypatch):
 def test_a_control_stops_where_an_altered_run_goes_unnoticed(monkeypatch):
     monkeypatch.setattr(decision, "from_folders", lambda root: (PAPER, []))
     monkeypatch.setattr("llm_validation.claims.question._apart", lambda runs, free: "")
-    with pytest.raises(RuntimeError, match="another max_length was compared"):
+    with pytest.raises(RuntimeError, match="another base_dropout was compared"):
         BY_ID["llm-ranking"].negative_control(Budget())
 
 
