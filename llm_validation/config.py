@@ -18,13 +18,13 @@ from verification.settings import Count, Natural, NonNegative, Positive, Setting
 if TYPE_CHECKING:
     from federation.optimisers import Optimiser
 
-_PLACES = frozenset({"data_dir", "checkpoint_every", "device", "threads"})
+PLACES = frozenset({"data_dir", "checkpoint_every", "device", "threads"})
 """Fields that say where and how conveniently a run happens, not what it computes."""
 
 
 def fingerprint(values: Mapping[str, Any]) -> str:
     """Hash of a configuration's values that decide the outcome, those of a manifest as well."""
-    kept = {name: value for name, value in values.items() if name not in _PLACES}
+    kept = {name: value for name, value in values.items() if name not in PLACES}
     return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()[:16]
 
 
@@ -182,7 +182,7 @@ class Config(Machine, Privacy, LocalTraining, Ranks, Adapters, Server, Texts, Mo
 
     def rate_in(self, round: int) -> float:
         """The step size in a round, counting from 1."""
-        from federation.learning_rates import scheduled
+        from federation.rates import scheduled
 
         return scheduled(
             self.learning_rate,
@@ -213,6 +213,6 @@ class Config(Machine, Privacy, LocalTraining, Ranks, Adapters, Server, Texts, Mo
     @property
     def deciding(self) -> dict[str, Any]:
         """Everything that decides the outcome; a checkpoint is refused under anything else."""
-        kept = {name: value for name, value in self.as_dict().items() if name not in _PLACES}
+        kept = {name: value for name, value in self.as_dict().items() if name not in PLACES}
         kept["model"] = Path(self.model).name if Path(self.model).is_dir() else self.model
         return kept

@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from federation.learning_rates import choose
-from llm_validation.config import Config, fingerprint
+from federation.rates import choose
+from llm_validation.config import PLACES, Config, fingerprint
 from llm_validation.paper.presets import presets
 from llm_validation.training.manifest import digest, manifest
 
@@ -80,6 +80,28 @@ def from_folders(root: Path | None) -> tuple[list[Record], list[str]]:
         except UnsoundError as error:
             faults.append(f"the run in {place} {error}: finish it, or take it away")
     return found, faults
+
+
+def finished(folder: Path, config: Config) -> dict[str, Any] | None:
+    """The manifest of a run of this configuration that is finished in a folder, None if there is none.
+
+    Neither model nor data are looked at, but for the name of the data's folder.
+    """
+    try:
+        found = record_of(folder, folder.name)
+    except UnsoundError:
+        return None
+    if found is None:
+        return None
+    told, asked = found[1], manifest(config, {})["configuration"]
+    # A rate of a grid is the best of it, or the record would not be sound.
+    free = {*PLACES - {"data_dir"}, *(["learning_rate"] if config.learning_rate_grid else [])}
+    mine, theirs = (
+        {name: value for name, value in one.items() if name not in free}
+        for one in (asked, told["configuration"])
+    )
+    there = all((folder / place).is_dir() for place in told.get("adapters", [""]))
+    return told if mine == theirs and there else None
 
 
 class UnsoundError(ValueError):

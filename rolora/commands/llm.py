@@ -51,6 +51,8 @@ def run(
     from verification.discovery import require_extra
 
     settings = _settings(*given, preset, recipe)
+    if resume and _told_again(settings, out, as_json=as_json, quiet=quiet):
+        return
     require_extra("llm")
     from llm_validation.training.loop import DivergedError
     from llm_validation.training.loop import run as train
@@ -116,6 +118,28 @@ def staged(
     described["adapters"] = [str(path.relative_to(folder.path)) for path in adapters]
     full = complete(described, command)
     return full, stage(folder, columns, full)
+
+
+def _told_again(settings: Config, out: Path, *, as_json: bool, quiet: bool) -> bool:
+    """Whether the run is finished already; then it is shown, without a look at model or data."""
+    from llm_validation.paper.records import finished
+    from rolora.storage.run_folder import read
+
+    told = finished(out, settings)
+    if told is None:
+        return False
+    if as_json:
+        typer.echo((out / "manifest.json").read_text("utf-8"), nl=False)
+    elif not quiet:
+        columns = read(out).columns
+        cells = (
+            [None if c != c else c for c in row] for row in zip(*columns.values(), strict=True)
+        )
+        rows = [dict(zip(columns, row, strict=True)) for row in cells]
+        _show(rows, str(told["name"]), out)
+        show_privacy(told)
+    messages(quiet or as_json).print("The run is finished already.")
+    return True
 
 
 def _settings(
@@ -215,12 +239,12 @@ def _show(rows: list[dict[str, Any]], name: str, out: Path) -> None:
     measured = [row for row in rows if row["accuracy"] is not None]
     for row in measured[: -1 : max(1, len(measured) // 12)] + measured[-1:]:
         shown.add_row(
-            str(row["round"]),
+            f"{row['round']:.0f}",
             row["trained"],
             f"{row['accuracy']:.4f}",
             f"{row['loss']:.4f}",
             "–" if row["train_loss"] is None else f"{row['train_loss']:.4f}",
-            f"{row['numbers_up']:,}",
+            f"{row['numbers_up']:,.0f}",
         )
     output().print(shown)
     messages().print(f"Run, checkpoints and PEFT adapter: {out}", soft_wrap=True)

@@ -32,6 +32,24 @@ from verification.settings import read_toml
         ({"quantisation": "4bit"}, "pip install bitsandbytes"),
         ({"text_columns": ("a",)}, "text_columns belongs to task = custom, got a with sst2"),
         ({"scoring": "generate"}, "scoring = generate belongs .* got it with sst2"),
+        ({"scoring": "extract"}, "scoring = extract belongs .* got it with sst2"),
+        ({"warmup_rounds": 3}, "warmup_rounds must be below rounds = 3, got 3"),
+        (
+            {"learning_rate_end": 0.1},
+            "learning_rate_end must be at most the learning rate 0.005, got 0.1",
+        ),
+        (
+            {"learning_rate_end": 0.1, "learning_rate_grid": (0.2, 0.05)},
+            "at most the learning rate 0.05, got 0.1",
+        ),
+        (
+            {"server_momentum": 0.5, "method": "flora"},
+            "server_momentum must be 0 with flora, which does more than average what came back, got 0.5",
+        ),
+        (
+            {"server_momentum": 0.5, "method": "rolora-cv", "optimiser": "sgd"},
+            "must be 0 with rolora-cv",
+        ),
     ],
 )
 def test_a_run_that_cannot_be(tiny, changes, message, monkeypatch):

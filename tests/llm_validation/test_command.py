@@ -3,6 +3,7 @@
 import csv
 import json
 import shutil
+import subprocess
 import sys
 import types
 
@@ -48,9 +49,10 @@ def test_a_run_writes_its_folder_and_compare_reads_it_beside_the_paper(options, 
     (found,), faults = records.from_folders(tmp_path)
     assert (found.accuracy, found.method) == (100 * float(rows[-1]["accuracy"]), "rolora")
     assert (found.place, faults) == ("run", [])
-    # The finished run resumes to itself.
+    # The finished run resumes to itself, from its checkpoint too.
     adapter = out / "adapter" / "adapter_model.safetensors"
     before = adapter.read_bytes()
+    (out / "manifest.json").unlink()
     assert outcome(*options, *more, "--resume", "--quiet")[0] == 0
     assert adapter.read_bytes() == before
     code, told, _ = outcome("compare", out, "--paper", "--json", "--out", tmp_path / "compare")
@@ -74,6 +76,55 @@ def test_options_win_over_the_file_and_a_grid_is_swept(options, tmp_path, outcom
     assert (code, manifest["configuration"]["method"]) == (0, "ffa")
     assert manifest["configuration"]["rounds"] == 2
     assert [t["learning_rate"] for t in manifest["learning_rate_trials"]] == [1e-3, 1e-2]
+
+
+@pytest.mark.parametrize("grid", [[], ["--learning-rate-grid", "1e-3,1e-2"]], ids=["rate", "grid"])
+def test_a_finished_run_is_gone_on_with_in_no_time(options, tmp_path, outcome, grid):
+    words = [*options, *grid, "--out", tmp_path / "run", "--json"]
+    told = outcome(*words)[1]
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
+    code = (
+        "import sys, time; from rolora.cli import main\n"
+        "try: main()\n"
+        "finally: print({'torch', 'transformers', 'datasets'} & {*sys.modules},"
+        " time.process_time(), file=sys.stderr)"
+    )
+    command = [sys.executable, "-c", code, *map(str, words), "--resume"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout == told
+    loaded, seconds = done.stderr.splitlines()[-1].rsplit(" ", 1)
+    assert loaded == "set()"
+    assert float(seconds) < 2.0
+    assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")} == before
+    shown = outcome(*words[:-1], "--resume")
+    assert "accuracy" in shown[1]
+    assert "The run is finished already." in shown[2]
+
+
+@pytest.mark.parametrize(
+    "change",
+    ["seed", "rounds", "data", "table", "adapter"],
+)
+def test_what_is_not_the_finished_run_is_run(options, tmp_path, outcome, monkeypatch, change):
+    out = tmp_path / "run"
+    assert outcome(*options, "--out", out, "--quiet")[0] == 0
+    more = []
+    if change == "table":
+        (out / "run.csv").write_text((out / "run.csv").read_text().replace("0.", "1.", 1))
+    elif change == "adapter":
+        shutil.rmtree(out / "adapter")
+    elif change == "data":
+        more = ["--data-dir", tmp_path / "elsewhere"]
+    else:
+        more = [f"--{change}", 5]
+    reached = RuntimeError("trained")
+
+    def train(*args, **options):
+        raise reached
+
+    monkeypatch.setattr("llm_validation.training.loop.run", train)
+    with pytest.raises(RuntimeError, match="trained"):
+        outcome(*options, "--out", out, "--quiet", "--resume", *more)
 
 
 @pytest.mark.parametrize("option", ["--learning-rate", "--learning-rate-grid"])
@@ -111,6 +162,7 @@ def test_tensorboard_gets_every_round_and_nothing_of_a_refused_run(
     assert {("accuracy", 0), ("accuracy", 2), ("aggregation_error", 1)} <= board.seen
     assert (board.place, board.first, board.open) == (str(out / "tensorboard"), 0, False)
     shutil.rmtree(out / "checkpoints" / "round-000002")
+    (out / "manifest.json").unlink()
     assert outcome(*words, "--resume")[0] == 0
     assert (opened[1].first, {step for _, step in opened[1].seen}) == (2, {2})
 
@@ -136,7 +188,35 @@ def test_what_is_missing_is_named(options, tmp_path, outcome, monkeypatch):
     assert (code, "pip install 'rolora-verify[llm]'" in error) == (2, True)
 
 
+def test_a_run_tells_its_recipe_by_its_values_and_its_cell(options, tmp_path, outcome):
+    preset = [
+        "--preset",
+        "glue-rte-50-rolora",
+        "--recipe",
+        "authors",
+        "--json",
+        "--out",
+        tmp_path / "run",
+    ]
+    told = json.loads(outcome(*options, *preset, "--learning-rate", 0.01)[1])
+    own = told["configuration"]
+    assert (own["optimiser"], own["weight_decay"], own["head"]) == ("sgd", 2e-4, "frozen")
+    assert (own["learning_rate"], own["learning_rate_grid"]) == (0.01, [])
+    # Another model and fewer rounds: no longer the cell.
+    assert told["cell"] is None
+    assert "did you mean 'authors'" in outcome(*options, "--recipe", "author")[2]
+
+
 def test_presets_are_listed_and_written_as_toml(outcome):
+    sgd = outcome("llm", "presets", "glue-rte-50-rolora", "--recipe", "authors")[1]
+    assert 'optimiser = "sgd"' in sgd
+    assert "learning_rate_grid = [0.0005, 0.001," in sgd
+    adamw = outcome("llm", "presets", "glue-rte-50-rolora")[1]
+    assert "learning_rate_grid = [5e-05, 0.0001," in adamw
+    flower = outcome("llm", "presets", "flowertune-20-rolora")[1]
+    assert "no number is published" in flower
+    assert "participation = 0.1" in flower
+    assert 'scoring = "extract"' in outcome("llm", "presets", "commonsense-boolq-50-ffa")[1]
     assert "glue-sst2-3-fedavg" in outcome("llm", "presets")[1]
     assert 'task = "rte"' in outcome("llm", "presets", "glue-rte-50-rolora")[1]
     assert len(json.loads(outcome("llm", "presets", "--json")[1])) > 60

@@ -41,6 +41,7 @@ def same(one, two):
         ),
         (3, {"method": "rolora-cv", "optimiser": "sgd", "participation": 0.5}),
         (3, {"method": "rolora-momentum"}),
+        (3, {"server_momentum": 0.7, "schedule": "cosine", "warmup_rounds": 2}),
     ],
     ids=str,
 )

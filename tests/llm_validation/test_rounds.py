@@ -1,13 +1,16 @@
 """What a round may change, and what it must not depend on."""
 
 from dataclasses import replace
+from operator import attrgetter
 
 import numpy as np
 import pytest
 import torch
 
 from federated_lora import Factor
+from llm_validation.training import loop
 from llm_validation.training.loop import run
+from llm_validation.training.server import Server
 from tests.support.llm_bench import one_round, opened, work_of
 
 both_engines = pytest.mark.parametrize("engine", ["one-by-one", "all-at-once"])
@@ -79,6 +82,73 @@ def test_phase_and_traffic_follow_the_servers_round_under_partial_participation(
     assert [row["participants"] for row in rows] == [0, 2, 2, 2, 2]
     assert 2 * rows[-1]["numbers_up"] == double[-1]["numbers_up"] > 0
     assert rows[-1]["numbers_down"] > rows[-1]["numbers_up"]  # what a client missed comes on top
+
+
+@pytest.mark.parametrize("method", ["rolora", "fedavg", "ffa"])
+def test_numbers_sent_equal_a_literal_account_of_every_copy(tiny, monkeypatch, method):
+    """Eight clients, four a round: each is sent what it has not, before its round and after it."""
+    seen = []
+    plan = loop.plan
+    monkeypatch.setattr(loop, "plan", lambda *given: seen.append(plan(*given)) or seen[-1])
+    rows = run(
+        tiny("llama", clients=8, rounds=8, participation=0.5, local_steps=1, method=method)
+    ).rows
+    size = 4 * 24 * 2  # one factor of query and value, in two layers
+    newest, held = dict.fromkeys("AB", 0), [dict.fromkeys("AB", 0) for _ in range(8)]
+    up = down = 0
+    for work, row in zip(seen, rows[1:], strict=True):
+        for moved in ({}, dict.fromkeys(map(str, work.factors), work.round)):
+            newest |= moved
+            up += size * len(moved) * len(work.clients)
+            for client in work.clients:
+                down += size * sum(newest[f] != held[client][f] for f in "AB")
+                held[client] = dict(newest)
+        assert (row["numbers_up"], row["numbers_down"]) == (up, down)
+    assert down > up
+
+
+@both_engines
+@pytest.mark.parametrize("method", ["rolora", "fedavg", "ffa", "la-lora"])
+def test_server_momentum_is_the_literal_recursion(tiny, method, engine):
+    """`V ← β V + (mean − server)`, `server ← server + V`, tensor by tensor, each in its own rounds."""
+    config = tiny(method=method, engine=engine, dtype="float64", rounds=4, init="false")
+    plain, bench = opened(config), opened(config.changed(server_momentum=0.6))
+    velocity = {}
+    for _ in range(4):
+        # What a server without momentum makes of what this one's clients send.
+        plain.server = replace(bench.server, velocity={})
+        mean, before = one_round(plain)[1], bench.server
+        bench.server = one_round(bench)[1]
+        for part in (Server.named, attrgetter("head")):
+            for name, held in part(before).items():
+                value, expected = part(mean)[name], held
+                if not torch.equal(value, held):
+                    velocity[name] = 0.6 * velocity.get(name, 0.0) + value - held
+                    expected = held + velocity[name]
+                torch.testing.assert_close(
+                    part(bench.server)[name], expected, rtol=1e-10, atol=1e-12
+                )
+    assert any(name.endswith("lora_A") for name in velocity) == (method != "ffa")
+
+
+@pytest.mark.parametrize(
+    ("changes", "rates"),
+    [
+        ({}, [1.0, 1.0, 1.0, 1.0]),
+        ({"schedule": "linear"}, [1.0, 0.75, 0.5, 0.25]),
+        ({"schedule": "linear", "learning_rate_end": 0.2}, [1.0, 0.8, 0.6, 0.4]),
+        ({"schedule": "cosine"}, [1.0, 0.5 + 0.5**1.5, 0.5, 0.5 - 0.5**1.5]),
+        ({"schedule": "cosine", "warmup_rounds": 2}, [1 / 3, 2 / 3, 1.0, 0.5]),
+        ({"warmup_rounds": 3}, [0.25, 0.5, 0.75, 1.0]),
+    ],
+    ids=str,
+)
+def test_the_step_size_over_the_rounds(tiny, changes, rates):
+    config = tiny(rounds=4, learning_rate=1.0, **changes)
+    assert [config.rate_in(t) for t in (1, 2, 3, 4)] == pytest.approx(rates, rel=1e-15)
+    bench = opened(config.changed(learning_rate=1e-3, learning_rate_end=0.0))
+    bench.server = replace(bench.server, round=3)
+    assert work_of(bench).learning_rate == bench.config.rate_in(4)
 
 
 @pytest.mark.parametrize("weighting", ["examples", "uniform"])
