@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from llm_validation.base.token_cache import Ragged, kept
 from llm_validation.tasks.examples import Classified, Examples, Instructed
 
 IGNORED = -100
@@ -18,20 +19,22 @@ class Encoded:
     """Token ids of a split.
 
     Attributes:
-        ids: per example, its token ids, int64.
+        ids: per example, its token ids; of a large split they lie on the disk.
         types: per example, its segment ids, or None if the model has none.
         labels: class ids, int64, shape (n,); for causal text the position of the right option.
         prompt: per example, how many leading tokens carry no loss; None for classification.
     """
 
-    ids: tuple[np.ndarray, ...]
-    types: tuple[np.ndarray, ...] | None
+    ids: Sequence[np.ndarray]
+    types: Sequence[np.ndarray] | None
     labels: np.ndarray
     prompt: np.ndarray | None = None
 
     @property
     def lengths(self) -> np.ndarray:
         """Number of tokens of each example, shape (n,)."""
+        if isinstance(self.ids, Ragged):
+            return np.diff(self.ids.ends, prepend=0)
         return np.array([ids.size for ids in self.ids], dtype=np.int64)
 
     def __len__(self) -> int:
@@ -87,16 +90,16 @@ def _encode_classified(
     examples: Classified, tokenizer: Any, max_length: int, *, segments: bool
 ) -> Encoded:
     columns = [list(column) for column in zip(*examples.texts, strict=True)]
-    out = tokenizer(
-        *columns, truncation=True, max_length=max_length, return_token_type_ids=segments
-    )
-    ids = tuple(np.asarray(row, dtype=np.int64) for row in out["input_ids"])
-    types = (
-        tuple(np.asarray(row, dtype=np.int64) for row in out["token_type_ids"])
-        if segments
-        else None
-    )
-    return Encoded(ids, types, examples.labels)
+
+    def make() -> dict[str, Any]:
+        out = tokenizer(
+            *columns, truncation=True, max_length=max_length, return_token_type_ids=segments
+        )
+        types = {"types": out["token_type_ids"]} if segments else {}
+        return {"ids": out["input_ids"], **types}
+
+    found = kept(tokenizer, columns, {"max_length": max_length, "segments": segments}, make)
+    return Encoded(found["ids"], found.get("types"), examples.labels)
 
 
 def _encode_pairs(
@@ -106,16 +109,21 @@ def _encode_pairs(
     tokenizer: Any,
     max_length: int,
 ) -> Encoded:
-    heads = tokenizer(list(prompts))["input_ids"]
-    tails = tokenizer(list(answers), add_special_tokens=False)["input_ids"]
-    end = [tokenizer.eos_token_id] if tokenizer.eos_token_id is not None else []
-    ids, cuts = [], []
-    for head, tail in zip(heads, tails, strict=True):
-        tail = [*tail, *end][: max_length - 1]
-        head = cut_prompt(head, max_length - len(tail), tokenizer.bos_token_id)
-        ids.append(np.asarray([*head, *tail], dtype=np.int64))
-        cuts.append(len(head))
-    return Encoded(tuple(ids), None, labels, np.asarray(cuts, dtype=np.int64))
+    def make() -> dict[str, Any]:
+        heads = tokenizer(list(prompts))["input_ids"]
+        tails = tokenizer(list(answers), add_special_tokens=False)["input_ids"]
+        end = [tokenizer.eos_token_id] if tokenizer.eos_token_id is not None else []
+        ids, cuts = [], []
+        for head, tail in zip(heads, tails, strict=True):
+            tail = [*tail, *end][: max_length - 1]
+            head = cut_prompt(head, max_length - len(tail), tokenizer.bos_token_id)
+            ids.append([*head, *tail])
+            cuts.append([len(head)])
+        return {"ids": ids, "prompt": cuts}
+
+    found = kept(tokenizer, [prompts, answers], {"max_length": max_length, "pairs": True}, make)
+    cuts = np.concatenate([*found["prompt"]]).astype(np.int64)
+    return Encoded(found["ids"], None, labels, cuts)
 
 
 def cut_prompt(ids: Sequence[int], room: int, bos_id: int | None) -> list[int]:

@@ -8,8 +8,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from peft import PeftModel
 
-from llm_validation.base import memory
-from llm_validation.base.encoding import IGNORED, collate, cut_prompt
+from llm_validation.base import memory, token_cache
+from llm_validation.base.encoding import IGNORED, collate, cut_prompt, encode
+from llm_validation.base.models import load_tokenizer
+from llm_validation.config import Config
+from llm_validation.tasks import registry
 from llm_validation.training import estimate
 from llm_validation.training.all_at_once import AllAtOnce
 from llm_validation.training.export import export
@@ -230,3 +233,65 @@ def test_clients_per_pass_follow_the_free_memory(tiny, monkeypatch):
     for free, clients in ((int(3.5 * one / estimate.MARGIN), 3), (1 << 50, 8)):
         monkeypatch.setattr(memory, "free_bytes", lambda device, free=free: free)
         assert estimate.clients_that_fit(*given) == clients
+
+
+def rows_of(encoded):
+    """Everything a split's encoding holds, as plain numbers."""
+    types = None if encoded.types is None else [row.tolist() for row in encoded.types]
+    cuts = None if encoded.prompt is None else encoded.prompt.tolist()
+    return [row.tolist() for row in encoded.ids], types, cuts, encoded.lengths.tolist()
+
+
+@pytest.mark.parametrize("kind", ["bert", "llama"])
+def test_tokens_of_a_large_split_are_kept_and_read_where_they_lie(
+    kind, request, data_dir, tmp_path, monkeypatch
+):
+    config = Config(
+        request.getfixturevalue(kind), {"bert": "sst2"}.get(kind, "boolq"), data_dir=data_dir
+    )
+    examples, tokenizer = registry.load(config).train, load_tokenizer(config)
+
+    def encoded(room=12, own=examples):
+        return encode(own, tokenizer, room, segments=kind == "bert")
+
+    plain = rows_of(encoded())
+    monkeypatch.setattr(token_cache, "WORTH", 1)
+    monkeypatch.setenv("ROLORA_CACHE", str(tmp_path))
+    assert rows_of(encoded()) == plain
+    (folder,) = (tmp_path / "tokens").iterdir()
+    tokenizer("w1 w2", truncation=True, max_length=3)  # leaves its mark on the tokenizer
+    called = []
+    real = type(tokenizer).__call__
+    monkeypatch.setattr(
+        type(tokenizer), "__call__", lambda *a, **k: called.append(1) or real(*a, **k)
+    )
+    again = encoded()
+    assert (called, rows_of(again)) == ([], plain)
+    assert isinstance(again.ids.flat.base, np.memmap)
+    assert [row.tolist() for row in again.ids[-2:]] == plain[0][-2:]
+    with pytest.raises(IndexError):
+        again.ids[len(plain[0])]
+    for file in folder.iterdir():
+        for damage in (
+            lambda held: held[:-5],
+            lambda held: held[:-1] + bytes([held[-1] ^ 1]),
+            None,
+        ):
+            held = file.read_bytes()
+            file.unlink() if damage is None else file.write_bytes(damage(held))
+            called.clear()
+            assert rows_of(encoded()) == plain
+            assert called
+    # Another length, or one other text, has tokens of its own.
+    for more in ({"room": 9}, {"own": examples.take(np.arange(1, len(examples)))}):
+        called.clear()
+        encoded(**more)
+        assert called
+    assert len(list((tmp_path / "tokens").iterdir())) == 3
+    blocked = tmp_path / "blocked"
+    blocked.write_text("a file")
+    monkeypatch.setenv("ROLORA_CACHE", str(blocked))
+    assert rows_of(encoded()) == plain
+    monkeypatch.setenv("ROLORA_CACHE", "")
+    assert token_cache.place() is None
+    assert rows_of(encoded()) == plain
