@@ -113,7 +113,7 @@ def _write(folder: Path, found: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> 
             for part, array in zip(("flat", "ends"), pair, strict=True):
                 file = f"{name}-{part}.npy"
                 np.save(temporary / file, array, allow_pickle=False)
-                sums[file] = zlib.crc32(array)
+                sums[file] = zlib.crc32(array.data)
         (temporary / TABLE).write_text(json.dumps(sums), "utf-8")
 
 
@@ -125,7 +125,7 @@ def _read(folder: Path) -> dict[str, tuple[np.ndarray, np.ndarray]] | None:
             file: np.asarray(np.load(folder / file, mmap_mode="r", allow_pickle=False))
             for file in sums
         }
-        if any(zlib.crc32(arrays[file]) != told for file, told in sums.items()):
+        if any(zlib.crc32(arrays[file].data) != told for file, told in sums.items()):
             return None
         names = dict.fromkeys(file.rpartition("-")[0] for file in sums)
         return {n: (arrays[f"{n}-flat.npy"], arrays[f"{n}-ends.npy"]) for n in names}

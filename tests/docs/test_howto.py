@@ -9,12 +9,17 @@ from typer.testing import CliRunner
 
 import rolora
 from docs import build
+from llm_validation.base import generation, token_cache
 from llm_validation.config import Config
+from llm_validation.paper.presets import preset_named
+from llm_validation.paper.published import LARGER_CLASS
+from llm_validation.paper.recipes import RECIPES, recipe_named
 from llm_validation.tasks import registry
 from rolora.cli import app
 from tests.support.pages import block
 from tests.support.pages import folder as folder
 from verification.budget import Budget
+from verification.settings import schema
 from verification.verdict import Verdict
 
 
@@ -61,3 +66,25 @@ def test_rows_as_the_page_shows_them_are_ones_own_task(folder):
         (folder / f"{split}.jsonl").write_text(f"{row[1]}\n{other}\n", "utf-8")
     own = Config("m", "custom", data_dir=str(folder), text_columns=("text",))
     assert registry.load(own).train.labels.tolist() == [0, 1]
+
+
+def test_the_page_of_published_cells_names_what_there_is():
+    words = (build.PAGES / "how-to" / "published-tables.md").read_text("utf-8")
+    shell = block("published-tables.md", language="sh")
+    for name, recipe in re.findall(r"--preset (\S+) --recipe (\S+)", shell):
+        options = preset_named(name, recipe_named(recipe)).options
+        assert Config.read(options).head == options["head"]
+    assert preset_named(re.search(r"`(flowertune-\S+)`", words)[1]).cell is None
+    for name in RECIPES:
+        row = next(line for line in words.splitlines() if line.startswith(f"| `{name}`"))
+        ends = [float(rate) for rate in re.search(r"\| (\S+) to (\S+) \|", row).groups()]
+        grid = RECIPES[name].options["learning_rate_grid"]
+        assert ends == [min(grid), max(grid)]
+    ours = words.split("The adapter in")[0]
+    words_of_run = {"preset", "recipe", "out", "resume", "paper", "results_dir"}
+    for option in re.findall(r"--([a-z][a-z-]+)", ours):
+        assert option.replace("-", "_") in words_of_run | {*schema(Config)["properties"]}
+    assert f"{generation.NEW_TOKENS} tokens" in words
+    assert token_cache.VARIABLE in words
+    for task in ("BoolQ", "RTE"):
+        assert f"{LARGER_CLASS[task]:.2f} % on {task}" in words
