@@ -16,7 +16,7 @@ import numpy as np
 
 from llm_validation.claims.question import LEAST_SEEDS, Question, Scores
 from llm_validation.config import Config
-from llm_validation.paper.presets import ROUNDS_TIMES_CLIENTS, Preset, preset_named
+from llm_validation.paper.presets import ROUNDS_TIMES_CLIENTS, Preset, preset_named, seldom
 from llm_validation.paper.records import FREE, Record, Setting, from_folders
 from llm_validation.training.manifest import LABELS, digest, manifest
 from verification.codec import csv_text, json_text
@@ -100,7 +100,10 @@ def presets_of(question: Question, setting: Setting) -> Iterator[Preset]:
     table = "glue" if question.model == "roberta-large" else "commonsense"
     for task, method in product(question.tasks, question.methods):
         base = preset_named(f"{table}-{task}-50-{method}")
-        yield replace(base, options={**base.options, **at_length(setting)})
+        own = at_length(setting)
+        yield replace(
+            base, options={**base.options, **own, "evaluate_every": seldom(own["rounds"])}
+        )
 
 
 def at_length(setting: Setting) -> Setting:
@@ -114,13 +117,15 @@ def command(question: Question, claim_id: str) -> str:
     table = "glue" if question.model == "roberta-large" else "commonsense"
     said = []
     for setting in question.settings:
+        own = at_length(setting)
         values = {
             name: ",".join(value) if isinstance(value, list) else str(value)
-            for name, value in at_length(setting).items()
+            for name, value in own.items()
         }
         options = " ".join(
             f"--{name.replace('_', '-')} {value}" for name, value in values.items() if value
         )
+        options += f" --evaluate-every {seldom(own['rounds'])}"
         folder = "-".join(value or "usual" for value in values.values())
         said.append(
             f"for t in {' '.join(question.tasks)}; do for m in {' '.join(question.methods)}; do for s in"

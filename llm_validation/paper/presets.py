@@ -21,6 +21,7 @@ from llm_validation.paper.recipes import ADAMW, Recipe
 from verification.names import unknown
 
 ROUNDS_TIMES_CLIENTS = 1500
+EVALUATIONS = 20
 TERAFLOPS = 150.0
 """Assumed sustained speed of one data-centre GPU in bf16, TFLOP/s; hours scale with it."""
 
@@ -116,7 +117,15 @@ class Preset:
 def presets(recipe: Recipe = ADAMW) -> tuple[Preset, ...]:
     """Every published cell, in the order of the tables, and what has no published number."""
     of_cells = (replace(one, options={**one.options, **recipe.options}) for one in _cells())
-    return (*of_cells, *_flowertune())
+    return tuple(
+        replace(one, options={**one.options, "evaluate_every": seldom(one.options["rounds"])})
+        for one in (*of_cells, *_flowertune())
+    )
+
+
+def seldom(rounds: int) -> int:
+    """Rounds between two of about `EVALUATIONS` evaluations: the last counts, the rest is a curve."""
+    return max(1, rounds // EVALUATIONS)
 
 
 def preset_named(name: str, recipe: Recipe = ADAMW) -> Preset:

@@ -6,13 +6,14 @@ import json
 import math
 import shlex
 import time
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from llm_validation.config import Config
-from rolora.commands.options import Given, Json, Out, Quiet, Resume, configured
+from rolora.commands.options import DataDir, Given, Json, Out, Quiet, Resume, configured
 from rolora.console import messages, output, show_privacy, table
 
 if TYPE_CHECKING:
@@ -292,3 +293,58 @@ def presets(
         f" them: {chosen.source}.",
         soft_wrap=True,
     )
+
+
+@app.command("estimate")
+def estimate(
+    table_name: Annotated[str, typer.Option("--table", help="glue or commonsense.")] = "glue",
+    recipe: RecipeName = "adamw",
+    seeds: Annotated[int, typer.Option(help="Seeds of every cell, beside the grid's one.")] = 3,
+    model: Annotated[str | None, typer.Option(help="Another base, or its local folder.")] = None,
+    data_dir: DataDir = None,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Measure a few rounds on this device, and tell what a published table would cost on it."""
+    from llm_validation.paper.cost import Speed, cells_of, cost_of, trial_of
+    from llm_validation.paper.recipes import recipe_named
+    from verification.discovery import require_extra
+
+    cells = cells_of(table_name, recipe_named(recipe))
+    cost_of(cells, seeds, {}, {1: Speed(1.0, 1.0)})  # refuses what cannot be, before any work
+    require_extra("llm")
+    from llm_validation.study.speed import size_of, speed_of
+
+    own: dict[str, Any] = {"device": device, "data_dir": str(data_dir) if data_dir else None}
+    own |= {"model": model} if model else {}
+    console, sizes, speeds, missing = messages(quiet or as_json), {}, {}, {}
+    for task in dict.fromkeys(preset.options["task"] for preset in cells):
+        try:
+            sizes[task] = size_of(Config.read(cells[0].options | own | {"task": task}))
+        except ValueError as error:
+            missing[task] = str(error)
+    if not sizes:
+        raise ValueError(f"no task of the table is at hand: {next(iter(missing.values()))}")
+    here = {p.options["clients"]: p for p in reversed(cells) if p.options["task"] in sizes}
+    for clients, preset in sorted(here.items()):
+        speed = speeds[clients] = speed_of(trial_of(preset, **own, method="fedavg"))
+        said = (
+            f"{speed.tokens:,.0f} tokens/s trained on, {speed.examples:,.0f} examples/s evaluated"
+        )
+        console.print(f"{clients} clients: {said}", soft_wrap=True)
+    found = cost_of(cells, seeds, sizes, speeds)
+    total = sum(cell.hours for cell in found)
+    if as_json:
+        told = [{"cell": c.preset.name, "runs": c.runs, "hours": c.hours} for c in found]
+        by_task = {task: asdict(size) for task, size in sizes.items()}
+        by_clients = {clients: asdict(speed) for clients, speed in speeds.items()}
+        whole = {"cells": told, "hours": total, "sizes": by_task, "speeds": by_clients}
+        typer.echo(json.dumps(whole | {"not_at_hand": sorted(missing)}, indent=2))
+        return
+    listed = table("cell", "runs", "hours", no_wrap=True)
+    for cell in found:
+        listed.add_row(cell.preset.name, str(cell.runs), f"{cell.hours:.2f}")
+    output().print(listed)
+    at_most = f" {', '.join(missing)}: not at hand, counted at full length." if missing else ""
+    output().print(f"{total:,.1f} hours, one run at a time.{at_most}", soft_wrap=True)

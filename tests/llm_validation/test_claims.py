@@ -54,7 +54,8 @@ def test_without_runs_nothing_is_decided_and_command_and_cost_are_given(claim):
     assert "rolora llm run --preset " in finding.missing
     assert "hours of one data-centre GPU" in finding.missing
     # Runs of a setting that several claims ask for are made once, in one place.
-    shared = "--rounds 30 --seed $s --out results/llm/50-4-iid-20-usual-30-$t-$m-$s --resume"
+    place = "results/llm/50-4-iid-20-usual-30-$t-$m-$s"
+    shared = f"--rounds 30 --evaluate-every 1 --seed $s --out {place} --resume"
     assert (shared in finding.missing) == (claim.id not in {"llm-dirichlet", "llm-commonsense"})
 
 

@@ -7,9 +7,10 @@ import subprocess
 import sys
 import types
 
+import numpy as np
 import pytest
 
-from llm_validation.paper import records
+from llm_validation.paper import cost, records
 from tests.support import rolora_helpers
 
 
@@ -220,3 +221,35 @@ def test_presets_are_listed_and_written_as_toml(outcome):
     assert "glue-sst2-3-fedavg" in outcome("llm", "presets")[1]
     assert 'task = "rte"' in outcome("llm", "presets", "glue-rte-50-rolora")[1]
     assert len(json.loads(outcome("llm", "presets", "--json")[1])) > 60
+
+
+def test_an_estimate_measures_a_few_rounds_and_counts_every_run(
+    roberta, tmp_path, outcome, monkeypatch
+):
+    monkeypatch.setitem(cost.TRIAL, "local_steps", 1)
+    rng = np.random.default_rng(0)
+    (tmp_path / "sst2").mkdir()
+    for name, count in (("train", 2000), ("validation", 40)):
+        rows = [
+            {"sentence": " ".join(["w1"] * n), "label": n % 2}
+            for n in rng.integers(1, 9, count).tolist()
+        ]
+        text = "".join(json.dumps(row) + "\n" for row in rows)
+        (tmp_path / "sst2" / f"{name}.jsonl").write_text(text)
+    words = ["llm", "estimate", "--model", roberta, "--data-dir", tmp_path, "--device", "cpu"]
+    assert outcome(*words, "--seeds", 0)[2].endswith("seeds must be at least 1, got 0")
+    told = json.loads(outcome(*words, "--seeds", 2, "--json")[1])
+    assert told["not_at_hand"] == ["mnli", "qnli", "qqp", "rte"]
+    assert (told["sizes"]["sst2"]["evaluated"], told["speeds"].keys()) == (40, {"3", "20", "50"})
+    names = [cell["cell"] for cell in told["cells"]]
+    assert len(names) == len(set(names)) == 45
+    assert all(cell["runs"] == 8 + 2 for cell in told["cells"])
+    hours = {cell["cell"]: cell["hours"] for cell in told["cells"]}
+    # 50 clients, 30 rounds of 20 steps of 32 examples, and 30 evaluations and one before.
+    length, speed = told["sizes"]["sst2"]["length"], told["speeds"]["50"]
+    seconds = 50 * 30 * 20 * 32 * length / speed["tokens"] + 31 * 40 / speed["examples"]
+    assert hours["glue-sst2-50-ffa"] == pytest.approx(10 * seconds / 3600)
+    # What is not at hand is counted at full length.
+    assert hours["glue-qqp-50-ffa"] > 5 * hours["glue-sst2-50-ffa"]
+    assert told["hours"] == pytest.approx(sum(hours.values()))
+    assert "no task of the table is at hand" in outcome(*words, "--table", "commonsense")[2]
