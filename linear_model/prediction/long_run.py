@@ -7,8 +7,8 @@ from math import inf, isfinite, sqrt
 
 import numpy as np
 
-from linear_model.prediction.methods import Case, no_local_optimum
-from linear_model.prediction.methods.local_optima import equal_lengths
+from linear_model.prediction.methods.base import Case
+from linear_model.prediction.methods.local_optima import equal_lengths, no_local_optimum
 from linear_model.prediction.result import Winner
 from linear_model.prediction.setting import Setting
 from theory.clients_differ import fedavg_flow

@@ -9,7 +9,7 @@ import numpy as np
 from linear_model.prediction import floors
 from linear_model.prediction.chain import step
 from linear_model.prediction.law import Law, Supply
-from linear_model.prediction.methods import no_local_optimum
+from linear_model.prediction.methods.local_optima import no_local_optimum
 from linear_model.prediction.passage import start
 from linear_model.prediction.setting import Setting
 from theory.clients_differ import fedavg_flow

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from linear_model.prediction import bounds, limits, long_run
-from linear_model.prediction.methods import Case, rows
+from linear_model.prediction.methods.base import Case
+from linear_model.prediction.methods.table import rows
 from linear_model.prediction.result import Prediction, Row, Winner
 from linear_model.prediction.setting import Setting
 

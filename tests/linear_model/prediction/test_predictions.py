@@ -13,7 +13,7 @@ from benchmarks import predict as benchmark
 from linear_model import Algorithm2, Problem, simulate
 from linear_model.prediction import law as laws
 from linear_model.prediction.law import Law, draw_sums
-from linear_model.prediction.methods import ENTRIES
+from linear_model.prediction.methods.table import ENTRIES
 from linear_model.prediction.passage import LONGEST_ASTRAY, first_passage, quantiles
 from linear_model.prediction.predict import predict
 from linear_model.prediction.setting import Setting
