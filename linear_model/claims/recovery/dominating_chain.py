@@ -159,6 +159,7 @@ def _formulas(evidence: Evidence, stretch: float) -> None:
             float(sharp_step.largest_factor(tiny, stretch * kappa, STILL))),
         ("the same with h = 1/2 across", sqrt((1 - kappa) ** 2 + kappa**2 / 4),
             float(sharp_step.largest_factor(tiny, stretch * kappa, Box(0.0, 1.0, 1.0, 0.0, 0.0, 0.5)))),
+        ("tan θ where sin θ = 0.6", 0.75, sharp_recovery.tangent(0.6)),
         ("failure of random starts in three dimensions before the first round", begun, float(found[0])),
     ):  # fmt: skip
         evidence.equal(quantity, theory, seen, rounding=1e-5, why="the tangent, and the grid")
