@@ -127,7 +127,7 @@ def test_one_local_step_by_bands_is_one_step():
     law, rng = Law.of(setting, setting.targets), np.random.default_rng(5)
     law = replace(law, targets=None)
     q, length = np.array([[0.2], [-0.5]]) * np.ones(40_000), np.full(40_000, 0.9)
-    a, u, out = local_steps.moved(rng, law, q[..., None], length)
+    a, u, out = local_steps.moved(rng, law, q[..., None], length[:, None])
     M, sigma2 = law.everything, law.noise**2 * 0.9
     size2 = 0.29
     for moved, along in ((a, q[0]), (u, q[1])):
