@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from benchmarks import gpu
+from benchmarks import gpu_workload as workload
 from federated_lora import Factor
 from llm_validation.training.all_at_once import AllAtOnce
 from llm_validation.training.server import Work
@@ -14,14 +15,15 @@ from llm_validation.training.server import Work
 
 @pytest.fixture
 def short(monkeypatch):
-    """Rounds of one step on short examples."""
-    monkeypatch.setattr(gpu, "LENGTH", 12)
-    monkeypatch.setattr(gpu, "STEPS", 1)
+    """Rounds of two steps on short examples."""
+    for module in (gpu, workload):
+        monkeypatch.setattr(module, "LONGEST", 12)
+        monkeypatch.setattr(module, "STEPS", 2)
     monkeypatch.setattr("gc.collect", lambda: 0)  # most of the time of so small a cell
 
 
-def call(monkeypatch, out, model="tiny"):
-    words = ["--cpu", "--model", model, "--quick", "--repeats", "1", "--out", str(out)]
+def call(monkeypatch, out, model="tiny", *more):
+    words = [*more, "--cpu", "--model", model, "--quick", "--repeats", "1", "--out", str(out)]
     monkeypatch.setattr("sys.argv", ["gpu", *words])
     return gpu.main()
 
@@ -29,7 +31,7 @@ def call(monkeypatch, out, model="tiny"):
 def test_the_floor_goes_through_the_same_rows_in_as_many_passes():
     batches = [[np.array([10 * k + s, 10 * k + s + 5]) for s in range(2)] for k in range(5)]
     work = Work(1, frozenset({Factor.B}), tuple(range(5)), batches, 1e-3)
-    floor = gpu.alone(work, 2)
+    floor = workload.alone(work, 2)
     assert floor.clients == (0,)
     (passes,) = floor.batches
     assert [rows.size for rows in passes] == [4, 4, 2] * 2
@@ -43,35 +45,56 @@ def test_every_cell_is_written_with_what_it_was(short, monkeypatch, tmp_path):
     out = tmp_path / "gpu.json"
     assert call(monkeypatch, out) == 0
     written = json.loads(out.read_text())
-    records = written["records"]
     assert {"torch", "transformers", "peft", "commit", "cuda"} <= set(written["environment"])
-    cells = {(r["role"], r["clients"]) for r in records if r["role"] != "method"}
-    assert cells == {(role, n) for role in ("all-at-once", "one-by-one", "floor") for n in (1, 4)}
-    costs = [(r["method"], r["trained"]) for r in records if r["role"] == "method"]
-    assert costs == [
-        ("fedavg", "AB"), ("fedavg", "AB"), ("ffa", "B"), ("ffa", "B"), ("rolora", "B"), ("rolora", "A"),
-    ]  # fmt: skip
-    assert all(record["fits"] for record in records)
-    tokens = {
-        r["role"]: r["tokens_per_second"] * r["seconds"] for r in records if r["clients"] == 4
-    }
-    assert tokens["floor"] == pytest.approx(tokens["all-at-once"]) == pytest.approx(4 * 4 * 12)
+    timed = {r["role"]: r for r in written["records"] if r["kind"] == "time"}
+    assert set(timed) == {"all-at-once", "floor", "one-by-one"}
+    assert all(r["measured"] and r["trained"] == "AB" for r in timed.values())
+    # The same examples, whoever goes through them.
+    assert len({(r["rows"], r["tokens"]) for r in timed.values()}) == 1
+    profiles = {r["role"]: r for r in written["records"] if r["kind"] == "profile"}
+    assert set(profiles) == {"all-at-once", "floor"}
+    assert all(r["per_step"]["operations"] > 100 for r in profiles.values())
+
+
+def test_real_lengths_are_padded(monkeypatch):
+    data = workload.examples(500, causal=False)
+    assert 38 < data.lengths.mean() < 42
+    assert data.lengths.max() == workload.LONGEST
+    config = workload.settings_of("cpu", "rolora", 20, 8, "tiny-encoder")
+    work = workload.work_of(config, data, 2)
+    assert (work.factors, len(work.batches)) == ({Factor.A}, 20)
+    sizes = {rows.size for own in work.batches for rows in own}
+    assert sizes == {8}
+
+
+def test_cells_come_in_the_order_of_what_they_say():
+    every = list(gpu.cells(False))
+    assert every[:3] == [(50, 8, "fedavg", 1, role) for role in gpu.ROLES]
+    assert len(set(every)) == len(every)
+    assert {cell[0] for cell in every} == set(gpu.CLIENTS)
+
+
+def test_what_the_budget_leaves_no_time_for_is_told(short, monkeypatch, tmp_path):
+    out = tmp_path / "gpu.json"
+    assert call(monkeypatch, out, "tiny", "--budget", "0") == 0
+    told = {(r["measured"], r["why"]) for r in json.loads(out.read_text())["records"]}
+    assert told == {(False, "budget")}
 
 
 def test_what_does_not_fit_is_recorded_and_the_rest_goes_on(short, monkeypatch, tmp_path):
     def full(*arguments):
         raise torch.cuda.OutOfMemoryError("full")
 
-    monkeypatch.setattr(gpu, "client_memory", full)
     monkeypatch.setattr(AllAtOnce, "train", full)
     out = tmp_path / "gpu.json"
     assert call(monkeypatch, out) == 0
-    fits = {r["role"]: r["fits"] for r in json.loads(out.read_text())["records"]}
-    assert fits == {"all-at-once": False, "one-by-one": True, "floor": True, "method": False}
+    records = json.loads(out.read_text())["records"]
+    assert {r["role"] for r in records if r.get("why") == "memory"} == {"all-at-once"}
+    assert {r["role"] for r in records if r["measured"]} == {"floor", "one-by-one"}
     monkeypatch.setattr(gpu, "workspace", full)
     assert call(monkeypatch, out) == 0
     (record,) = json.loads(out.read_text())["records"]
-    assert record == {"model": "tiny", "role": "base", "fits": False}
+    assert record == {"model": "tiny", "role": "base", "measured": False, "why": "memory"}
 
 
 def test_an_unknown_model_is_refused(monkeypatch, tmp_path, capsys):
