@@ -33,9 +33,11 @@ from benchmarks.gpu_workload import (
     STEPS,
     Device,
     PlainAdapter,
+    Products,
     alone,
     examples,
     first,
+    padded,
     settings_of,
     work_of,
     workspace,
@@ -59,11 +61,15 @@ CLIENTS = (50, 20, 3)
 BATCHES = (8, 32)
 ROUNDS = (("fedavg", 1), ("rolora", 1), ("rolora", 2))
 """Method and round: RoLoRA trains B in its first and A in its second."""
-ROLES = ("all-at-once", "floor", "one-by-one")
-LITERAL = 6
-"""Clients that the one-by-one engine is timed on: each costs it the same."""
+ROLES = ("all-at-once", "all-at-once own", "floor", "one-by-one")
+"""All at once with the adapters' products in the base's precision, and in their own."""
+LITERAL, LITERAL_STEPS = 3, 5
+"""Clients and steps that the one-by-one engine is timed on: each costs it the same."""
+LARGE_STEPS = 4
+"""Steps of a round that are timed where each takes a second."""
 SLICE = 6.0
 """Seconds after which a cell is not repeated."""
+COUNTS = ("kernels", "operations", "launches", "waits", "reads", "wall_ms", "busy_ms", "host_ms")
 BUDGET = {"measured": False, "why": "budget"}
 
 
@@ -75,9 +81,9 @@ def cells(quick: bool) -> Iterator[tuple[int, int, str, int, str]]:
     for batch in BATCHES:
         for clients in CLIENTS:
             for method, round in ROUNDS:
-                # The profile of a whole pass tells most, so it comes before a third timing.
-                for role in ROLES if clients != 20 else ROLES[:2]:
-                    yield clients, batch, method, round, role
+                for role in ROLES if clients != 20 else ("all-at-once", "floor"):
+                    if role != "all-at-once own" or (clients, batch) == (50, 8):
+                        yield clients, batch, method, round, role
 
 
 class Bench:
@@ -85,13 +91,10 @@ class Bench:
 
     def __init__(self, model: str, device: Device, ends: float, repeats: int) -> None:
         self.model, self.device, self.ends, self.repeats = model, device, ends, repeats
-        self.space = workspace(model, settings_of(device, "rolora", 1, 4, model))
+        plain = settings_of(device, "rolora", 1, 4, model, "own")
+        self.space = workspace(model, plain)
         self.data = examples(int(self.space.base.config.vocab_size), causal=self.space.causal)
-        require_positions(
-            settings_of(device, "rolora", 1, 4, model),
-            self.space.base,
-            int(self.data.lengths.max()),
-        )
+        require_positions(plain, self.space.base, int(self.data.lengths.max()))
         self.server = read_server(self.space)
         self.fitting: dict[tuple[int, int], int] = {}
 
@@ -100,24 +103,26 @@ class Bench:
         """Seconds of the budget that are left."""
         return self.ends - time.perf_counter()
 
-    def trainer(self, role: str, config: Config, work: Work) -> tuple[Any, Work, int]:
-        """What trains, on what, and how many clients share a pass."""
-        run = (config, self.space, self.data)
+    def at_once(self, role: str, config: Config) -> int:
+        """How many clients share a pass; the floor's passes are as large as the all-at-once engine's."""
         if role == "one-by-one":
-            return OneByOne(*run), first(work, LITERAL, STEPS), 1
+            return 1
         size = (config.clients, config.batch_size)
         if size not in self.fitting:
-            self.fitting[size] = clients_per_pass(*run)
-        at_once = self.fitting[size]
-        if role == "floor":
-            return PlainAdapter(*run), alone(work, at_once), at_once
-        return AllAtOnce(*run, at_once), work, at_once
+            self.fitting[size] = clients_per_pass(config, self.space, self.data)
+        return self.fitting[size]
+
+    def steps(self, role: str) -> int:
+        """How many of a round's steps are timed."""
+        most = LARGE_STEPS if self.space.causal and self.device == "cuda" else STEPS
+        return min(most, LITERAL_STEPS) if role == "one-by-one" else most
 
     def cell(
         self, clients: int, batch: int, method: str, round: int, role: str, kind: str = "time"
     ) -> dict[str, Any]:
         """One cell's record: its time, or its profile."""
-        config = settings_of(self.device, method, clients, batch, self.model)
+        products: Products = "own" if role.endswith("own") else "base"
+        config = settings_of(self.device, method, clients, batch, self.model, products)
         work = work_of(config, self.data, round)
         told: dict[str, Any] = {"model": self.model, "kind": kind, "role": role, "method": method}
         told |= {"trained": "".join(sorted(work.factors)), "clients": clients, "local_batch": batch}
@@ -125,12 +130,20 @@ class Bench:
             return told | BUDGET
         try:
             gc.collect()
-            trainer, own, at_once = self.trainer(role, config, work)
-            rows = sum(b.size for k in own.batches for b in k)
-            told |= {"clients_at_once": at_once, "clients_timed": len(own.clients), "rows": rows}
+            at_once, steps = self.at_once(role, config), self.steps(role)
+            work = first(work, LITERAL if role == "one-by-one" else clients, steps)
+            told |= {"clients_timed": len(work.clients), "steps": steps}
+            told |= {"padded_tokens": padded(work, self.data, at_once)}
+            run = (config, self.space, self.data)
+            trainer: Any
+            if role == "floor":
+                trainer, work = PlainAdapter(*run), alone(work, at_once)
+            else:
+                trainer = OneByOne(*run) if role == "one-by-one" else AllAtOnce(*run, at_once)
             measure = partial(timed, repeats=self.repeats) if kind == "time" else profiled
-            return told | measure(trainer, self.server, own, lambda: self.left)
-        except torch.cuda.OutOfMemoryError:
+            told |= measure(trainer, self.server, work, steps, lambda: self.left)
+            return told | {"clients_at_once": getattr(trainer, "at_once", at_once)}
+        except torch.OutOfMemoryError:
             return told | {"measured": False, "why": "memory"}
 
 
@@ -156,54 +169,56 @@ def clocked(work: Callable[[], Any]) -> tuple[float, Any]:
 
 
 def timed(
-    engine: Any, server: Server, work: Work, left: Callable[[], float], repeats: int
+    engine: Any, server: Server, work: Work, steps: int, left: Callable[[], float], repeats: int
 ) -> dict[str, Any]:
-    """Fastest of a few rounds after two of one step, with the peak memory."""
+    """Every round's seconds after two of one step, and the fastest's tokens per second; the peak memory."""
     cuda = torch.cuda.is_available()
     if cuda:
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats()
-    short = first(work, len(work.clients), max(1, len(work.batches[0]) // STEPS))
+    short = first(work, len(work.clients), len(work.batches[0]) // steps)
     for _ in range(2):  # kernels are chosen and memory is claimed in the first
-        expected, _ = clocked(partial(engine.train, server, short))
-        if expected * STEPS > left():
+        expected = steps * clocked(partial(engine.train, server, short))[0]
+        if expected > left():
             return dict(BUDGET)
     seconds: list[float] = []
     tokens = 0
-    while len(seconds) < repeats and sum(seconds) < SLICE and expected * STEPS < left():
+    while len(seconds) < repeats and sum(seconds) < SLICE and expected < left():
         took, result = clocked(partial(engine.train, server, work))
         tokens = result.tokens
         seconds.append(took)
+        expected = took
     best = min(seconds)
     return {
         "measured": True,
         "seconds": seconds,
-        "milliseconds_per_step": 1e3 * best / STEPS,
+        "milliseconds_per_step": 1e3 * best / steps,
         "tokens": tokens,
         "tokens_per_second": tokens / best,
         "peak_bytes": torch.cuda.max_memory_allocated() if cuda else None,
     }
 
 
-def profiled(engine: Any, server: Server, work: Work, left: Callable[[], float]) -> dict[str, Any]:
+def profiled(
+    engine: Any, server: Server, work: Work, steps: int, left: Callable[[], float]
+) -> dict[str, Any]:
     """Rounds of one and of two steps through the profiler; counts per step are their difference."""
-    passes = max(1, len(work.batches[0]) // STEPS)
-    one, two = (first(work, len(work.clients), passes * steps) for steps in (1, 2))
-    engine.train(server, one)
+    passes = len(work.batches[0]) // steps
+    one, two = (first(work, len(work.clients), passes * count) for count in (1, 2))
+    engine.train(server, two)
     if left() < 0.0:
         return dict(BUDGET)
     told = [summary(partial(engine.train, server, own)) for own in (one, two)]
-    names = ("kernels", "operations", "launches", "waits", "reads", "wall_ms", "busy_ms", "host_ms")
-    step = {name: told[1][name] - told[0][name] for name in names}
+    step = {name: told[1][name] - told[0][name] for name in COUNTS}
     return {"measured": True, "per_step": step, "round_of_two_steps": told[1]}
 
 
 def order(bench: Bench, quick: bool) -> Iterator[dict[str, Any]]:
-    """Every cell of one model; the profiles after the first three."""
+    """Every cell of one model; the profiles after those of the first round."""
     for number, cell in enumerate(cells(quick)):
         yield bench.cell(*cell)
         if number == len(ROLES) - 1:
-            for role in ROLES[:2]:
+            for role in ("all-at-once", "floor"):
                 yield bench.cell(*cell[:4], role, "profile")
 
 
@@ -262,7 +277,7 @@ def records(
     """Every cell of one model, or why there is none."""
     try:
         bench = Bench(model, device, ends, chosen.repeats)
-    except torch.cuda.OutOfMemoryError:
+    except torch.OutOfMemoryError:
         yield {"model": model, "role": "base", "measured": False, "why": "memory"}
         return
     yield from order(bench, chosen.quick)

@@ -1,4 +1,4 @@
-"""The workload of the GPU benchmark: models by their configurations, lengths of real texts, a round of work."""
+"""The GPU benchmark's workload: models by their configurations, lengths of real texts, a round of work."""
 
 import json
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ from torch import nn
 
 from federated_lora import method_named
 from llm_validation.base.base_model import check_checkpoint
-from llm_validation.base.encoding import Encoded, collate
+from llm_validation.base.encoding import BUCKET, Encoded, collate
 from llm_validation.base.models import ADAPTER, Workspace, attach, build
 from llm_validation.config import Config
 from llm_validation.layers.per_client import installed
@@ -22,9 +22,11 @@ from llm_validation.training.randomness import local_batches
 from llm_validation.training.server import Server, Work, write_server
 
 Device = Literal["cpu", "cuda"]
+Products = Literal["own", "base"]
 LENGTHS = Path(__file__).parent / "lengths.json"
 EXAMPLES = 6400
-STEPS = 4
+STEPS = 20
+"""Local steps that a round is planned with, as the published runs."""
 LONGEST = 128
 ANSWER = 6
 """Answer tokens at the end of a causal example."""
@@ -41,6 +43,10 @@ ARCHITECTURES: dict[str, tuple[str, dict[str, Any]]] = {
     "tiny": ("LlamaConfig", {
         "vocab_size": 500, "hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4,
         "intermediate_size": 128, "pad_token_id": 0,
+    }),
+    "deep-encoder": ("RobertaConfig", {
+        "vocab_size": 500, "hidden_size": 32, "num_hidden_layers": 24, "num_attention_heads": 4,
+        "intermediate_size": 64, "max_position_embeddings": 140, "type_vocab_size": 1, "pad_token_id": 1,
     }),
     "tiny-encoder": ("RobertaConfig", {
         "vocab_size": 500, "hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4,
@@ -85,13 +91,21 @@ def examples(vocabulary: int, *, causal: bool) -> Encoded:
     return Encoded(ids, None, labels, lengths - ANSWER if causal else None)
 
 
-def settings_of(device: Device, method: str, clients: int, batch: int, model: str) -> Config:
+def settings_of(
+    device: Device,
+    method: str,
+    clients: int,
+    batch: int,
+    model: str,
+    products: Products = "base",
+) -> Config:
     """The run of a cell."""
-    encoder = model in ("roberta-large", "tiny-encoder")
+    encoder = model.startswith("roberta") or model.endswith("encoder")
     sizes: dict[str, Any] = {"clients": clients, "batch_size": batch, "local_steps": STEPS}
     return Config(
         model, "mnli" if encoder else "boolq", method=method, **sizes, rank=4 if encoder else 8,
-        lora_dropout=DROPOUT, dtype="bfloat16", device=device, max_length=LONGEST,
+        lora_dropout=DROPOUT, dtype="bfloat16", products=products, device=device,
+        max_length=LONGEST,
     )  # fmt: skip
 
 
@@ -120,6 +134,17 @@ def first(work: Work, clients: int, steps: int) -> Work:
     """The round of the first clients alone, cut after some steps."""
     batches = [own[:steps] for own in work.batches[:clients]]
     return replace(work, clients=work.clients[:clients], batches=batches)
+
+
+def padded(work: Work, data: Encoded, at_once: int) -> int:
+    """Tokens of a round's passes, padding included."""
+    total = 0
+    for step in range(len(work.batches[0])):
+        for start in range(0, len(work.clients), at_once):
+            own = [rows[step] for rows in work.batches[start : start + at_once]]
+            longest = max(int(data.lengths[rows].max()) for rows in own)
+            total += len(own) * max(rows.size for rows in own) * -(-longest // BUCKET) * BUCKET
+    return total
 
 
 class PlainAdapter:

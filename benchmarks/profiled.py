@@ -7,9 +7,36 @@ from typing import Any
 import torch
 from torch._C._autograd import DeviceType
 from torch.profiler import ProfilerActivity, profile
+from torch.utils._python_dispatch import TorchDispatchMode
 
 TOP = 15
+FREE = ("empty", "new_empty", "promote_types", "result_type", "lift_fresh")
+"""Operations that launch nothing, beside the views."""
 WAITS = ("cudaStreamSynchronize", "cudaDeviceSynchronize", "cudaEventSynchronize")
+
+
+class _Counting(TorchDispatchMode):
+    """Counts the operations that work on numbers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.counts: Counter[str] = Counter()
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        name = str(func).split(".")[1]
+        if not func.is_view and not name.startswith(FREE):
+            self.counts[name] += 1
+        return func(*args, **(kwargs or {}))
+
+
+def operations(work: Callable[[], object]) -> Counter[str]:
+    """The operations of some work by name, whatever the device; views and allocations are none.
+
+    On a GPU each launches a kernel at least.
+    """
+    with _Counting() as counting:
+        work()
+    return counting.counts
 
 
 def summary(work: Callable[[], object]) -> dict[str, Any]:
@@ -25,12 +52,11 @@ def summary(work: Callable[[], object]) -> dict[str, Any]:
     kernels = [e for e in events if e.device_type == DeviceType.CUDA]
     host = [e for e in events if e.device_type == DeviceType.CPU]
     calls = Counter(e.name for e in host)
-    leaves = [e for e in host if e.name.startswith("aten::") and not e.cpu_children]
     span = _span(host)
     busy = _covered([(e.time_range.start, e.time_range.end) for e in kernels])
     return {
         "kernels": len(kernels),
-        "operations": len(leaves),
+        "operations": sum(operations(work).values()),
         "launches": sum(n for name, n in calls.items() if "LaunchKernel" in name),
         "waits": sum(calls[name] for name in WAITS),
         "reads": calls["aten::_local_scalar_dense"],
@@ -39,7 +65,7 @@ def summary(work: Callable[[], object]) -> dict[str, Any]:
         "busy_share": busy / span if span else None,
         "host_ms": sum(e.self_cpu_time_total for e in host if not _waits(e.name)) / 1e3,
         "top_kernels": _top(kernels, lambda e: e.time_range.elapsed_us()),
-        "top_operations": _top(leaves, lambda e: e.self_cpu_time_total),
+        "top_host": _top(host, lambda e: e.self_cpu_time_total),
     }
 
 

@@ -7,6 +7,8 @@ from typing import Any
 import torch
 from torch import nn
 
+from llm_validation.layers.dropout import PassHolder
+
 
 class StackedLoRA(nn.Module):
     """`x ↦ base(x) + s·drop(x)·A_k·B_k` for rows of client k.
@@ -18,6 +20,7 @@ class StackedLoRA(nn.Module):
         A: (n, d_in, r), or (d_in, r) if shared.
         B: (n, r, d_out), or (r, d_out) if shared.
         clients: n; rows come client after client, equally many of each.
+        holder: shares the cast of an input among the layers that get it.
     """
 
     def __init__(
@@ -28,21 +31,35 @@ class StackedLoRA(nn.Module):
         scale: float,
         dropout: nn.Module,
         clients: int,
+        holder: PassHolder,
     ) -> None:
         super().__init__()
         self.base = base
         self.A, self.B, self.scale = A, B, scale
         self.dropout = dropout
         self.clients = clients
+        self.holder = holder
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Rows of all clients, shape (n · rows, …, d_in)."""
         base = self.base(x)
-        low = _times(self.dropout(x.to(self.A.dtype)), self.A, self.clients)
-        if base.dtype == self.B.dtype:
-            return _added(base, low, self.B, self.scale, self.clients)
-        up = _times(low * self.scale, self.B, self.clients)
-        return (base + up.reshape(base.shape)).to(base.dtype)
+        given = self.holder.cast(x, self.A.dtype)
+        low = _times(self.dropout(given), self.A, self.clients)
+        full = base.to(torch.promote_types(base.dtype, self.B.dtype))
+        return _added(full, low, self.B, self.scale, self.clients).to(base.dtype)
+
+
+class InBasePrecision(nn.Linear):
+    """A factor of PEFT's that multiplies in the base's precision, its weight in its own."""
+
+    def __init__(self, weight: nn.Parameter, dtype: torch.dtype) -> None:
+        super().__init__(weight.shape[1], weight.shape[0], bias=False, device="meta")
+        self.weight = weight
+        self.products = dtype
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """x·Wᵀ."""
+        return nn.functional.linear(x.to(self.products), self.weight.to(self.products))
 
 
 class StackedLinear(nn.Module):

@@ -1,17 +1,19 @@
 """Many clients' minibatches in one forward and backward, with client-stacked adapters and heads."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from federated_lora import Factor
 from federation.round import tensor_name
 from llm_validation.base.encoding import Encoded, collate
-from llm_validation.base.models import ADAPTER, Workspace
+from llm_validation.base.models import ADAPTER, DTYPES, Workspace
 from llm_validation.config import Config
 from llm_validation.layers.dropout import Pass
 from llm_validation.layers.per_client import StackedLinear, StackedLoRA, installed
+from llm_validation.training.flat import Flat
 from llm_validation.training.losses import client_losses
 from llm_validation.training.randomness import dropout_seed
 from llm_validation.training.server import (
@@ -24,12 +26,36 @@ from llm_validation.training.server import (
 )
 
 
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One client in a pass: whose it is, and its place among the participants."""
+
+    server: Server
+    work: Work
+    place: int
+
+    @property
+    def client(self) -> int:
+        """The client's number."""
+        return self.work.clients[self.place]
+
+
+@dataclass(frozen=True, eq=False)
+class Done:
+    """What a pass made: stacks by name, optimiser states, losses (n, K) on the device, tokens by client."""
+
+    stacks: dict[str, Tensor]
+    states: list[OptimiserState]
+    losses: Tensor
+    tokens: list[int]
+
+
 class AllAtOnce:
     """Trains the participants of a round together, `at_once` of them per pass.
 
     The frozen base does the same work for all clients in one matrix product; each client's adapter is
     applied to its own rows. What shares a pass changes results only by rounding. A head that has trainable
-    tensors outside linear layers is refused.
+    tensors outside linear layers is refused. A pass that does not fit the GPU is done again in halves.
     """
 
     def __init__(self, config: Config, space: Workspace, data: Encoded, at_once: int) -> None:
@@ -40,116 +66,216 @@ class AllAtOnce:
         self.data = data
         self.at_once = at_once
         self.head_layers = {} if config.head == "frozen" else _head_layers(space)
+        own = config.products == "own" or config.dtype == "float64"
+        self.products = None if own else DTYPES[config.dtype]
 
     def train(self, server: Server, work: Work) -> Returned:
         """Local training of every participant from the server's state."""
-        write_base(self.space, server.merged)
-        parts = [
-            self._pass(server, work, slice(start, start + self.at_once))
-            for start in range(0, len(work.clients), self.at_once)
-        ]
-        stacks = {name: torch.cat([part[0][name] for part in parts]) for name in parts[0][0]}
-        states = [state for part in parts for state in part[1]]
-        losses = torch.cat([part[2] for part in parts])
-        return returned(self.space, stacks, states, losses, sum(part[3] for part in parts))
+        return self.train_side_by_side([(server, work)])[0]
 
-    def _pass(
-        self, server: Server, work: Work, part: slice
-    ) -> tuple[dict[str, torch.Tensor], list[OptimiserState], torch.Tensor, int]:
-        config, space = self.config, self.space
-        clients, batches = work.clients[part], work.batches[part]
-        own = self._start(server, clients, work)
-        trained = {name: tensor for name, tensor in own.items() if tensor.requires_grad}
-        optimiser = config.optimiser_rule()
-        keep = optimiser.state == "keep"
-        held = [server.states.get(client, {}) if keep else {} for client in clients]
-        states = {
-            name: optimiser.joined(stack, [own.get(name, {}) for own in held])
-            for name, stack in trained.items()
-        }
-        space.model.requires_grad_(False)
-        space.model.train()
-        losses, tokens = [], 0
-        with installed(space.base, self._modules(server, own, len(clients))):
-            for step in range(len(batches[0])):
-                batch = collate(self.data, [b[step] for b in batches], space.pad_id, space.device)
-                seeds = tuple(dropout_seed(config.seed, work.round, k, step) for k in clients)
-                space.holder.now = Pass(batch, seeds if config.lora_dropout else None)
-                each = client_losses(space.logits(batch), batch)
-                each.sum().backward()
-                gradients = _gradients(trained)
-                for name, shape in work.shapes.items():
-                    gradients[name] = gradients[name] @ shape.to(space.device)
-                for name, correction in work.corrections.items():
-                    gradients[name].add_(correction[part])
-                rests = work.rests(step)
-                moving = {name: tensor for name, tensor in trained.items() if name not in rests}
-                gradients = {name: gradients[name] for name in moving}
-                optimiser.step(moving, gradients, states, work.learning_rate, axes=1)
-                losses.append(each.detach())
-                tokens += batch.tokens
-        space.holder.now = None
-        sent = {name: tensor.detach() for name, tensor in own.items()}
-        kept: list[OptimiserState] = [
-            {name: {slot: v[k].clone() for slot, v in own.items()} for name, own in states.items()}
-            if keep
-            else {}
-            for k in range(len(clients))
-        ]
-        return sent, kept, torch.stack(losses, dim=1).cpu(), tokens
-
-    def _start(self, server: Server, clients: Sequence[int], work: Work) -> dict[str, torch.Tensor]:
-        """Every client's copy of what trains or is its own, stacked; what trains asks for a gradient."""
-        held = [server.adapters_of(client) for client in clients]
-        found: dict[str, torch.Tensor] = {}
-        for layer in server.adapters:
-            for factor in sorted(work.factors | work.personal):
-                stack = torch.stack([own[layer].factor(factor) for own in held])
-                found[tensor_name(layer, factor)] = stack.to(self.space.device).requires_grad_(
-                    factor in work.factors
-                )
-        heads = [server.head_of(client) for client in clients]
-        for name in self.space.head if self.head_layers else ():
-            stack = torch.stack([own[name] for own in heads])
-            found[name] = stack.to(self.space.device).requires_grad_()
+    def train_side_by_side(self, runs: Sequence[tuple[Server, Work]]) -> list[Returned]:
+        """The same round of several runs that differ in their seeds, starts and learning rates alone."""
+        write_base(self.space, runs[0][0].merged)
+        entries = [Entry(*run, place) for run in runs for place in range(len(run[1].clients))]
+        parts = []
+        while entries:
+            now = entries[: self.at_once]
+            try:
+                parts.append(self._pass(now))
+            except torch.OutOfMemoryError:
+                if len(now) == 1:
+                    raise
+                self.at_once = -(-len(now) // 2)
+                torch.cuda.empty_cache()
+                continue
+            entries = entries[len(now) :]
+        stacks = {name: _whole([part.stacks[name] for part in parts]) for name in parts[0].stacks}
+        states = [state for part in parts for state in part.states]
+        losses = torch.cat([part.losses for part in parts]).cpu()
+        tokens = [count for part in parts for count in part.tokens]
+        found, first = [], 0
+        for _, work in runs:
+            own = slice(first, first + len(work.clients))
+            mine = {name: stack[own] for name, stack in stacks.items()}
+            told = states[own], losses[own], sum(tokens[own])
+            found.append(returned(self.space, mine, *told))
+            first = own.stop
         return found
 
+    def _pass(self, entries: Sequence[Entry]) -> Done:
+        config, space, work = self.config, self.space, entries[0].work
+        flats, still = self._start(entries)
+        optimiser = config.optimiser_rule()
+        keep = optimiser.state == "keep"
+        held = [e.server.states.get(e.client, {}) if keep else {} for e in entries]
+        states = {key: flat.state(optimiser, held) for key, flat in flats.items()}
+        leaves = {name: leaf for flat in flats.values() for name, leaf in flat.leaves.items()}
+        corrections = {key: _corrections(flat, entries) for key, flat in flats.items()}
+        rates = torch.tensor([e.work.learning_rate for e in entries], dtype=torch.float64)
+        rates = rates.to(space.device)
+        space.model.requires_grad_(False)
+        space.model.train()
+        losses, tokens = [], []
+        heads = self._heads(entries)
+        with installed(space.base, self._modules(entries, leaves | still, heads)):
+            for step in range(len(work.batches[0])):
+                losses.append(self._backward(entries, step))
+                moving = {key: flat for key, flat in flats.items() if not _rests(flat, work, step)}
+                gradients = {key: flat.gradients() for key, flat in flats.items()}
+                for key, flat in moving.items():
+                    _turned(flat, gradients[key], work, corrections[key])
+                values = {key: flat.values for key, flat in moving.items()}
+                own = {key: gradients[key] for key in moving}
+                optimiser.step(values, own, states, rates, axes=1)
+                for flat in moving.values():
+                    flat.moved()
+        space.holder.now = None
+        stacks = {n: v for flat in flats.values() for n, v in flat.views(flat.values).items()}
+        tokens = [
+            sum(int(self.data.lengths[rows].sum()) for rows in e.work.batches[e.place])
+            for e in entries
+        ]
+        kept: list[OptimiserState] = [
+            {n: s for key, flat in flats.items() for n, s in flat.kept(states[key], k).items()}
+            if keep
+            else {}
+            for k in range(len(entries))
+        ]
+        return Done({**stacks, **still}, kept, torch.stack(losses, dim=1), tokens)
+
+    def _backward(self, entries: Sequence[Entry], step: int) -> Tensor:
+        """Forward and backward of one local step; each client's loss."""
+        config, space = self.config, self.space
+        rows = [e.work.batches[e.place][step] for e in entries]
+        batch = collate(self.data, rows, space.pad_id, space.device)
+        seeds = None
+        if config.lora_dropout:
+            seeds = tuple(
+                dropout_seed(e.work.seed_of(config), e.work.round, e.client, step) for e in entries
+            )
+        space.holder.now = Pass(batch, seeds)
+        each = client_losses(space.logits(batch), batch)
+        each.sum().backward()
+        return each.detach()
+
+    def _start(self, entries: Sequence[Entry]) -> tuple[dict[str, Flat], dict[str, Tensor]]:
+        """Every client's copy of what trains, by what steps together; stacks of its own that do not train."""
+        work, device = entries[0].work, self.space.device
+        sources = _sources(entries)
+        groups: dict[str, list[str]] = {}
+        for factor in sorted(work.factors):
+            groups[factor] = [tensor_name(layer, factor) for layer in self.space.layers]
+        if self.head_layers:
+            groups["head"] = list(self.space.head)
+        flats = {}
+        for key, names in groups.items():
+            rows = _chosen(sources, names)
+            flats[key] = Flat.of(rows, device, None if key == "head" else self.products)
+        names = [
+            tensor_name(layer, factor)
+            for factor in sorted(Factor)
+            if factor not in work.factors and (factor in work.personal or not _one(entries))
+            for layer in self.space.layers
+        ]
+        if not self.head_layers and not _one(entries):
+            names += self.space.head
+        still = {}
+        for name in names:
+            still[name] = torch.stack([own[name] for own in sources]).to(device)
+        return flats, still
+
+    def _heads(self, entries: Sequence[Entry]) -> dict[str, nn.Linear]:
+        """The head's layers that are stacked: those that train, and those that differ."""
+        return self.head_layers or ({} if _one(entries) else _head_layers(self.space))
+
     def _modules(
-        self, server: Server, trained: dict[str, torch.Tensor], clients: int
+        self, entries: Sequence[Entry], stacks: Mapping[str, Tensor], heads: Mapping[str, nn.Linear]
     ) -> dict[str, nn.Module]:
+        space, server = self.space, entries[0].server
         modules: dict[str, nn.Module] = {}
-        device = self.space.device
-        for layer, peft_layer in self.space.layers.items():
+        for layer, peft_layer in space.layers.items():
             adapter = server.adapters[layer]
             A, B = (
-                trained[tensor_name(layer, factor)]
-                if tensor_name(layer, factor) in trained
-                else adapter.factor(factor).to(device)
+                stacks[tensor_name(layer, factor)]
+                if tensor_name(layer, factor) in stacks
+                else adapter.factor(factor).to(space.device)
                 for factor in Factor
             )
-            dropout = peft_layer.lora_dropout[ADAPTER]
-            modules[layer] = StackedLoRA(
-                peft_layer.base_layer, A, B, adapter.scale, dropout, clients
-            )
-        for name, linear in self.head_layers.items():
-            bias = trained[f"{name}.bias"] if linear.bias is not None else None
-            modules[name] = StackedLinear(trained[f"{name}.weight"], bias)
-        if not self.head_layers:
+            if self.products is not None:
+                A, B = A.to(self.products), B.to(self.products)
+            drop, base = peft_layer.lora_dropout[ADAPTER], peft_layer.base_layer
+            own = base, A, B, adapter.scale, drop, len(entries), space.holder
+            modules[layer] = StackedLoRA(*own)
+        for name, linear in heads.items():
+            bias = stacks[f"{name}.bias"] if linear.bias is not None else None
+            modules[name] = StackedLinear(stacks[f"{name}.weight"], bias)
+        if not heads:
             with torch.no_grad():
-                for name, parameter in self.space.head.items():
+                for name, parameter in space.head.items():
                     parameter.copy_(server.head[name])
         return modules
 
 
-def _gradients(trained: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """What the backward pass left, zeros where nothing; dropped from the tensors."""
-    found = {
-        name: torch.zeros_like(tensor) if tensor.grad is None else tensor.grad
-        for name, tensor in trained.items()
-    }
-    for tensor in trained.values():
-        tensor.grad = None
+def _one(entries: Sequence[Entry]) -> bool:
+    """Whether all clients of a pass belong to one run."""
+    return all(e.server is entries[0].server for e in entries)
+
+
+def _sources(entries: Sequence[Entry]) -> list[dict[str, Tensor]]:
+    """What each client starts from by name; one and the same mapping for those that start alike."""
+    shared: dict[int, dict[str, Tensor]] = {}
+    found = []
+    for e in entries:
+        alike = not e.server.own and not e.server.ranks
+        if alike and id(e.server) in shared:
+            found.append(shared[id(e.server)])
+            continue
+        adapters = e.server.adapters_of(e.client)
+        made = {tensor_name(n, f): a.factor(f) for n, a in adapters.items() for f in Factor}
+        made |= e.server.head_of(e.client)
+        if alike:
+            shared[id(e.server)] = made
+        found.append(made)
     return found
+
+
+def _chosen(sources: Sequence[dict[str, Tensor]], names: Sequence[str]) -> list[dict[str, Tensor]]:
+    """The named tensors of each; those alike stay one and the same mapping."""
+    made = {id(own): {name: own[name] for name in names} for own in sources}
+    return [made[id(own)] for own in sources]
+
+
+def _corrections(flat: Flat, entries: Sequence[Entry]) -> Tensor | None:
+    """What is added to the gradients in every step, (n, numbers), if anything is."""
+    if not flat.shapes.keys() & entries[0].work.corrections.keys():
+        return None
+    rows = []
+    for e in entries:
+        own = {name: value[e.place] for name, value in e.work.corrections.items()}
+        parts = [
+            own.get(name, flat.values.new_zeros(shape)).reshape(-1)
+            for name, shape in flat.shapes.items()
+        ]
+        rows.append(torch.cat(parts))
+    return torch.stack(rows).to(flat.values.device)
+
+
+def _turned(flat: Flat, gradient: Tensor, work: Work, correction: Tensor | None) -> None:
+    """The gradient preconditioned and corrected, in place."""
+    views = flat.views(gradient) if work.shapes else {}
+    for name in views.keys() & work.shapes.keys():
+        views[name].copy_(views[name] @ work.shapes[name].to(gradient.device))
+    if correction is not None:
+        gradient.add_(correction)
+
+
+def _rests(flat: Flat, work: Work, step: int) -> bool:
+    """Whether the tensors stay where they are in a step; what steps together rests together."""
+    return not flat.shapes.keys() - work.rests(step)
+
+
+def _whole(parts: list[Tensor]) -> Tensor:
+    return parts[0] if len(parts) == 1 else torch.cat(parts)
 
 
 def _head_layers(space: Workspace) -> dict[str, nn.Linear]:

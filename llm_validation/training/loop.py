@@ -135,6 +135,7 @@ def _opened(config: Config, places: Path | None, resume: bool, data: TaskData | 
     privacy = config.policy()
     if config.threads:
         torch.set_num_threads(config.threads)
+    torch.backends.cuda.matmul.allow_tf32 = config.tf32
     data = data if data is not None else registry.load(config)
     data = TaskData(
         _limited(data.train, config.train_examples, config.seed, "train"),

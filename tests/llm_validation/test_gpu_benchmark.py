@@ -1,6 +1,7 @@
 """The GPU benchmark, tried out on a CPU with a model of no size."""
 
 import json
+from functools import partial
 
 import numpy as np
 import pytest
@@ -8,8 +9,10 @@ import torch
 
 from benchmarks import gpu
 from benchmarks import gpu_workload as workload
+from benchmarks.profiled import operations
 from federated_lora import Factor
 from llm_validation.training.all_at_once import AllAtOnce
+from llm_validation.training.one_by_one import OneByOne
 from llm_validation.training.server import Work
 
 
@@ -47,10 +50,10 @@ def test_every_cell_is_written_with_what_it_was(short, monkeypatch, tmp_path):
     written = json.loads(out.read_text())
     assert {"torch", "transformers", "peft", "commit", "cuda"} <= set(written["environment"])
     timed = {r["role"]: r for r in written["records"] if r["kind"] == "time"}
-    assert set(timed) == {"all-at-once", "floor", "one-by-one"}
+    assert set(timed) == set(gpu.ROLES)
     assert all(r["measured"] and r["trained"] == "AB" for r in timed.values())
     # The same examples, whoever goes through them.
-    assert len({(r["rows"], r["tokens"]) for r in timed.values()}) == 1
+    assert len({(r["tokens"], r["padded_tokens"] >= r["tokens"]) for r in timed.values()}) == 1
     profiles = {r["role"]: r for r in written["records"] if r["kind"] == "profile"}
     assert set(profiles) == {"all-at-once", "floor"}
     assert all(r["per_step"]["operations"] > 100 for r in profiles.values())
@@ -62,16 +65,40 @@ def test_real_lengths_are_padded(monkeypatch):
     assert data.lengths.max() == workload.LONGEST
     config = workload.settings_of("cpu", "rolora", 20, 8, "tiny-encoder")
     work = workload.work_of(config, data, 2)
-    assert (work.factors, len(work.batches)) == ({Factor.A}, 20)
+    assert work.factors == {Factor.A}
+    assert len(work.batches) == 20
     sizes = {rows.size for own in work.batches for rows in own}
     assert sizes == {8}
 
 
 def test_cells_come_in_the_order_of_what_they_say():
     every = list(gpu.cells(False))
-    assert every[:3] == [(50, 8, "fedavg", 1, role) for role in gpu.ROLES]
+    assert every[: len(gpu.ROLES)] == [(50, 8, "fedavg", 1, role) for role in gpu.ROLES]
     assert len(set(every)) == len(every)
     assert {cell[0] for cell in every} == set(gpu.CLIENTS)
+
+
+@pytest.mark.parametrize("products", ["own", "base"])
+def test_a_step_of_50_clients_launches_little_more_than_one_adapter_alone(monkeypatch, products):
+    """Layers as many as RoBERTa-Large has, which decide how much the clients' own launches weigh."""
+    monkeypatch.setattr(workload, "LONGEST", 12)
+    bench = gpu.Bench("deep-encoder", "cpu", 1e9, 1)
+    config = workload.settings_of("cpu", "fedavg", 50, 1, "deep-encoder", products)
+    work = workload.work_of(config, bench.data, 1)
+    run = (config, bench.space, bench.data)
+
+    def launches(engine, own):
+        """Operations of one more local step."""
+        rounds = [workload.first(own, 50, steps) for steps in (1, 2)]
+        one, two = (
+            sum(operations(partial(engine.train, bench.server, part)).values()) for part in rounds
+        )
+        return two - one
+
+    floor = launches(workload.PlainAdapter(*run), workload.alone(work, 50))
+    assert launches(AllAtOnce(*run, 50), work) <= 1.3 * floor
+    # Control: what grows with clients × layers is far off, two clients one by one already.
+    assert launches(OneByOne(*run), workload.first(work, 2, 2)) > 1.3 * floor
 
 
 def test_what_the_budget_leaves_no_time_for_is_told(short, monkeypatch, tmp_path):
@@ -83,13 +110,13 @@ def test_what_the_budget_leaves_no_time_for_is_told(short, monkeypatch, tmp_path
 
 def test_what_does_not_fit_is_recorded_and_the_rest_goes_on(short, monkeypatch, tmp_path):
     def full(*arguments):
-        raise torch.cuda.OutOfMemoryError("full")
+        raise torch.OutOfMemoryError("full")
 
     monkeypatch.setattr(AllAtOnce, "train", full)
     out = tmp_path / "gpu.json"
     assert call(monkeypatch, out) == 0
     records = json.loads(out.read_text())["records"]
-    assert {r["role"] for r in records if r.get("why") == "memory"} == {"all-at-once"}
+    assert {r["role"] for r in records if r.get("why") == "memory"} == set(gpu.ROLES[:2])
     assert {r["role"] for r in records if r["measured"]} == {"floor", "one-by-one"}
     monkeypatch.setattr(gpu, "workspace", full)
     assert call(monkeypatch, out) == 0

@@ -178,6 +178,15 @@ def saved_bytes(bench, clients, work):
     return sum(seen.values())
 
 
+def test_dropouts_masks_count_in_the_estimate(tiny):
+    benches = [opened(tiny(lora_dropout=p)) for p in (0.0, 0.1)]
+    without, held = (estimate.client_memory(b.config, b.space, b.encoded) for b in benches)
+    rows, width, layers = 4, 24, 4
+    masks = rows * int(benches[0].encoded.lengths.max()) * width * layers
+    assert held.activations - without.activations >= masks
+    assert held.passing <= 2 * without.passing
+
+
 @pytest.mark.parametrize("method", ["fedavg", "rolora"])
 def test_a_further_client_costs_its_own_activations_and_no_more(tiny, method):
     bench = opened(tiny(clients=8, local_steps=1, method=method, head="frozen", batch_size=8))
