@@ -38,6 +38,7 @@ from benchmarks.gpu_workload import (
     examples,
     first,
     padded,
+    passes,
     settings_of,
     work_of,
     workspace,
@@ -133,15 +134,25 @@ class Bench:
             at_once, steps = self.at_once(role, config), self.steps(role)
             work = first(work, LITERAL if role == "one-by-one" else clients, steps)
             told |= {"clients_timed": len(work.clients), "steps": steps}
-            told |= {"padded_tokens": padded(work, self.data, at_once)}
+            parts = passes(work, self.data, at_once, self.space.device)
+            told |= {"passes": sum(map(len, parts)), "padded_tokens": padded(parts, self.data)}
             run = (config, self.space, self.data)
             trainer: Any
             if role == "floor":
-                trainer, work = PlainAdapter(*run), alone(work, at_once)
+                trainer, work = PlainAdapter(*run), alone(parts, work)
             else:
                 trainer = OneByOne(*run) if role == "one-by-one" else AllAtOnce(*run, at_once)
-            measure = partial(timed, repeats=self.repeats) if kind == "time" else profiled
-            told |= measure(trainer, self.server, work, steps, lambda: self.left)
+            # The floor's passes count as steps of its own.
+            one = sum(map(len, parts[:1])), sum(map(len, parts[:2]))
+            shorts = [
+                first(work, len(work.clients), n) for n in (one if role == "floor" else (1, 2))
+            ]
+            if kind == "time":
+                told |= timed(
+                    trainer, self.server, work, shorts[0], steps, lambda: self.left, self.repeats
+                )
+            else:
+                told |= profiled(trainer, self.server, shorts, lambda: self.left)
             return told | {"clients_at_once": getattr(trainer, "at_once", at_once)}
         except torch.OutOfMemoryError:
             return told | {"measured": False, "why": "memory"}
@@ -169,14 +180,19 @@ def clocked(work: Callable[[], Any]) -> tuple[float, Any]:
 
 
 def timed(
-    engine: Any, server: Server, work: Work, steps: int, left: Callable[[], float], repeats: int
+    engine: Any,
+    server: Server,
+    work: Work,
+    short: Work,
+    steps: int,
+    left: Callable[[], float],
+    repeats: int,
 ) -> dict[str, Any]:
     """Every round's seconds after two of one step, and the fastest's tokens per second; the peak memory."""
     cuda = torch.cuda.is_available()
     if cuda:
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats()
-    short = first(work, len(work.clients), len(work.batches[0]) // steps)
     for _ in range(2):  # kernels are chosen and memory is claimed in the first
         expected = steps * clocked(partial(engine.train, server, short))[0]
         if expected > left():
@@ -200,15 +216,13 @@ def timed(
 
 
 def profiled(
-    engine: Any, server: Server, work: Work, steps: int, left: Callable[[], float]
+    engine: Any, server: Server, works: list[Work], left: Callable[[], float]
 ) -> dict[str, Any]:
     """Rounds of one and of two steps through the profiler; counts per step are their difference."""
-    passes = len(work.batches[0]) // steps
-    one, two = (first(work, len(work.clients), passes * count) for count in (1, 2))
-    engine.train(server, two)
+    engine.train(server, works[1])
     if left() < 0.0:
         return dict(BUDGET)
-    told = [summary(partial(engine.train, server, own)) for own in (one, two)]
+    told = [summary(partial(engine.train, server, own)) for own in works]
     step = {name: told[1][name] - told[0][name] for name in COUNTS}
     return {"measured": True, "per_step": step, "round_of_two_steps": told[1]}
 

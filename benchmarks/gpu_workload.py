@@ -17,6 +17,7 @@ from llm_validation.base.encoding import BUCKET, Encoded, collate
 from llm_validation.base.models import ADAPTER, Workspace, attach, build
 from llm_validation.config import Config
 from llm_validation.layers.per_client import installed
+from llm_validation.training.all_at_once import alike
 from llm_validation.training.losses import client_losses
 from llm_validation.training.randomness import local_batches
 from llm_validation.training.server import Server, Work, write_server
@@ -120,14 +121,25 @@ def work_of(config: Config, data: Encoded, round: int) -> Work:
     return Work(round, factors, tuple(range(config.clients)), batches, 1e-4)
 
 
-def alone(work: Work, at_once: int) -> Work:
-    """One client that goes through all rows of a round, in passes as large as the all-at-once engine's."""
-    passes = [
-        np.concatenate([own[step] for own in work.batches[start : start + at_once]])
-        for step in range(len(work.batches[0]))
-        for start in range(0, len(work.clients), at_once)
-    ]
-    return replace(work, clients=(0,), batches=[passes])
+def passes(
+    work: Work, data: Encoded, at_once: int, device: torch.device
+) -> list[list[list[np.ndarray]]]:
+    """Of every step, what goes through the model together: each client's rows, as the engine has them."""
+    found = []
+    for step in range(len(work.batches[0])):
+        rows = [own[step] for own in work.batches]
+        shared = [rows[start : start + at_once] for start in range(0, len(rows), at_once)]
+        parts = [
+            [own[k] for k in part] for own in shared for part in alike(data.lengths, own, device)
+        ]
+        found.append(parts)
+    return found
+
+
+def alone(parts: list[list[list[np.ndarray]]], work: Work) -> Work:
+    """One client that goes through all rows of a round in these passes."""
+    batches = [np.concatenate(part) for step in parts for part in step]
+    return replace(work, clients=(0,), batches=[batches])
 
 
 def first(work: Work, clients: int, steps: int) -> Work:
@@ -136,14 +148,12 @@ def first(work: Work, clients: int, steps: int) -> Work:
     return replace(work, clients=work.clients[:clients], batches=batches)
 
 
-def padded(work: Work, data: Encoded, at_once: int) -> int:
+def padded(parts: list[list[list[np.ndarray]]], data: Encoded) -> int:
     """Tokens of a round's passes, padding included."""
     total = 0
-    for step in range(len(work.batches[0])):
-        for start in range(0, len(work.clients), at_once):
-            own = [rows[step] for rows in work.batches[start : start + at_once]]
-            longest = max(int(data.lengths[rows].max()) for rows in own)
-            total += len(own) * max(rows.size for rows in own) * -(-longest // BUCKET) * BUCKET
+    for part in (part for step in parts for part in step):
+        longest = max(int(data.lengths[rows].max()) for rows in part)
+        total += len(part) * max(rows.size for rows in part) * -(-longest // BUCKET) * BUCKET
     return total
 
 

@@ -39,6 +39,12 @@ class PassHolder:
         self.now: Pass | None = None
         self.widths: Counter[int] = Counter()
 
+    @property
+    def clients(self) -> int:
+        """Clients in the pass under way."""
+        assert self.now is not None
+        return self.now.batch.clients
+
     def place(self, width: int) -> int:
         """The number of one more layer among those of its width."""
         self.widths[width] += 1

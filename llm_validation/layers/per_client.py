@@ -7,6 +7,8 @@ from typing import Any
 import torch
 from torch import nn
 
+from federated_lora import Factor
+from federation.round import tensor_name
 from llm_validation.layers.dropout import PassHolder
 
 
@@ -19,8 +21,8 @@ class StackedLoRA(nn.Module):
     Args:
         A: (n, d_in, r), or (d_in, r) if shared.
         B: (n, r, d_out), or (r, d_out) if shared.
-        clients: n; rows come client after client, equally many of each.
-        holder: shares the cast of an input among the layers that get it.
+        holder: knows n; rows come client after client, equally many of each. It shares the cast of an
+            input among the layers that get it.
     """
 
     def __init__(
@@ -30,23 +32,27 @@ class StackedLoRA(nn.Module):
         B: torch.Tensor,
         scale: float,
         dropout: nn.Module,
-        clients: int,
         holder: PassHolder,
     ) -> None:
         super().__init__()
         self.base = base
         self.A, self.B, self.scale = A, B, scale
         self.dropout = dropout
-        self.clients = clients
         self.holder = holder
+
+    def hold(self, layer: str, stacks: Mapping[str, torch.Tensor]) -> None:
+        """Take up the factors of other clients, by tensor name; what is not named stays."""
+        self.A = stacks.get(tensor_name(layer, Factor.A), self.A)
+        self.B = stacks.get(tensor_name(layer, Factor.B), self.B)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Rows of all clients, shape (n · rows, …, d_in)."""
         base = self.base(x)
         given = self.holder.cast(x, self.A.dtype)
-        low = _times(self.dropout(given), self.A, self.clients)
+        clients = self.holder.clients
+        low = _times(self.dropout(given), self.A, clients)
         full = base.to(torch.promote_types(base.dtype, self.B.dtype))
-        return _added(full, low, self.B, self.scale, self.clients).to(base.dtype)
+        return _added(full, low, self.B, self.scale, clients).to(base.dtype)
 
 
 class InBasePrecision(nn.Linear):
@@ -68,9 +74,13 @@ class StackedLinear(nn.Module):
     The weight is (n, d_out, d_in), the bias (n, d_out) or None.
     """
 
-    def __init__(self, weight: torch.Tensor, bias: torch.Tensor | None) -> None:
-        super().__init__()
-        self.weight, self.bias = weight, bias
+    weight: torch.Tensor
+    bias: torch.Tensor | None
+
+    def hold(self, layer: str, stacks: Mapping[str, torch.Tensor]) -> None:
+        """Take up the weights of other clients, by tensor name."""
+        self.weight = stacks[f"{layer}.weight"]
+        self.bias = stacks.get(f"{layer}.bias")
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Rows of all clients, shape (n · rows, …, d_in)."""

@@ -1,7 +1,7 @@
 """Many tensors of many clients in one piece of memory, so that one operation moves them all."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import prod
 from typing import Self
 
@@ -13,23 +13,32 @@ from federation.optimisers import Optimiser, State
 
 @dataclass(eq=False)
 class Flat:
-    """Tensors that step together: a row of `values` for each client, tensor after tensor.
+    """Tensors that step together, or rest together: a row of `values` for each client, tensor after tensor.
 
     Attributes:
         shapes: by name, a client's shape.
         values: what the optimiser moves, (n, numbers).
         working: what the model multiplies with: `values`, or their copy in a lower precision.
-        leaves: views of `working` by name, (n, …), which gradients are asked of.
+        trains: whether gradients are asked for.
+        leaves: what the model holds now, by name: parts of `working`, of some clients or of all.
+        chosen: those clients; None for all.
     """
 
     shapes: dict[str, torch.Size]
     values: Tensor
     working: Tensor
-    leaves: dict[str, Tensor]
+    trains: bool
+    leaves: dict[str, Tensor] = field(default_factory=dict)
+    chosen: Tensor | None = None
 
     @classmethod
     def of(
-        cls, rows: Sequence[Mapping[str, Tensor]], device: torch.device, dtype: torch.dtype | None
+        cls,
+        rows: Sequence[Mapping[str, Tensor]],
+        device: torch.device,
+        dtype: torch.dtype | None,
+        *,
+        trains: bool,
     ) -> Self:
         """Out of each client's tensors by name; the model multiplies in `dtype`, None for their own."""
         shapes = {name: value.shape for name, value in rows[0].items()}
@@ -37,12 +46,7 @@ class Flat:
             values = _joined(rows[0], device).expand(len(rows), -1).contiguous()
         else:
             values = torch.stack([_joined(row, device) for row in rows])
-        working = values if dtype is None else values.to(dtype)
-        made = cls(shapes, values, working, {})
-        made.leaves = {
-            name: view.detach().requires_grad_() for name, view in made.views(working).items()
-        }
-        return made
+        return cls(shapes, values, values if dtype is None else values.to(dtype), trains)
 
     def views(self, matrix: Tensor) -> dict[str, Tensor]:
         """The parts of a matrix (n, numbers) by name, in the tensors' shapes."""
@@ -53,14 +57,33 @@ class Flat:
             for (name, shape), part in zip(self.shapes.items(), parts, strict=True)
         }
 
-    def gradients(self) -> Tensor:
-        """What the backward pass left, (n, numbers), zeros where nothing; dropped from the leaves."""
+    def take(self, clients: Tensor | None) -> dict[str, Tensor]:
+        """What the model is to hold for some clients, by name; None for all."""
+        if clients is not None or self.chosen is not None or not self.leaves:
+            self.chosen = clients
+            held = self.working if clients is None else self.working[clients]
+            self.leaves = {
+                name: view.detach().requires_grad_(self.trains)
+                for name, view in self.views(held).items()
+            }
+        return self.leaves
+
+    def gradients(self, into: Tensor | None) -> Tensor:
+        """What the backward pass left, (n, numbers), zeros where nothing; dropped from the leaves.
+
+        Of some clients it is put in their rows `into` what others left, if anything.
+        """
         found = []
         for leaf in self.leaves.values():
             held = torch.zeros_like(leaf) if leaf.grad is None else leaf.grad
             found.append(held.reshape(len(leaf), -1))
             leaf.grad = None
-        return torch.cat(found, dim=1).to(self.values.dtype)
+        made = torch.cat(found, dim=1).to(self.values.dtype)
+        if self.chosen is None:
+            return made
+        return (torch.empty_like(self.values) if into is None else into).index_copy_(
+            0, self.chosen, made
+        )
 
     def moved(self) -> None:
         """Tell the model of what the optimiser did."""

@@ -11,6 +11,7 @@ from benchmarks import gpu
 from benchmarks import gpu_workload as workload
 from benchmarks.profiled import operations
 from federated_lora import Factor
+from llm_validation.base.encoding import Encoded
 from llm_validation.training.all_at_once import AllAtOnce
 from llm_validation.training.one_by_one import OneByOne
 from llm_validation.training.server import Work
@@ -34,12 +35,15 @@ def call(monkeypatch, out, model="tiny", *more):
 def test_the_floor_goes_through_the_same_rows_in_as_many_passes():
     batches = [[np.array([10 * k + s, 10 * k + s + 5]) for s in range(2)] for k in range(5)]
     work = Work(1, frozenset({Factor.B}), tuple(range(5)), batches, 1e-3)
-    floor = workload.alone(work, 2)
+    data = Encoded(tuple(np.arange(n) for n in [3, 9] * 30), None, np.zeros(60))
+    parts = workload.passes(work, data, 2, torch.device("cpu"))
+    floor = workload.alone(parts, work)
     assert floor.clients == (0,)
     (passes,) = floor.batches
     assert [rows.size for rows in passes] == [4, 4, 2] * 2
     assert passes[0].tolist() == [0, 5, 10, 15]
     assert passes[5].tolist() == [41, 46]
+    assert workload.padded(parts, data) == 20 * 16
     every = np.concatenate([rows for own in batches for rows in own])
     assert sorted(np.concatenate(passes)) == sorted(every)
 
@@ -95,7 +99,9 @@ def test_a_step_of_50_clients_launches_little_more_than_one_adapter_alone(monkey
         )
         return two - one
 
-    floor = launches(workload.PlainAdapter(*run), workload.alone(work, 50))
+    parts = workload.passes(work, bench.data, 50, torch.device("cpu"))
+    assert [len(step) for step in parts[:2]] == [1, 1]
+    floor = launches(workload.PlainAdapter(*run), workload.alone(parts, work))
     assert launches(AllAtOnce(*run, 50), work) <= 1.3 * floor
     # Control: what grows with clients × layers is far off, two clients one by one already.
     assert launches(OneByOne(*run), workload.first(work, 2, 2)) > 1.3 * floor
