@@ -37,16 +37,6 @@ class Encoded:
         """Number of tokens of each example, shape (n,)."""
         return np.array([ids.size for ids in self.ids], dtype=np.int64)
 
-    @cached_property
-    def starts(self) -> np.ndarray:
-        """Place of each example's first token in `joined`, shape (n,)."""
-        return np.cumsum(self.lengths) - self.lengths
-
-    @cached_property
-    def joined(self) -> tuple[np.ndarray, np.ndarray | None]:
-        """All token ids and segment ids, example after example."""
-        return np.concatenate(self.ids), None if self.types is None else np.concatenate(self.types)
-
     def __len__(self) -> int:
         return len(self.ids)
 
@@ -167,16 +157,15 @@ def collate(
     skipped = length - count[:, None] if left else np.zeros((own.size, 1), dtype=np.int64)
     place = np.arange(length) - skipped
     real = (place >= 0) & (place < count[:, None])
-    found = (data.starts[own][:, None] + place)[real]
     at = np.repeat(row, count), (place + skipped)[real]
     ids, mask = np.full(shape, pad_id, dtype=np.int64), np.zeros(shape, dtype=np.int64)
     # One visible token in a padding row: attention over nothing would be undefined.
     mask[np.setdiff1d(np.arange(shape[0]), row), -1 if left else 0] = 1
-    ids[at], mask[at] = data.joined[0][found], 1
+    ids[at], mask[at] = np.concatenate([data.ids[i] for i in own]), 1
     inputs = {"input_ids": ids, "attention_mask": mask}
-    if data.joined[1] is not None:
+    if data.types is not None:
         inputs["token_type_ids"] = np.zeros(shape, dtype=np.int64)
-        inputs["token_type_ids"][at] = data.joined[1][found]
+        inputs["token_type_ids"][at] = np.concatenate([data.types[i] for i in own])
     tail = 0
     if data.prompt is None:
         labels = np.full(shape[0], IGNORED, dtype=np.int64)

@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from llm_validation.base import base_model
 from llm_validation.base.encoding import Batch
@@ -72,10 +73,14 @@ class Workspace:
 
     def logits(self, batch: Batch) -> torch.Tensor:
         """Class logits, or those of the last positions of causal text."""
-        if not self.causal:
-            return self.base(**batch.inputs).logits
-        logits = self.base(**batch.inputs, use_cache=False, logits_to_keep=batch.tail).logits
-        return logits[:, -batch.tail :]
+        # Of attention's kernels not cuDNN's, which are built anew for every length.
+        with sdpa_kernel(
+            [SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH]
+        ):
+            if not self.causal:
+                return self.base(**batch.inputs).logits
+            logits = self.base(**batch.inputs, use_cache=False, logits_to_keep=batch.tail).logits
+            return logits[:, -batch.tail :]
 
 
 def resolve_device(name: str) -> torch.device:

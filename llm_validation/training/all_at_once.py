@@ -13,8 +13,8 @@ from llm_validation.base.encoding import BUCKET, Encoded, collate
 from llm_validation.base.models import ADAPTER, DTYPES, Workspace
 from llm_validation.config import Config
 from llm_validation.layers.dropout import Pass
+from llm_validation.layers.flat import Flat
 from llm_validation.layers.per_client import StackedLinear, StackedLoRA, installed
-from llm_validation.training.flat import Flat
 from llm_validation.training.losses import client_losses
 from llm_validation.training.randomness import dropout_seed
 from llm_validation.training.server import (
@@ -26,8 +26,8 @@ from llm_validation.training.server import (
     write_base,
 )
 
-LEAST = {"cpu": 256, "cuda": 8192}
-"""Tokens, padding included, with which a device is busy."""
+LEAST = {"cpu": 256, "cuda": 24576}
+"""Tokens, padding included, with which a device is busy; on a GPU, longer than the launches take."""
 SAVED = 0.03
 """Share of the tokens that going apart must save."""
 

@@ -114,8 +114,12 @@ def kept_tensors(space: Workspace, batch: Batch) -> tuple[list[int], int]:
     return [size for place, size in seen.items() if place not in masks], sum(masks.values())
 
 
-def clients_that_fit(config: Config, space: Workspace, data: Encoded) -> int:
+def clients_that_fit(
+    config: Config, space: Workspace, data: Encoded, clients: int | None = None
+) -> int:
     """Clients per pass: the configuration's, or as many as fit the free memory and take part.
+
+    Of several runs side by side, `clients` take part in all.
 
     Raises ValueError if not even one client fits, or not as many as asked for; the message names the option
     that helps.
@@ -136,4 +140,4 @@ def clients_that_fit(config: Config, space: Workspace, data: Encoded) -> int:
             f"clients_at_once = {asked} needs {gib(asked * need.total)}, {gib(free)} are free: at most"
             f" {count} fit; 0 chooses by itself"
         )
-    return asked or min(count, how_many(config.clients, config.participation))
+    return asked or min(count, clients or how_many(config.clients, config.participation))

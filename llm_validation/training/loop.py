@@ -95,11 +95,9 @@ def run(
             checkpoint of another configuration; `DivergedError` when a client returns NaN or the model
             overflows.
     """
-    bench = _opened(config, folder / "checkpoints" if folder else None, resume, data)
+    bench = opened(config, folder / "checkpoints" if folder else None, resume, data)
     if not bench.rows:
-        start = _start_row(bench.evaluator.score(bench.server) if evaluate_start else None)
-        _require_measured(start, [])
-        bench.rows.append(start)
+        start = begun(bench, evaluate_start)
         if on_round:
             on_round(start)
     while bench.server.round < config.rounds:
@@ -110,7 +108,7 @@ def run(
 
 
 @dataclass(eq=False)
-class _Bench:
+class Bench:
     """A run under way: what it works with, the server's state and the record so far."""
 
     config: Config
@@ -129,23 +127,17 @@ class _Bench:
     warning: str
 
 
-def _opened(config: Config, places: Path | None, resume: bool, data: TaskData | None) -> _Bench:
+def opened(config: Config, places: Path | None, resume: bool, data: TaskData | None) -> Bench:
     """Everything a run needs, checked, at its start or at the checkpoint it goes on from."""
     require_extra("llm")
     privacy = config.policy()
     if config.threads:
         torch.set_num_threads(config.threads)
     torch.backends.cuda.matmul.allow_tf32 = config.tf32
-    data = data if data is not None else registry.load(config)
-    data = TaskData(
-        _limited(data.train, config.train_examples, config.seed, "train"),
-        _limited(data.evaluation, config.eval_examples, 0, "evaluation"),
-    )
+    data = examples(config, data)
     split = split_clients(config, data.train.labels)
     found = checkpoint.load(places, config, data.digest) if places and resume else None
-    names = data.train.names if isinstance(data.train, Classified) else ()
-    space = build(config, causal=data.causal, names=names)
-    encoded = encode(data.train, space.tokenizer, config.max_length, segments=space.segments)
+    space, encoded = workspace(config, data)
     evaluator = Evaluator(config, space, data.evaluation)
     longest = max(int(side.lengths.max()) for side in (encoded, evaluator.data))
     require_positions(config, space.base, longest)
@@ -160,21 +152,47 @@ def _opened(config: Config, places: Path | None, resume: bool, data: TaskData | 
         else AllAtOnce(config, space, encoded, int(facts["clients_at_once"]))
     )
     method = method_named(config.method, config.rounds)
-    return _Bench(
+    return Bench(
         config, method, data.digest, places, space, split, encoded, evaluator, engine,
         privacy, server, rows, facts, warning,
     )  # fmt: skip
 
 
-def _one_round(bench: _Bench, measured: Collection[int]) -> Row:
+def _one_round(bench: Bench, measured: Collection[int]) -> Row:
     """Train, combine, measure, keep a checkpoint. Returns the round's row."""
-    config, rows, before = bench.config, bench.rows, bench.server
     started = time.perf_counter()
+    before, work = planned(bench)
+    returned = bench.engine.train(before, work)
+    return completed(bench, before, work, returned, started, measured)
+
+
+def begun(bench: Bench, evaluate: bool) -> Row:
+    """The row of the untrained model."""
+    row = _start_row(bench.evaluator.score(bench.server) if evaluate else None)
+    _require_measured(row, [])
+    bench.rows.append(row)
+    return row
+
+
+def planned(bench: Bench) -> tuple[Server, Work]:
+    """The state the next round starts from, and what its participants do."""
+    config, before = bench.config, bench.server
     controls = before.controlled(bench.method.controls, config.clients)
     travel = config.participation < 1.0
     before = replace(before, controls=controls, travel=travel, ranks=config.ranks)
-    work = plan(config, bench.method, before, bench.split, bench.encoded.lengths)
-    returned = bench.engine.train(before, work)
+    return before, plan(config, bench.method, before, bench.split, bench.encoded.lengths)
+
+
+def completed(
+    bench: Bench,
+    before: Server,
+    work: Work,
+    returned: Returned,
+    started: float,
+    measured: Collection[int],
+) -> Row:
+    """The round's row, with what the participants returned combined, measured and kept."""
+    config, rows = bench.config, bench.rows
     _require_finite(returned, work, rows)
     if bench.privacy is not None:
         returned = private(bench.privacy, before, work, returned, config)
@@ -193,6 +211,27 @@ def _one_round(bench: _Bench, measured: Collection[int]) -> Row:
     if bench.places and (last or server.round % config.checkpoint_every == 0):
         checkpoint.save(bench.places, config, bench.digest, server, rows, bench.facts)
     return row
+
+
+def examples(config: Config, data: TaskData | None = None) -> TaskData:
+    """The configured examples, or these, no more than asked for."""
+    data = data if data is not None else registry.load(config)
+    return TaskData(
+        _limited(data.train, config.train_examples, config.seed, "train"),
+        _limited(data.evaluation, config.eval_examples, 0, "evaluation"),
+    )
+
+
+def model_of(config: Config, data: TaskData) -> Workspace:
+    """The model to train in."""
+    names = data.train.names if isinstance(data.train, Classified) else ()
+    return build(config, causal=data.causal, names=names)
+
+
+def workspace(config: Config, data: TaskData) -> tuple[Workspace, Encoded]:
+    """The model to train in, and the training examples as it takes them."""
+    space = model_of(config, data)
+    return space, encode(data.train, space.tokenizer, config.max_length, segments=space.segments)
 
 
 def split_clients(config: Config, labels: np.ndarray) -> partition.Partition:
