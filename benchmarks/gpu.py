@@ -5,10 +5,10 @@
 RoBERTa-Large and Llama-2-7B by their configurations, with random weights where no folder is given: speed and
 memory do not depend on the values. The texts have the lengths of MNLI's pairs and of BoolQ's prompts
 (`lengths.json`), so passes are padded as in a run; adapters have dropout, the base is in bfloat16. For 50, 20
-and 3 clients and local batches of 8 and 32, for FedAvg-LoRA and for both of RoLoRA's rounds: one round of
-local training by each engine, and the floor, one adapter alone on plain PEFT layers with torch's fused AdamW,
-on as many examples in passes as large as the all-at-once engine's. One step each of the 50 clients and of the
-floor goes through the profiler.
+and 3 clients and local batches of 8 and 32, for FedAvg-LoRA and for both of RoLoRA's rounds: local steps of
+a round by each engine, and the floor, one adapter alone on plain PEFT layers with torch's fused AdamW, on the
+same examples in the same passes as the all-at-once engine's. Of 3 clients also 8 runs side by side. One step
+each of the 50 clients and of the floor goes through the profiler.
 
 Cells come in the order of what they say. Those for which the budget leaves no time are recorded as not
 measured, what does not fit the memory as such, and the file is written anew after every cell.
@@ -21,8 +21,10 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import torch
@@ -58,16 +60,36 @@ from verification import files
 from verification.codec import json_text
 
 DEFAULT_OUT = Path(__file__).parent / "results" / "gpu.json"
-CLIENTS = (50, 20, 3)
-BATCHES = (8, 32)
-ROUNDS = (("fedavg", 1), ("rolora", 1), ("rolora", 2))
-"""Method and round: RoLoRA trains B in its first and A in its second."""
+METHODS = {"fedavg": (1,), "rolora": (1, 2)}
+"""Rounds that are timed: RoLoRA trains B in its first and A in its second."""
 ROLES = ("all-at-once", "all-at-once own", "floor", "one-by-one")
 """All at once with the adapters' products in the base's precision, and in their own."""
-LITERAL, LITERAL_STEPS = 3, 5
-"""Clients and steps that the one-by-one engine is timed on: each costs it the same."""
+BESIDE, RECORDED = "side by side", "all-at-once recorded"
+PLAN = (
+    (50, 8, "fedavg", ROLES),
+    (50, 8, "rolora", ("all-at-once", "floor")),
+    (50, 32, "fedavg", ("all-at-once", "floor")),
+    (3, 32, "rolora", (BESIDE,)),
+    (3, 8, "fedavg", ("all-at-once", "floor", "one-by-one", BESIDE)),
+    (20, 32, "fedavg", ("all-at-once", "floor")),
+    (3, 32, "fedavg", ("all-at-once", "floor", "one-by-one")),
+    (50, 8, "fedavg", (RECORDED,)),
+    (3, 32, "fedavg", (RECORDED,)),
+    (3, 8, "fedavg", (RECORDED,)),
+    (20, 32, "fedavg", (RECORDED,)),
+    (50, 32, "rolora", ("all-at-once", "floor")),
+    (20, 8, "fedavg", ("all-at-once", "floor", "one-by-one")),
+    (20, 8, "rolora", ("all-at-once", "floor")),
+    (3, 8, "rolora", ("all-at-once", "floor", BESIDE)),
+)
+"""Clients, local batch, method and roles, in the order of what they say."""
+RUNS = 8
+"""Runs of a grid that train side by side, each with a start of its own."""
+TIMED = 10
+"""Steps of a round that are timed; of the model whose steps take seconds, `LARGE_STEPS`."""
 LARGE_STEPS = 4
-"""Steps of a round that are timed where each takes a second."""
+LITERAL, LITERAL_STEPS = 3, 4
+"""Clients and steps that the one-by-one engine is timed on: each costs it the same."""
 SLICE = 6.0
 """Seconds after which a cell is not repeated."""
 COUNTS = ("kernels", "operations", "launches", "waits", "reads", "wall_ms", "busy_ms", "host_ms")
@@ -77,14 +99,11 @@ BUDGET = {"measured": False, "why": "budget"}
 def cells(quick: bool) -> Iterator[tuple[int, int, str, int, str]]:
     """Clients, local batch, method, round and role, in the order of what they say."""
     if quick:
-        yield from ((3, 8, "fedavg", 1, role) for role in ROLES)
+        yield from ((3, 8, "fedavg", 1, role) for role in (*ROLES, BESIDE))
         return
-    for batch in BATCHES:
-        for clients in CLIENTS:
-            for method, round in ROUNDS:
-                for role in ROLES if clients != 20 else ("all-at-once", "floor"):
-                    if role != "all-at-once own" or (clients, batch) == (50, 8):
-                        yield clients, batch, method, round, role
+    for clients, batch, method, roles in PLAN:
+        for round in METHODS[method]:
+            yield from ((clients, batch, method, round, role) for role in roles)
 
 
 class Bench:
@@ -97,7 +116,7 @@ class Bench:
         self.data = examples(int(self.space.base.config.vocab_size), causal=self.space.causal)
         require_positions(plain, self.space.base, int(self.data.lengths.max()))
         self.server = read_server(self.space)
-        self.fitting: dict[tuple[int, int], int] = {}
+        self.fitting: dict[int, int] = {}
 
     @property
     def left(self) -> float:
@@ -108,14 +127,14 @@ class Bench:
         """How many clients share a pass; the floor's passes are as large as the all-at-once engine's."""
         if role == "one-by-one":
             return 1
-        size = (config.clients, config.batch_size)
+        size = config.batch_size
         if size not in self.fitting:
             self.fitting[size] = clients_per_pass(config, self.space, self.data)
-        return self.fitting[size]
+        return min(self.fitting[size], config.clients * (RUNS if role == BESIDE else 1))
 
     def steps(self, role: str) -> int:
         """How many of a round's steps are timed."""
-        most = LARGE_STEPS if self.space.causal and self.device == "cuda" else STEPS
+        most = LARGE_STEPS if self.space.causal and self.device == "cuda" else TIMED
         return min(most, LITERAL_STEPS) if role == "one-by-one" else most
 
     def cell(
@@ -124,6 +143,7 @@ class Bench:
         """One cell's record: its time, or its profile."""
         products: Products = "own" if role.endswith("own") else "base"
         config = settings_of(self.device, method, clients, batch, self.model, products)
+        config = config.changed(cuda_graphs=role == RECORDED)
         work = work_of(config, self.data, round)
         told: dict[str, Any] = {"model": self.model, "kind": kind, "role": role, "method": method}
         told |= {"trained": "".join(sorted(work.factors)), "clients": clients, "local_batch": batch}
@@ -134,14 +154,19 @@ class Bench:
             at_once, steps = self.at_once(role, config), self.steps(role)
             work = first(work, LITERAL if role == "one-by-one" else clients, steps)
             told |= {"clients_timed": len(work.clients), "steps": steps}
-            parts = passes(work, self.data, at_once, self.space.device)
+            told |= {"runs": RUNS} if role == BESIDE else {}
+            every = work
+            if role == BESIDE:
+                every = replace(work, clients=work.clients * RUNS, batches=work.batches * RUNS)
+            parts = passes(every, self.data, at_once, self.space.device)
             told |= {"passes": sum(map(len, parts)), "padded_tokens": padded(parts, self.data)}
             run = (config, self.space, self.data)
             trainer: Any
             if role == "floor":
                 trainer, work = PlainAdapter(*run), alone(parts, work)
             else:
-                trainer = OneByOne(*run) if role == "one-by-one" else AllAtOnce(*run, at_once)
+                kinds = {"one-by-one": OneByOne(*run), BESIDE: Beside(*run, at_once)}
+                trainer = kinds.get(role) or AllAtOnce(*run, at_once)
             # The floor's passes count as steps of its own.
             one = sum(map(len, parts[:1])), sum(map(len, parts[:2]))
             shorts = [
@@ -149,19 +174,39 @@ class Bench:
             ]
             if kind == "time":
                 told |= timed(
-                    trainer, self.server, work, shorts[0], steps, lambda: self.left, self.repeats
+                    trainer,
+                    self.server,
+                    work,
+                    shorts[0],
+                    steps,
+                    lambda: self.left,
+                    self.repeats + (role == RECORDED),
                 )
             else:
                 told |= profiled(trainer, self.server, shorts, lambda: self.left)
             return told | {"clients_at_once": getattr(trainer, "at_once", at_once)}
         except torch.OutOfMemoryError:
             return told | {"measured": False, "why": "memory"}
+        except RuntimeError as error:  # of the GPU: the other cells go on
+            return told | {"measured": False, "why": str(error)[:500]}
+
+
+class Beside(AllAtOnce):
+    """Several runs of the cell, of other seeds and rates, in one stack."""
+
+    def train(self, server: Server, work: Work) -> Any:
+        """One round of each; how many tokens they held."""
+        runs = [
+            (replace(server), replace(work, seed=k, learning_rate=1e-4 * (k + 1)))
+            for k in range(RUNS)
+        ]
+        return SimpleNamespace(tokens=sum(own.tokens for own in self.train_side_by_side(runs)))
 
 
 def clients_per_pass(config: Config, space: Workspace, data: Encoded) -> int:
-    """As many of the run's clients as are estimated to fit, at least one."""
+    """As many clients as are estimated to fit, at least one."""
     need = client_memory(config, space, data).total
-    return max(1, min(config.clients, int(free_bytes(space.device) * MARGIN // need)))
+    return max(1, int(free_bytes(space.device) * MARGIN // need))
 
 
 def synchronise() -> None:

@@ -111,6 +111,10 @@ class Machine(parts.Machine):
     tf32: bool = Field(
         default=False, description="TF32 in float32 matrix products, where the GPU has it."
     )
+    cuda_graphs: bool = Field(
+        default=False,
+        description="On a GPU, record a pass once for each length and replay it (all-at-once).",
+    )
     clients_at_once: Natural = Field(default=0, description="Clients per pass; 0 to fit memory.")
     device: str = Field(default="auto", description="auto, cpu, cuda, or one of several as cuda:1.")
     threads: Natural = Field(default=0, description="CPU threads; 0 leaves torch's choice.")

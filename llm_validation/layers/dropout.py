@@ -1,7 +1,7 @@
 """Dropout whose masks are a function of (seed, round, client, step), whatever else shares the pass."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -58,6 +58,15 @@ class PassHolder:
         if width not in now.masks:
             now.masks[width] = drawn(now.batch, now.seeds, self.widths[width], width, p, device)
         return now.masks[width][place]
+
+    def draw(self, now: Pass, p: float, into: Mapping[int, torch.Tensor] | None = None) -> None:
+        """All masks of a pass before it begins, into these if given."""
+        device = now.batch.labels.device
+        if now.seeds is None:
+            return
+        for width, layers in self.widths.items():
+            place = None if into is None else into[width]
+            now.masks[width] = drawn(now.batch, now.seeds, layers, width, p, device, place)
 
     def cast(self, x: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
         """The tensor in another precision; layers that are given one and the same share the cast."""
@@ -125,7 +134,13 @@ def scale_of(p: float) -> float:
 
 
 def drawn(
-    batch: Batch, seeds: Sequence[int], layers: int, width: int, p: float, device: torch.device
+    batch: Batch,
+    seeds: Sequence[int],
+    layers: int,
+    width: int,
+    p: float,
+    device: torch.device,
+    into: torch.Tensor | None = None,
 ) -> torch.Tensor:
     """Which entries `layers` layers of a width keep: bool, (layers, clients · rows, length, width).
 
@@ -134,8 +149,11 @@ def drawn(
     length, rows = batch.inputs["input_ids"].shape[1], max(batch.sizes)
     shape = (layers, batch.clients, rows, length, width)
     padded = any(size < rows for size in batch.sizes) or any(own < length for own in batch.lengths)
-    make = torch.zeros if padded else torch.empty
-    mask = make(shape, dtype=torch.bool, device=device)
+    if into is None:
+        into = torch.empty(shape, dtype=torch.bool, device=device)
+    mask = into.view(shape)
+    if padded:
+        mask.zero_()
     least = dropped_levels(p) - LEVELS // 2
     source = torch.Generator(device=device)
     for client, seed in enumerate(seeds):

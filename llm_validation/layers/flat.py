@@ -42,11 +42,14 @@ class Flat:
     ) -> Self:
         """Out of each client's tensors by name; the model multiplies in `dtype`, None for their own."""
         shapes = {name: value.shape for name, value in rows[0].items()}
-        if all(row is rows[0] for row in rows):
-            values = _joined(rows[0], device).expand(len(rows), -1).contiguous()
-        else:
-            values = torch.stack([_joined(row, device) for row in rows])
+        values = _matrix(rows, device)
         return cls(shapes, values, values if dtype is None else values.to(dtype), trains)
+
+    def filled(self, rows: Sequence[Mapping[str, Tensor]]) -> Self:
+        """The same with other values in the same memory."""
+        self.values.copy_(_matrix(rows, self.values.device))
+        self.moved()
+        return self
 
     def views(self, matrix: Tensor) -> dict[str, Tensor]:
         """The parts of a matrix (n, numbers) by name, in the tensors' shapes."""
@@ -68,22 +71,14 @@ class Flat:
             }
         return self.leaves
 
-    def gradients(self, into: Tensor | None) -> Tensor:
-        """What the backward pass left, (n, numbers), zeros where nothing; dropped from the leaves.
-
-        Of some clients it is put in their rows `into` what others left, if anything.
-        """
+    def gradients(self) -> Tensor:
+        """What the backward pass left, a row for each client held, zeros where nothing; then dropped."""
         found = []
         for leaf in self.leaves.values():
             held = torch.zeros_like(leaf) if leaf.grad is None else leaf.grad
             found.append(held.reshape(len(leaf), -1))
             leaf.grad = None
-        made = torch.cat(found, dim=1).to(self.values.dtype)
-        if self.chosen is None:
-            return made
-        return (torch.empty_like(self.values) if into is None else into).index_copy_(
-            0, self.chosen, made
-        )
+        return torch.cat(found, dim=1).to(self.values.dtype)
 
     def moved(self) -> None:
         """Tell the model of what the optimiser did."""
@@ -116,6 +111,13 @@ class Flat:
             for name, view in self.views(value).items():
                 found[name][slot] = view[k].clone()
         return found
+
+
+def _matrix(rows: Sequence[Mapping[str, Tensor]], device: torch.device) -> Tensor:
+    """A row for each client; those alike are one and the same mapping."""
+    if all(row is rows[0] for row in rows):
+        return _joined(rows[0], device).expand(len(rows), -1).contiguous()
+    return torch.stack([_joined(row, device) for row in rows])
 
 
 def _joined(row: Mapping[str, Tensor], device: torch.device) -> Tensor:

@@ -18,32 +18,31 @@ class StackedLoRA(nn.Module):
     A factor of shape (d_in, r) or (r, d_out) is shared by all clients: it is frozen in this round, and
     since nothing asks for its gradient, none is computed and its input need not be kept.
 
-    Args:
+    Attributes:
         A: (n, d_in, r), or (d_in, r) if shared.
         B: (n, r, d_out), or (r, d_out) if shared.
         holder: knows n; rows come client after client, equally many of each. It shares the cast of an
             input among the layers that get it.
     """
 
+    A: torch.Tensor
+    B: torch.Tensor
+
     def __init__(
-        self,
-        base: nn.Module,
-        A: torch.Tensor,
-        B: torch.Tensor,
-        scale: float,
-        dropout: nn.Module,
-        holder: PassHolder,
+        self, base: nn.Module, scale: float, dropout: nn.Module, holder: PassHolder
     ) -> None:
         super().__init__()
         self.base = base
-        self.A, self.B, self.scale = A, B, scale
+        self.scale = scale
         self.dropout = dropout
         self.holder = holder
 
     def hold(self, layer: str, stacks: Mapping[str, torch.Tensor]) -> None:
         """Take up the factors of other clients, by tensor name; what is not named stays."""
-        self.A = stacks.get(tensor_name(layer, Factor.A), self.A)
-        self.B = stacks.get(tensor_name(layer, Factor.B), self.B)
+        for factor in Factor:
+            name = tensor_name(layer, factor)
+            if name in stacks:
+                setattr(self, factor, stacks[name])
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Rows of all clients, shape (n · rows, …, d_in)."""

@@ -1,7 +1,7 @@
 """Many clients' minibatches in one forward and backward, with client-stacked adapters and heads."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -15,6 +15,7 @@ from llm_validation.config import Config
 from llm_validation.layers.dropout import Pass
 from llm_validation.layers.flat import Flat
 from llm_validation.layers.per_client import StackedLinear, StackedLoRA, installed
+from llm_validation.layers.recorded import Recorder
 from llm_validation.training.losses import client_losses
 from llm_validation.training.randomness import dropout_seed
 from llm_validation.training.server import (
@@ -56,6 +57,31 @@ class Done:
     tokens: list[int]
 
 
+@dataclass(eq=False)
+class Stage:
+    """What passes of so many clients in a kind of round work in.
+
+    Attributes:
+        flats: what trains, by what steps together; still: each client's own that does not.
+        shared: what is one and the same for all clients.
+        modules: in place of the model's layers.
+    """
+
+    recorder: Recorder
+    flats: dict[str, Flat] = field(default_factory=dict)
+    still: dict[str, Flat] = field(default_factory=dict)
+    shared: dict[str, Flat] = field(default_factory=dict)
+    modules: dict[str, StackedLoRA | StackedLinear] = field(default_factory=dict)
+
+    def hold(self, clients: Tensor | None) -> None:
+        """Give the layers what belongs to some clients; None for all."""
+        leaves: dict[str, Tensor] = {}
+        for flat in (*self.flats.values(), *self.still.values()):
+            leaves |= flat.take(clients)
+        for name, module in self.modules.items():
+            module.hold(name, leaves)
+
+
 class AllAtOnce:
     """Trains the participants of a round together, `at_once` of them per pass.
 
@@ -74,6 +100,8 @@ class AllAtOnce:
         self.head_layers = {} if config.head == "frozen" else _head_layers(space)
         own = config.products == "own" or config.dtype == "float64"
         self.products = None if own else DTYPES[config.dtype]
+        self.recording = config.cuda_graphs and space.device.type == "cuda"
+        self.stages: dict[tuple[object, ...], Stage] = {}
 
     def train(self, server: Server, work: Work) -> Returned:
         """Local training of every participant from the server's state."""
@@ -92,6 +120,7 @@ class AllAtOnce:
                 if len(now) == 1:
                     raise
                 self.at_once = -(-len(now) // 2)
+                self.stages.clear()
                 torch.cuda.empty_cache()
                 continue
             entries = entries[len(now) :]
@@ -110,7 +139,8 @@ class AllAtOnce:
 
     def _pass(self, entries: Sequence[Entry]) -> Done:
         config, space, work = self.config, self.space, entries[0].work
-        flats, still = self._start(entries)
+        stage = self._stage(entries)
+        flats = stage.flats
         optimiser = config.optimiser_rule()
         keep = optimiser.state == "keep"
         held = [e.server.states.get(e.client, {}) if keep else {} for e in entries]
@@ -121,11 +151,10 @@ class AllAtOnce:
         space.model.requires_grad_(False)
         space.model.train()
         losses = []
-        modules = self._modules(entries)
-        with installed(space.base, modules):
+        with installed(space.base, stage.modules):
             for step in range(len(work.batches[0])):
-                gradients, each = self._slopes(entries, step, flats, still, modules)
-                losses.append(each)
+                gradients, each = self._slopes(entries, step, stage)
+                losses.append(each.clone())
                 moving = {key: flat for key, flat in flats.items() if not _rests(flat, work, step)}
                 for key, flat in moving.items():
                     _turned(flat, gradients[key], work, corrections[key])
@@ -135,8 +164,13 @@ class AllAtOnce:
                 for flat in moving.values():
                     flat.moved()
         space.holder.now = None
-        own = [*flats.values(), *(flat for key, flat in still.items() if key in work.personal)]
-        stacks = {name: view for flat in own for name, view in flat.views(flat.values).items()}
+        # Copies: another pass may be done in the same memory.
+        stacks = {
+            name: view
+            for key, flat in (flats | stage.still).items()
+            if key in flats or key in work.personal
+            for name, view in flat.views(flat.values.clone()).items()
+        }
         tokens = [
             sum(int(self.data.lengths[rows].sum()) for rows in e.work.batches[e.place])
             for e in entries
@@ -150,89 +184,108 @@ class AllAtOnce:
         return Done(stacks, kept, torch.stack(losses, dim=1), tokens)
 
     def _slopes(
-        self,
-        entries: Sequence[Entry],
-        step: int,
-        flats: Mapping[str, Flat],
-        still: Mapping[str, Flat],
-        modules: Mapping[str, StackedLoRA | StackedLinear],
+        self, entries: Sequence[Entry], step: int, stage: Stage
     ) -> tuple[dict[str, Tensor], Tensor]:
         """Every client's gradients, by what steps together, and its loss in one local step.
 
         Clients whose longest examples differ much go through the model apart.
         """
-        device = self.space.device
+        config, device = self.config, self.space.device
         rows = [e.work.batches[e.place][step] for e in entries]
         parts = alike(self.data.lengths, rows, device)
-        gradients: dict[str, Tensor] = {}
+        if len(parts) == 1:
+            stage.hold(None)
+            given = self._given(entries, step)
+            if self.recording:
+                return stage.recorder.run(given, config.lora_dropout, self._worked(stage))
+            return self._worked(stage)(given)
+        gradients = {key: torch.empty_like(flat.values) for key, flat in stage.flats.items()}
         losses = []
         for part in parts:
-            pick = None if len(parts) == 1 else torch.from_numpy(part).to(device)
-            leaves: dict[str, Tensor] = {}
-            for flat in (*flats.values(), *still.values()):
-                leaves |= flat.take(pick)
-            for name, module in modules.items():
-                module.hold(name, leaves)
-            losses.append(self._backward([entries[k] for k in part], step))
-            gradients = {key: flat.gradients(gradients.get(key)) for key, flat in flats.items()}
-        if len(parts) == 1:
-            return gradients, losses[0]
+            pick = torch.from_numpy(part).to(device)
+            stage.hold(pick)
+            own, each = self._worked(stage)(self._given([entries[k] for k in part], step))
+            losses.append(each)
+            for key, value in own.items():
+                gradients[key].index_copy_(0, pick, value)
         order = torch.from_numpy(np.argsort(np.concatenate(parts), kind="stable")).to(device)
         return gradients, torch.cat(losses)[order]
 
-    def _backward(self, entries: Sequence[Entry], step: int) -> Tensor:
-        """Forward and backward of one local step; each client's loss."""
-        config, space = self.config, self.space
+    def _given(self, entries: Sequence[Entry], step: int) -> Pass:
+        """What goes through the model in one local step."""
         rows = [e.work.batches[e.place][step] for e in entries]
-        batch = collate(self.data, rows, space.pad_id, space.device)
-        seeds = None
-        if config.lora_dropout:
-            seeds = tuple(
-                dropout_seed(e.work.seed_of(config), e.work.round, e.client, step) for e in entries
-            )
-        space.holder.now = Pass(batch, seeds)
-        each = client_losses(space.logits(batch), batch)
-        each.sum().backward()
-        return each.detach()
+        batch = collate(self.data, rows, self.space.pad_id, self.space.device)
+        if not self.config.lora_dropout:
+            return Pass(batch)
+        seeds = (
+            dropout_seed(e.work.seed_of(self.config), e.work.round, e.client, step) for e in entries
+        )
+        return Pass(batch, tuple(seeds))
 
-    def _start(self, entries: Sequence[Entry]) -> tuple[dict[str, Flat], dict[str, Flat]]:
-        """Every client's copy of what trains, and of what is its own and does not, by what is alike."""
-        work, one = entries[0].work, _one(entries)
+    def _worked(self, stage: Stage) -> Callable[[Pass], tuple[dict[str, Tensor], Tensor]]:
+        """Forward and backward of what the stage holds: gradients, and each client's loss."""
+
+        def work(given: Pass) -> tuple[dict[str, Tensor], Tensor]:
+            self.space.holder.now = given
+            each = client_losses(self.space.logits(given.batch), given.batch)
+            each.sum().backward()
+            return {key: flat.gradients() for key, flat in stage.flats.items()}, each.detach()
+
+        return work
+
+    def _stage(self, entries: Sequence[Entry]) -> Stage:
+        """What a pass works in, with the clients' starts; that of a like pass is taken up again."""
+        space, work, one = self.space, entries[0].work, _one(entries)
         sources = _sources(entries)
-        flats: dict[str, Flat] = {}
-        still: dict[str, Flat] = {}
+        trained = [*sorted(work.factors), *(["head"] if self.head_layers else [])]
+        own: list[str] = [f for f in sorted(Factor) if f in work.personal or not one]
+        own += ["head"] if space.head and not one else []
+        own = [key for key in own if key not in trained]
+        shared = [f for f in sorted(Factor) if f not in (*trained, *own)]
+        place = (len(entries), *trained, "own", *own)
+        stage = self.stages.get(place)
+        if stage is None:
+            longest = -(-int(self.data.lengths.max()) // BUCKET) * BUCKET
+            most = len(entries) * self.config.batch_size * longest
+            stage = self.stages[place] = Stage(recorder=Recorder(space.holder, most))
+        for key, into in (
+            *((key, stage.flats) for key in trained),
+            *((key, stage.still) for key in own),
+            *((key, stage.shared) for key in shared),
+        ):
+            names = [tensor_name(layer, Factor(key)) for layer in space.layers if key != "head"]
+            rows = _chosen(sources[:1] if into is stage.shared else sources, names or [*space.head])
+            if key in into:
+                into[key].filled(rows)
+            else:
+                dtype = None if key == "head" else self.products
+                made = Flat.of(rows, space.device, dtype, trains=into is stage.flats)
+                into[key] = made
+        stage.modules = stage.modules or self._modules(entries, stage)
+        if space.head and "head" not in (*trained, *own):
+            with torch.no_grad():
+                for name, parameter in space.head.items():
+                    parameter.copy_(entries[0].server.head[name])
+        return stage
 
-        def put(key: str, names: Sequence[str], trains: bool) -> None:
-            rows = _chosen(sources, names)
-            dtype = None if key == "head" else self.products
-            made = Flat.of(rows, self.space.device, dtype, trains=trains)
-            (flats if trains else still)[key] = made
-
-        for factor in sorted(Factor):
-            trains = factor in work.factors
-            if trains or factor in work.personal or not one:
-                put(factor, [tensor_name(layer, factor) for layer in self.space.layers], trains)
-        if self.space.head and (self.head_layers or not one):
-            put("head", list(self.space.head), bool(self.head_layers))
-        return flats, still
-
-    def _modules(self, entries: Sequence[Entry]) -> dict[str, StackedLoRA | StackedLinear]:
+    def _modules(
+        self, entries: Sequence[Entry], stage: Stage
+    ) -> dict[str, StackedLoRA | StackedLinear]:
         """Layers in place of the model's, with what all clients share in them."""
         space, server = self.space, entries[0].server
         modules: dict[str, StackedLoRA | StackedLinear] = {}
+        common = {
+            name: view[0]
+            for flat in stage.shared.values()
+            for name, view in flat.views(flat.working).items()
+        }
         for layer, peft_layer in space.layers.items():
-            adapter = server.adapters[layer]
-            A, B = (adapter.factor(f).to(space.device, self.products) for f in Factor)
             drop, base = peft_layer.lora_dropout[ADAPTER], peft_layer.base_layer
-            modules[layer] = StackedLoRA(base, A, B, adapter.scale, drop, space.holder)
+            scale = server.adapters[layer].scale
+            modules[layer] = StackedLoRA(base, scale, drop, space.holder)
+            modules[layer].hold(layer, common)
         heads = self.head_layers or ({} if _one(entries) else _head_layers(space))
-        for name in heads:
-            modules[name] = StackedLinear()
-        if not heads:
-            with torch.no_grad():
-                for name, parameter in space.head.items():
-                    parameter.copy_(server.head[name])
-        return modules
+        return modules | {name: StackedLinear() for name in heads}
 
 
 def alike(

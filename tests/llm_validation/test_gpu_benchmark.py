@@ -23,6 +23,7 @@ def short(monkeypatch):
     for module in (gpu, workload):
         monkeypatch.setattr(module, "LONGEST", 12)
         monkeypatch.setattr(module, "STEPS", 2)
+    monkeypatch.setattr(gpu, "TIMED", 2)
     monkeypatch.setattr("gc.collect", lambda: 0)  # most of the time of so small a cell
 
 
@@ -54,7 +55,8 @@ def test_every_cell_is_written_with_what_it_was(short, monkeypatch, tmp_path):
     written = json.loads(out.read_text())
     assert {"torch", "transformers", "peft", "commit", "cuda"} <= set(written["environment"])
     timed = {r["role"]: r for r in written["records"] if r["kind"] == "time"}
-    assert set(timed) == set(gpu.ROLES)
+    assert set(timed) == {*gpu.ROLES, gpu.BESIDE}
+    assert timed.pop(gpu.BESIDE)["tokens"] == gpu.RUNS * timed["floor"]["tokens"]
     assert all(r["measured"] and r["trained"] == "AB" for r in timed.values())
     # The same examples, whoever goes through them.
     assert len({(r["tokens"], r["padded_tokens"] >= r["tokens"]) for r in timed.values()}) == 1
@@ -79,7 +81,7 @@ def test_cells_come_in_the_order_of_what_they_say():
     every = list(gpu.cells(False))
     assert every[: len(gpu.ROLES)] == [(50, 8, "fedavg", 1, role) for role in gpu.ROLES]
     assert len(set(every)) == len(every)
-    assert {cell[0] for cell in every} == set(gpu.CLIENTS)
+    assert {cell[:2] for cell in every} == {(n, b) for n in (3, 20, 50) for b in (8, 32)}
 
 
 @pytest.mark.parametrize("products", ["own", "base"])
@@ -118,11 +120,11 @@ def test_what_does_not_fit_is_recorded_and_the_rest_goes_on(short, monkeypatch, 
     def full(*arguments):
         raise torch.OutOfMemoryError("full")
 
-    monkeypatch.setattr(AllAtOnce, "train", full)
+    monkeypatch.setattr(AllAtOnce, "_pass", full)
     out = tmp_path / "gpu.json"
     assert call(monkeypatch, out) == 0
     records = json.loads(out.read_text())["records"]
-    assert {r["role"] for r in records if r.get("why") == "memory"} == set(gpu.ROLES[:2])
+    assert {r["role"] for r in records if r.get("why") == "memory"} == {*gpu.ROLES[:2], gpu.BESIDE}
     assert {r["role"] for r in records if r["measured"]} == {"floor", "one-by-one"}
     monkeypatch.setattr(gpu, "workspace", full)
     assert call(monkeypatch, out) == 0

@@ -153,15 +153,15 @@ def test_a_pass_that_does_not_fit_is_done_in_halves(tiny, monkeypatch):
     config = tiny(clients=5, lora_dropout=0.2, dtype="float64")
     bench = opened(config)
     whole = bench.engine.train(bench.server, work_of(bench))
-    backward, sizes = AllAtOnce._backward, []
+    given, sizes = AllAtOnce._given, []
 
     def small(engine, entries, step):
         sizes.append(len(entries))
         if len(entries) > 2:
             raise torch.OutOfMemoryError("full")
-        return backward(engine, entries, step)
+        return given(engine, entries, step)
 
-    monkeypatch.setattr(AllAtOnce, "_backward", small)
+    monkeypatch.setattr(AllAtOnce, "_given", small)
     halves = bench.engine.train(bench.server, work_of(bench))
     assert (sizes, bench.engine.at_once) == ([5, 3, 2, 2, 2, 2, 1, 1], 2)
     assert halves.tokens == whole.tokens
@@ -171,7 +171,7 @@ def test_a_pass_that_does_not_fit_is_done_in_halves(tiny, monkeypatch):
     def full(*_):
         raise torch.OutOfMemoryError("full")
 
-    monkeypatch.setattr(AllAtOnce, "_backward", full)
+    monkeypatch.setattr(AllAtOnce, "_given", full)
     with pytest.raises(torch.OutOfMemoryError):
         bench.engine.train(bench.server, work_of(bench))
 
