@@ -18,6 +18,8 @@ from verification.names import unknown
 
 ROUNDS_TIMES_CLIENTS = 1500
 GRID = (5e-4, 1e-3, 2e-3, 5e-3, 1e-2, 2e-2, 5e-2, 1e-1)
+LOW_PRECISION: dict[str, Any] = {"dtype": "bfloat16", "products": "base", "tf32": True}
+"""Of the frozen base and all products; adapters, heads and moments stay in float32."""
 TERAFLOPS = 150.0
 """Assumed sustained speed of one data-centre GPU in bf16, TFLOP/s; hours scale with it."""
 
@@ -144,12 +146,12 @@ def _all() -> Iterator[Preset]:
             )
         elif cell.table == "commonsense":
             task = task_of(cell)
-            options = _recipe(cell, task, rank=8) | {"model": LLAMA_2_7B.id, "dtype": "bfloat16"}
+            options = _recipe(cell, task, rank=8) | {"model": LLAMA_2_7B.id, **LOW_PRECISION}
             yield Preset(f"commonsense-{task}-{cell.clients}-{method}", cell, options, LLAMA_2_7B)
 
 
 def _glue(cell: PublishedNumber, name: str, task: str, rank: int = 4, **changes: Any) -> Preset:
-    options = {"model": ROBERTA_LARGE.id} | _recipe(cell, task, rank) | changes
+    options = {"model": ROBERTA_LARGE.id, **LOW_PRECISION} | _recipe(cell, task, rank) | changes
     steps = options["local_steps"]
     # The number of samples stays constant, so fewer local steps mean more rounds.
     options["rounds"] = ROUNDS_TIMES_CLIENTS * 20 // (cell.clients * steps)

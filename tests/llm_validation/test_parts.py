@@ -12,6 +12,7 @@ from llm_validation.base import memory
 from llm_validation.base.encoding import IGNORED, collate, cut_prompt
 from llm_validation.training import estimate
 from llm_validation.training.all_at_once import AllAtOnce
+from llm_validation.training.evaluation import budgeted
 from llm_validation.training.export import export
 from llm_validation.training.loop import run
 from llm_validation.training.randomness import dropout_seed, local_batches
@@ -93,6 +94,16 @@ def test_batches_pad_classification_right_and_causal_text_left(tiny, kind, left)
         tail = encoded.lengths[order[0]] - encoded.prompt[order[0]]
         assert (labels[0] != IGNORED).sum() == tail
         assert batch.inputs["position_ids"][0, -1] == encoded.lengths[order[0]] - 1
+
+
+def test_evaluation_goes_through_every_example_once_within_its_tokens():
+    lengths = np.random.default_rng(0).integers(3, 120, 500)
+    batches = budgeted(lengths, 1000)
+    assert sorted(np.concatenate(batches)) == list(range(500))
+    padded = [own.size * lengths[own].max() for own in batches]
+    assert max(padded) <= 1000
+    assert sum(padded) < 1.15 * lengths.sum()
+    assert [own.size for own in budgeted(lengths, 1)] == [1] * 500
 
 
 @pytest.mark.parametrize("room", [128, 16])  # every prompt fits, or every one is cut
