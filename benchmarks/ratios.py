@@ -66,12 +66,10 @@ class Case:
         return asdict(self) | {"ratio": self.ratio, "holds": self.holds, "ours_over_floor": above}
 
 
-def by_turns(
-    repeats: int, *sides: tuple[Callable[[], object], int], warm: bool = True
-) -> list[float]:
+def by_turns(repeats: int, *sides: tuple[Callable[[], object], int]) -> list[float]:
     """Fastest time of each side over its number of units, the sides timed by turns."""
     best = [float("inf")] * len(sides)
-    for side, _ in sides if warm else ():
+    for side, _ in sides:
         side()  # caches, lazy imports, page faults
     for _ in range(repeats):
         for index, (side, units) in enumerate(sides):
