@@ -12,7 +12,6 @@ from typing import Any
 
 import torch
 from torch import nn
-from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from llm_validation.base import base_model
 from llm_validation.base.encoding import Batch
@@ -73,14 +72,10 @@ class Workspace:
 
     def logits(self, batch: Batch) -> torch.Tensor:
         """Class logits, or those of the last positions of causal text."""
-        # Of attention's kernels not cuDNN's, which are built anew for every length.
-        with sdpa_kernel(
-            [SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH]
-        ):
-            if not self.causal:
-                return self.base(**batch.inputs).logits
-            logits = self.base(**batch.inputs, use_cache=False, logits_to_keep=batch.tail).logits
-            return logits[:, -batch.tail :]
+        if not self.causal:
+            return self.base(**batch.inputs).logits
+        logits = self.base(**batch.inputs, use_cache=False, logits_to_keep=batch.tail).logits
+        return logits[:, -batch.tail :]
 
 
 def resolve_device(name: str) -> torch.device:
@@ -217,6 +212,8 @@ def attach(
     """Put a LoRA adapter on a loaded base and freeze everything."""
     import peft
 
+    # Not cuDNN's attention: its kernels are built anew for every length.
+    torch.backends.cuda.enable_cudnn_sdp(False)
     targets = target_modules(config, base)
     options: dict[str, Any] = dict(
         r=config.rank,
