@@ -83,11 +83,19 @@ PLAN = (
     (3, 8, "rolora", ("all-at-once", "floor", BESIDE)),
 )
 """Clients, local batch, method and roles, in the order of what they say."""
+LARGE_PLAN = (
+    (20, 8, "fedavg", ("all-at-once", "floor")),
+    (3, 8, "fedavg", ("all-at-once", "floor", "one-by-one")),
+    (20, 8, "rolora", ("all-at-once", "floor")),
+    (3, 8, "rolora", (BESIDE,)),
+    (50, 8, "fedavg", ("all-at-once", "floor")),
+)
+"""The same for a model whose steps take seconds."""
 RUNS = 8
 """Runs of a grid that train side by side, each with a start of its own."""
 TIMED = 10
 """Steps of a round that are timed; of the model whose steps take seconds, `LARGE_STEPS`."""
-LARGE_STEPS = 4
+LARGE_STEPS = 3
 LITERAL, LITERAL_STEPS = 3, 4
 """Clients and steps that the one-by-one engine is timed on: each costs it the same."""
 SLICE = 6.0
@@ -96,12 +104,12 @@ COUNTS = ("kernels", "operations", "launches", "waits", "reads", "wall_ms", "bus
 BUDGET = {"measured": False, "why": "budget"}
 
 
-def cells(quick: bool) -> Iterator[tuple[int, int, str, int, str]]:
+def cells(quick: bool, large: bool = False) -> Iterator[tuple[int, int, str, int, str]]:
     """Clients, local batch, method, round and role, in the order of what they say."""
     if quick:
         yield from ((3, 8, "fedavg", 1, role) for role in (*ROLES, BESIDE))
         return
-    for clients, batch, method, roles in PLAN:
+    for clients, batch, method, roles in LARGE_PLAN if large else PLAN:
         for round in METHODS[method]:
             yield from ((clients, batch, method, round, role) for role in roles)
 
@@ -119,6 +127,11 @@ class Bench:
         self.fitting: dict[int, int] = {}
 
     @property
+    def large(self) -> bool:
+        """Whether a step takes seconds."""
+        return self.model == "llama-2-7b"
+
+    @property
     def left(self) -> float:
         """Seconds of the budget that are left."""
         return self.ends - time.perf_counter()
@@ -134,7 +147,7 @@ class Bench:
 
     def steps(self, role: str) -> int:
         """How many of a round's steps are timed."""
-        most = LARGE_STEPS if self.space.causal and self.device == "cuda" else TIMED
+        most = LARGE_STEPS if self.large else TIMED
         return min(most, LITERAL_STEPS) if role == "one-by-one" else most
 
     def cell(
@@ -274,9 +287,10 @@ def profiled(
 
 def order(bench: Bench, quick: bool) -> Iterator[dict[str, Any]]:
     """Every cell of one model; the profiles after those of the first round."""
-    for number, cell in enumerate(cells(quick)):
+    large = bench.large
+    for number, cell in enumerate(cells(quick, large)):
         yield bench.cell(*cell)
-        if number == len(ROLES) - 1:
+        if number == len(ROLES) - 1 and not large:
             for role in ("all-at-once", "floor"):
                 yield bench.cell(*cell[:4], role, "profile")
 

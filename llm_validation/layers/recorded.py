@@ -71,8 +71,15 @@ class Recorder:
         self.holder.draw(kept, p, self.places(kept))
         torch.cuda.empty_cache()  # a recording's memory is its own
         graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph, pool=self.pool):
-            made = work(kept)
+        try:
+            with torch.cuda.graph(graph, pool=self.pool):
+                made = work(kept)
+        except torch.OutOfMemoryError:
+            raise
+        except RuntimeError as error:
+            raise RuntimeError(
+                f"a pass of this model cannot be recorded ({error}); set cuda_graphs = false"
+            ) from error
         return Recording(graph, kept, made)
 
 
