@@ -65,13 +65,8 @@ def run_side_by_side(
 
     starts: dict[int, Row] = {}
     for place, bench in enumerate(benches):
-        if not bench.rows and id(bench.server) in starts:
-            bench.rows.append(dict(starts[id(bench.server)]))  # of the same seed: measured already
-            took(place, partial(bench.rows.__getitem__, 0))
-        elif not bench.rows:
-            took(place, partial(loop.begun, bench, evaluate_start))
-            if bench.rows:
-                starts[id(bench.server)] = bench.rows[0]
+        if not bench.rows:
+            took(place, partial(_begun, bench, evaluate_start, starts))
     rounds = configs[0].rounds
     while True:
         going = [k for k, b in enumerate(benches) if k not in lost and b.server.round < rounds]
@@ -93,6 +88,16 @@ def run_side_by_side(
         lost.get(k) or Result(b.rows, b.server, b.space, b.facts, b.warning)
         for k, b in enumerate(benches)
     ]
+
+
+def _begun(bench: Bench, evaluate: bool, starts: dict[int, Row]) -> Row:
+    """The row of the untrained model; runs of one seed start from one and the same."""
+    start = starts.get(id(bench.server))
+    if start is None:
+        start = starts[id(bench.server)] = loop.begun(bench, evaluate)
+    else:
+        bench.rows.append(dict(start))
+    return start
 
 
 def _require_alike(configs: Sequence[Config]) -> None:
