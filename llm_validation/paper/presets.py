@@ -151,7 +151,11 @@ def _all() -> Iterator[Preset]:
 
 
 def _glue(cell: PublishedNumber, name: str, task: str, rank: int = 4, **changes: Any) -> Preset:
-    options = {"model": ROBERTA_LARGE.id, **LOW_PRECISION} | _recipe(cell, task, rank) | changes
+    options = (
+        {"model": ROBERTA_LARGE.id, **LOW_PRECISION, "cuda_graphs": True}
+        | _recipe(cell, task, rank)
+        | changes
+    )
     steps = options["local_steps"]
     # The number of samples stays constant, so fewer local steps mean more rounds.
     options["rounds"] = ROUNDS_TIMES_CLIENTS * 20 // (cell.clients * steps)
