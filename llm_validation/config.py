@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -13,6 +14,7 @@ from pydantic import Field
 from federation import parts
 from federation.parts import LocalTraining, Privacy, Ranks, Server, Split, SplitName
 from federation.refusals import require_able
+from verification.names import one_of
 from verification.settings import Count, Natural, NonNegative, Positive, Settings, settings
 
 if TYPE_CHECKING:
@@ -103,8 +105,19 @@ class Machine(parts.Machine):
         default="float32",
         description="Of the frozen base; adapters, heads and moments are float32, or float64 with it.",
     )
+    products: Literal["own", "base"] = Field(
+        default="own",
+        description="Precision of the adapters' products, whose values keep their own: own, or the base's.",
+    )
+    tf32: bool = Field(
+        default=False, description="TF32 in float32 matrix products, where the GPU has it."
+    )
+    cuda_graphs: bool = Field(
+        default=False,
+        description="On a GPU, record a pass once for each length and replay it (all-at-once).",
+    )
     clients_at_once: Natural = Field(default=0, description="Clients per pass; 0 to fit memory.")
-    device: Literal["auto", "cpu", "cuda"] = Field(default="auto", description="auto, cpu or cuda.")
+    device: str = Field(default="auto", description="auto, cpu, cuda, or one of several as cuda:1.")
     threads: Natural = Field(default=0, description="CPU threads; 0 leaves torch's choice.")
     checkpoint_every: Count = Field(default=5, description="Rounds between checkpoints.")
 
@@ -146,6 +159,8 @@ class Config(Machine, Privacy, LocalTraining, Ranks, Adapters, Server, Texts, Mo
         from federation.ranks import require_ranks
 
         Privacy.__post_init__(self)
+        if not re.fullmatch(r"cuda:\d+", self.device):
+            one_of("device", self.device, ("auto", "cpu", "cuda", "cuda:1"))
         cannot = {"merges": "quantisation = 4bit"} if self.quantisation == "4bit" else {}
         if self.optimiser != "sgd" or self.momentum or self.clip or self.weight_decay:
             plain = "anything but optimiser = sgd without momentum, clip and weight decay"

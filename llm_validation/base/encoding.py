@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,8 @@ from llm_validation.tasks.examples import Classified, Examples, Instructed
 
 IGNORED = -100
 """Label of a token that no loss is taken on."""
+BUCKET = 8
+"""A GPU sees lengths in multiples of it: kernels that are built for a length are built a few times only."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,7 +33,7 @@ class Encoded:
     labels: np.ndarray
     prompt: np.ndarray | None = None
 
-    @property
+    @cached_property
     def lengths(self) -> np.ndarray:
         """Number of tokens of each example, shape (n,)."""
         if isinstance(self.ids, Ragged):
@@ -51,6 +54,8 @@ class Batch:
         sizes: real examples of each client.
         lengths: longest example of each client, in tokens.
         left: True if the padding is on the left.
+        tokens: real tokens.
+        tail: of causal text, how many trailing positions logits are needed for.
     """
 
     inputs: dict[str, torch.Tensor]
@@ -59,6 +64,7 @@ class Batch:
     lengths: tuple[int, ...]
     left: bool
     tokens: int
+    tail: int = 0
 
     @property
     def clients(self) -> int:
@@ -143,48 +149,53 @@ def collate(
     """Pad the named examples of one or more clients, at least one of each, into one batch.
 
     Classification is padded on the right; causal text on the left, so that the answers end together. A
-    client with fewer examples than the others gets padding rows, which carry no loss.
+    client with fewer examples than the others gets padding rows, which carry no loss. On a GPU the length is
+    a multiple of `BUCKET`.
     """
-    left = data.prompt is not None
+    left, device = data.prompt is not None, torch.device(device)
     rows = max(index.size for index in indices)
-    sizes = [int(index.size) for index in indices]
-    lengths = [max(data.ids[i].size for i in index) for index in indices]
-    length = max(lengths)
+    sizes = np.array([index.size for index in indices])
+    own = np.concatenate(indices)
+    row = np.concatenate([k * rows + np.arange(size) for k, size in enumerate(sizes)])
+    count = data.lengths[own]
+    lengths = np.maximum.reduceat(count, np.cumsum(sizes) - sizes)
+    bucket = BUCKET if device.type == "cuda" else 1
+    length = -(-int(lengths.max()) // bucket) * bucket
     shape = (len(indices) * rows, length)
-    ids = np.full(shape, pad_id, dtype=np.int64)
-    mask = np.zeros(shape, dtype=np.int64)
-    types = np.zeros(shape, dtype=np.int64) if data.types is not None else None
-    labels = np.full(shape if left else shape[0], IGNORED, dtype=np.int64)
-    for client, index in enumerate(indices):
-        for slot in range(rows):
-            row = client * rows + slot
-            if slot >= index.size:
-                # One visible token: attention over nothing would be undefined.
-                mask[row, -1 if left else 0] = 1
-                continue
-            example = int(index[slot])
-            tokens = data.ids[example]
-            place = slice(length - tokens.size, length) if left else slice(0, tokens.size)
-            ids[row, place] = tokens
-            mask[row, place] = 1
-            if types is not None and data.types is not None:
-                types[row, place] = data.types[example]
-            if data.prompt is not None:
-                start = length - tokens.size + int(data.prompt[example])
-                labels[row, start:] = ids[row, start:]
-            else:
-                labels[row] = data.labels[example]
+    skipped = length - count[:, None] if left else np.zeros((own.size, 1), dtype=np.int64)
+    place = np.arange(length) - skipped
+    real = (place >= 0) & (place < count[:, None])
+    at = np.repeat(row, count), (place + skipped)[real]
+    ids, mask = np.full(shape, pad_id, dtype=np.int64), np.zeros(shape, dtype=np.int64)
+    # One visible token in a padding row: attention over nothing would be undefined.
+    mask[np.setdiff1d(np.arange(shape[0]), row), -1 if left else 0] = 1
+    ids[at], mask[at] = np.concatenate([data.ids[i] for i in own]), 1
     inputs = {"input_ids": ids, "attention_mask": mask}
-    if types is not None:
-        inputs["token_type_ids"] = types
-    if left:
+    if data.types is not None:
+        inputs["token_type_ids"] = np.zeros(shape, dtype=np.int64)
+        inputs["token_type_ids"][at] = np.concatenate([data.types[i] for i in own])
+    tail = 0
+    if data.prompt is None:
+        labels = np.full(shape[0], IGNORED, dtype=np.int64)
+        labels[row] = data.labels[own]
+    else:
         inputs["position_ids"] = np.maximum(mask.cumsum(axis=1) - 1, 0)
-    tokens_seen = sum(int(data.ids[i].size) for index in indices for i in index)
+        answer = real & (place >= data.prompt[own][:, None])
+        labels = np.full(shape, IGNORED, dtype=np.int64)
+        labels[row] = np.where(answer, ids[row], IGNORED)
+        tail = int((count - data.prompt[own]).max()) + 1
     return Batch(
-        {name: torch.from_numpy(value).to(device) for name, value in inputs.items()},
-        torch.from_numpy(labels).to(device),
-        tuple(sizes),
+        {name: _moved(value, device) for name, value in inputs.items()},
+        _moved(labels, device),
+        tuple(int(x) for x in sizes),
         tuple(int(x) for x in lengths),
         left,
-        tokens_seen,
+        int(count.sum()),
+        tail,
     )
+
+
+def _moved(value: np.ndarray, device: torch.device) -> torch.Tensor:
+    """The array on the device, without waiting for what the device still has to do."""
+    held = torch.from_numpy(value)
+    return held.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else held

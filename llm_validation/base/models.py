@@ -19,7 +19,7 @@ from llm_validation.base.memory import require_base_fits
 from llm_validation.config import Config
 from llm_validation.hub import offline
 from llm_validation.layers.dropout import ClientDropout, PassHolder
-from llm_validation.training.losses import answer_tail
+from llm_validation.layers.per_client import InBasePrecision
 from llm_validation.training.randomness import torch_seed
 
 ADAPTER = "default"
@@ -74,16 +74,20 @@ class Workspace:
         """Class logits, or those of the last positions of causal text."""
         if not self.causal:
             return self.base(**batch.inputs).logits
-        tail = answer_tail(batch)
-        logits = self.base(**batch.inputs, use_cache=False, logits_to_keep=tail).logits
-        return logits[:, -tail:]
+        logits = self.base(**batch.inputs, use_cache=False, logits_to_keep=batch.tail).logits
+        return logits[:, -batch.tail :]
 
 
 def resolve_device(name: str) -> torch.device:
     """The device of a configuration."""
-    if name == "cuda" and not torch.cuda.is_available():
-        raise ValueError("device = cuda, but no CUDA device is available; use device = cpu")
-    return torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    device, there = torch.device(name), torch.cuda.device_count()
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise ValueError(f"device = {name}, but no CUDA device is available; use device = cpu")
+    if device.type == "cuda" and (device.index or 0) >= there:
+        raise ValueError(f"device = {name}, but the CUDA devices are cuda:0 to cuda:{there - 1}")
+    return device
 
 
 def build(config: Config, *, causal: bool, names: tuple[str, ...] = ()) -> Workspace:
@@ -208,6 +212,8 @@ def attach(
     """Put a LoRA adapter on a loaded base and freeze everything."""
     import peft
 
+    # Not cuDNN's attention: its kernels are built anew for every length.
+    torch.backends.cuda.enable_cudnn_sdp(False)
     targets = target_modules(config, base)
     options: dict[str, Any] = dict(
         r=config.rank,
@@ -233,9 +239,14 @@ def attach(
         for name, module in inner.named_modules()
         if ADAPTER in getattr(module, "lora_A", {})
     }
-    for number, module in enumerate(layers.values()):
-        if config.lora_dropout:
-            module.lora_dropout[ADAPTER] = ClientDropout(config.lora_dropout, number, holder)
+    if config.lora_dropout:
+        for module in layers.values():
+            drop = ClientDropout(config.lora_dropout, module.in_features, holder)
+            module.lora_dropout[ADAPTER] = drop
+    if config.products == "base":
+        for module in layers.values():
+            for bank in (module.lora_A, module.lora_B):
+                bank[ADAPTER] = InBasePrecision(bank[ADAPTER].weight, DTYPES[config.dtype])
     head = {} if causal else _head(inner)
     if config.gradient_checkpointing:
         # Newer transformers renamed it.

@@ -7,6 +7,10 @@ from typing import Any
 import torch
 from torch import nn
 
+from federated_lora import Factor
+from federation.round import tensor_name
+from llm_validation.layers.dropout import PassHolder
+
 
 class StackedLoRA(nn.Module):
     """`x ↦ base(x) + s·drop(x)·A_k·B_k` for rows of client k.
@@ -14,35 +18,53 @@ class StackedLoRA(nn.Module):
     A factor of shape (d_in, r) or (r, d_out) is shared by all clients: it is frozen in this round, and
     since nothing asks for its gradient, none is computed and its input need not be kept.
 
-    Args:
+    Attributes:
         A: (n, d_in, r), or (d_in, r) if shared.
         B: (n, r, d_out), or (r, d_out) if shared.
-        clients: n; rows come client after client, equally many of each.
+        holder: knows n; rows come client after client, equally many of each. It shares the cast of an
+            input among the layers that get it.
     """
 
+    A: torch.Tensor
+    B: torch.Tensor
+
     def __init__(
-        self,
-        base: nn.Module,
-        A: torch.Tensor,
-        B: torch.Tensor,
-        scale: float,
-        dropout: nn.Module,
-        clients: int,
+        self, base: nn.Module, scale: float, dropout: nn.Module, holder: PassHolder
     ) -> None:
         super().__init__()
         self.base = base
-        self.A, self.B, self.scale = A, B, scale
+        self.scale = scale
         self.dropout = dropout
-        self.clients = clients
+        self.holder = holder
+
+    def hold(self, layer: str, stacks: Mapping[str, torch.Tensor]) -> None:
+        """Take up the factors of other clients, by tensor name; what is not named stays."""
+        for factor in Factor:
+            name = tensor_name(layer, factor)
+            if name in stacks:
+                setattr(self, factor, stacks[name])
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Rows of all clients, shape (n · rows, …, d_in)."""
         base = self.base(x)
-        low = _times(self.dropout(x.to(self.A.dtype)), self.A, self.clients)
-        if base.dtype == self.B.dtype:
-            return _added(base, low, self.B, self.scale, self.clients)
-        up = _times(low * self.scale, self.B, self.clients)
-        return (base + up.reshape(base.shape)).to(base.dtype)
+        given = self.holder.cast(x, self.A.dtype)
+        clients = self.holder.clients
+        low = _times(self.dropout(given), self.A, clients)
+        full = base.to(torch.promote_types(base.dtype, self.B.dtype))
+        return _added(full, low, self.B, self.scale, clients).to(base.dtype)
+
+
+class InBasePrecision(nn.Linear):
+    """A factor of PEFT's that multiplies in the base's precision, its weight in its own."""
+
+    def __init__(self, weight: nn.Parameter, dtype: torch.dtype) -> None:
+        super().__init__(weight.shape[1], weight.shape[0], bias=False, device="meta")
+        self.weight = weight
+        self.products = dtype
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """x·Wᵀ."""
+        return nn.functional.linear(x.to(self.products), self.weight.to(self.products))
 
 
 class StackedLinear(nn.Module):
@@ -51,9 +73,13 @@ class StackedLinear(nn.Module):
     The weight is (n, d_out, d_in), the bias (n, d_out) or None.
     """
 
-    def __init__(self, weight: torch.Tensor, bias: torch.Tensor | None) -> None:
-        super().__init__()
-        self.weight, self.bias = weight, bias
+    weight: torch.Tensor
+    bias: torch.Tensor | None
+
+    def hold(self, layer: str, stacks: Mapping[str, torch.Tensor]) -> None:
+        """Take up the weights of other clients, by tensor name."""
+        self.weight = stacks[f"{layer}.weight"]
+        self.bias = stacks.get(f"{layer}.bias")
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Rows of all clients, shape (n · rows, …, d_in)."""

@@ -22,6 +22,8 @@ from verification.names import unknown
 
 ROUNDS_TIMES_CLIENTS = 1500
 EVALUATIONS = 20
+LOW_PRECISION: dict[str, Any] = {"dtype": "bfloat16", "products": "base", "tf32": True}
+"""Of the frozen base and all products; adapters, heads and moments stay in float32."""
 TERAFLOPS = 150.0
 """Assumed sustained speed of one data-centre GPU in bf16, TFLOP/s; hours scale with it."""
 
@@ -172,7 +174,11 @@ def _cells() -> Iterator[Preset]:
 
 
 def _glue(cell: PublishedNumber, name: str, task: str, rank: int = 4, **changes: Any) -> Preset:
-    options = {"model": ROBERTA_LARGE.id} | _recipe(cell, task, rank) | changes
+    options = (
+        {"model": ROBERTA_LARGE.id, **LOW_PRECISION, "cuda_graphs": True}
+        | _recipe(cell, task, rank)
+        | changes
+    )
     steps = options["local_steps"]
     # The number of samples stays constant, so fewer local steps mean more rounds.
     options["rounds"] = ROUNDS_TIMES_CLIENTS * 20 // (cell.clients * steps)
@@ -194,7 +200,7 @@ def _recipe(cell: PublishedNumber, task: str, rank: int) -> dict[str, Any]:
     }
 
 
-LLAMA = {"model": LLAMA_2_7B.id, "dtype": "bfloat16", "scoring": "extract"}
+LLAMA = {"model": LLAMA_2_7B.id, **LOW_PRECISION, "scoring": "extract"}
 FLOWERTUNE: dict[str, Any] = {
     "model": MISTRAL_7B.id,
     "quantisation": "4bit",

@@ -24,7 +24,7 @@ DIGESTS = ("data_digest", "base_digest")
 FREE = frozenset(
     {
         "method", "learning_rate", "seed", "engine", "device", "threads",
-        "clients_at_once", "data_dir", "checkpoint_every", "evaluate_every",
+        "clients_at_once", "cuda_graphs", "data_dir", "checkpoint_every", "evaluate_every",
     }
 )  # fmt: skip
 """Values in which compared runs may differ. The grid of rates is none, and the data have their digest."""

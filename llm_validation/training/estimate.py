@@ -13,6 +13,7 @@ from llm_validation.base.encoding import Batch, Encoded, collate
 from llm_validation.base.memory import BYTES, gib
 from llm_validation.base.models import Workspace
 from llm_validation.config import Config
+from llm_validation.layers.dropout import Pass
 from llm_validation.training.losses import client_losses
 
 MARGIN = 0.65
@@ -29,7 +30,7 @@ class ClientMemory:
     Attributes:
         adapter: its factors and head in training, their gradients included.
         optimiser: its optimiser state.
-        activations: tensors kept for the backward pass, and the logits.
+        activations: tensors kept for the backward pass, dropout's masks among them, and the logits.
         passing: gradients of activations and other tensors that come and go.
     """
 
@@ -62,10 +63,10 @@ def client_memory(config: Config, space: Workspace, data: Encoded) -> ClientMemo
         numbers += sum(parameter.numel() for parameter in space.head.values())
     each = max(4, BYTES[config.dtype])
     moments = 2 if config.optimiser == "adamw" else 1 if config.momentum else 0
-    kept = kept_tensors(space, batch)
-    return ClientMemory(
-        numbers * each * 2, numbers * each * moments, sum(kept), PASSING * max(kept, default=0)
-    )
+    kept, drawn = kept_tensors(space, batch)
+    passing = PASSING * max(kept, default=0)
+    activations = sum(kept) + drawn
+    return ClientMemory(numbers * each * 2, numbers * each * moments, activations, passing)
 
 
 def _factors(space: Workspace) -> list[torch.Tensor]:
@@ -89,26 +90,36 @@ def saved_tensors(space: Workspace) -> Iterator[dict[int, int]]:
         yield seen
 
 
-def kept_tensors(space: Workspace, batch: Batch) -> list[int]:
-    """Sizes in bytes of what autograd keeps between forward and backward, parameters not counted."""
+def kept_tensors(space: Workspace, batch: Batch) -> tuple[list[int], int]:
+    """Sizes in bytes of what autograd keeps between forward and backward, and of dropout's masks.
+
+    Parameters are not counted.
+    """
     trained = _factors(space)
     for parameter in trained:
         parameter.requires_grad_(True)
     training = space.model.training
     space.model.train()
+    space.holder.now = now = Pass(batch, (0,) * batch.clients)
     try:
         with saved_tensors(space) as seen:
             loss = client_losses(space.logits(batch), batch).sum()
         del loss
     finally:
+        space.holder.now = None
         space.model.train(training)
         for parameter in trained:
             parameter.requires_grad_(False)
-    return list(seen.values())
+    masks = {mask.untyped_storage().data_ptr(): mask.nbytes for mask in now.masks.values()}
+    return [size for place, size in seen.items() if place not in masks], sum(masks.values())
 
 
-def clients_that_fit(config: Config, space: Workspace, data: Encoded) -> int:
+def clients_that_fit(
+    config: Config, space: Workspace, data: Encoded, clients: int | None = None
+) -> int:
     """Clients per pass: the configuration's, or as many as fit the free memory and take part.
+
+    Of several runs side by side, `clients` take part in all.
 
     Raises ValueError if not even one client fits, or not as many as asked for; the message names the option
     that helps.
@@ -129,4 +140,4 @@ def clients_that_fit(config: Config, space: Workspace, data: Encoded) -> int:
             f"clients_at_once = {asked} needs {gib(asked * need.total)}, {gib(free)} are free: at most"
             f" {count} fit; 0 chooses by itself"
         )
-    return asked or min(count, how_many(config.clients, config.participation))
+    return asked or min(count, clients or how_many(config.clients, config.participation))

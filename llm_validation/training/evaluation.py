@@ -17,8 +17,8 @@ from llm_validation.tasks.extract import extract
 from llm_validation.training.losses import at_least_single
 from llm_validation.training.server import Server, write_server
 
-ROWS = 64
-"""Examples per evaluation batch."""
+TOKENS = {"cpu": 4096, "cuda": 65536}
+"""Tokens, padding included, that go through the model at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,30 +95,33 @@ class Evaluator:
 
     def _passes(self) -> Iterator[tuple[np.ndarray, Batch, torch.Tensor]]:
         """Examples of similar length together: their places, the batch, and what the model says to it."""
-        order = np.argsort(self.data.lengths, kind="stable")
-        for index in np.split(order, np.arange(ROWS, order.size, ROWS)):
+        for index in budgeted(self.data.lengths, TOKENS[self.space.device.type]):
             batch = collate(self.data, [index], self.space.pad_id, self.space.device)
             yield index, batch, at_least_single(self.space.logits(batch))
 
     @torch.no_grad()
     def _classes(self) -> Score:
-        hits, total = 0, 0.0
+        # Sums stay on the device: reading one would wait for it.
+        hits, losses = [], []
         for _, batch, logits in self._passes():
-            hits += int((logits.argmax(dim=-1) == batch.labels).sum())
-            total += float(functional.cross_entropy(logits, batch.labels, reduction="sum"))
+            hits.append((logits.argmax(dim=-1) == batch.labels).sum())
+            losses.append(functional.cross_entropy(logits, batch.labels, reduction="sum").double())
         n = len(self.data)
-        return Score(hits / n, total / n, n)
+        return Score(int(torch.stack(hits).sum()) / n, float(torch.stack(losses).sum()) / n, n)
 
     @torch.no_grad()
     def _options(self) -> Score:
         """The option of highest likelihood; the loss is that of the right option, per token."""
-        likelihood = np.empty(len(self.data))
+        places, found = [], []
         for index, batch, logits in self._passes():
             labels = batch.labels[:, batch.labels.shape[1] - logits.shape[1] + 1 :]
             each = functional.cross_entropy(
                 logits[:, :-1].transpose(1, 2), labels, ignore_index=IGNORED, reduction="none"
             )
-            likelihood[index] = -each.sum(dim=1).double().cpu().numpy()
+            places.append(index)
+            found.append(-each.sum(dim=1).double())
+        likelihood = np.empty(len(self.data))
+        likelihood[np.concatenate(places)] = torch.cat(found).cpu().numpy()
         assert self.data.prompt is not None  # options are causal text
         answer = self.data.lengths - self.data.prompt
         ends = np.cumsum(np.bincount(self.owner))[:-1]
@@ -149,3 +152,14 @@ class Evaluator:
             hits = [extract(text, words) == own[k] for text, own, k in pairs]
         beside = self._options()
         return Score(float(np.mean(hits)), beside.loss, len(examples), beside.accuracy)
+
+
+def budgeted(lengths: np.ndarray, tokens: int) -> list[np.ndarray]:
+    """Positions of examples of similar length, so many that none of them needs more than `tokens` padded."""
+    order = np.argsort(lengths, kind="stable")[::-1]
+    found, first = [], 0
+    while first < order.size:
+        rows = max(1, tokens // int(lengths[order[first]]))
+        found.append(order[first : first + rows])
+        first += rows
+    return found

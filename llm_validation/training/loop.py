@@ -97,13 +97,10 @@ def run(
             checkpoint of another configuration; `DivergedError` when a client returns NaN or the model
             overflows.
     """
-    bench = _opened(config, folder / "checkpoints" if folder else None, resume, data)
+    bench = opened(config, folder / "checkpoints" if folder else None, resume, data)
     bench.engine = engine or bench.engine
     if not bench.rows:
-        score = bench.evaluator.score(bench.server) if evaluate_start else None
-        start = _start_row(config, score)
-        _require_measured(start, [])
-        bench.rows.append(start)
+        start = begun(bench, evaluate_start)
         if on_round:
             on_round(start)
     while bench.server.round < config.rounds:
@@ -114,7 +111,7 @@ def run(
 
 
 @dataclass(eq=False)
-class _Bench:
+class Bench:
     """A run under way: what it works with, the server's state and the record so far."""
 
     config: Config
@@ -133,12 +130,13 @@ class _Bench:
     warning: str
 
 
-def _opened(config: Config, places: Path | None, resume: bool, data: TaskData | None) -> _Bench:
+def opened(config: Config, places: Path | None, resume: bool, data: TaskData | None) -> Bench:
     """Everything a run needs, checked, at its start or at the checkpoint it goes on from."""
     require_extra("llm")
     privacy = config.policy()
     if config.threads:
         torch.set_num_threads(config.threads)
+    torch.backends.cuda.matmul.allow_tf32 = config.tf32
     data = examples(config, data)
     split = split_clients(config, data.train.labels)
     found = checkpoint.load(places, config, data.digest) if places and resume else None
@@ -156,21 +154,47 @@ def _opened(config: Config, places: Path | None, resume: bool, data: TaskData | 
         else AllAtOnce(config, space, encoded, int(facts["clients_at_once"]))
     )
     method = method_named(config.method, config.rounds)
-    return _Bench(
+    return Bench(
         config, method, data.digest, places, space, split, encoded, evaluator, engine,
         privacy, server, rows, facts, warning,
     )  # fmt: skip
 
 
-def _one_round(bench: _Bench, measured: Collection[int]) -> Row:
+def _one_round(bench: Bench, measured: Collection[int]) -> Row:
     """Train, combine, measure, keep a checkpoint. Returns the round's row."""
-    config, rows, before = bench.config, bench.rows, bench.server
     started = time.perf_counter()
+    before, work = planned(bench)
+    returned = bench.engine.train(before, work)
+    return completed(bench, before, work, returned, started, measured)
+
+
+def begun(bench: Bench, evaluate: bool) -> Row:
+    """The row of the untrained model."""
+    row = _start_row(bench.config, bench.evaluator.score(bench.server) if evaluate else None)
+    _require_measured(row, [])
+    bench.rows.append(row)
+    return row
+
+
+def planned(bench: Bench) -> tuple[Server, Work]:
+    """The state the next round starts from, and what its participants do."""
+    config, before = bench.config, bench.server
     controls = before.controlled(bench.method.controls, config.clients)
     travel = config.participation < 1.0
     before = replace(before, controls=controls, travel=travel, ranks=config.ranks)
-    work = plan(config, bench.method, before, bench.split, bench.encoded.lengths)
-    returned = bench.engine.train(before, work)
+    return before, plan(config, bench.method, before, bench.split, bench.encoded.lengths)
+
+
+def completed(
+    bench: Bench,
+    before: Server,
+    work: Work,
+    returned: Returned,
+    started: float,
+    measured: Collection[int],
+) -> Row:
+    """The round's row, with what the participants returned combined, measured and kept."""
+    config, rows = bench.config, bench.rows
     _require_finite(returned, work, rows)
     if bench.privacy is not None:
         returned = private(bench.privacy, before, work, returned, config)
@@ -197,10 +221,15 @@ def examples(config: Config, data: TaskData | None = None) -> TaskData:
     )
 
 
+def model_of(config: Config, data: TaskData) -> Workspace:
+    """The model to train in."""
+    names = data.train.names if isinstance(data.train, Classified) else ()
+    return build(config, causal=data.causal, names=names)
+
+
 def workspace(config: Config, data: TaskData) -> tuple[Workspace, Encoded]:
     """The model to train in, and the training examples as it takes them."""
-    names = data.train.names if isinstance(data.train, Classified) else ()
-    space = build(config, causal=data.causal, names=names)
+    space = model_of(config, data)
     return space, encode(data.train, space.tokenizer, config.max_length, segments=space.segments)
 
 

@@ -31,10 +31,3 @@ def client_losses(logits: torch.Tensor, batch: Batch) -> torch.Tensor:
 def at_least_single(x: torch.Tensor) -> torch.Tensor:
     """The tensor in float32; in float64 if it is so already."""
     return x.to(torch.promote_types(x.dtype, torch.float32))
-
-
-def answer_tail(batch: Batch) -> int:
-    """How many trailing positions a causal pass needs logits for."""
-    labelled = (batch.labels != IGNORED).any(dim=0)
-    first = int(torch.nonzero(labelled)[0])
-    return int(batch.labels.shape[1]) - first + 1

@@ -107,6 +107,7 @@ class Work:
         corrections: added to a tensor's gradient in every step, by name, (n, …).
         resting: names of the tensors that each of the K steps leaves where they are.
         shapes: what a layer's gradient of A is multiplied by from the right, (r, r), by the tensor's name.
+        seed: of the run, for what is drawn in training; None for the configuration's.
     """
 
     round: int
@@ -118,6 +119,11 @@ class Work:
     corrections: Mapping[str, torch.Tensor] = field(default_factory=dict)
     resting: Sequence[frozenset[str]] = ()
     shapes: Mapping[str, torch.Tensor] = field(default_factory=dict)
+    seed: int | None = None
+
+    def seed_of(self, config: Config) -> int:
+        """The run's seed."""
+        return config.seed if self.seed is None else self.seed
 
     def rests(self, step: int) -> frozenset[str]:
         """Names of the tensors that do not move in a step, counting from 0."""

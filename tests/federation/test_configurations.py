@@ -31,12 +31,12 @@ KINDS = {
     "a list, each above 0 and finite": ("proportions learning_rate_grid", ((0.1, 0.0), ("x",), 3)),
     "a list, each a whole number of at least 1": ("ranks", ((0,), ("x",), (1.5,), 3)),
     "a list, each text": ("text_columns target_modules", ((3,),)),
-    "true or false": ("equal_sizes gradient_checkpointing rslora", (1, "yes")),
+    "true or false": ("equal_sizes gradient_checkpointing rslora tf32 cuda_graphs", (1, "yes")),
     "text that is not empty": ("model task", ("", 3)),
     "text": ("dataset method data_dir label_column", (3,)),
     "one of": (
         "split optimiser optimiser_state weighting head variant b_start dtype base_dropout quantisation"
-        " scoring init engine schedule device",
+        " scoring init engine schedule device products",
         ("nonsense", 3),
     ),
 }  # fmt: skip

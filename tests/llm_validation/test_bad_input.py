@@ -29,6 +29,8 @@ from verification.settings import read_toml
         ({"model": "/nowhere/at/all"}, "model folder /nowhere/at/all does not exist"),
         ({"model": "my model!"}, "'my model!' is neither a local folder nor a hub id"),
         ({"device": "cuda"}, "no CUDA device"),
+        ({"device": "cuda:1"}, "device = cuda:1, but no CUDA device"),
+        ({"device": "gpu"}, "device must be one of auto, cpu, cuda, cuda:1, got 'gpu'"),
         ({"quantisation": "4bit"}, "pip install bitsandbytes"),
         ({"text_columns": ("a",)}, "text_columns belongs to task = custom, got a with sst2"),
         ({"scoring": "generate"}, "scoring = generate belongs .* got it with sst2"),

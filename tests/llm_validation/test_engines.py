@@ -6,6 +6,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from federated_lora import Factor
+from llm_validation.training import all_at_once
 from llm_validation.training.loop import run
 
 
@@ -76,6 +77,44 @@ def test_engines_agree_after_three_rounds(tiny, kind, method, split):
 )
 def test_engines_agree_under_every_policy(tiny, changes):
     assert gap(*both(tiny, **{"split": "dirichlet", **changes})) <= EQUAL
+
+
+@pytest.mark.parametrize("kind", ["roberta", "llama"])
+def test_clients_of_other_lengths_go_apart_with_the_same_result(tiny, kind, monkeypatch):
+    monkeypatch.setattr(all_at_once, "LEAST", {"cpu": 1})
+    parts = set()
+    alike = all_at_once.alike
+
+    def counted(*given):
+        found = alike(*given)
+        parts.add(len(found))
+        assert sorted(np.concatenate(found)) == list(range(6))
+        return found
+
+    monkeypatch.setattr(all_at_once, "alike", counted)
+    for changes in (
+        {"lora_dropout": 0.3, "clip": 0.05, "optimiser_state": "keep"},
+        {"method": "fedavg", "head": "local", "gradient_checkpointing": True, "lora_dropout": 0.1},
+    ):
+        assert (
+            gap(*both(tiny, kind, clients=6, split="dirichlet", batch_size=2, **changes)) <= EQUAL
+        )
+    assert max(parts) > 1
+
+
+@pytest.mark.parametrize(
+    ("least", "parts"),
+    [(1, [[1], [3], [0, 4], [2]]), (100, [[0, 1, 3], [2, 4]]), (200, [[0, 1, 2, 3, 4]])],
+)
+def test_clients_go_apart_where_it_saves_and_either_part_fills_the_device(
+    least, parts, monkeypatch
+):
+    monkeypatch.setattr(all_at_once, "LEAST", {"cpu": least})
+    rows = [np.array([k]) for k in range(5)]
+    found = all_at_once.alike(np.array([60, 10, 90, 11, 61]), rows, torch.device("cpu"))
+    assert [part.tolist() for part in found] == parts
+    similar = all_at_once.alike(np.array([50, 51, 50, 50, 50]), rows, torch.device("cpu"))
+    assert len(similar) == 1
 
 
 def perturbed(folder, to, size):

@@ -15,6 +15,7 @@ from llm_validation.config import Config
 from llm_validation.tasks import registry
 from llm_validation.training import estimate
 from llm_validation.training.all_at_once import AllAtOnce
+from llm_validation.training.evaluation import budgeted
 from llm_validation.training.export import export
 from llm_validation.training.loop import run
 from llm_validation.training.randomness import dropout_seed, local_batches
@@ -98,6 +99,16 @@ def test_batches_pad_classification_right_and_causal_text_left(tiny, kind, left)
         assert batch.inputs["position_ids"][0, -1] == encoded.lengths[order[0]] - 1
 
 
+def test_evaluation_goes_through_every_example_once_within_its_tokens():
+    lengths = np.random.default_rng(0).integers(3, 120, 500)
+    batches = budgeted(lengths, 1000)
+    assert sorted(np.concatenate(batches)) == list(range(500))
+    padded = [own.size * lengths[own].max() for own in batches]
+    assert max(padded) <= 1000
+    assert sum(padded) < 1.15 * lengths.sum()
+    assert [own.size for own in budgeted(lengths, 1)] == [1] * 500
+
+
 @pytest.mark.parametrize("room", [128, 16])  # every prompt fits, or every one is cut
 def test_option_likelihood_equals_the_literal_one(tiny, room):
     bench = opened(tiny("llama", init="false", dtype="float64", max_length=room))
@@ -167,6 +178,15 @@ def saved_bytes(bench, clients, work):
     with estimate.saved_tensors(bench.space) as seen:
         engine.train(bench.server, work)
     return sum(seen.values())
+
+
+def test_dropouts_masks_count_in_the_estimate(tiny):
+    benches = [opened(tiny(lora_dropout=p)) for p in (0.0, 0.1)]
+    without, held = (estimate.client_memory(b.config, b.space, b.encoded) for b in benches)
+    rows, width, layers = 4, 24, 4
+    masks = rows * int(benches[0].encoded.lengths.max()) * width * layers
+    assert held.activations - without.activations >= masks
+    assert held.passing <= 2 * without.passing
 
 
 @pytest.mark.parametrize("method", ["fedavg", "rolora"])

@@ -9,6 +9,7 @@ import torch
 
 from federated_lora import Factor
 from llm_validation.training import loop
+from llm_validation.training.all_at_once import AllAtOnce
 from llm_validation.training.loop import run
 from llm_validation.training.server import Server
 from tests.support.llm_bench import one_round, opened, work_of
@@ -198,6 +199,51 @@ def test_bfloat16_base_keeps_adapters_and_head_in_float32(tiny):
         # Rounding of the base to 8 bits reaches the updates; AdamW normalises their size.
         gap = adapter.A - runs[1].server.adapters[layer].A
         assert float(gap.norm() / adapter.A.norm()) < 0.05
+
+
+def test_products_in_the_bases_precision_leave_the_values_in_their_own(tiny):
+    engines = ("one-by-one", "all-at-once")
+    own, *runs = [
+        run(tiny(dtype="bfloat16", engine=engine, products=products, lora_dropout=0.1, rounds=2))
+        for engine, products in (("all-at-once", "own"), *((e, "base") for e in engines))
+    ]
+    for layer in runs[0].server.adapters:
+        for factor in Factor:
+            one, two, exact = (r.server.adapters[layer].factor(factor) for r in (*runs, own))
+            assert one.dtype == two.dtype == torch.float32
+            assert not torch.equal(two, exact)  # the products were rounded
+            assert float((one - two).norm() / exact.norm()) < 0.05
+    # Where the base has the adapters' precision there is nothing to choose.
+    same = [run(tiny(products=products, rounds=1)).server for products in ("own", "base")]
+    for layer, adapter in same[0].adapters.items():
+        assert torch.equal(adapter.B, same[1].adapters[layer].B)
+
+
+def test_a_pass_that_does_not_fit_is_done_in_halves(tiny, monkeypatch):
+    config = tiny(clients=5, lora_dropout=0.2, dtype="float64")
+    bench = opened(config)
+    whole = bench.engine.train(bench.server, work_of(bench))
+    given, sizes = AllAtOnce._given, []
+
+    def small(engine, entries, step):
+        sizes.append(len(entries))
+        if len(entries) > 2:
+            raise torch.OutOfMemoryError("full")
+        return given(engine, entries, step)
+
+    monkeypatch.setattr(AllAtOnce, "_given", small)
+    halves = bench.engine.train(bench.server, work_of(bench))
+    assert (sizes, bench.engine.at_once) == ([5, 3, 2, 2, 2, 2, 1, 1], 2)
+    assert halves.tokens == whole.tokens
+    for name, stack in whole.named().items():
+        torch.testing.assert_close(halves.named()[name], stack, rtol=1e-9, atol=1e-12)
+
+    def full(*_):
+        raise torch.OutOfMemoryError("full")
+
+    monkeypatch.setattr(AllAtOnce, "_given", full)
+    with pytest.raises(torch.OutOfMemoryError):
+        bench.engine.train(bench.server, work_of(bench))
 
 
 @both_engines

@@ -11,7 +11,7 @@ from llm_validation.base.models import build
 from llm_validation.tasks import registry
 from llm_validation.training.evaluation import Evaluator
 from llm_validation.training.loop import run, split_clients
-from llm_validation.training.losses import answer_tail, client_losses
+from llm_validation.training.losses import client_losses
 from llm_validation.training.randomness import local_batches
 from llm_validation.training.server import read_server
 from tests.support.server_by_hand import ControlsByHand, averaged, mean, moves, shaped, trained
@@ -48,7 +48,7 @@ class Dense(Evaluator):
 
     def logits(self, batch):
         out = functional_call(self.plain, self.weights, kwargs=dict(batch.inputs)).logits
-        return out[:, -answer_tail(batch) :] if self.causal else out
+        return out[:, -batch.tail :] if self.causal else out
 
     def put(self, W, factors, head):
         """The dense weights W + s·A·B and the head, under transformers' names."""

@@ -5,7 +5,7 @@ from llm_validation.training import loop
 
 def opened(config):
     """Method, model, split, engine and starting state, as a run opens them."""
-    return loop._opened(config, None, False, None)
+    return loop.opened(config, None, False, None)
 
 
 def work_of(bench):
