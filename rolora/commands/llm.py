@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
-import shlex
 import time
 from dataclasses import asdict
 from pathlib import Path
@@ -15,16 +13,15 @@ import typer
 from llm_validation.config import Config
 from rolora.commands.options import DataDir, Given, Json, Out, Quiet, Resume, configured
 from rolora.console import messages, output, show_privacy, table
+from rolora.grid.command import grid
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
     from rich.console import Console
 
-    from llm_validation.training.loop import Result
-    from rolora.storage.output_folder import OutputFolder
-
 app = typer.Typer()
+app.command("grid")(grid)
 RecipeName = Annotated[
     str, typer.Option("--recipe", help="What a preset trains by: adamw, or authors.")
 ]
@@ -58,6 +55,7 @@ def run(
     from llm_validation.training.loop import DivergedError
     from llm_validation.training.loop import run as train
     from llm_validation.training.sweep import best_rate
+    from rolora.storage.llm_run import columns, staged
     from rolora.storage.output_folder import OutputFolder
     from verification.codec import csv_text
     from verification.files import require_writable
@@ -73,7 +71,7 @@ def run(
             result = train(settings, folder=out, resume=resume, on_round=report.round)
         except DivergedError as error:
             if error.rows:
-                folder.write("run.csv", csv_text(_columns(error.rows)))
+                folder.write("run.csv", csv_text(columns(error.rows)))
                 # The manifest of an earlier run would pass this table off as a finished one.
                 folder.publish(remove=("manifest.json",))
                 raise ValueError(f"{error} (metrics up to there: {out}/run.csv)") from error
@@ -81,7 +79,7 @@ def run(
         finally:
             report.close()
         more = {"learning_rate_trials": trials} if trials else {}
-        full, text = staged(folder, settings, result, _command(settings), more, preset)
+        full, text = staged(folder, settings, result, more, preset)
         folder.publish()
     if result.warning:
         console.print(f"Note: {result.warning}.", style="yellow", soft_wrap=True)
@@ -90,35 +88,6 @@ def run(
     elif not quiet:
         _show(result.rows, str(full["name"]), out)
         show_privacy(full)
-
-
-def staged(
-    folder: OutputFolder,
-    settings: Config,
-    result: Result,
-    command: str,
-    more: Mapping[str, Any],
-    preset: str | None = None,
-) -> tuple[dict[str, Any], str]:
-    """Stage everything a run leaves; its manifest, and that as text."""
-    from llm_validation.paper.own_cell import own_cell
-    from llm_validation.training.export import export
-    from llm_validation.training.manifest import digest, manifest
-    from rolora.storage.run_folder import complete, stage
-    from verification.codec import csv_text
-
-    columns = _columns(result.rows)
-    adapters = export(result.space, result.server, folder.path / "adapter")
-    described = {
-        **manifest(settings, result.facts),
-        "table_sha256": digest(csv_text(columns)),
-        **more,
-    }
-    cell = own_cell(described["configuration"], preset)
-    described["cell"] = cell.name if cell else None
-    described["adapters"] = [str(path.relative_to(folder.path)) for path in adapters]
-    full = complete(described, command)
-    return full, stage(folder, columns, full)
 
 
 def _told_again(settings: Config, out: Path, *, as_json: bool, quiet: bool) -> bool:
@@ -149,15 +118,12 @@ def _settings(
     from llm_validation.paper.presets import preset_named
     from llm_validation.paper.recipes import recipe_named
     from llm_validation.tasks.registry import task_named
+    from rolora.grid.plan import layered
 
     values = dict(preset_named(preset).options) if preset is not None else {}
     if recipe is not None:
         values |= recipe_named(recipe).options
-    for layer in (file, told):
-        if "learning_rate" in layer:
-            # One rate asked for takes the place of a grid asked for further away.
-            values.pop("learning_rate_grid", None)
-        values |= layer
+    values = layered(values, file, told)
     for name in ("model", "task"):
         if not values.get(name):
             raise ValueError(
@@ -166,15 +132,6 @@ def _settings(
     settings = Config.read(values)
     task_named(settings.task)
     return settings
-
-
-def _command(settings: Config) -> str:
-    return shlex.join(["rolora", "llm", "run", *settings.words("model", "task")])
-
-
-def _columns(rows: list[dict[str, Any]]) -> dict[str, list[Any]]:
-    """Records as columns; an absent number is NaN, which the table leaves empty."""
-    return {name: [math.nan if r[name] is None else r[name] for r in rows] for name in rows[0]}
 
 
 class _Progress:

@@ -76,7 +76,7 @@ def _serve_network(grid: Any, options: Options, tell: Tell) -> None:
 
 def _serve_language(grid: Any, options: Options, tell: Tell) -> None:
     from llm_validation.training import loop, remote
-    from rolora.commands.llm import staged
+    from rolora.storage.llm_run import staged
     from rolora.storage.output_folder import OutputFolder
 
     config = _language(options).changed(checkpoint_every=1)
@@ -94,7 +94,7 @@ def _serve_language(grid: Any, options: Options, tell: Tell) -> None:
             config, folder=options.out, resume=options.resume, data=data, on_round=on_round,
             engine=remote.Remote(channel, config),
         )  # fmt: skip
-        staged(folder, config, result, _command(options), {})
+        staged(folder, config, result, {}, command=_command(options))
         _wire(folder, channel)
         folder.publish()
     if result.warning:

@@ -76,10 +76,11 @@ class Folder:
     ) -> None:
         about = self.about()
         if not about:
-            if self.path.joinpath(CELLS).exists():
-                raise ValueError(
-                    f"{self.path} holds cells of an unknown sweep; choose another folder"
-                )
+            for name in (CELLS, TABLE):
+                if self.path.joinpath(name).exists():
+                    raise ValueError(
+                        f"{self.path} holds {name} of an unknown sweep; choose another folder"
+                    )
             return
         held = about.get("specification")
         held = held if isinstance(held, dict) else {}
@@ -116,7 +117,12 @@ class Progress:
 
 
 def pool_of(jobs: int, threads: int, scheduler: str | None) -> Lanes | Cluster:
-    """Worker processes here, or those of a Dask scheduler. Raises ValueError as these."""
+    """Worker processes here, or those of a Dask scheduler. Raises ValueError as these, or on both."""
+    if scheduler is not None and jobs != 1:
+        raise ValueError(
+            f"--jobs counts processes of this machine, and a --scheduler has workers of its own: give one of"
+            f" them, got --jobs {jobs} with {scheduler}"
+        )
     return Lanes(jobs, threads) if scheduler is None else Cluster(scheduler)
 
 
