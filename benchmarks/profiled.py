@@ -18,9 +18,7 @@ WAITS = ("cudaStreamSynchronize", "cudaDeviceSynchronize", "cudaEventSynchronize
 class _Counting(TorchDispatchMode):
     """Counts the operations that work on numbers."""
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.counts: Counter[str] = Counter()
+    counts: Counter[str]
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         name = str(func).split(".")[1]
@@ -34,7 +32,9 @@ def operations(work: Callable[[], object]) -> Counter[str]:
 
     On a GPU each launches a kernel at least.
     """
-    with _Counting() as counting:
+    counting = _Counting()
+    counting.counts = Counter()
+    with counting:
         work()
     return counting.counts
 
