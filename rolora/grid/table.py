@@ -53,7 +53,11 @@ def row(cell: Cell, runs: Sequence[tuple[float, Mapping[str, Any]]]) -> dict[str
 
 def write_table(out: Path, rows: Sequence[Mapping[str, Any]]) -> None:
     """As CSV and as Markdown."""
-    write(out / f"{NAME}.csv", csv_text({name: [one[name] for one in rows] for name in rows[0]}))
+    # What is not there is empty, as in the tables of runs.
+    columns = {
+        name: ["" if one[name] != one[name] else one[name] for one in rows] for name in rows[0]
+    }
+    write(out / f"{NAME}.csv", csv_text(columns))
     lines = [HEADINGS.values(), ["---", *["---:"] * (len(HEADINGS) - 1)], *map(shown, rows)]
     text = "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
     write(out / f"{NAME}.md", f"{text}\n\n{notes(rows)}\n")

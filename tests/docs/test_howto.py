@@ -82,6 +82,7 @@ def test_the_page_of_published_cells_names_what_there_is():
         assert ends == [min(grid), max(grid)]
     ours = words.split("The adapter in")[0]
     words_of_run = {"preset", "recipe", "out", "resume", "paper", "results_dir", "table"}
+    words_of_run |= {"only", "seeds", "jobs", "scheduler", "dry_run"}
     for option in re.findall(r"--([a-z][a-z-]+)", ours):
         assert option.replace("-", "_") in words_of_run | {*schema(Config)["properties"]}
     assert f"{generation.NEW_TOKENS} tokens" in words

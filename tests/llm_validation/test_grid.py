@@ -99,7 +99,9 @@ def test_two_workers_killed_and_gone_on_with_give_the_same_table(words, whole, t
 def test_the_table_is_that_of_its_run_folders(whole, capsys):
     found, faults = records.from_folders(whole)
     assert (len(found), faults) == (8, [])
-    rows = {row["cell"]: row for row in csv.DictReader((whole / "table.csv").open())}
+    rows = {
+        row["cell"]: row for row in csv.DictReader((whole / "table.csv").read_text().splitlines())
+    }
     assert sorted(rows) == sorted(CELLS)
     for name, row in rows.items():
         own = sorted((one for one in found if name in one.place), key=lambda one: one.seed)

@@ -593,3 +593,15 @@ def test_a_full_disk_ends_it_and_keeps_what_is_written(toml, sweep, tmp_path, su
     monkeypatch.syspath_prepend(str(HERE))
     assert sweep(toml(logged(tmp_path, list(range(5)))))[0] == 0
     assert len(rows(tmp_path / "out")) == 5
+
+
+def test_a_table_of_something_else_and_two_kinds_of_workers_are_refused(toml, sweep, tmp_path):
+    file = toml('laboratory = "sweep_cells:threads"\n[[cells]]\n')
+    code, _, said = sweep(file, "--jobs", 2, "--scheduler", "tcp://127.0.0.1:1")
+    assert (code, "give one of them, got --jobs 2" in said) == (2, True)
+    assert not (tmp_path / "out").exists()
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "table.parquet").write_text("mine")
+    code, _, said = sweep(file)
+    assert (code, "holds table.parquet of an unknown sweep" in said) == (2, True)
+    assert (tmp_path / "out" / "table.parquet").read_text() == "mine"
