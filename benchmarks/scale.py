@@ -1,6 +1,6 @@
 """What a federation of 10² to 10⁷ clients takes: rounds from the exact chain, unit costs from this machine.
 
-    python -m benchmarks.scale [--out FILE] [--quick]
+    python -m benchmarks.scale [--out FILE] [--quick] [--costs]
 
 Rounds: Algorithm 2 on d = 10⁷ features by the chain of the angle, which is exact in law, once with as many
 samples in all for every number of clients and once with as many for each client. Unit costs: what the server
@@ -11,6 +11,7 @@ adapter of rank 4 on query and value of RoBERTa-Large. `python -m docs.scale_pag
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 import time
 from collections.abc import Callable
@@ -46,6 +47,8 @@ LAYERS, SHAPE = 48, Shape(1024, 4, 1024)
 STACKED = (50, 200)
 """Clients whose factors are averaged at once, when the server's work is timed."""
 BOOKS = (10_000, 1_000_000)
+ROWS = 4
+"""Samples of each half-step, when a client's work is timed."""
 
 
 def chain(clients: int, samples: int, d: int = D) -> dict[str, Any]:
@@ -144,6 +147,21 @@ def _aggregation(method: Any, n: int) -> Callable[[], object]:
     return lambda: aggregate_model(method, servers, sent, None, 1)
 
 
+def client_costs(repeats: int, d: int) -> dict[str, Any]:
+    """Seconds that a sample of each half-step costs a client of the linear model in a round."""
+    rng = generator(0, "scale", "client", d)
+    first, second = (rng.standard_normal((ROWS, d)) for _ in range(2))
+    a, y = rng.standard_normal(d), rng.standard_normal(ROWS)
+
+    def work() -> np.ndarray:
+        image = first @ a
+        b = (image @ y) / (image @ image)
+        moved: np.ndarray = ((second @ a) * b - y) @ second
+        return moved
+
+    return {"sample_seconds": seconds_of(work, repeats) / ROWS}
+
+
 def books(repeats: int) -> dict[str, Any]:
     """Seconds and bytes a client of the population costs, whether it takes part or not."""
     import torch
@@ -178,17 +196,26 @@ def main() -> int:
     parser.add_argument("--out", type=Path, default=DEFAULT_OUT)
     parser.add_argument("--quick", action="store_true", help="10² and 10³ clients, 10⁴ features")
     parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument(
+        "--costs", action="store_true", help="the costs anew, and the rounds of --out as they are"
+    )
     given = parser.parse_args()
     clients, d = (CLIENTS[:2], 10_000) if given.quick else (CLIENTS, D)
     pooled = PER_FEATURE * d
-    rows = []
+    rows: list[dict[str, Any]] = []
+    if given.costs:
+        rows = json.loads(given.out.read_text(encoding="utf-8"))["rows"]
     for kind, samples in (("pooled", lambda n: pooled // n), ("each", lambda n: EACH)):
-        for n in clients:
+        for n in () if given.costs else clients:
             row = {"kind": kind, **chain(n, samples(n), d), **theorems(n, samples(n), d)}
             print(row, flush=True)
             rows.append(row)
     setting = {"d": d, "kappa": KAPPA, "eps": EPS, "delta": DELTA, "rounds": ROUNDS}
-    costs = {"server": server_costs(given.repeats), "books": books(given.repeats)}
+    costs = {
+        "server": server_costs(given.repeats),
+        "books": books(given.repeats),
+        "client": client_costs(given.repeats, d),
+    }
     print(costs)
     report = {"schema": 1, "environment": environment(1), "setting": setting, "rows": rows}
     write(given.out, json_text({**report, "costs": costs}))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterator, Mapping
+from math import inf
 from typing import Any, NamedTuple
 
 from docs.build import ROOT, insert
@@ -15,8 +16,11 @@ PAGE = ROOT / "docs" / "scale.md"
 RESULTS = ROOT / "benchmarks" / "results"
 BYTES = 4
 """Of a number that travels, float32."""
+DOUBLE = 8
+"""Of one of the linear model, float64."""
 LINK = 10e9 / 8
 """Bytes a second that a server of 10 Gbit/s takes in."""
+DAY = 86_400
 MEMORY = 64 * 2**30
 ROUND_SECONDS = 600.0
 """What a round may take before somebody asks whether it hangs."""
@@ -34,7 +38,8 @@ class Limit(NamedTuple):
 
 def filled(text: str, scale: Mapping[str, Any]) -> str:
     """The page with its tables made anew."""
-    parts = {"rounds": _rounds(scale), "costs": _costs(scale), "limits": _limits_table(scale)}
+    parts = {"rounds": _rounds(scale), "total": _total(scale)}
+    parts |= {"costs": _costs(scale), "limits": _limits_table(scale)}
     for name, part in parts.items():
         text = insert(text, name, part)
     return text
@@ -98,6 +103,32 @@ def _rounds(scale: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def _total(scale: Mapping[str, Any]) -> str:
+    """Traffic and time to ε on the linear model, the clients side by side."""
+    lines = [
+        "| clients N | samples each, m | rounds | sent by one client | by all | clients compute"
+        " | through 10 Gbit/s | averaging, one core | in all |",
+        "|---:|---:|---:|---:|---:|---:|---:|---:|---:|",
+    ]
+    server, client = scale["costs"]["server"]["rolora"], scale["costs"]["client"]
+    average = server["average_seconds"] / server["numbers_up"]
+    for row in scale["rows"]:
+        if row["kind"] != "pooled":
+            continue
+        n, rounds, numbers = row["clients"], row["median"], row["d"] + 1
+        sent = rounds * numbers * DOUBLE
+        times = [
+            rounds * row["samples"] * client["sample_seconds"],
+            n * sent / LINK,
+            n * rounds * numbers * average,
+        ]
+        told = " | ".join(_time(seconds) for seconds in (*times, sum(times)))
+        lines.append(
+            f"| {n:,} | {row['samples']:,} | {rounds} | {_bytes(sent)} | {_bytes(n * sent)} | {told} |"
+        )
+    return "\n".join(lines)
+
+
 def _or_never(value: int | None) -> str:
     return "never" if value is None else str(value)
 
@@ -154,11 +185,11 @@ def _rough(value: float) -> str:
 
 
 def _bytes(value: float) -> str:
-    for unit in ("B", "kB", "MB", "GB"):
+    for unit in ("B", "kB", "MB", "GB", "TB", "PB"):
         if value < 1000:
             return f"{value:.3g} {unit}"
         value /= 1000
-    return f"{value:.3g} TB"
+    return f"{value:,.3g} EB"
 
 
 def _time(seconds: float) -> str:
@@ -167,8 +198,11 @@ def _time(seconds: float) -> str:
     if seconds < 1:
         return f"{seconds * 1e3:.0f} ms"
     if seconds < 120:
-        return f"{seconds:.2g} s"
-    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.2g} h"
+        return f"{float(f'{seconds:.2g}'):g} s"
+    for size, unit, until in ((60, "min", 7200), (3600, "h", 2 * DAY), (DAY, "days", inf)):
+        if seconds < until:
+            return f"{float(f'{seconds / size:.2g}'):,.4g} {unit}"
+    return "for ever"
 
 
 def main() -> int:

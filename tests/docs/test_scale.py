@@ -54,6 +54,25 @@ def test_what_breaks_comes_in_order_and_moves_with_its_cost():
     assert scale_page.limits(dear)[0].what.startswith("averaging")
 
 
+def test_the_total_moves_with_what_a_client_computes():
+    measured = scale_page.measured()
+    dear = copy.deepcopy(measured)
+    dear["costs"]["client"]["sample_seconds"] *= 10.0
+    text = scale_page.PAGE.read_text(encoding="utf-8")
+    rows = {
+        name: [
+            line
+            for line in scale_page.filled(text, held).splitlines()
+            if line.startswith("| 100 |")
+        ]
+        for name, held in (("as it is", measured), ("dear", dear))
+    }
+    (now,), (then,) = (
+        [line for line in lines if line.endswith((" h |", " days |"))] for lines in rows.values()
+    )
+    assert now != then
+
+
 def test_its_rounds_are_those_of_matrices():
     """Two-sample comparison of mean first rounds, 400 trials each: α = 1e-6, detects 1.2 rounds."""
     clients, samples, d = 3, 40, 30
@@ -80,6 +99,7 @@ def test_a_quick_run_writes_rows_and_costs(tmp_path, monkeypatch):
     found = json.loads(out.read_text(encoding="utf-8"))
     assert [row["reached"] for row in found["rows"]] == [1.0] * 4
     assert found["costs"]["server"]["fedavg"]["numbers_up"] == 2 * 196_608
+    assert found["costs"]["client"]["sample_seconds"] > 0.0
 
 
 def test_where_samples_are_too_few_for_the_step_a_smaller_one_gets_there():
