@@ -18,7 +18,9 @@ WAITS = ("cudaStreamSynchronize", "cudaDeviceSynchronize", "cudaEventSynchronize
 class _Counting(TorchDispatchMode):
     """Counts the operations that work on numbers."""
 
-    counts: Counter[str]
+    def __init__(self) -> None:
+        TorchDispatchMode.__init__(self)
+        self.counts: Counter[str] = Counter()
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         name = str(func).split(".")[1]
@@ -32,9 +34,7 @@ def operations(work: Callable[[], object]) -> Counter[str]:
 
     On a GPU each launches a kernel at least.
     """
-    counting = _Counting()
-    counting.counts = Counter()
-    with counting:
+    with _Counting() as counting:
         work()
     return counting.counts
 
