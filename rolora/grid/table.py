@@ -14,8 +14,8 @@ from verification.files import write
 
 NAME = "table"
 HEADINGS = {
-    "cell": "cell", "published": "published (%)", "seeds": "seeds", "ours": "ours (%)", "sd": "± over seeds",
-    "difference": "difference", "learning_rate": "learning rate",
+    "cell": "cell", "published": "paper %", "seeds": "seeds", "ours": "ours %", "sd": "± seeds",
+    "difference": "differ", "learning_rate": "rate",
 }  # fmt: skip
 OTHER = (
     "No difference is told where what was run is not the published cell: another model, other rounds or data,"
