@@ -16,9 +16,9 @@ from llm_validation.base.base_model import check_checkpoint
 from llm_validation.base.encoding import BUCKET, Encoded, collate
 from llm_validation.base.models import ADAPTER, Workspace, attach, build
 from llm_validation.config import Config
+from llm_validation.layers.losses import client_losses
 from llm_validation.layers.per_client import installed
 from llm_validation.training.all_at_once import alike
-from llm_validation.training.losses import client_losses
 from llm_validation.training.randomness import local_batches
 from llm_validation.training.server import Server, Work, write_server
 

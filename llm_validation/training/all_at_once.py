@@ -14,9 +14,9 @@ from llm_validation.base.models import ADAPTER, DTYPES, Workspace
 from llm_validation.config import Config
 from llm_validation.layers.dropout import Pass
 from llm_validation.layers.flat import Flat
+from llm_validation.layers.losses import client_losses
 from llm_validation.layers.per_client import StackedLinear, StackedLoRA, installed
 from llm_validation.layers.recorded import Recorder
-from llm_validation.training.losses import client_losses
 from llm_validation.training.randomness import dropout_seed
 from llm_validation.training.server import (
     OptimiserState,

@@ -14,7 +14,7 @@ from llm_validation.base.memory import BYTES, gib
 from llm_validation.base.models import Workspace
 from llm_validation.config import Config
 from llm_validation.layers.dropout import Pass
-from llm_validation.training.losses import client_losses
+from llm_validation.layers.losses import client_losses
 
 MARGIN = 0.65
 """Share of the free memory that a run may plan with: allocators hold on to what they freed, glibc's up to

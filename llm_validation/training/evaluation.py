@@ -12,9 +12,9 @@ from llm_validation.base.encoding import IGNORED, Batch, collate, encode, encode
 from llm_validation.base.generation import NEW_TOKENS, answers
 from llm_validation.base.models import Workspace
 from llm_validation.config import Config
+from llm_validation.layers.losses import at_least_single
 from llm_validation.tasks.examples import Examples, Instructed
 from llm_validation.tasks.extract import extract
-from llm_validation.training.losses import at_least_single
 from llm_validation.training.server import Server, write_server
 
 TOKENS = {"cpu": 4096, "cuda": 65536}

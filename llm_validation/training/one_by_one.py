@@ -15,7 +15,7 @@ from llm_validation.base.encoding import Encoded, collate
 from llm_validation.base.models import ADAPTER, Workspace, seeded
 from llm_validation.config import Config
 from llm_validation.layers.dropout import Pass
-from llm_validation.training.losses import client_losses
+from llm_validation.layers.losses import client_losses
 from llm_validation.training.randomness import dropout_seed, torch_seed
 from llm_validation.training.server import (
     OptimiserState,

@@ -9,12 +9,12 @@ import torch
 from llm_validation.base import generation
 from llm_validation.base.encoding import collate, cut_prompt
 from llm_validation.config import Config
+from llm_validation.layers.losses import client_losses
 from llm_validation.tasks.commonsense import instructed
 from llm_validation.tasks.extract import extract
 from llm_validation.training import evaluation
 from llm_validation.training.evaluation import Evaluator
 from llm_validation.training.loop import run
-from llm_validation.training.losses import client_losses
 from tests.support.llm_bench import opened
 
 BOTH = ("true", "false")

@@ -8,10 +8,10 @@ from torch.func import functional_call
 from federation.participants import participants
 from llm_validation.base.encoding import encode
 from llm_validation.base.models import build
+from llm_validation.layers.losses import client_losses
 from llm_validation.tasks import registry
 from llm_validation.training.evaluation import Evaluator
 from llm_validation.training.loop import run, split_clients
-from llm_validation.training.losses import client_losses
 from llm_validation.training.randomness import local_batches
 from llm_validation.training.server import read_server
 from tests.support.server_by_hand import ControlsByHand, averaged, mean, moves, shaped, trained

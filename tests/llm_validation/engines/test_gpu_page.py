@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from benchmarks import gpu, gpu_table
-from docs import build
+from benchmarks import gpu
+from docs import build, gpu_page
 from llm_validation.config import Config
 from tests.support.pages import block
 
@@ -31,15 +31,15 @@ def test_the_grid_of_the_page_runs(roberta, data_dir):
 @pytest.mark.parametrize("model", ["roberta-large", "llama-2-7b"])
 def test_the_tables_of_the_page_are_the_measurement(model):
     page = (build.PAGES / "how-to" / PAGE).read_text("utf-8")
-    assert gpu_table.speeds(REPORT, model) in page
-    assert gpu_table.profiles(REPORT) in page
-    assert f"{gpu_table.hours(REPORT):.1f} hours" in page
+    assert gpu_page.speeds(REPORT, model) in page
+    assert gpu_page.profiles(REPORT) in page
+    assert f"{gpu_page.hours(REPORT):.1f} hours" in page
     assert REPORT["environment"]["device"] in page
 
 
 def test_the_measurement_is_what_was_asked_for():
     """At local batch 8 and 50 clients: 0.9 of one adapter alone, and three times one by one."""
-    cells = [r for r in gpu_table.timed(REPORT) if (r["clients"], r["local_batch"]) == (50, 8)]
+    cells = [r for r in gpu_page.timed(REPORT) if (r["clients"], r["local_batch"]) == (50, 8)]
     cells = [r for r in cells if r["model"] == "roberta-large"]
     speed = {(r["role"], r["method"], r["trained"]): r["tokens_per_second"] for r in cells}
     for key in (("fedavg", "AB"), ("rolora", "A"), ("rolora", "B")):

@@ -1,6 +1,6 @@
 """What `benchmarks.gpu` measured, as the tables of the page on GPUs.
 
-python -m benchmarks.gpu_table [FILE]
+python -m docs.gpu_page [FILE]
 """
 
 import json
