@@ -107,6 +107,10 @@ AT: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
         {"d": 200, "clients": 1, "samples": 100, "kappa": 0.9, "alone": True},
         {"samples": 5_000},
     ),
+    "dominating-chain": (
+        {"d": 30, "clients": 4, "samples": 60, "kappa": 0.7, "alone": True},
+        {"kappa": 0.1},
+    ),
     "sharp-recovery": ({"d": 300, "samples": 900, "kappa": 0.7, "alone": True}, {"samples": 3}),
 }
 """Of a claim: parameters that are not its own, and one that it refuses."""

@@ -19,6 +19,10 @@ DECIDED: dict[Any, ProofStep] = {}
 """Steps by what they say; a claim's control and neighbours have most steps in common with it."""
 
 
+LONGEST = 300
+"""Characters of a difference that are told."""
+
+
 def once(decide: Callable[Said, ProofStep]) -> Callable[Said, ProofStep]:
     """A step depends on nothing but what it says: one that was decided before is looked up."""
 
@@ -127,6 +131,8 @@ def rational_identity(
     difference = sp.cancel(sp.together(_taken(left - right, where)))
     holds = difference == 0
     said = "difference simplifies to 0" if holds else f"difference: {difference}"
+    if len(said) > LONGEST:  # nobody reads it: where it is a number says as much
+        said = _apart([difference]) or f"{said[:LONGEST]}…"
     return _read(statement, holds, said, [(left, right)], "false", where=where)
 
 
