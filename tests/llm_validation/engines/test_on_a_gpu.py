@@ -6,7 +6,9 @@ import torch
 from llm_validation.training.loop import run
 from tests.llm_validation.test_engines import EQUAL, gap
 
-pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="expected: needs a CUDA device")
+pytestmark = pytest.mark.skipif(
+    not torch.cuda.is_available(), reason="expected: needs a CUDA device"
+)
 
 
 @pytest.mark.parametrize("method", ["rolora", "fedavg"])
